@@ -1,0 +1,242 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// Group is the API group of all kubectl-ha documents.
+	Group = "kubectl-ha.dev"
+	// Version is the version of the documents in this package.
+	Version = "v1alpha1"
+	// APIVersion is what stands in a document's apiVersion field.
+	APIVersion = Group + "/" + Version
+	// ClusterKind is the kind of the user's file.
+	ClusterKind = "Cluster"
+	// SystemNamespace is the namespace that holds everything kubectl-ha runs in
+	// a cluster. It is labelled for the privileged pod security level.
+	SystemNamespace = "ha-system"
+	// ClusterConfigMap is the ConfigMap in SystemNamespace that stores the
+	// Cluster document, under ClusterConfigMapKey, once the cluster runs.
+	ClusterConfigMap = "cluster"
+	// ClusterConfigMapKey is the key of the document in ClusterConfigMap.
+	ClusterConfigMapKey = "cluster.yaml"
+)
+
+// Cluster is the whole description of a highly available cluster: which hosts
+// there are, what each is for, and the settings that differ from the defaults.
+type Cluster struct {
+	metav1.TypeMeta `json:",inline"`
+	// Metadata names the cluster. Only the name is used.
+	Metadata Metadata    `json:"metadata,omitempty"`
+	Spec     ClusterSpec `json:"spec"`
+}
+
+// Metadata is the part of a Kubernetes object's metadata that a Cluster has.
+type Metadata struct {
+	// Name names the cluster, its kubeconfig context and its kubeconfig file.
+	// A DNS label. Default "kubernetes".
+	Name string `json:"name,omitempty"`
+}
+
+// ClusterSpec is what the user wants.
+type ClusterSpec struct {
+	// KubernetesVersion is the version to run, such as v1.36.3. Required.
+	KubernetesVersion string `json:"kubernetesVersion"`
+	// VirtualIP is the address under which the API is always reached. It must
+	// lie in the subnet of the control planes' interface and belong to nobody.
+	// Required.
+	VirtualIP string `json:"virtualIP"`
+	// APIServerPort is the port of every apiserver. Default 6443.
+	APIServerPort int32 `json:"apiServerPort,omitempty"`
+	// Hosts are the machines. At least one has the control-plane role.
+	Hosts []Host `json:"hosts"`
+	// SSH says how to log in to all hosts; a host may override it.
+	SSH SSH `json:"ssh,omitempty"`
+	// Network is the cluster's network.
+	Network Network `json:"network,omitempty"`
+	// Etcd is the etcd cluster.
+	Etcd Etcd `json:"etcd,omitempty"`
+	// Keepalived holds the virtual IP's settings.
+	Keepalived Keepalived `json:"keepalived,omitempty"`
+	// LoadBalancer is used by `kubectl ha loadbalancer`.
+	LoadBalancer LoadBalancer `json:"loadBalancer,omitempty"`
+	// Images says where images and host binaries come from when a bundle is
+	// made, and which mirrors the hosts' containerd uses.
+	Images Images `json:"images,omitempty"`
+	// Proxy is put into the environment of containerd and the kubelet.
+	Proxy Proxy `json:"proxy,omitempty"`
+	// ExtraSANs are further names and addresses in the apiservers' certificates.
+	ExtraSANs []string `json:"extraSANs,omitempty"`
+	// Kubeadm carries settings merged into kubeadm's documents.
+	Kubeadm Kubeadm `json:"kubeadm,omitempty"`
+}
+
+// Role is what a host is for.
+type Role string
+
+const (
+	// RoleControlPlane runs apiserver, controller-manager, scheduler, keepalived.
+	RoleControlPlane Role = "control-plane"
+	// RoleEtcd runs an etcd member. When no host has it, every control plane does.
+	RoleEtcd Role = "etcd"
+	// RoleWorker runs workloads. A control plane that is a worker as well is
+	// not tainted.
+	RoleWorker Role = "worker"
+)
+
+// Host is one machine.
+type Host struct {
+	// Name is the node's name: a DNS subdomain, as Kubernetes node names are. Required.
+	Name string `json:"name"`
+	// Address is the IP address under which the other hosts reach it, and the
+	// address of its node, its etcd member and its apiserver. Required.
+	Address string `json:"address"`
+	// Roles says what it is for. Default [worker].
+	Roles []Role `json:"roles,omitempty"`
+	// Labels are put on its node.
+	Labels map[string]string `json:"labels,omitempty"`
+	// SSH overrides spec.ssh field by field.
+	SSH *SSH `json:"ssh,omitempty"`
+}
+
+// SSH says how to log in. Whatever is not set here is looked up in
+// ~/.ssh/config under the host's address and then its name.
+type SSH struct {
+	// Host is the name or address to connect to, when it is not the host's address.
+	Host string `json:"host,omitempty"`
+	// User is the login. Default: ssh_config's, else the caller's own.
+	User string `json:"user,omitempty"`
+	// Port is the TCP port. Default: ssh_config's, else 22.
+	Port int32 `json:"port,omitempty"`
+	// IdentityFile is a private key. Default: ssh_config's, the agent's, then
+	// the usual ones in ~/.ssh. A leading ~/ is the caller's home.
+	IdentityFile string `json:"identityFile,omitempty"`
+	// KnownHostsFile holds the host keys that are trusted. Default ~/.ssh/known_hosts
+	// and /etc/ssh/ssh_known_hosts.
+	KnownHostsFile string `json:"knownHostsFile,omitempty"`
+	// JumpHost is [user@]host[:port] to go through. Default: ssh_config's ProxyJump.
+	JumpHost string `json:"jumpHost,omitempty"`
+	// Sudo says whether to use sudo. Default: when the user is not root.
+	Sudo *bool `json:"sudo,omitempty"`
+}
+
+// NetworkPlugin names the pod network.
+type NetworkPlugin string
+
+const (
+	// NetworkPluginFlannel is flannel with VXLAN. The default.
+	NetworkPluginFlannel NetworkPlugin = "flannel"
+	// NetworkPluginManifest applies the manifest in Network.Manifest.
+	NetworkPluginManifest NetworkPlugin = "manifest"
+	// NetworkPluginNone leaves the pod network to the user.
+	NetworkPluginNone NetworkPlugin = "none"
+)
+
+// Network is the cluster's network.
+type Network struct {
+	// Plugin is flannel, manifest or none. Default flannel.
+	Plugin NetworkPlugin `json:"plugin,omitempty"`
+	// Manifest is the path of a YAML file, relative to the Cluster file; with
+	// plugin manifest. Its content is kept in the stored spec's ManifestContent.
+	Manifest string `json:"manifest,omitempty"`
+	// ManifestContent is filled in from Manifest when the file is read.
+	ManifestContent string `json:"manifestContent,omitempty"`
+	// PodSubnet is the pods' CIDR. Default 10.244.0.0/16.
+	PodSubnet string `json:"podSubnet,omitempty"`
+	// ServiceSubnet is the services' CIDR. Default 10.96.0.0/12.
+	ServiceSubnet string `json:"serviceSubnet,omitempty"`
+	// DNSDomain is the cluster's domain. Default cluster.local.
+	DNSDomain string `json:"dnsDomain,omitempty"`
+}
+
+// EtcdTopology says where etcd runs.
+type EtcdTopology string
+
+const (
+	// EtcdExternal runs etcd under systemd, outside kubeadm. The default.
+	EtcdExternal EtcdTopology = "external"
+	// EtcdStacked is kubeadm's own etcd. Not supported for now.
+	EtcdStacked EtcdTopology = "stacked"
+)
+
+// Etcd is the etcd cluster.
+type Etcd struct {
+	// Topology is external. Default external.
+	Topology EtcdTopology `json:"topology,omitempty"`
+	// Version is the version to run, such as v3.6.16. Default: the bundle's.
+	Version string `json:"version,omitempty"`
+	// DataDir is each member's data directory. Default /var/lib/etcd.
+	DataDir string `json:"dataDir,omitempty"`
+	// ExtraArgs are further flags of etcd, without the leading dashes.
+	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
+}
+
+// Keepalived holds the virtual IP's settings.
+type Keepalived struct {
+	// Interface is the network interface of the virtual IP. Default: on each
+	// host the one that has the host's address.
+	Interface string `json:"interface,omitempty"`
+	// RouterID is the VRRP router id, 1 to 255, different for every cluster in
+	// a subnet. Default: derived from the cluster's name and virtual IP.
+	RouterID int32 `json:"routerID,omitempty"`
+	// AdvertisementInterval is the time between VRRP advertisements in
+	// milliseconds, 10 to 40950 in steps of 10. Default 200.
+	AdvertisementInterval int32 `json:"advertisementIntervalMilliseconds,omitempty"`
+}
+
+// LoadBalancer is used by `kubectl ha loadbalancer`.
+type LoadBalancer struct {
+	// Type is haproxy or nginx. Default haproxy.
+	Type string `json:"type,omitempty"`
+	// Port is the load balancer's port on the virtual IP. Default 8443.
+	Port int32 `json:"port,omitempty"`
+}
+
+// Images says where images and binaries come from.
+type Images struct {
+	// Registry replaces registry.k8s.io in kubeadm's imageRepository.
+	Registry string `json:"registry,omitempty"`
+	// Mirror is a base URL that serves upstream's files and images under
+	// MIRROR/<upstream host>/<path> and <mirror host>/<upstream registry>/<repository>.
+	// An http:// URL means a registry without TLS.
+	Mirror string `json:"mirror,omitempty"`
+	// Mirrors maps a registry (registry.k8s.io) to the reference prefix to pull from.
+	Mirrors map[string]string `json:"mirrors,omitempty"`
+	// AuthFile is a containers-auth.json or docker config.json.
+	AuthFile string `json:"authFile,omitempty"`
+	// ExtraImages are put into the bundle as well.
+	ExtraImages []string `json:"extraImages,omitempty"`
+}
+
+// Proxy is the environment for containerd and the kubelet.
+type Proxy struct {
+	HTTPProxy  string `json:"httpProxy,omitempty"`
+	HTTPSProxy string `json:"httpsProxy,omitempty"`
+	// NoProxy: further entries; the hosts, the virtual IP and the pod and
+	// service subnets are added by themselves.
+	NoProxy []string `json:"noProxy,omitempty"`
+}
+
+// RawMap is a part of a foreign document, merged as it is.
+type RawMap map[string]any
+
+// Kubeadm carries settings merged into kubeadm's documents, after our own;
+// maps are merged key by key, lists and scalars replace.
+type Kubeadm struct {
+	// ClusterConfiguration is merged into kubeadm's (apiServer.extraArgs, …).
+	ClusterConfiguration RawMap `json:"clusterConfiguration,omitempty"`
+	// InitConfiguration is merged into kubeadm's.
+	InitConfiguration RawMap `json:"initConfiguration,omitempty"`
+	// JoinConfiguration is merged into kubeadm's, for every node that joins.
+	JoinConfiguration RawMap `json:"joinConfiguration,omitempty"`
+	// KubeletConfiguration is merged into the kubelets'.
+	KubeletConfiguration RawMap `json:"kubeletConfiguration,omitempty"`
+	// KubeProxyConfiguration is merged into kube-proxy's.
+	KubeProxyConfiguration RawMap `json:"kubeProxyConfiguration,omitempty"`
+	// IgnorePreflightErrors are kubeadm's check names to ignore.
+	IgnorePreflightErrors []string `json:"ignorePreflightErrors,omitempty"`
+	// Patches maps kubeadm patch file names (kube-apiserver0+merge.yaml) to content.
+	// https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-plane-flags/#patches
+	Patches map[string]string `json:"patches,omitempty"`
+}

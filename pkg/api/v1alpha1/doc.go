@@ -1,0 +1,7 @@
+// Package v1alpha1 holds the two documents kubectl-ha knows: the Cluster, which
+// is the user's file (and, once the cluster runs, its stored spec), and the
+// Operation, the custom resource by which everything in the cluster is done.
+//
+// The package has types, strict decoding, defaults and validation; it does no
+// I/O and imports nothing else of this module.
+package v1alpha1

@@ -1,0 +1,127 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// OperationKind is the kind of the custom resource.
+	OperationKind = "Operation"
+	// OperationResource is its plural, lower case. Operations are cluster-scoped,
+	// so that `kubectl get operations` needs no namespace.
+	OperationResource = "operations"
+)
+
+// OperationType says what an Operation does.
+type OperationType string
+
+const (
+	// OperationJoin promotes enrolled nodes to control planes and applies the
+	// HA settings: network plugin, kube-proxy, CoreDNS, labels.
+	OperationJoin OperationType = "Join"
+)
+
+// Operation records an intent, its plan and the progress of each step. The
+// coordinator Job carries it out; whoever reads it knows what was done and
+// what is left.
+type Operation struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              OperationSpec   `json:"spec"`
+	Status            OperationStatus `json:"status,omitempty"`
+}
+
+// OperationSpec is what is wanted.
+type OperationSpec struct {
+	Type OperationType `json:"type"`
+	// Paused stops the Operation before its next step; running steps finish.
+	Paused bool `json:"paused,omitempty"`
+	// Aborted ends the Operation: running steps finish, the clean-up steps run,
+	// nothing else starts. It can't be taken back.
+	Aborted bool `json:"aborted,omitempty"`
+	// Join is set when Type is Join.
+	Join *JoinSpec `json:"join,omitempty"`
+}
+
+// JoinSpec says which enrolled nodes become what.
+type JoinSpec struct {
+	// ControlPlanes are the nodes to promote. May be empty.
+	ControlPlanes []string `json:"controlPlanes,omitempty"`
+	// Source is a control plane that runs already, which uploads the certificates.
+	Source string `json:"source"`
+}
+
+// OperationPhase is where an Operation stands.
+type OperationPhase string
+
+// The phases. Pending, Planning, Running and Paused are not final.
+const (
+	OperationPending   OperationPhase = "Pending"
+	OperationRunning   OperationPhase = "Running"
+	OperationPaused    OperationPhase = "Paused"
+	OperationSucceeded OperationPhase = "Succeeded"
+	OperationFailed    OperationPhase = "Failed"
+	OperationAborted   OperationPhase = "Aborted"
+)
+
+// Final tells whether nothing more will happen without a person's doing.
+func (p OperationPhase) Final() bool {
+	return p == OperationSucceeded || p == OperationFailed || p == OperationAborted
+}
+
+// OperationStatus is what was planned and done. It never holds a secret.
+type OperationStatus struct {
+	Phase OperationPhase `json:"phase,omitempty"`
+	// Message is one line for people: what runs now, or why it ended.
+	Message string `json:"message,omitempty"`
+	// Coordinator is the pod that carries it out.
+	Coordinator string       `json:"coordinator,omitempty"`
+	StartedAt   *metav1.Time `json:"startedAt,omitempty"`
+	FinishedAt  *metav1.Time `json:"finishedAt,omitempty"`
+	// Progress is "done/all", for kubectl's columns.
+	Progress string `json:"progress,omitempty"`
+	// Steps is the plan, in an order in which they could run one by one.
+	Steps []StepStatus `json:"steps,omitempty"`
+}
+
+// StepState is where a step stands.
+type StepState string
+
+// The states of a step.
+const (
+	StepPending   StepState = "Pending"
+	StepRunning   StepState = "Running"
+	StepSucceeded StepState = "Succeeded"
+	StepFailed    StepState = "Failed"
+	StepSkipped   StepState = "Skipped"
+)
+
+// StepStatus is one step of the plan and its progress.
+type StepStatus struct {
+	// ID is stable and unique in the Operation: promote/cp2.
+	ID string `json:"id"`
+	// Title is one line for people.
+	Title string `json:"title,omitempty"`
+	// Node is where it runs, empty for steps of the coordinator itself.
+	Node string `json:"node,omitempty"`
+	// After are the IDs of the steps that must have succeeded or been skipped before.
+	After []string `json:"after,omitempty"`
+	// Cleanup steps run when everything else has ended, however it ended.
+	Cleanup bool      `json:"cleanup,omitempty"`
+	State   StepState `json:"state"`
+	// Attempt counts the tries that were begun; it is part of the Job's name.
+	Attempt int32 `json:"attempt,omitempty"`
+	// Job is the node Job, when there is one.
+	Job        string       `json:"job,omitempty"`
+	StartedAt  *metav1.Time `json:"startedAt,omitempty"`
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	// Message is the last thing seen, or the error with what to do next.
+	Message string `json:"message,omitempty"`
+}
+
+// OperationList is a list of Operations.
+type OperationList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Operation `json:"items"`
+}

@@ -1,0 +1,79 @@
+package bundle
+
+import (
+	"io/fs"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// Blob is a piece of content by its digest.
+type Blob struct {
+	// Digest is sha256:<hex>.
+	Digest digest.Digest `json:"digest"`
+	// Size in bytes.
+	Size int64 `json:"size"`
+	// MediaType is the OCI media type.
+	MediaType string `json:"mediaType,omitempty"`
+}
+
+// Contents lists what a bundle holds. It is the config blob of the bundle's
+// own manifest.
+type Contents struct {
+	// KubernetesVersion, such as v1.36.3; the others alike, with the leading v.
+	KubernetesVersion string `json:"kubernetesVersion"`
+	EtcdVersion       string `json:"etcdVersion"`
+	ContainerdVersion string `json:"containerdVersion"`
+	RuncVersion       string `json:"runcVersion"`
+	CNIVersion        string `json:"cniVersion"`
+	// Arch is the hosts' architecture in Go's terms: amd64.
+	Arch     string   `json:"arch"`
+	Binaries []Binary `json:"binaries"`
+	Images   []Image  `json:"images"`
+}
+
+// Binary is one file to be installed on hosts.
+type Binary struct {
+	// Name is the file's name: kubelet, containerd-shim-runc-v2, bridge.
+	Name string `json:"name"`
+	// Component groups binaries: kubernetes, etcd, containerd, runc, cni.
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	// Path is where it is installed: /usr/local/bin/kubelet, /opt/cni/bin/bridge.
+	Path string      `json:"path"`
+	Mode fs.FileMode `json:"mode"`
+	// Blob is the file compressed with zstd.
+	Blob Blob `json:"blob"`
+	// SHA256 is the hex digest of the file itself; Size its size in bytes.
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	// Source is the upstream URL that it came from, without any mirror.
+	Source string `json:"source"`
+	// For lists the roles that need it.
+	For []v1alpha1.Role `json:"for"`
+}
+
+// Image is one container image for one platform.
+type Image struct {
+	// Ref is the full reference under which pods name it:
+	// registry.k8s.io/kube-apiserver:v1.36.3.
+	Ref string `json:"ref"`
+	// Manifest is the image's manifest; it is one of Blobs.
+	Manifest Blob `json:"manifest"`
+	// Blobs are the manifest, the config and the layers.
+	Blobs []Blob `json:"blobs"`
+	// For lists the roles that need it.
+	For []v1alpha1.Role `json:"for"`
+}
+
+// Source says where a host fetches blobs from: a peer that serves them over
+// mutual TLS with certificates made for one bootstrap or Operation.
+type Source struct {
+	// URL is https://address:port.
+	URL string `json:"url"`
+	// CA, Cert and Key are PEM.
+	CA   []byte `json:"ca"`
+	Cert []byte `json:"cert"`
+	Key  []byte `json:"key"`
+}

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// Request asks an agent to run one task.
+type Request struct {
+	// Cluster names the cluster; the host's ledger refuses another one.
+	Cluster string `json:"cluster"`
+	// Task is the task's name, one of the keys of tasks.All.
+	Task string `json:"task"`
+	// Step is the step's ID in the plan, put into every event.
+	Step string `json:"step,omitempty"`
+	// DryRun records changes instead of making them.
+	DryRun bool `json:"dryRun,omitempty"`
+	// Timeout bounds the task. Zero: ten minutes.
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// LockTimeout bounds the wait for another agent on this host. Zero: two minutes.
+	LockTimeout time.Duration `json:"lockTimeout,omitempty"`
+	// Spec is the task's typed input. It may hold secrets.
+	Spec json.RawMessage `json:"spec,omitempty"`
+}
+
+// Result is how a task ended.
+type Result struct {
+	// Changes are the mutations made, or in a dry run those that would be.
+	Changes []host.Change `json:"changes,omitempty"`
+	// Data is the task's typed output.
+	Data json.RawMessage `json:"data,omitempty"`
+	// Failure is set when the task failed.
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// Failure says what went wrong, for people.
+type Failure struct {
+	// Message is short: what failed and why.
+	Message string `json:"message"`
+	// Output is the failed command's whole output.
+	Output string `json:"output,omitempty"`
+	// Hint says what to do next.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Error makes a Failure an error with the short message.
+func (f *Failure) Error() string { return f.Message }
+
+// Message is one line from the agent: exactly one field is set.
+type Message struct {
+	Event  *report.Event `json:"event,omitempty"`
+	Result *Result       `json:"result,omitempty"`
+}

@@ -1,0 +1,57 @@
+// Package controlplane runs kubeadm on a host: init on the first control plane,
+// the enrolment of the others' kubelets, and the promotion of an enrolled node.
+package controlplane
+
+// InitSpec makes the first control plane.
+type InitSpec struct {
+	// Config is kubeadm's documents, YAML. It holds the token and certificate key.
+	Config []byte `json:"config"`
+	// Patches are kubeadm patch files by name.
+	Patches map[string]string `json:"patches,omitempty"`
+	// EtcdCA, EtcdCert and EtcdKey (PEM) are for the apiserver's etcd client.
+	EtcdCA   []byte `json:"etcdCA"`
+	EtcdCert []byte `json:"etcdCert"`
+	EtcdKey  []byte `json:"etcdKey"`
+	// LocalEndpoint is https://address:port of the apiserver on this host.
+	LocalEndpoint string `json:"localEndpoint"`
+	// VirtualEndpoint is https://virtual-ip:port; the task ends when the API answers there.
+	VirtualEndpoint string `json:"virtualEndpoint"`
+}
+
+// InitData is what the others need.
+type InitData struct {
+	// CACertHash is sha256:<hex> of the cluster CA's public key, for discovery.
+	CACertHash string `json:"caCertHash"`
+}
+
+// EnrolSpec joins a host as a plain node.
+type EnrolSpec struct {
+	// Config is kubeadm's JoinConfiguration, YAML, with a short-lived token.
+	Config []byte `json:"config"`
+	// Patches are kubeadm patch files by name.
+	Patches map[string]string `json:"patches,omitempty"`
+}
+
+// UploadCertsSpec uploads a control plane's certificates, encrypted, for others
+// to join: kubeadm init phase upload-certs.
+type UploadCertsSpec struct {
+	// Config is kubeadm's InitConfiguration, YAML, with the certificate key.
+	Config []byte `json:"config"`
+}
+
+// PromoteSpec makes a control plane of an enrolled node, by kubeadm's phases
+// control-plane-prepare and control-plane-join.
+type PromoteSpec struct {
+	// Config is kubeadm's JoinConfiguration, YAML, with token and certificate key.
+	Config  []byte            `json:"config"`
+	Patches map[string]string `json:"patches,omitempty"`
+	// LocalEndpoint is https://address:port of the apiserver to be on this
+	// host; the kubelet is pointed at it (kubernetes#127316), and the task ends when it is ready.
+	LocalEndpoint string `json:"localEndpoint"`
+}
+
+// KubeconfigData is the result of the read-only task that reads admin.conf.
+type KubeconfigData struct {
+	// Kubeconfig is the file's content: a secret.
+	Kubeconfig []byte `json:"kubeconfig"`
+}

@@ -1,0 +1,110 @@
+// Package observe is the read-only look at a host: facts for planning and for
+// the preflight checks. It judges nothing.
+package observe
+
+import "time"
+
+// Spec says what to look at.
+type Spec struct {
+	// Address is the host's address in the Cluster file.
+	Address string `json:"address"`
+	// VirtualIP is looked for on the network, by ARP or a connection.
+	VirtualIP string `json:"virtualIP,omitempty"`
+	// Ports are asked for: who listens on them.
+	Ports []int32 `json:"ports,omitempty"`
+	// DataDir is etcd's data directory.
+	DataDir string `json:"dataDir,omitempty"`
+}
+
+// Facts are what was seen.
+type Facts struct {
+	Hostname  string    `json:"hostname"`
+	MachineID string    `json:"machineID"`
+	BootID    string    `json:"bootID"`
+	Time      time.Time `json:"time"`
+	Arch      string    `json:"arch"`
+	OS        OS        `json:"os"`
+	// CPUs is the number of logical processors; MemoryBytes all of the memory.
+	CPUs        int    `json:"cpus"`
+	MemoryBytes uint64 `json:"memoryBytes"`
+	SwapBytes   uint64 `json:"swapBytes"`
+	// CgroupVersion is 1 or 2. Controllers are those that are there.
+	CgroupVersion int      `json:"cgroupVersion"`
+	Controllers   []string `json:"controllers,omitempty"`
+	Systemd       string   `json:"systemd,omitempty"`
+	// Interface has Address; empty when no interface has it.
+	Interface string `json:"interface,omitempty"`
+	// PrefixLength is Address's, in bits.
+	PrefixLength int `json:"prefixLength,omitempty"`
+	// MACs are those of all interfaces that aren't virtual.
+	MACs []string `json:"macs,omitempty"`
+	// DefaultRoute tells whether there is one.
+	DefaultRoute bool `json:"defaultRoute"`
+	// VirtualIPHere: one of this host's interfaces has the virtual IP.
+	VirtualIPHere bool `json:"virtualIPHere,omitempty"`
+	// VirtualIPAnswers: somebody answers for it on the network (MAC or what was seen).
+	VirtualIPAnswers string `json:"virtualIPAnswers,omitempty"`
+	// VRRPRouters are router ids heard in VRRP advertisements of others.
+	VRRPRouters []int `json:"vrrpRouters,omitempty"`
+	// Listeners maps a port in Spec.Ports to the process that listens there.
+	Listeners map[int32]string `json:"listeners,omitempty"`
+	// Disks maps /, /var/lib, the data dir to what is free.
+	Disks map[string]Disk `json:"disks,omitempty"`
+	// Commands found on the PATH that matter: keepalived, iptables, apt-get, dnf, zypper, …
+	Commands map[string]string `json:"commands,omitempty"`
+	// Modules that are loaded or built in, of those that are needed.
+	Modules map[string]bool `json:"modules,omitempty"`
+	// Units of systemd that matter, by name: their active state.
+	Units map[string]string `json:"units,omitempty"`
+	// Ours is what the ledger says; nil when there is none.
+	Ours *Ours `json:"ours,omitempty"`
+	// Leftovers are files of some other cluster: /etc/kubernetes/manifests/…, etcd's data.
+	Leftovers []string `json:"leftovers,omitempty"`
+	// Keepalived is true when there is a keepalived.conf that we did not write.
+	ForeignKeepalived bool `json:"foreignKeepalived,omitempty"`
+	// State is what kubectl-ha has reached here so far.
+	State State `json:"state"`
+	// AgentImage and Images in containerd's k8s.io namespace, when it runs: ref to manifest digest.
+	Images map[string]string `json:"images,omitempty"`
+	// Versions of installed binaries by path: the sha256 of the file.
+	Binaries map[string]string `json:"binaries,omitempty"`
+}
+
+// OS is the distribution.
+type OS struct {
+	ID, VersionID, PrettyName, Kernel string
+}
+
+// Disk is one file system.
+type Disk struct {
+	TotalBytes uint64 `json:"totalBytes"`
+	FreeBytes  uint64 `json:"freeBytes"`
+}
+
+// Ours is what the ledger says.
+type Ours struct {
+	// Cluster is the name of the cluster the host belongs to.
+	Cluster string `json:"cluster"`
+	// Done are the tasks that ended well at least once.
+	Done []string `json:"done,omitempty"`
+}
+
+// State is what a host is, found from the host itself.
+type State struct {
+	// EtcdCA is the SHA-256 of the etcd CA certificate's DER on the host.
+	EtcdCA string `json:"etcdCA,omitempty"`
+	// EtcdData is true when the data directory has a member.
+	EtcdData bool `json:"etcdData,omitempty"`
+	// EtcdActive is true when the etcd unit runs.
+	EtcdActive bool `json:"etcdActive,omitempty"`
+	// ClusterCA is the SHA-256 of /etc/kubernetes/pki/ca.crt's DER.
+	ClusterCA string `json:"clusterCA,omitempty"`
+	// ControlPlane is true when the apiserver's static pod manifest is there.
+	ControlPlane bool `json:"controlPlane,omitempty"`
+	// APIServerReady is true when the apiserver here answers /readyz with 200.
+	APIServerReady bool `json:"apiServerReady,omitempty"`
+	// Enrolled is true when the kubelet has a kubeconfig (kubelet.conf).
+	Enrolled bool `json:"enrolled,omitempty"`
+	// KubeletActive is true when the kubelet's unit runs.
+	KubeletActive bool `json:"kubeletActive,omitempty"`
+}

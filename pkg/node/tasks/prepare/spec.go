@@ -1,0 +1,36 @@
+// Package prepare makes a bare host able to run Kubernetes: binaries, units,
+// sysctls, kernel modules, containerd, images and the agent's own image.
+package prepare
+
+import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+)
+
+// Spec is what a host needs.
+type Spec struct {
+	// Node is the host's node name.
+	Node string `json:"node"`
+	// Roles of the host. A host with only the etcd role gets etcd's binaries alone.
+	Roles []v1alpha1.Role `json:"roles"`
+	// Contents is the bundle's, already cut to what this host's roles need.
+	Contents bundle.Contents `json:"contents"`
+	// Source is where blobs that are missing are fetched from.
+	Source bundle.Source `json:"source"`
+	// SandboxImage is the pause image's reference.
+	SandboxImage string `json:"sandboxImage,omitempty"`
+	// AgentImage is the reference given to the agent's own image.
+	AgentImage string `json:"agentImage,omitempty"`
+	// Environment for containerd and the kubelet (proxies), NAME=value.
+	Environment []string `json:"environment,omitempty"`
+	// RegistryMirrors maps a registry to base URLs for containerd's hosts.toml.
+	RegistryMirrors map[string][]string `json:"registryMirrors,omitempty"`
+}
+
+// Data is what was found.
+type Data struct {
+	// ImportedImages and InstalledBinaries count what was really done.
+	ImportedImages    int   `json:"importedImages"`
+	InstalledBinaries int   `json:"installedBinaries"`
+	FetchedBytes      int64 `json:"fetchedBytes"`
+}

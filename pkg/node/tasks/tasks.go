@@ -1,0 +1,19 @@
+// Package tasks lists every task the agent can run.
+package tasks
+
+// Names of the tasks, as they stand in requests.
+const (
+	Observe     = "observe"
+	Listen      = "listen"
+	Dial        = "dial"
+	Prepare     = "prepare"
+	Etcd        = "etcd"
+	EtcdHealth  = "etcd-health"
+	VIP         = "vip"
+	Init        = "init"
+	Enrol       = "enrol"
+	UploadCerts = "upload-certs"
+	Promote     = "promote"
+	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
+	AdminKubeconfig = "admin-kubeconfig"
+)

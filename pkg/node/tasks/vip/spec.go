@@ -1,0 +1,32 @@
+// Package vip keeps the virtual IP: keepalived's configuration, and the watch
+// of the local apiserver that tells keepalived when it is dead, or is to be
+// drained of the address.
+package vip
+
+// Paths that the watcher and keepalived share. /run, so that a reboot starts
+// with an apiserver that is not known to be alive.
+const (
+	// RunDir holds the track files.
+	RunDir = "/run/kubectl-ha"
+	// HealthFile holds 0 (healthy), or what keepalived multiplies with its weight.
+	HealthFile = RunDir + "/apiserver"
+	// DrainFile holds 1 when the address is to move away without loss.
+	DrainFile = RunDir + "/drain"
+)
+
+// Spec is the virtual IP on one control plane.
+type Spec struct {
+	VirtualIP string `json:"virtualIP"`
+	// Interface. Empty: the one that has Address.
+	Interface string `json:"interface,omitempty"`
+	RouterID  int32  `json:"routerID"`
+	// AdvertisementMilliseconds between two VRRP advertisements.
+	AdvertisementMilliseconds int32 `json:"advertisementMilliseconds"`
+	// Address of this host; Peers are the other control planes'.
+	Address string   `json:"address"`
+	Peers   []string `json:"peers"`
+	// Priority is the base priority, 101 to 200, different on every host.
+	Priority int32 `json:"priority"`
+	// APIServerPort of the local apiserver.
+	APIServerPort int32 `json:"apiServerPort"`
+}
