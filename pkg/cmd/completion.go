@@ -1,0 +1,44 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print the script that completes this program's commands in a shell",
+		Long: paragraphs(
+			"Prints a script that completes commands, flags and names for kubectl-ha in your shell.",
+			"kubectl completes `kubectl ha` by itself when it finds a program named kubectl_complete-ha on the PATH; the plugin's archive holds one."),
+		Example: examples(`
+			# For this shell only
+			source <(kubectl ha completion bash)
+
+			# For every zsh
+			kubectl ha completion zsh > "${fpath[1]}/_kubectl-ha"`),
+		ValidArgs: shells,
+		Args:      cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageErrorf("name one shell: %v", shells)
+			}
+			root := c.Root()
+			// The script must name the program as the shell finds it, not kubectl.
+			root.Annotations = nil
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(streams.Out, true)
+			case "zsh":
+				return root.GenZshCompletion(streams.Out)
+			case "fish":
+				return root.GenFishCompletion(streams.Out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(streams.Out)
+			}
+			return usageErrorf("shell %q is not known; use one of %v", args[0], shells)
+		},
+	}
+}

@@ -1,0 +1,56 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// newAccess makes kubectl's flags that choose the cluster and the login, without
+// the namespace: everything of ours is in a namespace of its own.
+func newAccess() *genericclioptions.ConfigFlags {
+	flags := genericclioptions.NewConfigFlags(true)
+	flags.Namespace = nil
+	flags.Timeout = nil
+	return flags
+}
+
+// addAccess adds the flags to a verb, marked so that its help leaves them to
+// `kubectl ha options`.
+func addAccess(c *cobra.Command, access *genericclioptions.ConfigFlags) {
+	for _, f := range accessFlags(access) {
+		c.PersistentFlags().AddFlag(f)
+	}
+}
+
+func accessFlags(access *genericclioptions.ConfigFlags) []*pflag.Flag {
+	set := pflag.NewFlagSet("access", pflag.ContinueOnError)
+	access.AddFlags(set)
+	var out []*pflag.Flag
+	set.VisitAll(func(f *pflag.Flag) {
+		if f.Annotations == nil {
+			f.Annotations = map[string][]string{}
+		}
+		f.Annotations[accessFlag] = []string{"true"}
+		out = append(out, f)
+	})
+	return out
+}
+
+func newOptions(streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "options",
+		Short: "List the flags that choose the cluster and the login",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			set := pflag.NewFlagSet("access", pflag.ContinueOnError)
+			newAccess().AddFlags(set)
+			_, err := fmt.Fprintf(streams.Out, "Every command that talks to a running cluster takes these flags, as kubectl does:\n\n%s",
+				set.FlagUsagesWrapped(helpWidth))
+			return err
+		},
+	}
+}

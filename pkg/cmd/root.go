@@ -1,0 +1,164 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/yamldoc"
+)
+
+// displayName is how people call the program; kubectl finds the plugin by its
+// file name, kubectl-ha.
+const displayName = "kubectl ha"
+
+// The groups of verbs in the help.
+const (
+	groupCluster = "cluster"
+	groupBundle  = "bundle"
+	groupAccess  = "access"
+)
+
+// Main runs the command line and returns the exit code.
+func Main(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
+	quietLibraries()
+	root := NewRoot(streams)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		printError(ctx, streams.ErrOut, err)
+	}
+	return exitCode(ctx, err)
+}
+
+// quietLibraries keeps client-go's own log lines out of ours. What matters in
+// them comes back as errors.
+func quietLibraries() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	rest.SetDefaultWarningHandler(rest.NoWarnings{})
+}
+
+// printError prints the message of an error. An interruption is no failure of
+// ours, and said in a word.
+func printError(ctx context.Context, w io.Writer, err error) {
+	var silent *silentError
+	if errors.As(err, &silent) {
+		return
+	}
+	prefix := "error: "
+	if exitCode(ctx, err) == ExitInterrupted {
+		prefix = "interrupted: "
+	}
+	message := strings.TrimRight(err.Error(), "\n")
+	if strings.Contains(message, "\n") {
+		message = "\n  " + strings.ReplaceAll(message, "\n", "\n  ")
+		prefix = strings.TrimRight(prefix, " ")
+	}
+	// A standard error that is closed has nobody to be told about it.
+	_, _ = fmt.Fprintln(w, prefix+message)
+}
+
+// silentError is an error whose message was shown already.
+type silentError struct{ err error }
+
+func (s *silentError) Error() string { return s.err.Error() }
+func (s *silentError) Unwrap() error { return s.err }
+
+// NewRoot makes the command tree.
+func NewRoot(streams genericiooptions.IOStreams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kubectl-ha",
+		Short: "Highly available Kubernetes clusters from bare Linux hosts",
+		Long: paragraphs(
+			"Turns bare Linux hosts into a highly available kubeadm cluster: etcd with TLS on its own, a virtual IP that keepalived moves within a second, several control planes, a pod network.",
+			"SSH is needed for the bootstrap only. From then on everything runs as Jobs inside the cluster, recorded in Operations that anybody may watch."),
+		Example: examples(`
+			# Write a commented Cluster file, then edit it
+			kubectl ha init
+
+			# Look at the hosts, change nothing
+			kubectl ha preflight -f cluster.yaml
+
+			# Make the cluster
+			kubectl ha bootstrap -f cluster.yaml`),
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: displayName},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          runGroup,
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: groupCluster, Title: "Make a cluster:"},
+		&cobra.Group{ID: groupBundle, Title: "Prepare what it is made of:"},
+		&cobra.Group{ID: groupAccess, Title: "Use and watch it:"},
+	)
+	for _, verb := range verbs(streams) {
+		root.AddCommand(verb)
+	}
+	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	setTemplates(root)
+	return root
+}
+
+// runGroup is the Run of a command that only has others below it: without an
+// argument it is the help, with one it is an unknown verb.
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+			names = append(names, sub.Aliases...)
+		}
+	}
+	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := yamldoc.Nearest(args[0], names); near != "" {
+		return usageErrorf("%s; did you mean %q?", message, near)
+	}
+	return usageErrorf("%s; see %s --help", message, cmd.CommandPath())
+}
+
+// flagError says what is wrong with a flag and, when it is unknown, which one
+// is near.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if near := yamldoc.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			return usageErrorf("%w; did you mean --%s?", err, near)
+		}
+	}
+	return usageErrorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
+// noArgs refuses arguments, naming the first.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageErrorf("%s takes no argument, but was given %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

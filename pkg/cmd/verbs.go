@@ -1,0 +1,16 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// verbs lists every command, in the order of the help.
+func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
+	return []*cobra.Command{
+		newVersion(streams),
+		newCompletion(streams),
+		newOptions(streams),
+		newAgent(streams),
+	}
+}
