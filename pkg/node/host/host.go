@@ -6,21 +6,32 @@ package host
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 )
 
 // StateDir is where everything kubectl-ha keeps on a host lives.
 const StateDir = "/var/lib/kubectl-ha"
 
-// ErrNotImplemented marks what is not written yet.
-var ErrNotImplemented = errors.New("not implemented")
+// ErrReadOnly is the error of a mutation tried by a task that keeps no ledger.
+var ErrReadOnly = errors.New("this task only reads, it must not change the host")
 
 // Host is the machine, as tasks see it. Its methods may be called from many
 // goroutines.
 type Host struct {
 	opts Options
+
+	mu      sync.Mutex
+	changes []Change
+	refused error
+
+	// beforeStep, when set, may fail a step of replacing a file; for tests.
+	beforeStep func(step string) error
 }
 
 // Options says how a Host behaves.
@@ -94,105 +105,99 @@ type File struct {
 }
 
 // Open makes a Host.
-func Open(opts Options) (*Host, error) { return &Host{opts: opts}, nil }
+func Open(opts Options) (*Host, error) {
+	if opts.Root == "" {
+		opts.Root = "/"
+	}
+	if !filepath.IsAbs(opts.Root) {
+		return nil, fmt.Errorf("the root %q of the host is not an absolute path", opts.Root)
+	}
+	if opts.Commands == nil {
+		opts.Commands = systemCommander{}
+	}
+	return &Host{opts: opts}, nil
+}
 
 // DryRun tells whether mutations are only recorded.
 func (h *Host) DryRun() bool { return h.opts.DryRun }
 
 // Changes returns the mutations so far, in order.
-func (h *Host) Changes() []Change { return nil }
+func (h *Host) Changes() []Change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.changes)
+}
+
+// Refuse makes the gate refuse every further mutation with the given reason.
+// What runs at the moment runs on to its end. The first reason stays.
+func (h *Host) Refuse(reason error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refused == nil {
+		h.refused = reason
+	}
+}
+
+// Path is where a path of the host lies for this process: under the root.
+func (h *Host) Path(path string) string { return filepath.Join(h.opts.Root, path) }
 
 // ReadFile reads a file. It is an error that wraps fs.ErrNotExist when there is none.
-func (h *Host) ReadFile(path string) ([]byte, error) { return nil, ErrNotImplemented }
+func (h *Host) ReadFile(path string) ([]byte, error) { return os.ReadFile(h.Path(path)) }
 
 // Stat is os.Lstat under the root.
-func (h *Host) Stat(path string) (fs.FileInfo, error) { return nil, ErrNotImplemented }
+func (h *Host) Stat(path string) (fs.FileInfo, error) { return os.Lstat(h.Path(path)) }
 
 // ReadDir is os.ReadDir under the root.
-func (h *Host) ReadDir(path string) ([]fs.DirEntry, error) { return nil, ErrNotImplemented }
+func (h *Host) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(h.Path(path)) }
 
-// Query runs a command that changes nothing; it runs in a dry run as well.
-func (h *Host) Query(ctx context.Context, c Command) (Output, error) {
-	return Output{}, ErrNotImplemented
+// Exists tells whether there is anything at path; a link is not followed.
+func (h *Host) Exists(path string) (bool, error) {
+	_, err := h.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
-// LookPath finds a command on the host.
-func (h *Host) LookPath(name string) (string, error) { return "", ErrNotImplemented }
-
-// WriteFile makes a file as wanted, atomically (temporary file, fsync, rename),
-// with its directories (0755, or 0700 under StateDir), and tells whether
-// anything had to be changed: content, mode and owner are compared first.
-func (h *Host) WriteFile(ctx context.Context, f File) (changed bool, err error) {
-	return false, ErrNotImplemented
+// Ledger reads the host's ledger, whether or not this task keeps it. The error
+// wraps fs.ErrNotExist when the host has none.
+func (h *Host) Ledger() (*Ledger, error) {
+	if h.opts.Ledger != nil {
+		return h.opts.Ledger, nil
+	}
+	return ReadLedger(h.opts.Root)
 }
 
-// InstallFile is WriteFile for what does not fit into memory: content is read
-// from r, and must have the given SHA-256 (hex); what has it already is left alone.
-func (h *Host) InstallFile(ctx context.Context, f File, sha256 string, r func() (io.ReadCloser, error)) (changed bool, err error) {
-	return false, ErrNotImplemented
+// mutate is the gate: it says whether a mutation is to be made, after it was
+// written into the ledger. In a dry run it is only added to the changes.
+func (h *Host) mutate(ctx context.Context, c Change, e Entry) (do bool, err error) {
+	if err := h.mayMutate(ctx); err != nil {
+		return false, fmt.Errorf("%s %s: not done: %w", c.Action, c.Target, err)
+	}
+	if !h.opts.DryRun {
+		e.Step = h.opts.Step
+		if err := h.opts.Ledger.append(e); err != nil {
+			return false, fmt.Errorf("%s %s: not done, since it can't be noted in the ledger: %w", c.Action, c.Target, err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changes = append(h.changes, c)
+	return !h.opts.DryRun, nil
 }
 
-// Mkdir makes a directory (and its parents) with the exact mode and owner.
-func (h *Host) Mkdir(ctx context.Context, path string, mode fs.FileMode, uid, gid int) (changed bool, err error) {
-	return false, ErrNotImplemented
+// mayMutate is the gate's condition.
+func (h *Host) mayMutate(ctx context.Context) error {
+	h.mu.Lock()
+	refused := h.refused
+	h.mu.Unlock()
+	switch {
+	case refused != nil:
+		return refused
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case h.opts.Ledger == nil && !h.opts.DryRun:
+		return ErrReadOnly
+	}
+	return nil
 }
-
-// Symlink makes path a link to target.
-func (h *Host) Symlink(ctx context.Context, path, target string) (changed bool, err error) {
-	return false, ErrNotImplemented
-}
-
-// Remove removes a file that the ledger knows as ours; what is not ours is an
-// error. A missing file is no change.
-func (h *Host) Remove(ctx context.Context, path string) (changed bool, err error) {
-	return false, ErrNotImplemented
-}
-
-// Run runs a command that changes something. why is one line for people, kept
-// in the ledger. In a dry run nothing runs and the output is empty.
-func (h *Host) Run(ctx context.Context, why string, c Command) (Output, error) {
-	return Output{}, ErrNotImplemented
-}
-
-// Record notes in the ledger what is about to be made outside of the gate (a
-// data directory by etcd, an image by containerd): kind is file, directory,
-// image, interface, mount, unit, user, package.
-func (h *Host) Record(ctx context.Context, kind, target, note string) error {
-	return ErrNotImplemented
-}
-
-// Unit is what systemd says of a unit.
-type Unit struct {
-	Name                             string
-	LoadState, ActiveState, SubState string
-	UnitFileState                    string
-	MainPID                          int
-	// ActiveEnter is when it became active; zero when it is not.
-	ActiveEnter time.Time
-	// NeedReload is true when the unit file is newer than what systemd has read.
-	NeedReload bool
-}
-
-// Unit asks systemd for a unit's state; a unit that does not exist has the
-// LoadState not-found, and is not an error.
-func (h *Host) Unit(ctx context.Context, name string) (Unit, error) {
-	return Unit{}, ErrNotImplemented
-}
-
-// EnsureUnit reloads systemd when needed, enables the unit, starts it, or
-// restarts it when restart is true or its unit file changed. It tells whether
-// anything was done. It does not wait for more than systemd's own job.
-func (h *Host) EnsureUnit(ctx context.Context, name string, restart bool) (changed bool, err error) {
-	return false, ErrNotImplemented
-}
-
-// StopUnit stops and, when disable is true, disables a unit.
-func (h *Host) StopUnit(ctx context.Context, name string, disable bool) (changed bool, err error) {
-	return false, ErrNotImplemented
-}
-
-// Error is short: the command's name and how it ended.
-func (e *CommandError) Error() string { return ErrNotImplemented.Error() }
-
-// Unwrap gives the cause.
-func (e *CommandError) Unwrap() error { return e.Err }

@@ -1,5 +1,298 @@
 package host
 
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// ledgerFormat is the version of the ledger's lines.
+	ledgerFormat = 1
+	ledgerFile   = StateDir + "/ledger.jsonl"
+	originalsDir = StateDir + "/originals"
+)
+
+// Actions of ledger entries.
+const (
+	ActionCreate  = "create"
+	ActionReplace = "replace"
+	ActionRemove  = "remove"
+	ActionRun     = "run"
+	ActionEnable  = "enable"
+	ActionDisable = "disable"
+	ActionRecord  = "record"
+	// ActionDone marks a task that ended well.
+	ActionDone = "done"
+)
+
+// Kinds of what entries are about; Record takes further ones.
+const (
+	KindFile      = "file"
+	KindDirectory = "directory"
+	KindLink      = "link"
+	KindUnit      = "unit"
+	KindCommand   = "command"
+	KindTask      = "task"
+)
+
+// Entry is one line of the ledger. It never holds a secret.
+type Entry struct {
+	Time time.Time `json:"time"`
+	// Step is the plan's step, such as etcd/cp1.
+	Step   string `json:"step,omitempty"`
+	Action string `json:"action"`
+	Kind   string `json:"kind"`
+	Target string `json:"target"`
+	// Original is what was there before kubectl-ha first touched the target.
+	// Only the first entry since the target's creation or last removal by us has
+	// it; a first entry without one means that there was nothing.
+	Original *Original `json:"original,omitempty"`
+	Note     string    `json:"note,omitempty"`
+}
+
+// Original describes what was replaced.
+type Original struct {
+	// SHA256 names a regular file's content in StateDir/originals.
+	SHA256 string      `json:"sha256,omitempty"`
+	Mode   fs.FileMode `json:"mode,omitempty"`
+	UID    int         `json:"uid"`
+	GID    int         `json:"gid"`
+	// Link is a symbolic link's target.
+	Link string `json:"link,omitempty"`
+	// State is a unit's before: its UnitFileState and ActiveState.
+	State string `json:"state,omitempty"`
+}
+
+// header is the ledger's first line.
+type header struct {
+	Format  int       `json:"format"`
+	Cluster string    `json:"cluster"`
+	Created time.Time `json:"created"`
+}
+
 // Ledger is the host's memory of what kubectl-ha made or replaced there
-// (StateDir/ledger.jsonl), with the originals of replaced files beside it.
-type Ledger struct{}
+// (StateDir/ledger.jsonl), with the originals of replaced files beside it. A
+// line is on disk before what it tells of is done.
+type Ledger struct {
+	root string
+
+	mu      sync.Mutex
+	file    *os.File // nil when it is only read
+	head    header
+	entries []Entry
+	// known has the targets that are ours by kind and name.
+	known map[string]bool
+	done  []string
+}
+
+// OpenLedger opens the host's ledger for a cluster, or begins one. It is an
+// error when the host belongs to another cluster.
+func OpenLedger(root, cluster string) (*Ledger, error) {
+	if cluster == "" {
+		return nil, errors.New("the cluster has no name: a ledger must have one")
+	}
+	if err := ensureStateDir(root); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(root, ledgerFile)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the ledger: %w", err)
+	}
+	l := &Ledger{root: root, file: file, known: map[string]bool{}}
+	if err := l.load(cluster); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return l, nil
+}
+
+// ReadLedger reads the host's ledger without a right to write into it. The
+// error wraps fs.ErrNotExist when there is none.
+func ReadLedger(root string) (*Ledger, error) {
+	content, err := os.ReadFile(filepath.Join(root, ledgerFile))
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	l := &Ledger{root: root, known: map[string]bool{}}
+	if _, err := l.parse(content); err != nil {
+		return nil, err
+	}
+	if l.head.Format == 0 {
+		return nil, fmt.Errorf("the ledger %s was never begun: %w", ledgerFile, fs.ErrNotExist)
+	}
+	return l, nil
+}
+
+// load reads what is there, cuts off a line torn by a crash, and writes the
+// first line of a new ledger.
+func (l *Ledger) load(cluster string) error {
+	content, err := os.ReadFile(l.file.Name())
+	if err != nil {
+		return fmt.Errorf("read the ledger: %w", err)
+	}
+	whole, err := l.parse(content)
+	if err != nil {
+		return err
+	}
+	if whole < len(content) {
+		// What the torn line would have told of was not begun.
+		if err := l.file.Truncate(int64(whole)); err != nil {
+			return fmt.Errorf("cut the torn last line off the ledger: %w", err)
+		}
+	}
+	if l.head.Format != 0 {
+		if l.head.Cluster != cluster {
+			return WithHint(fmt.Errorf("this host belongs to the cluster %q, not to %q", l.head.Cluster, cluster),
+				fmt.Sprintf("take it out of the cluster %q first, or leave it out of this one (%s on the host says what was done there)", l.head.Cluster, ledgerFile))
+		}
+		return nil
+	}
+	l.head = header{Format: ledgerFormat, Cluster: cluster, Created: time.Now().UTC()}
+	if err := l.writeLine(l.head); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(l.file.Name()))
+}
+
+// parse reads whole lines and returns the length of them together.
+func (l *Ledger) parse(content []byte) (whole int, err error) {
+	for number := 1; ; number++ {
+		end := bytes.IndexByte(content[whole:], '\n')
+		if end < 0 {
+			return whole, nil
+		}
+		line := content[whole : whole+end]
+		whole += end + 1
+		if number == 1 {
+			if err := json.Unmarshal(line, &l.head); err != nil || l.head.Format == 0 {
+				return 0, fmt.Errorf("%s is no ledger of kubectl-ha: its first line can't be read", ledgerFile)
+			}
+			if l.head.Format > ledgerFormat {
+				return 0, fmt.Errorf("%s was written by a later version of kubectl-ha (format %d, known are up to %d): use that version", ledgerFile, l.head.Format, ledgerFormat)
+			}
+			continue
+		}
+		var e Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return 0, fmt.Errorf("%s, line %d can't be read: %w", ledgerFile, number, err)
+		}
+		l.remember(e)
+	}
+}
+
+// remember takes an entry into what is known.
+func (l *Ledger) remember(e Entry) {
+	l.entries = append(l.entries, e)
+	switch e.Action {
+	case ActionDone:
+		if !slices.Contains(l.done, e.Target) {
+			l.done = append(l.done, e.Target)
+		}
+	case ActionRemove:
+		for _, kind := range []string{KindFile, KindDirectory, KindLink} {
+			delete(l.known, key(kind, e.Target))
+		}
+	case ActionRun:
+	default:
+		l.known[key(e.Kind, e.Target)] = true
+	}
+}
+
+func key(kind, target string) string { return kind + " " + target }
+
+// append writes an entry to disk.
+func (l *Ledger) append(e Entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.Time = time.Now().UTC()
+	if err := l.writeLine(e); err != nil {
+		return err
+	}
+	l.remember(e)
+	return nil
+}
+
+// writeLine appends one line and waits until it is on disk.
+func (l *Ledger) writeLine(v any) error {
+	if l.file == nil {
+		return errors.New("the ledger was opened only to be read")
+	}
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode a line of the ledger: %w", err)
+	}
+	if _, err := l.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("write the ledger to disk: %w", err)
+	}
+	return nil
+}
+
+// Cluster is the name of the cluster the host belongs to.
+func (l *Ledger) Cluster() string { return l.head.Cluster }
+
+// Entries returns all entries, in order.
+func (l *Ledger) Entries() []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.entries)
+}
+
+// Knows tells whether a target of a kind is ours: made, replaced or recorded
+// by us, and not removed since.
+func (l *Ledger) Knows(kind, target string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known[key(kind, target)]
+}
+
+// Owns tells whether a path, or a directory above it, is ours. The state
+// directory itself always is.
+func (l *Ledger) Owns(path string) bool {
+	if path == StateDir || strings.HasPrefix(path, StateDir+"/") {
+		return true
+	}
+	if l.Knows(KindFile, path) || l.Knows(KindLink, path) {
+		return true
+	}
+	for p := path; p != "/" && p != "."; p = filepath.Dir(p) {
+		if l.Knows(KindDirectory, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// Done marks a task as one that ended well, once.
+func (l *Ledger) Done(task string) error {
+	if slices.Contains(l.DoneTasks(), task) {
+		return nil
+	}
+	return l.append(Entry{Action: ActionDone, Kind: KindTask, Target: task})
+}
+
+// DoneTasks lists the tasks that ended well at least once.
+func (l *Ledger) DoneTasks() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.done)
+}
+
+// Close closes the file.
+func (l *Ledger) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
