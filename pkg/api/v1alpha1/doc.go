@@ -3,5 +3,5 @@
 // Operation, the custom resource by which everything in the cluster is done.
 //
 // The package has types, strict decoding, defaults and validation; it does no
-// I/O and imports nothing else of this module.
+// I/O and imports nothing else of this module but yamldoc.
 package v1alpha1

@@ -107,8 +107,11 @@ type StepStatus struct {
 	// After are the IDs of the steps that must have succeeded or been skipped before.
 	After []string `json:"after,omitempty"`
 	// Cleanup steps run when everything else has ended, however it ended.
-	Cleanup bool      `json:"cleanup,omitempty"`
-	State   StepState `json:"state"`
+	Cleanup bool `json:"cleanup,omitempty"`
+	// UndoneBy is the clean-up step that takes this one's effect back: when the
+	// Operation is resumed after it ran, this step runs again.
+	UndoneBy string    `json:"undoneBy,omitempty"`
+	State    StepState `json:"state"`
 	// Attempt counts the tries that were begun; it is part of the Job's name.
 	Attempt int32 `json:"attempt,omitempty"`
 	// Job is the node Job, when there is one.
