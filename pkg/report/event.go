@@ -1,5 +1,3 @@
-// Package report carries what happens to whoever watches: people on a terminal
-// or a plain log, programs as one JSON document per line.
 package report
 
 import "time"
@@ -38,7 +36,8 @@ type Event struct {
 	Message string `json:"message,omitempty"`
 	// Changed tells with StepDone whether the host or cluster was changed.
 	Changed bool `json:"changed,omitempty"`
-	// Elapsed is how long the step took, with StepDone, StepSkipped and StepFailed.
+	// Elapsed is how long the step took, with StepDone, StepSkipped and
+	// StepFailed. In JSON: seconds, as a number.
 	Elapsed time.Duration `json:"elapsed,omitempty"`
 	// Error is the short message of a failure.
 	Error string `json:"error,omitempty"`
