@@ -1,0 +1,269 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// rounds is how often each failure is tried.
+const rounds = 10
+
+// failure is one way to take the API from the virtual IP's holder.
+type failure struct {
+	name string
+	// inject breaks the holder; repair mends it.
+	inject, repair func(t *testing.T, c *cluster, holder string)
+	// within is how long the API may be away from the virtual IP. Zero: no
+	// request may fail.
+	within time.Duration
+}
+
+func failures() []failure {
+	return []failure{
+		{
+			name:   "holder paused",
+			within: 1500 * time.Millisecond,
+			inject: func(t *testing.T, c *cluster, h string) { c.run(t, "pause", h) },
+			repair: func(t *testing.T, c *cluster, h string) { c.run(t, "unpause", h) },
+		},
+		{
+			name:   "apiserver killed and kept down",
+			within: 2500 * time.Millisecond,
+			inject: func(t *testing.T, c *cluster, h string) { c.exec(t, h, "pkill", "-KILL", "-x", "kube-apiserver") },
+			// The kubelet, which would start it again, was stopped beforehand.
+			repair: func(t *testing.T, c *cluster, h string) { c.exec(t, h, "systemctl", "start", "kubelet") },
+		},
+		{
+			name:   "address moved on purpose",
+			inject: func(t *testing.T, c *cluster, h string) { c.drainVIP(t, h, true) },
+			repair: func(t *testing.T, c *cluster, h string) { c.drainVIP(t, h, false) },
+		},
+	}
+}
+
+// TestFailover: with 50 requests a second on new connections, each failure ten
+// times: the API is away for no longer than promised, and a write acknowledged just before is there afterwards.
+func TestFailover(t *testing.T) {
+	c := sharedCluster(t)
+	for _, f := range failures() {
+		t.Run(f.name, func(t *testing.T) {
+			var away []time.Duration
+			for i := range rounds {
+				o := c.failOnce(t, f, fmt.Sprintf("failover-%d", i))
+				t.Logf("round %d: %s", i+1, o)
+				away = append(away, o.away)
+				switch {
+				case f.within == 0 && o.failed > 0:
+					t.Errorf("round %d: %s; none may fail", i+1, o)
+				case f.within > 0 && o.away > f.within:
+					t.Errorf("round %d: away for %s, more than %s: %s", i+1, o.away, f.within, o)
+				}
+			}
+			t.Logf("%s: away %v", f.name, away)
+		})
+	}
+}
+
+// failOnce breaks the holder once, waits until the API is steady again, mends
+// the holder, waits until everything is well, and returns what the prober saw of the failure.
+func (c *cluster) failOnce(t *testing.T, f failure, write string) outage {
+	t.Helper()
+	c.settled(t)
+	holder := c.holder(t)
+	if f.name == "apiserver killed and kept down" {
+		c.exec(t, holder, "systemctl", "stop", "kubelet")
+	}
+	p := c.prober(t, c.vip)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.run(ctx) }()
+	defer func() { cancel(); <-done }()
+	eventually(t, 30*time.Second, "the API is steady before the failure", func() (bool, string) {
+		return p.steadyFor(time.Second), p.outageSince(time.Now().Add(-time.Second)).String()
+	})
+	value := time.Now().String()
+	c.write(t, write, value)
+	start := time.Now()
+	f.inject(t, c, holder)
+	eventually(t, 30*time.Second, "another host has the address", func() (bool, string) {
+		hs := c.holdersOutside(t, holder)
+		return len(hs) == 1, fmt.Sprint(hs)
+	})
+	eventually(t, 30*time.Second, "the API is steady after the failure", func() (bool, string) {
+		return p.steadyFor(2500 * time.Millisecond), p.outageSince(start).String()
+	})
+	cancel()
+	<-done
+	o := p.outageSince(start)
+	if got := c.read(t, write); got != value {
+		t.Errorf("the write acknowledged before the failure is %q, not %q", got, value)
+	}
+	f.repair(t, c, holder)
+	return o
+}
+
+// holdersOutside returns who has the address, without asking one host, which may be paused.
+func (c *cluster) holdersOutside(t testing.TB, without string) []string {
+	t.Helper()
+	var out []string
+	for _, h := range c.names(t, "control-plane") {
+		if h == without {
+			continue
+		}
+		if r := c.try(t, h, nil, "ip", "-o", "addr", "show", "to", c.vip); r.stdout != "" {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// drainVIP asks a host's agent to give the address away, or to take part again.
+func (c *cluster) drainVIP(t testing.TB, host string, drain bool) {
+	t.Helper()
+	req, err := json.Marshal(map[string]any{"cluster": c.name, "task": "vip-drain", "spec": map[string]any{"drain": drain}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.try(t, host, append(req, '\n'), "/var/lib/kubectl-ha/bin/kubectl-ha", "agent", "run")
+	var last struct {
+		Result *struct {
+			Failure *struct{ Message string }
+		}
+	}
+	if err := json.Unmarshal(lastLine(r.stdout), &last); err != nil || last.Result == nil || last.Result.Failure != nil {
+		t.Fatalf("vip-drain on %s: %v %s", host, err, r)
+	}
+}
+
+func lastLine(s string) []byte {
+	var last string
+	for i, j := 0, 0; i < len(s); i = j + 1 {
+		for j = i; j < len(s) && s[j] != '\n'; j++ {
+		}
+		if j > i {
+			last = s[i:j]
+		}
+	}
+	return []byte(last)
+}
+
+// write stores a value, through the virtual IP, and returns when it is acknowledged.
+func (c *cluster) write(t testing.TB, name, value string) {
+	t.Helper()
+	maps := c.client.CoreV1().ConfigMaps("default")
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"value": value}}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := maps.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		t.Logf("no %s before: %v", name, err)
+	}
+	if _, err := maps.Create(ctx, cm, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) read(t testing.TB, name string) string {
+	t.Helper()
+	value := ""
+	eventually(t, 20*time.Second, name+" can be read", func() (bool, string) {
+		cm, err := c.client.CoreV1().ConfigMaps("default").Get(context.Background(), name, metav1.GetOptions{})
+		if err != nil {
+			return false, err.Error()
+		}
+		value = cm.Data["value"]
+		return true, ""
+	})
+	return value
+}
+
+// TestEtcdMemberStopped: one member down: no request fails, reads and writes go on.
+func TestEtcdMemberStopped(t *testing.T) {
+	c := sharedCluster(t)
+	c.settled(t)
+	holder := c.holder(t)
+	var member string
+	for _, h := range c.names(t, "control-plane") {
+		if h != holder {
+			member = h
+		}
+	}
+	p := c.prober(t, c.vip)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.run(ctx) }()
+	defer func() { cancel(); <-done }()
+	start := time.Now()
+	c.exec(t, member, "systemctl", "stop", "etcd")
+	for i := range 10 {
+		c.write(t, fmt.Sprintf("etcd-stopped-%d", i), "there")
+	}
+	eventually(t, 15*time.Second, "ten seconds with a member down", func() (bool, string) {
+		return time.Since(start) > 10*time.Second, ""
+	})
+	cancel()
+	<-done
+	if o := p.outageSince(start); o.failed > 0 {
+		t.Errorf("etcd on %s stopped: %s", member, o)
+	}
+	c.exec(t, member, "systemctl", "start", "etcd")
+	c.settled(t)
+	for i := range 10 {
+		if got := c.read(t, fmt.Sprintf("etcd-stopped-%d", i)); got != "there" {
+			t.Errorf("write %d is lost: %q", i, got)
+		}
+	}
+}
+
+// TestPartitionHealed: the holder cut off from all the others, who choose
+// another; healed, exactly one host has the address again within 3 s.
+func TestPartitionHealed(t *testing.T) {
+	c := sharedCluster(t)
+	c.settled(t)
+	holder := c.holder(t)
+	c.run(t, "partition", holder)
+	healed := false
+	defer func() {
+		if !healed {
+			c.run(t, "heal", holder)
+		}
+	}()
+	eventually(t, 10*time.Second, "the majority has a holder of its own", func() (bool, string) {
+		hs := c.holdersOutside(t, holder)
+		return len(hs) == 1, fmt.Sprint(hs)
+	})
+	c.run(t, "heal", holder)
+	healed = true
+	start := time.Now()
+	eventually(t, 10*time.Second, "one holder", func() (bool, string) {
+		hs := c.holders(t)
+		return len(hs) == 1, fmt.Sprint(hs)
+	})
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("one holder again only after %s", d)
+	}
+	c.settled(t)
+}
+
+// TestAllHostsStopped: all hosts off and on again: the cluster comes back by itself.
+func TestAllHostsStopped(t *testing.T) {
+	c := sharedCluster(t)
+	c.settled(t)
+	c.write(t, "before-power-cut", "there")
+	hosts := c.names(t)
+	c.run(t, append([]string{"stop"}, hosts...)...)
+	c.run(t, append([]string{"start"}, hosts...)...)
+	c.settled(t)
+	c.checkDNSSpread(t)
+	c.checkServiceWorks(t)
+	if got := c.read(t, "before-power-cut"); got != "there" {
+		t.Errorf("a write from before is %q", got)
+	}
+}

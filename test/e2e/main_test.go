@@ -1,0 +1,73 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// env is what all tests share: where the programs are, and the clusters that
+// were made so far.
+type env struct {
+	root    string
+	version string
+	keep    bool
+	// dir is for files that all tests share; bundle is one of them.
+	dir, bundle string
+	labs        map[string]*lab
+	shared      *cluster
+}
+
+// suiteDeadline bounds one command that has nothing to wait for.
+const suiteDeadline = 2 * time.Minute
+
+// suite is set once by TestMain, before any test runs.
+var suite *env
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return 1, err
+	}
+	suite = &env{root: root, version: "v1.36.3", keep: os.Getenv("E2E_KEEP") != "", labs: map[string]*lab{}}
+	if v := os.Getenv("E2E_KUBERNETES_VERSION"); v != "" {
+		suite.version = v
+	}
+	if suite.dir, err = os.MkdirTemp("", "kubectl-ha-e2e-"); err != nil {
+		return 1, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Minute)
+	defer cancel()
+	build := exec.CommandContext(ctx, filepath.Join(root, "bin/lab"), "build", "--kubernetes", suite.version)
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	if err := build.Run(); err != nil {
+		return 1, fmt.Errorf("lab build: %w (run `make build` first)", err)
+	}
+	code := m.Run()
+	if !suite.keep {
+		if err := os.RemoveAll(suite.dir); err != nil {
+			return 1, err
+		}
+		for _, l := range suite.labs {
+			if err := l.down(); err != nil {
+				return 1, err
+			}
+		}
+	}
+	return code, nil
+}

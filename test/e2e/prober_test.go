@@ -1,0 +1,154 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// probe is one request: when it was sent, and how it ended.
+type probe struct {
+	start time.Time
+	took  time.Duration
+	err   error
+}
+
+// prober asks one URL at a fixed rate, each time on a new connection, so that
+// it sees what a new client would see. It verifies the server's certificate.
+type prober struct {
+	client *http.Client
+	url    string
+	every  time.Duration
+
+	mu     sync.Mutex
+	probes []probe
+	wg     sync.WaitGroup
+}
+
+// newProber makes a prober with 50 requests a second, each of at most 2 s.
+func newProber(url string, ca []byte) (*prober, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("the kubeconfig has no CA certificate")
+	}
+	return &prober{
+		url:   url,
+		every: 20 * time.Millisecond,
+		client: &http.Client{
+			Timeout: 2 * time.Second,
+			Transport: &http.Transport{
+				DisableKeepAlives: true,
+				TLSClientConfig:   &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+			},
+		},
+	}, nil
+}
+
+// run sends requests until the context ends, then waits for the last answers.
+func (p *prober) run(ctx context.Context) {
+	tick := time.NewTicker(p.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.wg.Wait()
+			return
+		case <-tick.C:
+			p.wg.Add(1)
+			go p.ask()
+		}
+	}
+}
+
+func (p *prober) ask() {
+	defer p.wg.Done()
+	start := time.Now()
+	resp, err := p.client.Get(p.url)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("status %s", resp.Status)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probes = append(p.probes, probe{start: start, took: time.Since(start), err: err})
+}
+
+// since returns the probes sent at or after t, in the order of their sending.
+func (p *prober) since(t time.Time) []probe {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []probe
+	for _, x := range p.probes {
+		if !x.start.Before(t) {
+			out = append(out, x)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].start.Before(out[j].start) })
+	return out
+}
+
+// steadyFor tells whether every probe that was sent in the last d has
+// succeeded, and there were enough of them to say so.
+func (p *prober) steadyFor(d time.Duration) bool {
+	probes := p.since(time.Now().Add(-d))
+	good := 0
+	for _, x := range probes {
+		if x.err != nil {
+			return false
+		}
+		good++
+	}
+	return good >= int(d/p.every)/2
+}
+
+// outage is what the probes since a moment say of it.
+type outage struct {
+	requests, failed int
+	// away is the time from the moment until the first request was sent after
+	// which none failed; zero when none failed.
+	away   time.Duration
+	errors map[string]int
+}
+
+func (p *prober) outageSince(t time.Time) outage {
+	o := outage{errors: map[string]int{}}
+	probes := p.since(t)
+	o.requests = len(probes)
+	lastFailed := -1
+	for i, x := range probes {
+		if x.err != nil {
+			o.failed++
+			o.errors[x.err.Error()]++
+			lastFailed = i
+		}
+	}
+	switch {
+	case lastFailed < 0:
+	case lastFailed+1 < len(probes):
+		o.away = probes[lastFailed+1].start.Sub(t)
+	default:
+		o.away = time.Since(t)
+	}
+	return o
+}
+
+func (o outage) String() string {
+	var kinds []string
+	for e, n := range o.errors {
+		kinds = append(kinds, fmt.Sprintf("%d × %s", n, e))
+	}
+	sort.Strings(kinds)
+	return fmt.Sprintf("%d of %d requests failed, away for %.2f s %s", o.failed, o.requests, o.away.Seconds(), strings.Join(kinds, "; "))
+}
