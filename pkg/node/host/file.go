@@ -182,7 +182,7 @@ func (h *Host) setAttributes(f File) error {
 // Before the rename the old file is untouched; after it the new one is whole.
 func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)) (err error) {
 	dir, name := filepath.Split(h.Path(f.Path))
-	if err := h.fault("open"); err != nil {
+	if err := h.fault(f.Path, "open"); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(dir, "."+name+".kubectl-ha-*")
@@ -219,7 +219,7 @@ func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)
 		{"sync-dir", func() error { return syncDir(dir) }},
 	}
 	for _, s := range steps {
-		if err := h.fault(s.name); err != nil {
+		if err := h.fault(f.Path, s.name); err != nil {
 			return err
 		}
 		if err := s.do(); err != nil {
@@ -229,11 +229,11 @@ func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)
 	return nil
 }
 
-func (h *Host) fault(step string) error {
+func (h *Host) fault(path, step string) error {
 	if h.beforeStep == nil {
 		return nil
 	}
-	return h.beforeStep(step)
+	return h.beforeStep(path, step)
 }
 
 // setsOwner is false only in tests below another root that don't run as root.

@@ -31,7 +31,7 @@ type Host struct {
 	refused error
 
 	// beforeStep, when set, may fail a step of replacing a file; for tests.
-	beforeStep func(step string) error
+	beforeStep func(path, step string) error
 }
 
 // Options says how a Host behaves.
