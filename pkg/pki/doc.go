@@ -1,0 +1,7 @@
+// Package pki makes and checks the certificates that kubectl-ha is responsible
+// for, etcd's first of all, with the standard library only. Keys are ECDSA on
+// P-256; pairs are kept as PEM, the form in which they travel and rest.
+//
+// Store keeps a cluster's CA on the workstation. It never makes one anew while
+// there is one: a new CA under a running etcd would be the end of the cluster.
+package pki
