@@ -1,0 +1,39 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// pollInterval is the time between two looks while waiting.
+const pollInterval = 300 * time.Millisecond
+
+// WaitHealthy looks until Healthy says so, and returns what it saw then. The
+// wait ends with the context or after the limit, with an error that tells what
+// was last seen to be wrong. seen, when not nil, is called with that after each look.
+func (c *Client) WaitHealthy(ctx context.Context, limit time.Duration, seen func(wrong error)) (View, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	begun := time.Now()
+	var last error
+	for {
+		v := c.View(ctx)
+		wrong := Healthy(v)
+		if wrong == nil {
+			return v, nil
+		}
+		// What is seen once the time is over only tells that it is over.
+		if ctx.Err() == nil || last == nil {
+			last = wrong
+		}
+		if seen != nil && ctx.Err() == nil {
+			seen(wrong)
+		}
+		select {
+		case <-ctx.Done():
+			return v, fmt.Errorf("etcd was not healthy after %v; last seen: %w", time.Since(begun).Round(time.Second), last)
+		case <-time.After(pollInterval):
+		}
+	}
+}
