@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -98,10 +97,7 @@ func (systemCommander) Run(ctx context.Context, c Command) (Output, error) {
 	var stdout, stderr capture
 	lines := &lineWriter{emit: c.Progress}
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, lines), io.MultiWriter(&stderr, lines)
-	// A group of its own: signals meant for the agent do not reach it, and an
-	// end of it reaches its children.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	ownGroup(cmd)
 	cmd.WaitDelay = killGrace
 
 	err = cmd.Run()
@@ -110,9 +106,8 @@ func (systemCommander) Run(ctx context.Context, c Command) (Output, error) {
 	if cmd.ProcessState != nil {
 		out.ExitCode = cmd.ProcessState.ExitCode()
 	}
-	if ctx.Err() != nil && cmd.Process != nil {
-		// Children that did not heed the first signal; gone already is fine.
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	if ctx.Err() != nil {
+		killGroup(cmd) // Children that did not heed the first signal.
 	}
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) && out.ExitCode == 0 && ctx.Err() == nil {
 		return out, nil

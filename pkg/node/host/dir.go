@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // Mkdir makes a directory with the exact mode and owner; parents that are
@@ -31,15 +30,15 @@ func (h *Host) Mkdir(ctx context.Context, path string, mode fs.FileMode, uid, gi
 	case !info.IsDir():
 		return false, fmt.Errorf("make the directory %s: there is something else (%v)", path, info.Mode().Type())
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && info.Mode().Perm() == mode && h.sameOwner(int(st.Uid), int(st.Gid), uid, gid) {
+	nowUID, nowGID := ownerOf(info)
+	if info.Mode().Perm() == mode && h.sameOwner(nowUID, nowGID, uid, gid) {
 		return false, nil
 	}
 	e := Entry{Action: ActionReplace, Kind: KindDirectory, Target: path, Note: "mode and owner"}
-	if ok && h.opts.Ledger != nil && !h.opts.Ledger.Knows("attributes", path) && !h.opts.Ledger.Knows(KindDirectory, path) {
+	if h.opts.Ledger != nil && !h.opts.Ledger.Knows("attributes", path) && !h.opts.Ledger.Knows(KindDirectory, path) {
 		// Only its attributes become ours, not what is in it.
 		e.Kind = "attributes"
-		e.Original = &Original{Mode: info.Mode(), UID: int(st.Uid), GID: int(st.Gid)}
+		e.Original = &Original{Mode: info.Mode(), UID: nowUID, GID: nowGID}
 	}
 	do, err := h.mutate(ctx, Change{Action: ActionReplace, Target: path, Note: e.Note}, e)
 	if err != nil || !do {

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // WriteFile makes a file as wanted, atomically (temporary file, fsync, rename),
@@ -52,9 +51,7 @@ func (h *Host) look(path string) (present, error) {
 		return present{}, err
 	}
 	p := present{info: info}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		p.uid, p.gid = int(st.Uid), int(st.Gid)
-	}
+	p.uid, p.gid = ownerOf(info)
 	switch {
 	case info.Mode().IsRegular():
 		p.sha256, err = h.SHA256(path)

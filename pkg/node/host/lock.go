@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -53,12 +51,12 @@ func (l *Lock) wait(ctx context.Context, wait time.Duration) error {
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
 	for {
-		err := unix.Flock(int(l.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+		locked, err := tryLock(l.file)
+		if err != nil {
 			return fmt.Errorf("lock the host: %w", err)
+		}
+		if locked {
+			return nil
 		}
 		select {
 		case <-ctx.Done():

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Unit is what systemd says of a unit.
@@ -116,11 +114,11 @@ func parseUnit(text []byte, clock func(uint64) time.Time) (Unit, error) {
 
 // fromMonotonic is the wall clock's time of a reading of CLOCK_MONOTONIC.
 func fromMonotonic(us uint64) time.Time {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+	now, err := monotonicNow()
+	if err != nil {
 		return time.Time{}
 	}
-	return time.Now().Add(time.Duration(us)*time.Microsecond - time.Duration(now.Nano()))
+	return time.Now().Add(time.Duration(us)*time.Microsecond - now)
 }
 
 // Stale tells whether a running unit was started before any of its unit files,

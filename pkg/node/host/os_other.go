@@ -1,0 +1,25 @@
+//go:build !linux
+
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// Hosts are Linux machines. On other systems this package only compiles, for
+// the plugin's own seat on the workstation.
+var errNotLinux = errors.New("hosts are Linux machines: this system is none")
+
+func ownerOf(fs.FileInfo) (uid, gid int) { return -1, -1 }
+
+func tryLock(*os.File) (bool, error) { return false, errNotLinux }
+
+func monotonicNow() (time.Duration, error) { return 0, errNotLinux }
+
+func ownGroup(*exec.Cmd) {}
+
+func killGroup(*exec.Cmd) {}
