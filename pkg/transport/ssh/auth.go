@@ -1,0 +1,148 @@
+package ssh
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+
+	xssh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// keyring is what a login can be tried with, and notes for the error when the
+// host accepts none of it.
+type keyring struct {
+	signers []xssh.Signer
+	// tried names the keys, notes say why some could not be used.
+	tried []string
+	notes []string
+	agent net.Conn
+}
+
+// close ends the talk with ssh-agent; its signers are of no use then.
+func (k *keyring) close() {
+	if k.agent != nil {
+		_ = k.agent.Close() // nothing was written that could be lost
+	}
+}
+
+// loadKeys collects the keys for a target: the key files first, in their
+// order, then ssh-agent's others, since a host gives up after a few tries. A
+// key with a passphrase is used by way of ssh-agent, or not at all: nobody is
+// asked. A missing file is an error only when the user named it.
+func loadKeys(t Target) (*keyring, error) {
+	k := &keyring{}
+	held := k.agentKeys(t)
+	used := map[string]bool{}
+	for _, id := range t.Identities {
+		if err := k.addFile(id, held, used); err != nil {
+			k.close()
+			return nil, err
+		}
+	}
+	if !t.IdentitiesOnly {
+		for _, s := range held {
+			if blob := string(s.PublicKey().Marshal()); !used[blob] {
+				k.add(s, "a key of ssh-agent")
+				used[blob] = true
+			}
+		}
+	}
+	return k, nil
+}
+
+func (k *keyring) add(s xssh.Signer, what string) {
+	k.signers = append(k.signers, s)
+	k.tried = append(k.tried, fmt.Sprintf("%s (%s)", what, xssh.FingerprintSHA256(s.PublicKey())))
+}
+
+func (k *keyring) agentKeys(t Target) []xssh.Signer {
+	if t.AgentSocket == "" {
+		return nil
+	}
+	conn, err := net.Dial("unix", t.AgentSocket)
+	if err != nil {
+		k.notes = append(k.notes, fmt.Sprintf("ssh-agent does not answer: %v", err))
+		return nil
+	}
+	k.agent = conn
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		k.notes = append(k.notes, fmt.Sprintf("ssh-agent does not list its keys: %v", err))
+	}
+	return signers
+}
+
+func (k *keyring) addFile(id Identity, held []xssh.Signer, used map[string]bool) error {
+	data, err := os.ReadFile(id.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !id.Required:
+		return nil
+	case err != nil:
+		return &Error{Kind: Config, Message: fmt.Sprintf("the key %s can't be read: %v", id.Path, err), Err: err,
+			Hint: "correct ssh.identityFile"}
+	}
+	signer, err := xssh.ParsePrivateKey(data)
+	if err == nil {
+		if blob := string(signer.PublicKey().Marshal()); !used[blob] {
+			k.add(signer, id.Path)
+			used[blob] = true
+		}
+		return nil
+	}
+	public := publicHalf(id.Path, err)
+	if public == nil {
+		return &Error{Kind: Config, Message: fmt.Sprintf("the key %s can't be used: %v", id.Path, err), Err: err,
+			Hint: "is it a private key? With a passphrase: run `ssh-add " + id.Path + "`, with ssh-agent running"}
+	}
+	for _, s := range held {
+		if bytes.Equal(s.PublicKey().Marshal(), public.Marshal()) {
+			k.add(s, id.Path+" by ssh-agent")
+			used[string(public.Marshal())] = true
+			return nil
+		}
+	}
+	k.notes = append(k.notes, fmt.Sprintf("%s has a passphrase and is not in ssh-agent; run `ssh-add %s` first", id.Path, id.Path))
+	return nil
+}
+
+// publicHalf is the public key of a private one that could not be parsed,
+// since it has a passphrase or is only a public key (whose private half is in
+// ssh-agent, on a token). It is nil when there is none.
+func publicHalf(path string, parseErr error) xssh.PublicKey {
+	var locked *xssh.PassphraseMissingError
+	if errors.As(parseErr, &locked) && locked.PublicKey != nil {
+		return locked.PublicKey
+	}
+	for _, p := range []string{path, path + ".pub"} {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			continue
+		}
+		if key, _, _, _, err := xssh.ParseAuthorizedKey(data); err == nil {
+			return key
+		}
+	}
+	return nil
+}
+
+// refused is the error when the host took none of the keys.
+func (k *keyring) refused(t Target, cause error) *Error {
+	e := &Error{Kind: LoginRefused, Host: t.Name, Err: cause}
+	e.Message = fmt.Sprintf("%s refused the login of %s; tried: %s", t.Addr(), t.User, strings.Join(k.tried, ", "))
+	e.Hint = fmt.Sprintf("set ssh.user and ssh.identityFile, or put the public key into ~%s/.ssh/authorized_keys there; try `ssh -p %d %s@%s`",
+		t.User, t.Port, t.User, t.Host)
+	if len(k.tried) == 0 {
+		e.Message = fmt.Sprintf("there is no key to log in with as %s on %s", t.User, t.Addr())
+		e.Hint = "set ssh.identityFile, or start ssh-agent and run ssh-add"
+	}
+	e.Detail = strings.Join(k.notes, "\n")
+	if len(k.notes) > 0 {
+		e.Hint = strings.Join(k.notes, "; ") + "; else " + e.Hint
+	}
+	return e
+}
