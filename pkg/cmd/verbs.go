@@ -8,6 +8,7 @@ import (
 // verbs lists every command, in the order of the help.
 func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
+		newInit(streams),
 		newVersion(streams),
 		newCompletion(streams),
 		newOptions(streams),

@@ -1,0 +1,122 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// defaultClusterFile is read when -f is not given.
+const defaultClusterFile = "cluster.yaml"
+
+// maxClusterFile is more than any sane Cluster file has.
+const maxClusterFile = 4 << 20
+
+// addFileFlag adds -f.
+func addFileFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "filename", "f", "",
+		"the Cluster `file`; - is standard input (default "+defaultClusterFile+" when there is one)")
+	// MarkFlagFilename fails only for a flag that is not there.
+	_ = c.MarkFlagFilename("filename", "yaml", "yml")
+}
+
+// findClusterFile returns the file to read: the one given, else cluster.yaml in
+// the working directory.
+func findClusterFile(given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	switch _, err := os.Stat(defaultClusterFile); {
+	case err == nil:
+		return defaultClusterFile, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return "", usageErrorf("no Cluster file: name it with -f, or write one with `%s init`", displayName)
+	default:
+		return "", usageErrorf("look for %s: %w", defaultClusterFile, err)
+	}
+}
+
+// loadCluster reads, defaults and validates a Cluster file, with everything
+// that is wrong in one error, and the content of the manifest it names in it.
+func loadCluster(path string, in io.Reader) (*v1alpha1.Cluster, []v1alpha1.FieldWarning, error) {
+	data, err := readFile(path, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	name, dir := path, filepath.Dir(path)
+	if path == "-" {
+		name, dir = "standard input", "."
+	}
+	c, warnings, err := v1alpha1.Load(data, name)
+	if err != nil {
+		return nil, warnings, withCode(ExitUsage, err)
+	}
+	return c, warnings, loadManifest(c, dir)
+}
+
+// loadManifest reads the network plugin's manifest, relative to the Cluster file.
+func loadManifest(c *v1alpha1.Cluster, dir string) error {
+	n := &c.Spec.Network
+	if n.Manifest == "" || n.ManifestContent != "" {
+		return nil
+	}
+	path := n.Manifest
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	data, err := readFile(path, nil)
+	if err != nil {
+		return usageErrorf("spec.network.manifest: %w", err)
+	}
+	n.ManifestContent = string(data)
+	return nil
+}
+
+// readFile reads a file of the user's, or standard input for "-".
+func readFile(path string, in io.Reader) ([]byte, error) {
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, withCode(ExitUsage, err)
+		}
+		defer f.Close() //nolint:errcheck // only read
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxClusterFile+1))
+	if err != nil {
+		return nil, usageErrorf("read %s: %w", path, err)
+	}
+	if len(data) > maxClusterFile {
+		return nil, usageErrorf("%s has more than %d MiB; that is no such file", path, maxClusterFile>>20)
+	}
+	return data, nil
+}
+
+// writeNew writes a file that must not be there yet, unless force is set, and
+// never leaves a half-written one.
+func writeNew(path string, data []byte, mode fs.FileMode, force bool) (err error) {
+	if _, statErr := os.Lstat(path); statErr == nil && !force {
+		return usageErrorf("%s is there already; choose another with -o, or replace it with --force", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".kubectl-ha-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+		}
+	}()
+	_, writeErr := f.Write(data)
+	if err := errors.Join(writeErr, f.Chmod(mode), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

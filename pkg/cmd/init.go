@@ -1,0 +1,127 @@
+package cmd
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// initOptions writes a Cluster file.
+type initOptions struct {
+	genericiooptions.IOStreams
+	file          string
+	force         bool
+	name          string
+	version       string
+	virtualIP     string
+	controlPlanes []string
+	workers       []string
+	etcd          []string
+
+	params v1alpha1.TemplateParams
+}
+
+func newInit(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &initOptions{IOStreams: streams}
+	c := &cobra.Command{
+		Use:     "init [-o FILE]",
+		Short:   "Write a commented Cluster file",
+		GroupID: groupCluster,
+		Long: paragraphs(
+			"Writes a Cluster file with every setting there is, commented, so that only version, virtual IP and hosts are left to fill in. With the flags below these are filled in as well."),
+		Example: examples(`
+			# An example to edit
+			kubectl ha init
+
+			# Ready to use
+			kubectl ha init --virtual-ip 192.0.2.10 --control-plane cp1=192.0.2.11 \
+			    --control-plane cp2=192.0.2.12 --control-plane cp3=192.0.2.13 --worker w1=192.0.2.21`),
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.Run()
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&o.file, "output", "o", defaultClusterFile, "the `file` to write; - is standard output")
+	f.BoolVar(&o.force, "force", false, "replace the file when it is there")
+	f.StringVar(&o.name, "name", "", "the cluster's name (default "+v1alpha1.DefaultName+")")
+	f.StringVar(&o.version, "kubernetes-version", "", "the Kubernetes version (default "+v1alpha1.DefaultKubernetesVersion+")")
+	f.StringVar(&o.virtualIP, "virtual-ip", "", "the address of the API, an unused one in the control planes' subnet")
+	f.StringArrayVar(&o.controlPlanes, "control-plane", nil, "a control plane as `NAME=ADDRESS`; may be repeated")
+	f.StringArrayVar(&o.workers, "worker", nil, "a worker as `NAME=ADDRESS`; may be repeated")
+	f.StringArrayVar(&o.etcd, "etcd", nil, "a host for etcd only as `NAME=ADDRESS`; may be repeated")
+	return c
+}
+
+// Complete turns the flags into the template's parameters.
+func (o *initOptions) Complete() error {
+	o.params = v1alpha1.TemplateParams{Name: o.name, KubernetesVersion: o.version, VirtualIP: o.virtualIP}
+	if o.file != "-" {
+		o.params.File = o.file
+	}
+	for _, kind := range []struct {
+		flag  string
+		given []string
+		role  v1alpha1.Role
+	}{
+		{"control-plane", o.controlPlanes, v1alpha1.RoleControlPlane},
+		{"etcd", o.etcd, v1alpha1.RoleEtcd},
+		{"worker", o.workers, v1alpha1.RoleWorker},
+	} {
+		for _, g := range kind.given {
+			name, address, ok := strings.Cut(g, "=")
+			if _, err := netip.ParseAddr(address); !ok || name == "" || err != nil {
+				return usageErrorf("--%s %s: write NAME=ADDRESS, such as cp1=192.0.2.11", kind.flag, g)
+			}
+			o.params.Hosts = append(o.params.Hosts, v1alpha1.Host{Name: name, Address: address, Roles: []v1alpha1.Role{kind.role}})
+		}
+	}
+	return nil
+}
+
+// Validate refuses what would make a file that is not valid.
+func (o *initOptions) Validate() error {
+	if len(o.params.Hosts) > 0 && len(o.controlPlanes) == 0 {
+		return usageErrorf("with --worker or --etcd at least one --control-plane is needed")
+	}
+	data, err := v1alpha1.Template(o.params)
+	if err != nil {
+		return err
+	}
+	if _, _, err := v1alpha1.Load(data, ""); err != nil {
+		return usageErrorf("these values make no valid Cluster file:\n%w", err)
+	}
+	return nil
+}
+
+// Run writes the file.
+func (o *initOptions) Run() error {
+	data, err := v1alpha1.Template(o.params)
+	if err != nil {
+		return err
+	}
+	if o.file == "-" {
+		_, err := o.Out.Write(data)
+		return err
+	}
+	if err := writeNew(o.file, data, 0o644, o.force); err != nil {
+		return err
+	}
+	what := "Edit it (version, virtual IP, hosts), then look at the hosts:"
+	if len(o.params.Hosts) > 0 && o.virtualIP != "" {
+		what = "Look at the hosts next; nothing is changed:"
+	}
+	_, err = fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, displayName, o.file)
+	return err
+}
