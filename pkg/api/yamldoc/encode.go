@@ -136,6 +136,8 @@ var (
 	word = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./@=+-]*(?::[A-Za-z0-9_./@=+-]+)*$`)
 	// dotted has two dots or more, as addresses have, so that it is no number.
 	dotted = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9_./+-]*(?::[0-9]+)?$`)
+	// longHex is a key or a digest: some are floats (12e34), so all are quoted.
+	longHex = regexp.MustCompile(`^[0-9a-fA-F]{32,}$`)
 	// block is text that a literal block carries unharmed by any reader.
 	block = regexp.MustCompile(`^[!-~][\n -~]*[!-~]\n$`)
 )
@@ -144,7 +146,7 @@ var (
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Style: yaml.DoubleQuotedStyle}
 	switch {
-	case (word.MatchString(s) || dotted.MatchString(s)) && !reserved(s):
+	case (word.MatchString(s) || dotted.MatchString(s)) && !reserved(s) && !longHex.MatchString(s):
 		n.Style = 0
 	case block.MatchString(s) && strings.Count(s, "\n") > 1 && !strings.Contains(s, " \n"):
 		n.Style = yaml.LiteralStyle
