@@ -95,13 +95,15 @@ func (systemCommander) Run(ctx context.Context, c Command) (Output, error) {
 		cmd.Stdin = bytes.NewReader(c.Stdin)
 	}
 	var stdout, stderr capture
-	lines := &lineWriter{emit: c.Progress}
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, lines), io.MultiWriter(&stderr, lines)
+	var emitting sync.Mutex
+	outLines, errLines := &lineWriter{emit: c.Progress, mu: &emitting}, &lineWriter{emit: c.Progress, mu: &emitting}
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, outLines), io.MultiWriter(&stderr, errLines)
 	ownGroup(cmd)
 	cmd.WaitDelay = killGrace
 
 	err = cmd.Run()
-	lines.flush()
+	outLines.flush()
+	errLines.flush()
 	out := Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	if cmd.ProcessState != nil {
 		out.ExitCode = cmd.ProcessState.ExitCode()
@@ -160,10 +162,10 @@ func (c *capture) Bytes() []byte {
 	return append(out, last...)
 }
 
-// lineWriter hands on whole lines. Standard output and error share one.
+// lineWriter hands on whole lines, one at a time among all that share a mutex.
 type lineWriter struct {
 	emit func(string)
-	mu   sync.Mutex
+	mu   *sync.Mutex
 	rest []byte
 }
 

@@ -150,11 +150,7 @@ func (l *Ledger) load(cluster string) error {
 		}
 	}
 	if l.head.Format != 0 {
-		if l.head.Cluster != cluster {
-			return WithHint(fmt.Errorf("this host belongs to the cluster %q, not to %q", l.head.Cluster, cluster),
-				fmt.Sprintf("take it out of the cluster %q first, or leave it out of this one (%s on the host says what was done there)", l.head.Cluster, ledgerFile))
-		}
-		return nil
+		return l.CheckCluster(cluster)
 	}
 	l.head = header{Format: ledgerFormat, Cluster: cluster, Created: time.Now().UTC()}
 	if err := l.writeLine(l.head); err != nil {
@@ -241,6 +237,15 @@ func (l *Ledger) writeLine(v any) error {
 
 // Cluster is the name of the cluster the host belongs to.
 func (l *Ledger) Cluster() string { return l.head.Cluster }
+
+// CheckCluster is an error when the host belongs to another cluster.
+func (l *Ledger) CheckCluster(cluster string) error {
+	if l.head.Cluster == cluster {
+		return nil
+	}
+	return WithHint(fmt.Errorf("this host belongs to the cluster %q, not to %q", l.head.Cluster, cluster),
+		fmt.Sprintf("take it out of the cluster %q first, or leave it out of this one (%s on the host says what was done there)", l.head.Cluster, ledgerFile))
+}
 
 // Entries returns all entries, in order.
 func (l *Ledger) Entries() []Entry {
