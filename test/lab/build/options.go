@@ -1,0 +1,58 @@
+package build
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+
+	"github.com/kubectl-ha/kubectl-ha/test/lab/cache"
+	"github.com/kubectl-ha/kubectl-ha/test/lab/docker"
+)
+
+// Versions of what every lab has. Upstream's own version strings.
+const (
+	ContainerdVersion       = "v2.4.2"
+	RuncVersion             = "v1.3.3"
+	CNIPluginsVersion       = "v1.9.1"
+	CoreDNSVersion          = "v1.14.7"
+	FlannelVersion          = "v0.28.10"
+	FlannelCNIPluginVersion = "v1.9.0-flannel1"
+	RegistryVersion         = "v3.1.2"
+	HAProxyTag              = "3.0"
+	NginxTag                = "1.28"
+	debianSuite             = "bookworm"
+)
+
+// DefaultKubernetes are the Kubernetes versions built when none is named.
+func DefaultKubernetes() []string { return []string{"v1.36.3"} }
+
+// DefaultEtcd are the etcd versions built when none is named: two minors.
+func DefaultEtcd() []string { return []string{"v3.5.35", "v3.6.16"} }
+
+// Options say what to build, where, and where to report.
+type Options struct {
+	// Cache is where builds are kept.
+	Cache cache.Dir
+	// Docker gets the hosts' image.
+	Docker docker.Client
+	// Kubernetes and Etcd are the versions to build, such as v1.36.3.
+	Kubernetes, Etcd []string
+	// Out gets the progress lines.
+	Out io.Writer
+}
+
+var versionPattern = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+$`)
+
+// validate sorts out versions that can't be any.
+func (o Options) validate() error {
+	for _, v := range slices.Concat(o.Kubernetes, o.Etcd) {
+		if !versionPattern.MatchString(v) {
+			return fmt.Errorf("version %q is not of the form v1.36.3", v)
+		}
+	}
+	if len(o.Kubernetes) == 0 || len(o.Etcd) == 0 {
+		return fmt.Errorf("name at least one Kubernetes and one etcd version")
+	}
+	return nil
+}

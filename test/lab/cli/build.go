@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-ha/kubectl-ha/test/lab/build"
+)
+
+func newBuild(e *env) *cobra.Command {
+	o := build.Options{Kubernetes: build.DefaultKubernetes(), Etcd: build.DefaultEtcd()}
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build all that a lab is made of, from source and Debian packages",
+		Long: "Build all that a lab is made of: Kubernetes, etcd, containerd, runc, CNI plugins, CoreDNS, flannel, " +
+			"a registry, images under upstream's names, and the hosts' root file system. What is in the cache " +
+			"($LAB_CACHE, default ~/.cache/kubectl-ha-lab) is not built again. Installs what it needs with apt.",
+		Example: "  lab build\n  lab build --kubernetes v1.35.4,v1.36.3 --etcd v3.5.35,v3.6.16",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Cache, o.Docker, o.Out = e.cache, e.docker, e.Err
+			return build.Build(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().StringSliceVar(&o.Kubernetes, "kubernetes", o.Kubernetes, "Kubernetes versions (those published as Go modules)")
+	cmd.Flags().StringSliceVar(&o.Etcd, "etcd", o.Etcd, "etcd versions")
+	return cmd
+}

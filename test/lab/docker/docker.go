@@ -1,0 +1,110 @@
+// Package docker drives Docker through its command line, by argv, and starts a
+// daemon where none answers.
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/test/lab/run"
+)
+
+// LabelLab is the label that carries the lab's name on everything a lab owns.
+const LabelLab = "kubectl-ha.dev/lab"
+
+// Client runs the docker command.
+type Client struct{}
+
+// Run runs docker with args and returns its standard output without the last newline.
+func (Client) Run(ctx context.Context, args ...string) (string, error) {
+	out, err := run.Output(ctx, run.Cmd{Argv: append([]string{"docker"}, args...)})
+	return strings.TrimSuffix(out, "\n"), err
+}
+
+// Feed is Run with something to read.
+func (Client) Feed(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	out, err := run.Output(ctx, run.Cmd{Argv: append([]string{"docker"}, args...), Stdin: stdin})
+	return strings.TrimSuffix(out, "\n"), err
+}
+
+// Stream is Feed with the output written to stdout as it comes.
+func (Client) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
+	_, err := run.Output(ctx, run.Cmd{Argv: append([]string{"docker"}, args...), Stdin: stdin, Stdout: stdout})
+	return err
+}
+
+// Container is what the lab wants to know about a container.
+type Container struct {
+	Name  string
+	State struct {
+		// Status is created, running, paused, restarting, exited or dead.
+		Status string
+		// Pid is its first process as the machine sees it, 0 when there is none.
+		Pid int
+	}
+	Config struct {
+		Image  string
+		Labels map[string]string
+	}
+}
+
+// Containers returns the containers whose label has the value, by name.
+func (c Client) Containers(ctx context.Context, label, value string) (map[string]Container, error) {
+	filter := "label=" + label
+	if value != "" {
+		filter += "=" + value
+	}
+	ids, err := c.Run(ctx, "ps", "--all", "--quiet", "--no-trunc", "--filter", filter)
+	if err != nil || ids == "" {
+		return nil, err
+	}
+	out, err := c.Run(ctx, append([]string{"inspect", "--type", "container"}, strings.Fields(ids)...)...)
+	if err != nil {
+		return nil, err
+	}
+	var list []Container
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		return nil, fmt.Errorf("docker inspect: %w", err)
+	}
+	byName := map[string]Container{}
+	for _, ctr := range list {
+		ctr.Name = strings.TrimPrefix(ctr.Name, "/")
+		byName[ctr.Name] = ctr
+	}
+	return byName, nil
+}
+
+// Network is what the lab wants to know about a network.
+type Network struct {
+	Name   string
+	Labels map[string]string
+	IPAM   struct {
+		Config []struct{ Subnet string }
+	}
+}
+
+// Networks returns all networks, anybody's.
+func (c Client) Networks(ctx context.Context) ([]Network, error) {
+	ids, err := c.Run(ctx, "network", "ls", "--quiet", "--no-trunc")
+	if err != nil || ids == "" {
+		return nil, err
+	}
+	out, err := c.Run(ctx, append([]string{"network", "inspect"}, strings.Fields(ids)...)...)
+	if err != nil {
+		return nil, err
+	}
+	var list []Network
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		return nil, fmt.Errorf("docker network inspect: %w", err)
+	}
+	return list, nil
+}
+
+// HasImage reports whether the image is in Docker's store.
+func (c Client) HasImage(ctx context.Context, ref string) (bool, error) {
+	out, err := c.Run(ctx, "image", "ls", "--quiet", ref)
+	return out != "", err
+}

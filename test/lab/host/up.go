@@ -1,0 +1,210 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ha/kubectl-ha/test/lab/build"
+	"github.com/kubectl-ha/kubectl-ha/test/lab/cache"
+	"github.com/kubectl-ha/kubectl-ha/test/lab/docker"
+)
+
+// Manager makes, changes and unmakes labs.
+type Manager struct {
+	Cache  cache.Dir
+	Docker docker.Client
+	// Say reports progress.
+	Say func(format string, args ...any)
+}
+
+// Up makes the lab called name with hosts of that size, or completes and
+// starts the one that there is. It fails when there is one of another size.
+func (m Manager) Up(ctx context.Context, name string, size Size) (*Lab, error) {
+	if err := size.Validate(); err != nil {
+		return nil, err
+	}
+	registry, err := m.registryProgram()
+	if err != nil {
+		return nil, err
+	}
+	l, err := m.ensureState(ctx, name, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.ensureIdentities(); err != nil {
+		return nil, err
+	}
+	if err := l.copySelf(); err != nil {
+		return nil, err
+	}
+	if err := l.ensureNetwork(ctx, m.Docker); err != nil {
+		return nil, err
+	}
+	created, err := m.ensureContainers(ctx, l, registry)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Start(ctx, l, nil); err != nil {
+		return nil, err
+	}
+	return l, m.takeBaselines(ctx, l, created)
+}
+
+// registryProgram is where the built registry is, and an error when nothing was built.
+func (m Manager) registryProgram() (string, error) {
+	found, err := filepath.Glob(filepath.Join(m.Cache.Build("registry-"+build.RegistryVersion+"-*"), "bin", "registry"))
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", errors.New("nothing is built yet: run lab build first")
+	}
+	return found[len(found)-1], nil
+}
+
+// ensureState loads the lab's state or makes a new one with a free subnet.
+func (m Manager) ensureState(ctx context.Context, name string, size Size) (*Lab, error) {
+	unlock, err := m.Cache.Lock(ctx, "labs", func() { m.Say("another lab is being made; waiting for it") })
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	l, err := Load(m.Cache, name)
+	if err == nil {
+		if l.Size != size {
+			return nil, fmt.Errorf("lab %q is there with %d control planes, %d workers and %d etcd hosts: take it down first (lab down --name %s) or choose another --name",
+				name, l.Size.ControlPlanes, l.Size.Workers, l.Size.Etcd, name)
+		}
+		return l, nil
+	}
+	if !errors.Is(err, ErrNoLab) {
+		return nil, err
+	}
+	image, err := build.HostImage(m.Cache)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := m.Docker.HasImage(ctx, image); err != nil || image == "" || !there {
+		return nil, errors.Join(errors.New("the hosts' image is not there: run lab build first"), err)
+	}
+	count := size.ControlPlanes + size.Workers + size.Etcd
+	if err := build.CheckDiskFor(m.dockerRoot(ctx), build.DiskPerHost*count, fmt.Sprintf("for %d hosts", count)); err != nil {
+		return nil, err
+	}
+	used, err := m.usedSubnets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	index, err := freeIndex(used)
+	if err != nil {
+		return nil, err
+	}
+	l = &Lab{Name: name, Index: index, Created: time.Now().UTC(), Size: size, Image: image, Hosts: hosts(index, size), dir: m.Cache.Lab(name)}
+	return l, l.save()
+}
+
+// dockerRoot is where Docker keeps containers and volumes.
+func (m Manager) dockerRoot(ctx context.Context) string {
+	out, err := m.Docker.Run(ctx, "info", "--format", "{{.DockerRootDir}}")
+	if err != nil || out == "" {
+		// Only the check of free space depends on it.
+		return "/var/lib/docker"
+	}
+	return out
+}
+
+// usedSubnets are those of Docker's networks, of the machine's interfaces and
+// of the labs that are being made.
+func (m Manager) usedSubnets(ctx context.Context) ([]netip.Prefix, error) {
+	var used []netip.Prefix
+	networks, err := m.Docker.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range networks {
+		for _, c := range n.IPAM.Config {
+			if p, err := netip.ParsePrefix(c.Subnet); err == nil {
+				used = append(used, p)
+			}
+		}
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			used = append(used, p.Masked())
+		}
+	}
+	names, err := All(m.Cache)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		other, err := Load(m.Cache, n)
+		if err != nil {
+			return nil, err
+		}
+		used = append(used, Subnet(other.Index))
+	}
+	return used, nil
+}
+
+// copySelf keeps a copy of this program for the mirror's container, so that a
+// new build of it does not pull the old one from under a running mirror.
+func (l *Lab) copySelf() error {
+	if _, err := os.Stat(l.path("lab")); err == nil {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(l.path("lab"), content, 0o755)
+}
+
+// ensureContainers makes the containers that are not there, and returns the
+// hosts that it made.
+func (m Manager) ensureContainers(ctx context.Context, l *Lab, registry string) ([]Host, error) {
+	there, err := m.Docker.Containers(ctx, docker.LabelLab, l.Name)
+	if err != nil {
+		return nil, err
+	}
+	caps, err := machineCapabilities()
+	if err != nil {
+		return nil, err
+	}
+	var created []Host
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for _, h := range l.Hosts {
+		if _, ok := there[l.container(h.Name)]; ok {
+			continue
+		}
+		created = append(created, h)
+		g.Go(func() error { return l.createHost(gctx, m.Docker, h, caps) })
+	}
+	if _, ok := there[l.container(MirrorName)]; !ok {
+		g.Go(func() error { return l.createMirror(gctx, m.Docker, m.Cache.Files(), m.Cache.Registry(), registry) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if len(created) > 0 {
+		m.Say("%d hosts made in %s", len(created), Subnet(l.Index))
+	}
+	return created, nil
+}
