@@ -15,9 +15,11 @@ type Spec struct {
 	Token string `json:"token"`
 	// Members maps all initial members' names to addresses.
 	Members map[string]string `json:"members"`
-	// New is true when the whole etcd cluster is new: no host has data. When it
-	// is false and this host has no data, that is an error: a lost member is
-	// replaced by an Operation, never started empty.
+	// New is true when the whole etcd cluster is new: no host has data, or only
+	// some have since an earlier bootstrap was interrupted before any control plane
+	// wrote into etcd (no host has a cluster CA). When it is false and this host has
+	// no data, that is an error: a lost member is replaced by an Operation, never
+	// started empty.
 	New     bool              `json:"new"`
 	DataDir string            `json:"dataDir"`
 	Args    map[string]string `json:"args,omitempty"`

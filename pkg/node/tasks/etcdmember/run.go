@@ -1,0 +1,173 @@
+package etcdmember
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+// Run makes the host's etcd member as wanted, and starts it. It does not wait
+// for a quorum, which the other members are needed for: that is Health's part.
+// Data that exists is never touched.
+//
+// When something that etcd reads only at its start has changed, it is
+// restarted: on a cluster that is in use, run the task on one member at a time.
+func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
+	return run(ctx, env, spec, dialPeer)
+}
+
+func run(ctx context.Context, env node.Env, spec Spec, dial func(ctx context.Context, address string) error) (any, error) {
+	if err := spec.validate(); err != nil {
+		return nil, err
+	}
+	h := env.Host
+	m, err := readMark(h)
+	if err != nil {
+		return nil, err
+	}
+	hasData, err := h.Exists(path.Join(spec.DataDir, "member"))
+	if err != nil {
+		return nil, fmt.Errorf("look for etcd's data: %w", err)
+	}
+	if err := admit(spec, m, hasData); err != nil {
+		return nil, err
+	}
+	if err := spec.writeMark(ctx, h); err != nil {
+		return nil, err
+	}
+	env.Progress("writing etcd's configuration")
+	restart, err := writeFiles(ctx, h, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := start(ctx, h, restart); err != nil {
+		return nil, err
+	}
+	if h.DryRun() {
+		return nil, nil
+	}
+	env.Progress("waiting for etcd to listen for its peers")
+	return nil, waitUp(ctx, h, net.JoinHostPort(spec.Address, PeerPort), dial)
+}
+
+// writeFiles makes the user, directories, keys, configuration and unit. It
+// tells whether anything changed that etcd reads only at its start; it reads
+// certificates anew at every handshake.
+func writeFiles(ctx context.Context, h *host.Host, spec Spec) (restart bool, err error) {
+	uid, gid, err := ensureUser(ctx, h)
+	if err != nil {
+		return false, err
+	}
+	config, err := spec.config()
+	if err != nil {
+		return false, fmt.Errorf("etcd's configuration: %w", err)
+	}
+	if _, err := h.Mkdir(ctx, PKIDir, 0o700, uid, gid); err != nil {
+		return false, err
+	}
+	// etcd fills it; what is in it is ours from here on.
+	if err := h.Record(ctx, host.KindDirectory, spec.DataDir, "etcd's data"); err != nil {
+		return false, err
+	}
+	if _, err := h.Mkdir(ctx, spec.DataDir, 0o700, uid, gid); err != nil {
+		return false, err
+	}
+	files := []struct {
+		file   host.File
+		atOnce bool
+	}{
+		{host.File{Path: caFile, Mode: 0o644, UID: uid, GID: gid, Content: spec.CA, Note: "etcd's CA certificate"}, false},
+		{host.File{Path: serverCert, Mode: 0o644, UID: uid, GID: gid, Content: spec.ServerCert, Note: "etcd's server certificate"}, true},
+		{host.File{Path: serverKey, Mode: 0o600, UID: uid, GID: gid, Content: spec.ServerKey, Note: "etcd's server key"}, true},
+		{host.File{Path: peerCert, Mode: 0o644, UID: uid, GID: gid, Content: spec.PeerCert, Note: "etcd's peer certificate"}, true},
+		{host.File{Path: peerKey, Mode: 0o600, UID: uid, GID: gid, Content: spec.PeerKey, Note: "etcd's peer key"}, true},
+		{host.File{Path: ConfigPath, Mode: 0o644, Content: config, Note: "etcd's configuration"}, false},
+		{host.File{Path: unitPath, Mode: 0o644, Content: unit(mayRaiseLimits(h)), Note: "etcd's systemd unit"}, false},
+	}
+	for _, f := range files {
+		changed, err := h.WriteFile(ctx, f.file)
+		if err != nil {
+			return false, err
+		}
+		restart = restart || changed && !f.atOnce
+	}
+	return restart, nil
+}
+
+// start enables the unit and starts or restarts it where that is needed. It
+// asks systemd not to wait: the unit counts as started only with a quorum.
+func start(ctx context.Context, h *host.Host, restart bool) error {
+	if _, err := h.EnableUnit(ctx, UnitName); err != nil {
+		return err
+	}
+	u, err := h.Unit(ctx, UnitName)
+	if err != nil {
+		return err
+	}
+	verb, why := "start", "start etcd"
+	if u.Active() {
+		// A restart may be owed from a run that wrote the file and was interrupted.
+		if !restart && !h.Stale(u, ConfigPath, caFile) {
+			return nil
+		}
+		verb, why = "restart", "restart etcd with its new configuration"
+	}
+	_, err = h.Run(ctx, why, host.Command{Argv: []string{"systemctl", verb, "--no-block", UnitName}, Timeout: time.Minute})
+	return err
+}
+
+const (
+	upTimeout  = time.Minute
+	upInterval = 200 * time.Millisecond
+)
+
+// waitUp waits until etcd listens for its peers, which it does before it has a
+// quorum. A member that can't start fails here, with its own last words.
+func waitUp(ctx context.Context, h *host.Host, address string, dial func(context.Context, string) error) error {
+	wait, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	for {
+		u, err := h.Unit(wait, UnitName)
+		if err == nil && u.ActiveState == "failed" {
+			return died(ctx, h, fmt.Errorf("etcd does not start: systemd says that it %s", u.ActiveState))
+		}
+		if err == nil && u.Active() && u.MainPID != 0 {
+			if err = dial(wait, address); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return died(ctx, h, fmt.Errorf("etcd does not listen on %s after %v; its unit is %s (%s): %w", address, upTimeout, u.ActiveState, u.SubState, err))
+		case <-time.After(upInterval):
+		}
+	}
+}
+
+// died adds etcd's log to the error.
+func died(ctx context.Context, h *host.Host, cause error) error {
+	out, err := h.Query(ctx, host.Command{Argv: []string{"journalctl", "--unit", UnitName, "--lines", "30", "--no-pager", "--output", "cat"}, Timeout: 10 * time.Second})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		out.Stdout = fmt.Appendf(nil, "the journal can't be read: %v", err)
+	}
+	return &node.Failure{Message: cause.Error(), Output: string(out.Stdout), Hint: "look at journalctl -u etcd on the host"}
+}
+
+func dialPeer(ctx context.Context, address string) error {
+	d := net.Dialer{Timeout: time.Second}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

@@ -1,0 +1,301 @@
+package etcdmember
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+)
+
+func testSpec() Spec {
+	return Spec{Name: "a", Address: "10.0.0.1", Token: "t1", New: true, DataDir: "/var/lib/etcd",
+		Members: map[string]string{"b": "10.0.0.2", "a": "10.0.0.1", "c": "10.0.0.3"},
+		CA:      []byte("ca"), ServerCert: []byte("sc"), ServerKey: []byte("sk"), PeerCert: []byte("pc"), PeerKey: []byte("pk")}
+}
+
+// machine is a fake systemd that remembers whether etcd was started.
+type machine struct {
+	*hosttest.Commander
+	root string
+	up   bool
+}
+
+func newMachine(t *testing.T) *machine {
+	m := &machine{Commander: hosttest.NewCommander(t), root: t.TempDir()}
+	m.On("getent passwd etcd", fmt.Sprintf("etcd:x:%d:%d::/:/x\n", os.Getuid(), os.Getgid()))
+	m.On("systemctl daemon-reload", "").On("systemctl enable etcd.service", "")
+	m.OnUnit(UnitName, "LoadState=not-found", "ActiveState=inactive")
+	m.OnFunc("systemctl daemon-reload", func(host.Command) (host.Output, error) {
+		m.OnUnit(UnitName, "LoadState=loaded", "ActiveState=inactive", "UnitFileState=disabled")
+		return host.Output{}, nil
+	})
+	start := func(host.Command) (host.Output, error) {
+		m.up = true
+		m.OnUnit(UnitName, "LoadState=loaded", "ActiveState=activating", "SubState=start", "UnitFileState=enabled", "MainPID=9")
+		return host.Output{}, os.MkdirAll(filepath.Join(m.root, "var/lib/etcd/member"), 0o700)
+	}
+	m.OnFunc("systemctl start --no-block etcd.service", start)
+	m.OnFunc("systemctl restart --no-block etcd.service", start)
+	return m
+}
+
+func (m *machine) run(t *testing.T, spec Spec, options ...hosttest.Options) (*host.Host, error) {
+	t.Helper()
+	h := hosttest.Open(t, m.root, m, options...)
+	m.Reset()
+	_, err := run(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, spec, func(context.Context, string) error {
+		if !m.up {
+			return errors.New("refused")
+		}
+		return nil
+	})
+	return h, err
+}
+
+func TestRunTwiceAndChange(t *testing.T) {
+	m := newMachine(t)
+	h, err := m.run(t, testSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "systemctl daemon-reload|systemctl enable etcd.service|systemctl start --no-block etcd.service"
+	if got := mutations(m); got != want {
+		t.Errorf("ran %s, want %s", got, want)
+	}
+	for path, mode := range map[string]os.FileMode{PKIDir: os.ModeDir | 0o700, "/var/lib/etcd": os.ModeDir | 0o700, serverKey: 0o600, peerKey: 0o600, markPath: 0o600} {
+		info, err := h.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != mode {
+			t.Errorf("%s has the mode %v, want %v", path, info.Mode(), mode)
+		}
+	}
+
+	// Data is there now, and New may be true or false: nothing changes.
+	for _, isNew := range []bool{true, false} {
+		spec := testSpec()
+		spec.New = isNew
+		h, err := m.run(t, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(h.Changes()) != 0 {
+			t.Errorf("a second run changed %v", h.Changes())
+		}
+	}
+
+	// New certificates need no restart, a changed setting does.
+	spec := testSpec()
+	spec.ServerCert = []byte("renewed")
+	if _, err := m.run(t, spec); err != nil || mutations(m) != "" {
+		t.Errorf("a renewed certificate: %v, ran %q", err, mutations(m))
+	}
+	spec.Args = map[string]string{"heartbeat-interval": "200"}
+	if _, err := m.run(t, spec); err != nil || mutations(m) != "systemctl restart --no-block etcd.service" {
+		t.Errorf("a changed setting: %v, ran %q", err, mutations(m))
+	}
+}
+
+// mutations are the commands run so far that change something.
+func mutations(m *machine) string {
+	var out []string
+	for _, line := range m.Lines() {
+		if !strings.HasPrefix(line, "getent ") && !strings.HasPrefix(line, "journalctl ") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "|")
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	m := newMachine(t)
+	m.Fail("getent passwd etcd", 2, "")
+	h, err := m.run(t, testSpec(), hosttest.DryRun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mutations(m) != "" {
+		t.Errorf("a dry run ran %s", mutations(m))
+	}
+	if _, err := h.Stat(ConfigPath); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a dry run left a configuration: %v", err)
+	}
+	if len(h.Changes()) < 10 {
+		t.Errorf("a dry run tells only of %v", h.Changes())
+	}
+}
+
+func TestMakesUser(t *testing.T) {
+	tests := map[string]struct {
+		sysusers bool
+		want     string
+	}{
+		"systemd-sysusers": {true, "systemd-sysusers /etc/sysusers.d/kubectl-ha-etcd.conf"},
+		"useradd":          {false, "useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin etcd"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.Fail("getent passwd etcd", 2, "")
+			m.OnFunc(tt.want, func(host.Command) (host.Output, error) {
+				m.On("getent passwd etcd", "etcd:x:42:43::/:/x\n")
+				return host.Output{}, nil
+			})
+			h := hosttest.Open(t, m.root, m)
+			if tt.sysusers {
+				hosttest.Write(t, h, "/usr/bin/systemd-sysusers", "", 0o755)
+			}
+			uid, gid, err := ensureUser(t.Context(), h)
+			if err != nil || uid != 42 || gid != 43 {
+				t.Errorf("ensureUser = %d, %d, %v", uid, gid, err)
+			}
+		})
+	}
+}
+
+func TestDeadEtcdIsAnErrorWithItsLog(t *testing.T) {
+	m := newMachine(t)
+	m.OnFunc("systemctl start --no-block etcd.service", func(host.Command) (host.Output, error) {
+		m.OnUnit(UnitName, "LoadState=loaded", "ActiveState=failed", "SubState=failed", "UnitFileState=enabled")
+		return host.Output{}, nil
+	})
+	m.On("journalctl --unit etcd.service --lines 30 --no-pager --output cat", "panic: bad luck\n")
+	_, err := m.run(t, testSpec())
+	var failure *node.Failure
+	if !errors.As(err, &failure) || !strings.Contains(failure.Output, "bad luck") || failure.Hint == "" {
+		t.Errorf("error %#v, want a failure with etcd's log and a hint", err)
+	}
+}
+
+func TestAdmit(t *testing.T) {
+	ours := &mark{Name: "a", Token: "t1", DataDir: "/var/lib/etcd"}
+	tests := []struct {
+		name    string
+		mark    *mark
+		hasData bool
+		isNew   bool
+		want    string
+	}{
+		{"new", nil, false, true, ""},
+		{"interrupted before it was started", ours, false, true, ""},
+		{"runs already", ours, true, false, ""},
+		{"runs already, the cluster is not complete yet", ours, true, true, ""},
+		{"foreign data", nil, true, true, "did not make"},
+		{"foreign data in an old cluster", nil, true, false, "did not make"},
+		{"lost data", ours, false, false, "has no data"},
+		{"reinstalled host", nil, false, false, "has no data"},
+		{"another cluster's", &mark{Name: "a", Token: "t0", DataDir: "/var/lib/etcd"}, true, false, "another etcd cluster"},
+		{"another member's", &mark{Name: "b", Token: "t1", DataDir: "/var/lib/etcd"}, true, false, "the member b, not of a"},
+		{"moved directory", &mark{Name: "a", Token: "t1", DataDir: "/data"}, false, true, "in /data, not in"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			spec := testSpec()
+			spec.New = tt.isNew
+			err := admit(spec, tt.mark, tt.hasData)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("admit: %v, want %q", err, tt.want)
+			}
+			if err != nil && host.Hint(err) == "" {
+				t.Error("the error has no hint")
+			}
+		})
+	}
+}
+
+func TestForeignDataIsNotTouched(t *testing.T) {
+	m := newMachine(t)
+	h := hosttest.Open(t, m.root, m)
+	hosttest.Write(t, h, "/var/lib/etcd/member/snap/db", "precious", 0o600)
+	h, err := m.run(t, testSpec())
+	if err == nil || len(h.Changes()) != 0 || len(m.Calls()) != 0 {
+		t.Errorf("error %v, changes %v, commands %v", err, h.Changes(), m.Lines())
+	}
+}
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(*Spec)
+		want  string
+	}{
+		{"good", func(*Spec) {}, ""},
+		{"no token", func(s *Spec) { s.Token = "" }, "token"},
+		{"relative data directory", func(s *Spec) { s.DataDir = "etcd" }, "not a clean absolute path"},
+		{"root as data directory", func(s *Spec) { s.DataDir = "/" }, "not a clean absolute path"},
+		{"not a member", func(s *Spec) { s.Name = "d" }, "this host is"},
+		{"another address", func(s *Spec) { s.Address = "10.0.0.2" }, "this host is"},
+		{"two with one address", func(s *Spec) { s.Members["c"] = "10.0.0.2" }, "b and c have the same address"},
+		{"no address", func(s *Spec) { s.Members["c"] = "host" }, "not an IP address"},
+		{"argument of ours", func(s *Spec) { s.Args = map[string]string{"initial-cluster": "x"} }, `"initial-cluster" is set by`},
+		{"dashes", func(s *Spec) { s.Args = map[string]string{"--debug": "true"} }, "leading dashes"},
+		{"no key", func(s *Spec) { s.PeerKey = nil }, "the peer key is missing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := testSpec()
+			tt.spoil(&s)
+			err := s.validate()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("validate: %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestConfig(t *testing.T) {
+	s := testSpec()
+	s.Args = map[string]string{"cipher-suites": "A,B", "heartbeat-interval": "200", "log-level": "warn", "pre-vote": "false"}
+	raw, err := s.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := yaml.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"initial-cluster":         "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380",
+		"listen-client-urls":      "https://10.0.0.1:2379,https://127.0.0.1:2379",
+		"cipher-suites":           "[A B]",
+		"heartbeat-interval":      "200",
+		"pre-vote":                "false",
+		"log-level":               "warn",
+		"peer-transport-security": "map[cert-file:/etc/etcd/pki/peer.crt client-cert-auth:true key-file:/etc/etcd/pki/peer.key trusted-ca-file:/etc/etcd/pki/ca.crt]",
+	} {
+		if s := fmt.Sprint(got[key]); s != want {
+			t.Errorf("%s is %s, want %s", key, s, want)
+		}
+	}
+	s.Members, s.Address = map[string]string{"a": "fd00::1"}, "fd00::1"
+	if raw, err = s.config(); err != nil || !strings.Contains(string(raw), "https://[fd00::1]:2379,https://[::1]:2379") {
+		t.Errorf("IPv6: %v\n%s", err, raw)
+	}
+}
+
+func TestLimitsOnlyWithTheCapability(t *testing.T) {
+	for status, want := range map[string]bool{
+		"Name:\tsystemd\nCapBnd:\t000001ffffffffff\n": true,
+		"Name:\tsystemd\nCapBnd:\t000001fffeffffff\n": false,
+		"Name:\tsystemd\n":                            false,
+	} {
+		h := hosttest.New(t, hosttest.NewCommander(t))
+		hosttest.Write(t, h, "/proc/1/status", status, 0o444)
+		if got := mayRaiseLimits(h); got != want {
+			t.Errorf("%q: %v, want %v", status, got, want)
+		}
+		if got := strings.Contains(string(unit(want)), "OOMScoreAdjust"); got != want {
+			t.Errorf("the unit lowers the OOM score: %v, want %v", got, want)
+		}
+	}
+}
