@@ -1,0 +1,179 @@
+package bundle
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	// ArtifactType marks a bundle's own manifest in index.json.
+	ArtifactType = "application/vnd.kubectl-ha.bundle.v1"
+	// MediaTypeContents is the media type of the blob that is Contents as JSON.
+	MediaTypeContents = "application/vnd.kubectl-ha.bundle.contents.v1+json"
+)
+
+const blobPrefix = "blobs/sha256/"
+
+// sealed is a bundle's own documents, made from its contents.
+type sealed struct {
+	index    []byte
+	manifest ocispec.Descriptor
+	// blobs are the two documents that are blobs themselves: the contents and
+	// the manifest that names them.
+	blobs map[digest.Digest][]byte
+}
+
+// seal writes the documents. The same contents give the same bytes.
+func seal(c Contents) (sealed, error) {
+	config, err := json.Marshal(c)
+	if err != nil {
+		return sealed{}, err
+	}
+	artifact := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType,
+		Config: descriptor(MediaTypeContents, config),
+		Layers: []ocispec.Descriptor{},
+	}
+	for _, b := range c.Binaries {
+		d := describe(b.Blob)
+		d.Annotations = map[string]string{ocispec.AnnotationTitle: b.Name}
+		artifact.Layers = append(artifact.Layers, d)
+	}
+	data, err := json.Marshal(artifact)
+	if err != nil {
+		return sealed{}, err
+	}
+	own := descriptor(ocispec.MediaTypeImageManifest, data)
+	own.ArtifactType = ArtifactType
+	index := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
+		Manifests: []ocispec.Descriptor{own},
+	}
+	for _, i := range c.Images {
+		d := describe(i.Manifest)
+		d.Platform = &ocispec.Platform{OS: "linux", Architecture: c.Arch}
+		d.Annotations = map[string]string{ocispec.AnnotationRefName: i.Ref}
+		index.Manifests = append(index.Manifests, d)
+	}
+	top, err := json.Marshal(index)
+	if err != nil {
+		return sealed{}, err
+	}
+	return sealed{index: top, manifest: own,
+		blobs: map[digest.Digest][]byte{artifact.Config.Digest: config, own.Digest: data}}, nil
+}
+
+func descriptor(mediaType string, data []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+}
+
+func describe(b Blob) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
+}
+
+// writeFile writes the bundle beside its final name and then renames it there.
+func writeFile(ctx context.Context, path string, c Contents, store *Store, progress func(done, total int64)) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	w := &progressWriter{w: f, total: c.Size(), report: progress}
+	if err := writeLayout(ctx, w, c, store); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	// The file is there under its name now, whatever closing says after Sync.
+	_ = f.Close()
+	return nil
+}
+
+// writeLayout writes the tar: the two documents that say what it is first, then
+// the blobs by digest. Nothing in it depends on when or where it was made.
+func writeLayout(ctx context.Context, w io.Writer, c Contents, store *Store) error {
+	docs, err := seal(c)
+	if err != nil {
+		return err
+	}
+	layout, err := json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
+	if err != nil {
+		return err
+	}
+	archive := tar.NewWriter(w)
+	if err := writeEntry(archive, ocispec.ImageLayoutFile, int64(len(layout)), strings.NewReader(string(layout))); err != nil {
+		return err
+	}
+	if err := writeEntry(archive, ocispec.ImageIndexFile, int64(len(docs.index)), strings.NewReader(string(docs.index))); err != nil {
+		return err
+	}
+	var all []digest.Digest
+	for _, b := range c.Blobs() {
+		all = append(all, b.Digest)
+	}
+	for d := range docs.blobs {
+		all = append(all, d)
+	}
+	slices.Sort(all)
+	for _, d := range all {
+		if err := writeBlob(ctx, archive, d, docs, store); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+// writeBlob copies one blob into the tar, checked as it passes.
+func writeBlob(ctx context.Context, archive *tar.Writer, d digest.Digest, docs sealed, store *Store) error {
+	if data, ok := docs.blobs[d]; ok {
+		return writeEntry(archive, blobPrefix+d.Encoded(), int64(len(data)), strings.NewReader(string(data)))
+	}
+	r, size, err := store.Blob(ctx, d)
+	if err != nil {
+		return err
+	}
+	verifier := d.Verifier()
+	err = writeEntry(archive, blobPrefix+d.Encoded(), size, io.TeeReader(&contextReader{ctx: ctx, r: r}, verifier))
+	if err = errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	if !verifier.Verified() {
+		return errors.Join(fmt.Errorf("blob %s in %s: %w; run it again", d, store.Dir(), errDigest), store.Remove(d))
+	}
+	return nil
+}
+
+func writeEntry(archive *tar.Writer, name string, size int64, r io.Reader) error {
+	// Zero times, owners and the like: the same inputs give the same bytes.
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: int64(fs.FileMode(0o644))}
+	if err := archive.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err := io.Copy(archive, r)
+	return err
+}

@@ -1,0 +1,262 @@
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/containers/image/v5/docker"
+	"github.com/containers/image/v5/image"
+	"github.com/containers/image/v5/manifest"
+	"github.com/containers/image/v5/pkg/blobinfocache/none"
+	"github.com/containers/image/v5/signature"
+	"github.com/containers/image/v5/types"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+)
+
+// The bounds of an image's small parts, in bytes. Registries themselves refuse
+// manifests of more than 4 MiB.
+const (
+	maxManifest = 4 << 20
+	maxConfig   = 16 << 20
+	maxLayers   = 512
+)
+
+// puller reads images from registries, byte for byte as they are there.
+type puller struct {
+	system *types.SystemContext
+	policy *signature.Policy
+	store  *Store
+	// host is the mirror's, empty for none; mirrors are per registry.
+	host    string
+	mirrors map[string]string
+	note    func(error)
+}
+
+// newPuller prepares pulling for one platform.
+func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, error) {
+	host, plain, err := mirrorHost(opts.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	system := &types.SystemContext{
+		OSChoice: "linux", ArchitectureChoice: opts.Arch,
+		AuthFilePath: opts.AuthFile, SignaturePolicyPath: opts.SignaturePolicy,
+		DockerRegistryUserAgent:     "kubectl-ha",
+		DockerInsecureSkipTLSVerify: types.NewOptionalBool(plain),
+	}
+	policy := &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
+	if opts.SignaturePolicy != "" {
+		if policy, err = signature.DefaultPolicy(system); err != nil {
+			return nil, fmt.Errorf("signature policy %s: %w", opts.SignaturePolicy, err)
+		}
+	}
+	return &puller{system: system, policy: policy, store: store, host: host, mirrors: opts.Mirrors, note: note}, nil
+}
+
+// location is where an image is pulled from: its own registry, or a mirror.
+func (p *puller) location(ref string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return "", err
+	}
+	domain := reference.Domain(named)
+	rest := strings.TrimPrefix(named.String(), domain)
+	if prefix, ok := p.mirrors[domain]; ok {
+		return strings.TrimRight(prefix, "/") + rest, nil
+	}
+	if p.host != "" {
+		return p.host + "/" + domain + rest, nil
+	}
+	return named.String(), nil
+}
+
+// opened is an image whose manifest and config are known, and its source.
+type opened struct {
+	image  Image
+	source types.ImageSource
+	layers []types.BlobInfo
+}
+
+// open finds the platform's manifest and puts it and the config into the store.
+func (p *puller) open(ctx context.Context, want wantedImage) (*opened, error) {
+	var out *opened
+	err := retryRead(ctx, p.note, func() (err error) {
+		out, err = p.tryOpen(ctx, want)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", want.ref, err)
+	}
+	return out, nil
+}
+
+func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err error) {
+	location, err := p.location(want.ref)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := docker.ParseReference("//" + location)
+	if err != nil {
+		return nil, err
+	}
+	source, err := ref.NewImageSource(ctx, p.system)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, source.Close())
+		}
+	}()
+	data, mediaType, err := p.platformManifest(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := manifest.FromBlob(data, mediaType)
+	if err != nil {
+		return nil, err
+	}
+	config := parsed.ConfigInfo()
+	if config.Digest == "" {
+		return nil, fmt.Errorf("its manifest is of the type %s, which is too old to be used here", mediaType)
+	}
+	out := &opened{source: source}
+	out.image = Image{Ref: want.ref, For: want.roles, Manifest: Blob{
+		Digest: digest.FromBytes(data), Size: int64(len(data)), MediaType: mediaType}}
+	out.image.Blobs = []Blob{out.image.Manifest, blobOf(config)}
+	for _, l := range parsed.LayerInfos() {
+		out.layers = append(out.layers, l.BlobInfo)
+		if b := blobOf(l.BlobInfo); !slices.Contains(out.image.Blobs, b) {
+			out.image.Blobs = append(out.image.Blobs, b)
+		}
+	}
+	if err := checkImageBlobs(out.image); err != nil {
+		return nil, err
+	}
+	if err := p.store.Put(ctx, out.image.Manifest, strings.NewReader(string(data))); err != nil {
+		return nil, err
+	}
+	if err := p.fetch(ctx, source, config); err != nil {
+		return nil, err
+	}
+	return out, p.checkPlatform(config.Digest)
+}
+
+// platformManifest reads the manifest for the platform, through a manifest list
+// when there is one, and applies the signature policy.
+func (p *puller) platformManifest(ctx context.Context, source types.ImageSource) ([]byte, string, error) {
+	top := image.UnparsedInstance(source, nil)
+	if err := p.allowed(ctx, top); err != nil {
+		return nil, "", err
+	}
+	data, mediaType, err := top.Manifest(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	mediaType = manifest.NormalizedMIMEType(mediaType)
+	if !manifest.MIMETypeIsMultiImage(mediaType) {
+		return data, mediaType, nil
+	}
+	list, err := manifest.ListFromBlob(data, mediaType)
+	if err != nil {
+		return nil, "", err
+	}
+	instance, err := list.ChooseInstance(p.system)
+	if err != nil {
+		return nil, "", err
+	}
+	if data, mediaType, err = image.UnparsedInstance(source, &instance).Manifest(ctx); err != nil {
+		return nil, "", err
+	}
+	return data, manifest.NormalizedMIMEType(mediaType), nil
+}
+
+// allowed applies the signature policy. A policy context serves one image at a
+// time, hence one for each.
+func (p *puller) allowed(ctx context.Context, img types.UnparsedImage) error {
+	policy, err := signature.NewPolicyContext(p.policy)
+	if err != nil {
+		return err
+	}
+	_, err = policy.IsRunningImageAllowed(ctx, img)
+	if err = errors.Join(err, policy.Destroy()); err != nil {
+		return fmt.Errorf("signature policy: %w", err)
+	}
+	return nil
+}
+
+// checkPlatform refuses an image of another platform: what is not behind a
+// manifest list is given whatever was asked for.
+func (p *puller) checkPlatform(config digest.Digest) error {
+	f, err := p.store.Open(config)
+	if err != nil {
+		return err
+	}
+	var got struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+	}
+	err = json.NewDecoder(io.LimitReader(f, maxConfig)).Decode(&got)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("its config %s: %w", config, err)
+	}
+	if got.OS != p.system.OSChoice || got.Architecture != p.system.ArchitectureChoice {
+		return fmt.Errorf("it is for %s/%s, not for %s/%s", got.OS, got.Architecture,
+			p.system.OSChoice, p.system.ArchitectureChoice)
+	}
+	return nil
+}
+
+// fetch brings one blob of an image into the store, unless it is there.
+func (p *puller) fetch(ctx context.Context, source types.ImageSource, info types.BlobInfo) error {
+	blob := blobOf(info)
+	if p.store.Has(blob) && p.store.Verify(ctx, blob.Digest) == nil {
+		return nil
+	}
+	return retryRead(ctx, p.note, func() error {
+		r, _, err := source.GetBlob(ctx, info, none.NoCache)
+		if err != nil {
+			return err
+		}
+		err = p.store.Put(ctx, blob, r)
+		return errors.Join(err, r.Close())
+	})
+}
+
+func blobOf(info types.BlobInfo) Blob {
+	return Blob{Digest: info.Digest, Size: info.Size, MediaType: info.MediaType}
+}
+
+// checkImageBlobs refuses what no registry would hold.
+func checkImageBlobs(i Image) error {
+	if len(i.Blobs) > maxLayers {
+		return fmt.Errorf("it has %d layers, more than %d", len(i.Blobs), maxLayers)
+	}
+	for n, b := range i.Blobs {
+		if err := checkDigest(b.Digest); err != nil {
+			return err
+		}
+		limit := int64(maxBlob)
+		if n < 2 {
+			limit = []int64{maxManifest, maxConfig}[n]
+		}
+		if b.Size <= 0 || b.Size > limit {
+			return fmt.Errorf("a size of %d bytes for blob %s can't be", b.Size, b.Digest)
+		}
+	}
+	return nil
+}
+
+// closeSource ends the use of an image's registry.
+func (o *opened) closeSource() error {
+	if err := o.source.Close(); err != nil {
+		return fmt.Errorf("image %s: %w", o.image.Ref, err)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/version"
+)
+
+// The versions that a bundle gets beside Kubernetes' own. Change them here and
+// nowhere else; the catalogue's tests pin the URLs that follow from them.
+const (
+	// DefaultEtcdVersion is the etcd that a bundle gets unless asked otherwise.
+	DefaultEtcdVersion = "v3.6.16"
+	// ContainerdVersion is the container runtime's.
+	ContainerdVersion = "v2.4.2"
+	// RuncVersion is the OCI runtime's.
+	RuncVersion = "v1.3.3"
+	// CNIVersion is the CNI reference plugins'.
+	CNIVersion = "v1.9.1"
+	// FlannelImage is flannel's daemon, as the network plugin's manifest names it.
+	FlannelImage = "ghcr.io/flannel-io/flannel:v0.28.10"
+	// FlannelCNIPluginImage installs flannel's CNI plugin on a node.
+	FlannelCNIPluginImage = "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.0-flannel1"
+	// KubernetesRegistry is where kubeadm's images come from by default.
+	KubernetesRegistry = "registry.k8s.io"
+)
+
+// kubeadmTags are the tags that are not Kubernetes' own version in the list of
+// images of one minor version: CoreDNSVersion and PauseVersion of
+// https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/constants/constants.go
+// in that minor's branch. They are only used where kubeadm itself can't be run.
+type kubeadmTags struct{ coreDNS, pause string }
+
+// tagsOf looks a minor version up; false when it is not known.
+func tagsOf(minor uint) (kubeadmTags, bool) {
+	switch minor {
+	case 34:
+		return kubeadmTags{coreDNS: "v1.12.1", pause: "3.10.1"}, true
+	case 35:
+		return kubeadmTags{coreDNS: "v1.13.1", pause: "3.10.1"}, true
+	case 36:
+		return kubeadmTags{coreDNS: "v1.14.2", pause: "3.10.2"}, true
+	case 37:
+		return kubeadmTags{coreDNS: "v1.14.6", pause: "3.10.2"}, true
+	default:
+		return kubeadmTags{}, false
+	}
+}
+
+// knownArchs are the architectures for which everything in the catalogue is
+// published, in Go's terms.
+func knownArchs() []string { return []string{"amd64", "arm64"} }
+
+// checkVersions refuses what can't be turned into a URL or a file name.
+func checkVersions(arch string, versions map[string]string) error {
+	if !slices.Contains(knownArchs(), arch) {
+		return fmt.Errorf("architecture %q is not one of %v", arch, knownArchs())
+	}
+	for what, v := range versions {
+		parsed, err := version.ParseSemantic(v)
+		if err != nil || v == "" || v != "v"+parsed.String() {
+			return fmt.Errorf("%s version %q is not a version such as v1.36.3", what, v)
+		}
+	}
+	return nil
+}
