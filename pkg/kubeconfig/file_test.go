@@ -1,0 +1,169 @@
+package kubeconfig
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+func lab() *clientcmdapi.Config {
+	return build(options(), []byte("ca"), &clientcmdapi.AuthInfo{Token: "tok"})
+}
+
+func TestEncodeRefusesAFileWithoutCredentials(t *testing.T) {
+	for name, login := range map[string]*clientcmdapi.AuthInfo{
+		"nothing":              {},
+		"a certificate alone":  {ClientCertificateData: []byte("c")},
+		"a key alone":          {ClientKeyData: []byte("k")},
+		"somebody else's name": {Impersonate: "root"},
+	} {
+		if got, err := Encode(build(options(), nil, login)); err == nil {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got, err := Encode(clientcmdapi.NewConfig()); err == nil {
+		t.Errorf("no user at all: %s", got)
+	}
+	if _, err := Encode(lab()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lab.kubeconfig")
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || string(data) != "new" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := WriteFile(filepath.Join(dir, "nowhere", "f"), nil); err == nil {
+		t.Error("a missing directory is no error")
+	}
+	if err := WriteFile(dir, nil); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("%v are there, %v", left, err)
+	}
+}
+
+// paths is what kubectl goes by when KUBECONFIG names these files.
+func paths(t *testing.T, files ...string) *clientcmd.PathOptions {
+	t.Helper()
+	t.Setenv(clientcmd.RecommendedConfigPathEnvVar, strings.Join(files, string(filepath.ListSeparator)))
+	return clientcmd.NewDefaultPathOptions()
+}
+
+func write(t *testing.T, path string, c *clientcmdapi.Config) {
+	t.Helper()
+	if err := clientcmd.WriteToFile(*c, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMergeKeepsWhatIsThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	other := build(Options{Cluster: "other", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"})
+	write(t, path, other)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	done, err := Merge(paths(t, path), lab(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.CurrentContext != "lab" || got.AuthInfos["other-bob"].Token != "b" || got.AuthInfos["lab-alice"].Token != "tok" ||
+		got.Contexts["other"].Cluster != "other" || got.Clusters["lab"].Server != "https://192.0.2.10:6443" {
+		t.Errorf("got %+v", got)
+	}
+	if len(done.Backups) != 1 || done.Backups[0] != path+".bak-20260102T030405" || done.File != path {
+		t.Fatalf("%+v", done)
+	}
+	copied, err := os.ReadFile(done.Backups[0])
+	if err != nil || string(copied) != string(before) {
+		t.Errorf("the copy is not what was there: %v\n%s", err, copied)
+	}
+	if info, err := os.Stat(done.Backups[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestMergeIntoNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sub", "config")
+	done, err := Merge(paths(t, path), lab(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if len(done.Backups) != 0 {
+		t.Errorf("copies of nothing: %v", done.Backups)
+	}
+}
+
+func TestMergeIntoSeveralFilesChangesTheOneThatHasTheEntry(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	write(t, first, clientcmdapi.NewConfig())
+	old := lab()
+	old.AuthInfos["lab-alice"].Token = "old"
+	write(t, second, old)
+	done, err := Merge(paths(t, first, second), lab(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := clientcmd.LoadFromFile(second)
+	if err != nil || got.AuthInfos["lab-alice"].Token != "tok" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, copied := range done.Backups {
+		if _, err := os.Stat(copied); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMergeDoesNotTakeAnothersName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	write(t, path, build(Options{Cluster: "lab", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"}))
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Merge(paths(t, path), lab(), time.Now()); !errors.Is(err, ErrTaken) {
+		t.Errorf("got %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("changed: %v\n%s", err, after)
+	}
+}
+
+func TestMergeReplacesARebuiltCluster(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	write(t, path, build(options(), []byte("the CA before"), &clientcmdapi.AuthInfo{Token: "old"}))
+	if _, err := Merge(paths(t, path), lab(), time.Now()); err != nil {
+		t.Error(err)
+	}
+}
