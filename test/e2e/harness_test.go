@@ -97,7 +97,7 @@ type labHost struct {
 // labStatus is the part of `lab status -o json` that the tests need.
 type labStatus struct {
 	VirtualIP string    `json:"virtualIP"`
-	Mirror    string    `json:"mirror"`
+	Mirror    string    `json:"mirrorURL"`
 	Hosts     []labHost `json:"hosts"`
 }
 

@@ -1,0 +1,174 @@
+// Command bench times the product's bootstrap against the floor (floor/floor.sh,
+// an expert's script), in turns, on the same lab made bare before each run, with
+// the same artifacts, and prints each time, the medians and their ratio.
+//
+// It uses the programs bin/lab and bin/kubectl-ha.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	b := bench{}
+	flag.StringVar(&b.root, "root", ".", "the repository's root")
+	flag.StringVar(&b.version, "kubernetes-version", "v1.36.3", "version to bootstrap")
+	flag.IntVar(&b.rounds, "rounds", 3, "runs of each")
+	flag.Parse()
+	if err := b.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// labName is the lab that the benchmark makes and takes down.
+const labName = "bench"
+
+type bench struct {
+	root, version string
+	rounds        int
+	dir           string
+	bundle        string
+}
+
+// status is what the benchmark needs of `lab status -o json`.
+type status struct {
+	VirtualIP  string `json:"virtualIP"`
+	Mirror     string `json:"mirrorURL"`
+	SSHKey     string `json:"sshKey"`
+	KnownHosts string `json:"knownHosts"`
+	Hosts      []struct{ Name, Role, Address string }
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	if b.root, err = filepath.Abs(b.root); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "kubectl-ha-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if err := b.command(ctx, nil, "bin/lab", "build", "--kubernetes", b.version).Run(); err != nil {
+		return fmt.Errorf("lab build: %w", err)
+	}
+	st, err := b.bare(ctx)
+	if err != nil {
+		return err
+	}
+	b.bundle = filepath.Join(b.dir, "bundle.tar")
+	if err := b.command(ctx, nil, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", b.version, "--mirror", st.Mirror, "-o", b.bundle).Run(); err != nil {
+		return fmt.Errorf("bundle create: %w", err)
+	}
+	sandbox, err := writeArtifacts(ctx, b.bundle, filepath.Join(b.dir, "artifacts"), filepath.Join(b.root, "manifests/network/flannel.yaml"))
+	if err != nil {
+		return err
+	}
+	var product, floor []time.Duration
+	for i := range b.rounds {
+		for _, which := range []string{"product", "floor"} {
+			if st, err = b.bare(ctx); err != nil {
+				return err
+			}
+			start := time.Now()
+			if which == "product" {
+				err = b.product(ctx, i)
+			} else {
+				err = b.floor(ctx, st, sandbox)
+			}
+			took := time.Since(start)
+			if err != nil {
+				return fmt.Errorf("%s, round %d: %w", which, i+1, err)
+			}
+			fmt.Printf("round %d  %-8s %6.1f s\n", i+1, which, took.Seconds())
+			if which == "product" {
+				product = append(product, took)
+			} else {
+				floor = append(floor, took)
+			}
+		}
+	}
+	p, f := median(product), median(floor)
+	fmt.Printf("\nmedian of %d: product %.1f s, floor %.1f s, ratio %.2f\n", b.rounds, p.Seconds(), f.Seconds(), p.Seconds()/f.Seconds())
+	return b.command(ctx, nil, "bin/lab", "down", "--name", labName).Run()
+}
+
+// bare makes the lab anew and returns its status.
+func (b *bench) bare(ctx context.Context) (status, error) {
+	var st status
+	if err := b.command(ctx, nil, "bin/lab", "down", "--name", labName).Run(); err != nil {
+		return st, err
+	}
+	if err := b.command(ctx, nil, "bin/lab", "up", "--name", labName, "--control-planes", "3", "--workers", "1").Run(); err != nil {
+		return st, err
+	}
+	cmd := b.command(ctx, nil, "bin/lab", "status", "--name", labName, "-o", "json")
+	cmd.Stdout = nil
+	out, err := cmd.Output()
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal(out, &st)
+}
+
+func (b *bench) product(ctx context.Context, round int) error {
+	config := b.command(ctx, nil, "bin/lab", "config", "--name", labName, "--kubernetes-version", b.version, "--user", "root")
+	config.Stdout = nil
+	file, err := config.Output()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(b.dir, "cluster.yaml")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		return err
+	}
+	state := []string{"XDG_STATE_HOME=" + filepath.Join(b.dir, fmt.Sprintf("state-%d", round))}
+	return b.command(ctx, state, "bin/kubectl-ha", "bootstrap", "-f", path, "--bundle", b.bundle, "--yes", "--timings",
+		"--kubeconfig-out", filepath.Join(b.dir, "kubeconfig")).Run()
+}
+
+func (b *bench) floor(ctx context.Context, st status, sandbox string) error {
+	var hosts []string
+	cps := 0
+	for _, role := range []string{"control-plane", "worker"} {
+		for _, h := range st.Hosts {
+			if h.Role == role {
+				hosts = append(hosts, h.Name+"="+h.Address)
+				if role == "control-plane" {
+					cps++
+				}
+			}
+		}
+	}
+	return b.command(ctx, []string{
+		"ARTIFACTS=" + filepath.Join(b.dir, "artifacts"), "HOSTS=" + strings.Join(hosts, " "), fmt.Sprintf("CPS=%d", cps),
+		"VIP=" + st.VirtualIP, "KEY=" + st.SSHKey, "KNOWN_HOSTS=" + st.KnownHosts, "VERSION=" + b.version, "SANDBOX=" + sandbox, "KUBECTL=" + filepath.Join(b.dir, "artifacts/kubectl"),
+	}, "test/bench/floor/floor.sh").Run()
+}
+
+// command prepares a program of the repository; what it prints is shown.
+func (b *bench) command(ctx context.Context, env []string, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.root, program), args...)
+	cmd.Dir = b.root
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd
+}
+
+func median(d []time.Duration) time.Duration {
+	s := slices.Clone(d)
+	slices.Sort(s)
+	return s[len(s)/2]
+}
