@@ -1,6 +1,3 @@
-// Package vip keeps the virtual IP: keepalived's configuration, and the watch
-// of the local apiserver that tells keepalived when it is dead, or is to be
-// drained of the address.
 package vip
 
 // Paths that the watcher and keepalived share. /run, so that a reboot starts
@@ -8,9 +5,9 @@ package vip
 const (
 	// RunDir holds the track files.
 	RunDir = "/run/kubectl-ha"
-	// HealthFile holds 0 (healthy), or what keepalived multiplies with its weight.
+	// HealthFile holds a State, which keepalived multiplies with its weight.
 	HealthFile = RunDir + "/apiserver"
-	// DrainFile holds 1 when the address is to move away without loss.
+	// DrainFile holds 1 when the address is to move away without loss, else 0.
 	DrainFile = RunDir + "/drain"
 )
 
@@ -29,4 +26,17 @@ type Spec struct {
 	Priority int32 `json:"priority"`
 	// APIServerPort of the local apiserver.
 	APIServerPort int32 `json:"apiServerPort"`
+}
+
+// DrainSpec asks a host to give the virtual IP to another one, or to be
+// available for it again.
+type DrainSpec struct {
+	// Drain is true to give the address away; the task ends when it is gone.
+	Drain bool `json:"drain"`
+}
+
+// DrainData is what was seen at the end.
+type DrainData struct {
+	// Held tells whether this host has the virtual IP.
+	Held bool `json:"held"`
 }

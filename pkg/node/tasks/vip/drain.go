@@ -1,0 +1,71 @@
+package vip
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+const (
+	// drainTimeout bounds the wait for the address to move. With the default
+	// advertisements it takes less than a second.
+	drainTimeout  = 15 * time.Second
+	drainInterval = 100 * time.Millisecond
+)
+
+// Drain makes this host the last healthy one to have the virtual IP, and waits
+// until it has moved; or takes that back, without a wait: when the address
+// comes back depends on the others. A reboot takes it back too.
+func Drain(ctx context.Context, env node.Env, spec DrainSpec) (any, error) {
+	h := env.Host
+	raw, err := h.ReadFile(WatchConfigPath)
+	if err != nil {
+		return nil, host.WithHint(fmt.Errorf("this host takes no part in the virtual IP: %w", err), "only control planes can be drained of it")
+	}
+	cfg, err := parseWatchConfig(raw)
+	if err != nil {
+		return nil, err
+	}
+	value := 0
+	if spec.Drain {
+		value = 1
+	}
+	if _, err := h.WriteFile(ctx, host.File{Path: DrainFile, Mode: 0o644, Content: []byte(content(value)), Note: "whether the virtual IP is to be elsewhere"}); err != nil {
+		return nil, err
+	}
+	if h.DryRun() {
+		return DrainData{}, nil
+	}
+	if !spec.Drain {
+		all, err := links(ctx, h)
+		return DrainData{Held: holds(all, cfg.VirtualIP)}, err
+	}
+	env.Progress("waiting until %s has moved to another control plane", cfg.VirtualIP)
+	return waitGone(ctx, h, cfg.VirtualIP)
+}
+
+func waitGone(ctx context.Context, h *host.Host, address string) (DrainData, error) {
+	wait, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	for {
+		all, err := links(wait, h)
+		if err == nil && !holds(all, address) {
+			return DrainData{}, nil
+		}
+		select {
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				return DrainData{Held: true}, context.Cause(ctx)
+			}
+			if err != nil {
+				return DrainData{Held: true}, fmt.Errorf("whether %s has moved can't be told: %w", address, err)
+			}
+			return DrainData{Held: true}, host.WithHint(fmt.Errorf("%s has not moved to another control plane after %v", address, drainTimeout),
+				"another control plane takes it only when its own apiserver is ready and keepalived runs there: look at journalctl -u kubectl-ha-vip -u keepalived on the others")
+		case <-time.After(drainInterval):
+		}
+	}
+}
