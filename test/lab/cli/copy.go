@@ -78,7 +78,7 @@ func copyTar(cmd *cobra.Command, srcPrefix []string, src, name string, dstPrefix
 	ctx := cmd.Context()
 	base := filepath.Base(src)
 	pack := append(append([]string{}, srcPrefix...), "tar", "--create", "--file=-", "--directory="+filepath.Dir(src),
-		"--transform=flags=rSH;s,^"+quoteSed(base)+","+quoteSed(name)+",", "--", base)
+		"--transform=flags=rSH;s,^"+quote(base, `\,.*[]^$`)+","+quote(name, `\,&`)+",", "--", base)
 	unpack := append(append([]string{}, dstPrefix...), "tar", "--extract", "--file=-", "--no-same-owner", "--directory="+folder)
 	r, w := io.Pipe()
 	packed := make(chan error, 1)
@@ -88,14 +88,19 @@ func copyTar(cmd *cobra.Command, srcPrefix []string, src, name string, dstPrefix
 		packed <- errors.Join(err, w.CloseWithError(err))
 	}()
 	_, err := run.Output(ctx, run.Cmd{Argv: unpack, Stdin: r})
-	return errors.Join(err, r.CloseWithError(io.ErrClosedPipe), <-packed)
+	// Whoever failed first tells the cause; the other one only saw the pipe break.
+	closeErr := r.CloseWithError(io.ErrClosedPipe)
+	if packErr := <-packed; packErr != nil && !errors.Is(packErr, io.ErrClosedPipe) {
+		return packErr
+	}
+	return errors.Join(err, closeErr)
 }
 
-// quoteSed keeps a name's characters from meaning anything in sed's expression.
-func quoteSed(name string) string {
+// quote keeps the special characters of sed's expressions in a name from meaning anything.
+func quote(name, special string) string {
 	var b strings.Builder
 	for _, r := range name {
-		if strings.ContainsRune(`\,.*[]^$&`, r) {
+		if strings.ContainsRune(special, r) {
 			b.WriteRune('\\')
 		}
 		b.WriteRune(r)

@@ -90,6 +90,10 @@ func (c Client) waitForDaemon(ctx context.Context, log string, exited <-chan err
 	for {
 		select {
 		case err := <-exited:
+			// Another lab may have started one in the same moment: that one counts.
+			if again := c.waitAnswer(ctx, 5*time.Second); again == nil {
+				return nil
+			}
 			return fmt.Errorf("dockerd ended at once (%v); its log is %s", err, log)
 		case <-ctx.Done():
 			return fmt.Errorf("dockerd does not answer after %s; see %s", daemonDeadline, log)
@@ -97,6 +101,23 @@ func (c Client) waitForDaemon(ctx context.Context, log string, exited <-chan err
 			if c.Answers(ctx) == nil {
 				return nil
 			}
+		}
+	}
+}
+
+// waitAnswer polls until a daemon answers, for that long at most.
+func (c Client) waitAnswer(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := c.Answers(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(300 * time.Millisecond):
 		}
 	}
 }
@@ -125,8 +146,20 @@ func removeStalePidFiles() error {
 	return nil
 }
 
-// isProgram reports whether the process is one of that program.
+// isProgram reports whether the process is one of that program, and alive: a
+// killed one that nobody has waited for keeps its number and its name.
 func isProgram(pid int, program string) bool {
-	comm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
-	return err == nil && strings.TrimSpace(string(comm)) == program
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && statIsProgram(string(stat), program)
+}
+
+// statIsProgram judges the content of a /proc/PID/stat file: number, name in
+// parentheses (which may hold any character), state.
+func statIsProgram(stat, program string) bool {
+	open, end := strings.Index(stat, "("), strings.LastIndex(stat, ")")
+	if open < 0 || end < open {
+		return false
+	}
+	state := strings.TrimSpace(stat[end+1:])
+	return stat[open+1:end] == program && state != "" && state[0] != 'Z' && state[0] != 'X'
 }

@@ -15,7 +15,7 @@ type Change struct {
 	// Kind is A for added, C for changed, D for deleted.
 	Kind string `json:"kind"`
 	Path string `json:"path"`
-	// What names the fields that changed: mode, owner, size, content, target.
+	// What names the fields that changed: mode, owner, size, content, target, mount.
 	What []string `json:"what,omitempty"`
 	// Entries is how many paths there are below an added or deleted folder when
 	// they are not listed by themselves.
@@ -45,6 +45,12 @@ func Compare(before, after Manifest) []Change {
 // differences names the fields in which two entries differ.
 func differences(b, a Entry) []string {
 	var what []string
+	if b.Mount || a.Mount {
+		if b.Mount != a.Mount {
+			what = append(what, "mount")
+		}
+		return what
+	}
 	if b.Mode != a.Mode {
 		what = append(what, "mode")
 	}

@@ -25,6 +25,9 @@ type Entry struct {
 	// SHA256 is a regular file's digest, Target a symbolic link's target.
 	SHA256 string `json:"sha256,omitempty"`
 	Target string `json:"target,omitempty"`
+	// Mount says that another file system is mounted here. What is in it is not
+	// looked at.
+	Mount bool `json:"mount,omitempty"`
 }
 
 // Manifest maps absolute paths to what is there.
@@ -74,6 +77,7 @@ func Take(root string, mounts []string, hash func(path string, size int64) bool)
 		case err != nil:
 			return err
 		case other:
+			m[path] = Entry{Mount: true}
 			return skipOf(d)
 		}
 		if path != "/" {

@@ -162,10 +162,28 @@ func plug(ctx context.Context, pid int, bridge string) error {
 	return run.Run(ctx, run.AsRoot("ip", "link", "set", "dev", veth, "master", bridge)...)
 }
 
-// bridged are iptables' words for frames within a bridge. Where bridged frames
-// pass through iptables, Docker drops those of bridges that it does not know.
-func bridged(bridge string) []string {
-	return []string{"DOCKER-USER", "--in-interface", bridge, "--out-interface", bridge, "--jump", "ACCEPT"}
+// islandRules are iptables' rules for frames within a bridge. Where bridged
+// frames pass through iptables, Docker drops those of bridges that it does not
+// know, and gives what leaves its own subnets another source address.
+func islandRules(bridge string) [][]string {
+	return [][]string{
+		{"filter", "DOCKER-USER", "--in-interface", bridge, "--out-interface", bridge, "--jump", "ACCEPT"},
+		{"nat", "POSTROUTING", "--out-interface", bridge, "--jump", "ACCEPT"},
+	}
+}
+
+// iptables adds ("--insert") or takes away ("--delete") one of those rules.
+func iptables(ctx context.Context, verb string, rule []string) error {
+	argv := append([]string{"iptables", "--wait", "--table", rule[0], verb}, rule[1:]...)
+	return run.Run(ctx, run.AsRoot(argv...)...)
+}
+
+// deleteRules takes the rules away. They may be gone already, or not be there
+// yet: that is no error.
+func deleteRules(ctx context.Context, bridge string) {
+	for _, rule := range islandRules(bridge) {
+		_ = iptables(ctx, "--delete", rule)
+	}
 }
 
 // ensureBridge makes a bridge that leads nowhere.
@@ -181,10 +199,14 @@ func ensureBridge(ctx context.Context, bridge string) error {
 	if !iptablesSeesBridges() {
 		return nil
 	}
-	if run.Run(ctx, run.AsRoot(append([]string{"iptables", "--wait", "--check"}, bridged(bridge)...)...)...) == nil {
-		return nil
+	// Anew each time, since they must stand before Docker's own.
+	deleteRules(ctx, bridge)
+	for _, rule := range islandRules(bridge) {
+		if err := iptables(ctx, "--insert", rule); err != nil {
+			return err
+		}
 	}
-	return run.Run(ctx, run.AsRoot(append([]string{"iptables", "--wait", "--insert"}, bridged(bridge)...)...)...)
+	return nil
 }
 
 // iptablesSeesBridges reports whether bridged frames pass through iptables.
@@ -211,8 +233,7 @@ func (l *Lab) removeUnusedBridges(ctx context.Context, used map[string]string) e
 			continue
 		}
 		if iptablesSeesBridges() {
-			// The rule may be gone already, with a restart of Docker.
-			_ = run.Run(ctx, run.AsRoot(append([]string{"iptables", "--wait", "--delete"}, bridged(i.Name)...)...)...)
+			deleteRules(ctx, i.Name)
 		}
 		if err := run.Run(ctx, run.AsRoot("ip", "link", "delete", "dev", i.Name)...); err != nil {
 			return err
