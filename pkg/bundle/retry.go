@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"syscall"
 	"time"
 
@@ -81,10 +80,11 @@ func transient(err error) bool {
 	}
 	// A url.Error is a net.Error whatever is in it, hence not asked for.
 	var operation *net.OpError
+	var slow interface{ Timeout() bool }
 	var stream http2.StreamError
 	var away http2.GoAwayError
 	return errors.As(err, &operation) || errors.As(err, &stream) || errors.As(err, &away) ||
-		os.IsTimeout(err) ||
+		(errors.As(err, &slow) && slow.Timeout()) ||
 		errors.Is(err, docker.ErrTooManyRequests) ||
 		errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -1,0 +1,85 @@
+package ctrd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// bytes writes a small blob.
+func (im *importer) bytes(ctx context.Context, d ocispec.Descriptor, data []byte, labels map[string]string) error {
+	return im.write(ctx, d, labels, func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	})
+}
+
+// write brings a blob into the content store unless it is there, under the
+// context's lease, and sets its labels.
+func (im *importer) write(ctx context.Context, d ocispec.Descriptor, labels map[string]string, open func() (io.ReadCloser, error)) error {
+	// Opening the writer also takes the lease on content that is there.
+	w, err := content.OpenWriter(ctx, im.store, content.WithRef("kubectl-ha-"+d.Digest.String()), content.WithDescriptor(d))
+	if errdefs.IsAlreadyExists(err) {
+		return im.label(ctx, d, labels)
+	}
+	if err != nil {
+		return fmt.Errorf("write blob %s into containerd: %w", d.Digest, err)
+	}
+	err = copyBlob(ctx, w, d, labels, open)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("write blob %s into containerd: %w", d.Digest, err)
+	}
+	return nil
+}
+
+func copyBlob(ctx context.Context, w content.Writer, d ocispec.Descriptor, labels map[string]string, open func() (io.ReadCloser, error)) error {
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	// Begins where an earlier import was cut off: the reader is wound forward.
+	err = content.Copy(ctx, w, r, d.Size, d.Digest, content.WithLabels(labels))
+	return errors.Join(err, r.Close())
+}
+
+// label adds labels to content that somebody else may have brought.
+func (im *importer) label(ctx context.Context, d ocispec.Descriptor, labels map[string]string) error {
+	if len(labels) == 0 {
+		return nil
+	}
+	info := content.Info{Digest: d.Digest, Labels: labels}
+	var fields []string
+	for k := range labels {
+		fields = append(fields, "labels."+k)
+	}
+	if _, err := im.store.Update(ctx, info, fields...); err != nil {
+		return fmt.Errorf("label blob %s in containerd: %w", d.Digest, err)
+	}
+	return nil
+}
+
+// publish unpacks an image and then gives it its name, so that whoever sees the
+// name can use the image.
+func (im *importer) publish(ctx context.Context, want images.Image) error {
+	if err := containerd.NewImage(im.client, want).Unpack(ctx, im.opts.Snapshotter); err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	service := im.client.ImageService()
+	_, err := service.Create(ctx, want)
+	if !errdefs.IsAlreadyExists(err) {
+		return err
+	}
+	fields := []string{"target"}
+	for k := range want.Labels {
+		fields = append(fields, "labels."+k)
+	}
+	_, err = service.Update(ctx, want, fields...)
+	return err
+}
