@@ -1,0 +1,30 @@
+// Package manifests embeds every YAML document that kubectl-ha applies to a
+// cluster. The documents are complete and valid as they are; what depends on
+// the cluster (an address, an image, a node's name) is set in Go on the decoded
+// objects, never by text templates.
+package manifests
+
+import "embed"
+
+// The paths of the documents in FS.
+const (
+	// OperationCRD defines the Operation resource.
+	OperationCRD = "operation-crd.yaml"
+	// System is the namespace ha-system and what the coordinator may do.
+	System = "system.yaml"
+	// NetworkAnything lets the coordinator apply a network manifest of the user's own.
+	NetworkAnything = "network/rbac-manifest.yaml"
+	// Flannel is the default network plugin.
+	Flannel = "network/flannel.yaml"
+	// CoordinatorJob is the Job that carries out one Operation.
+	CoordinatorJob = "jobs/coordinator.yaml"
+	// NodeJob is the Job that runs one task on one node.
+	NodeJob = "jobs/node.yaml"
+	// CoreDNS is the part of the CoreDNS Deployment that kubectl-ha sets.
+	CoreDNS = "coredns-patch.yaml"
+)
+
+// FS holds the documents.
+//
+//go:embed *.yaml network/*.yaml jobs/*.yaml
+var FS embed.FS

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+// Finalizer keeps an Operation that is deleted while it runs, until the
+// coordinator has let the running steps finish and has cleaned up: kubeadm must
+// not be killed half way by the garbage collector.
+const Finalizer = v1alpha1.Group + "/coordinator"
+
+// Config is what a coordinator needs.
+type Config struct {
+	Clients *client.Clients
+	// LeaseClient renews the lease; nil: Clients.Kube.
+	LeaseClient kubernetes.Interface
+	// Operation is its name.
+	Operation string
+	// Identity names this coordinator, in the lease and the status: its pod's name.
+	Identity string
+	// Cluster is the stored Cluster document.
+	Cluster *v1alpha1.Cluster
+	// Definitions are the types that are known.
+	Definitions map[v1alpha1.OperationType]Definition
+	// Runner gives the way to run a task on a node as this Job.
+	Runner func(Job) transport.Runner
+	// Sink takes what happens, for the pod's log.
+	Sink report.Sink
+	// Lease are the lease's times. Zero: DefaultLeaseTimes.
+	Lease LeaseTimes
+}
+
+// errReplaced ends a coordinator whose place another one has taken.
+var errReplaced = errors.New("another coordinator has taken over")
+
+// Coordinate carries out an Operation to its end: it waits for the lease, takes
+// up the Operation where it stands, and returns when the phase is final or the
+// Operation is gone. How the Operation ended is in its status; an error means
+// that this coordinator could not go on, and that the next one should.
+func Coordinate(ctx context.Context, c Config) error {
+	if c.Lease == (LeaseTimes{}) {
+		c.Lease = DefaultLeaseTimes()
+	}
+	if c.LeaseClient == nil {
+		c.LeaseClient = c.Clients.Kube
+	}
+	ops := operations.New(c.Clients.Dynamic)
+	for {
+		op, err := ops.Get(ctx, c.Operation)
+		switch {
+		case apierrors.IsNotFound(err):
+			c.Sink.Emit(report.Event{Kind: report.Info, Message: "operation " + c.Operation + " is gone, nothing is left to do"})
+			return nil
+		case err == nil:
+			err = underLease(ctx, c.LeaseClient, op, c.Identity, c.Lease, func(ctx context.Context) error {
+				return newRun(c, ops).carryOut(ctx)
+			})
+		}
+		if err == nil || ctx.Err() != nil || (!errors.Is(err, errLeaseLost) && !operations.Transient(err)) {
+			return err
+		}
+		c.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("starting over: %v", err)})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(c.Lease.Retry):
+		}
+	}
+}
+
+// takeOver makes this coordinator the one in charge, and makes the plan when
+// there is none. The plan is written before anything is done.
+func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
+	op, err := r.ops.Modify(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+		if op.DeletionTimestamp == nil && !slices.Contains(op.Finalizers, Finalizer) {
+			op.Finalizers = append(op.Finalizers, Finalizer)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	op, err = r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+		op.Status.Coordinator = r.Identity
+		if op.Status.Phase == "" {
+			op.Status.Phase = v1alpha1.OperationPending
+		}
+		if op.Status.StartedAt == nil {
+			op.Status.StartedAt = now()
+		}
+		return nil
+	})
+	if err != nil || len(op.Status.Steps) > 0 || op.Spec.Aborted || op.DeletionTimestamp != nil {
+		return op, err
+	}
+	steps, planError := r.plan(ctx, op)
+	if planError != nil && ctx.Err() != nil {
+		return nil, planError
+	}
+	return r.writeStatus(ctx, func(op *v1alpha1.Operation) {
+		if planError != nil {
+			op.Status.Phase, op.Status.FinishedAt = v1alpha1.OperationFailed, now()
+			op.Status.Message = line("no plan could be made: " + planError.Error())
+			return
+		}
+		op.Status.Steps = steps
+		op.Status.Progress = operations.Progress(steps)
+	})
+}
+
+func (r *run) plan(ctx context.Context, op *v1alpha1.Operation) ([]v1alpha1.StepStatus, error) {
+	def, ok := r.Definitions[op.Spec.Type]
+	if !ok {
+		return nil, fmt.Errorf("this coordinator does not know operations of type %s; use the kubectl-ha version that created it", op.Spec.Type)
+	}
+	steps, err := def.Plan(ctx, r.env(op))
+	if err != nil {
+		return nil, err
+	}
+	return steps, validate(steps, def)
+}
+
+// validate refuses a plan that could not be carried out.
+func validate(steps []v1alpha1.StepStatus, def Definition) error {
+	if len(steps) == 0 {
+		return errors.New("the plan is empty")
+	}
+	seen := map[string]bool{}
+	for _, s := range steps {
+		if s.ID == "" || seen[s.ID] {
+			return fmt.Errorf("step id %q is empty or used twice", s.ID)
+		}
+		if def.Steps[kind(s.ID)] == nil {
+			return fmt.Errorf("nothing carries out step %q", s.ID)
+		}
+		if s.State != v1alpha1.StepPending && s.State != v1alpha1.StepSkipped {
+			return fmt.Errorf("step %q begins as %q", s.ID, s.State)
+		}
+		for _, a := range s.After {
+			if !seen[a] {
+				return fmt.Errorf("step %q comes after %q, which is not before it in the plan", s.ID, a)
+			}
+		}
+		seen[s.ID] = true
+	}
+	return nil
+}
+
+// writeStatus changes the status as long as this coordinator is in charge.
+func (r *run) writeStatus(ctx context.Context, change func(*v1alpha1.Operation)) (*v1alpha1.Operation, error) {
+	return r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+		if op.Status.Coordinator != r.Identity {
+			return fmt.Errorf("%w: %s", errReplaced, op.Status.Coordinator)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		change(op)
+		return nil
+	})
+}
+
+// release takes the finalizer away; with it goes an Operation that was deleted.
+func (r *run) release(ctx context.Context) error {
+	_, err := r.ops.Modify(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+		op.Finalizers = slices.DeleteFunc(op.Finalizers, func(f string) bool { return f == Finalizer })
+		return nil
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func (r *run) env(op *v1alpha1.Operation) Env {
+	return Env{Clients: r.Clients, Cluster: r.Cluster, Operation: op, Runner: r.Config.Runner}
+}
+
+func now() *metav1.Time {
+	t := metav1.NewTime(time.Now().UTC().Truncate(time.Second))
+	return &t
+}
+
+func title(s v1alpha1.StepStatus) string {
+	if s.Title != "" {
+		return s.Title
+	}
+	return strings.ReplaceAll(s.ID, "/", " ")
+}

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+// Definition is one type of Operation. A new type is one more Definition in
+// the registry of whoever calls Coordinate.
+type Definition struct {
+	// Plan observes the cluster and says which steps there are, in an order in
+	// which they could run one by one. It is asked once for each Operation and must
+	// change nothing. Steps are Pending or, with a message, Skipped.
+	Plan func(ctx context.Context, env Env) ([]v1alpha1.StepStatus, error)
+	// Steps carry out the plan's steps, by the part of their ID before the slash:
+	// promote/cp2 is carried out by Steps["promote"].
+	Steps map[string]Step
+}
+
+// Step carries out the steps of one kind. Run returns when the step has ended.
+// It must be idempotent: after a coordinator's death the next one runs the same
+// attempt again.
+//
+// A Step may have more powers: Retrier and Interruptible.
+type Step interface {
+	Run(ctx context.Context, turn Turn) (Outcome, error)
+}
+
+// Retrier is a Step that is tried again by itself when an attempt was lost
+// together with its node (see Lost). Retries is the number of further attempts.
+type Retrier interface{ Retries() int }
+
+// Interruptible is a Step that only waits: when the Operation is aborted or
+// another step fails it is ended at once instead of being waited for.
+type Interruptible interface{ Interruptible() bool }
+
+// Lost is an error of an attempt of which nobody knows how it ended: its node
+// or its pod went away. Errors are asked by errors.As.
+type Lost interface {
+	error
+	Lost() bool
+}
+
+// Outcome is how a step ended well.
+type Outcome struct {
+	// Message is one line for people; empty for none.
+	Message string
+}
+
+// Env is what plans and steps work with.
+type Env struct {
+	Clients *client.Clients
+	// Cluster is the stored Cluster document.
+	Cluster *v1alpha1.Cluster
+	// Operation is the state when the step began.
+	Operation *v1alpha1.Operation
+	// Runner gives the way to run a task on a node as this Job.
+	Runner func(Job) transport.Runner
+}
+
+// Job is the identity of a node task: whoever asks for the same again gets the
+// result of the first.
+type Job struct {
+	// Name is the Job's name in ha-system.
+	Name string
+	// Owner is the Operation.
+	Owner metav1.OwnerReference
+}
+
+// Turn is one attempt of a step.
+type Turn struct {
+	Env
+	// Step is the step's status when the attempt began.
+	Step v1alpha1.StepStatus
+	// Progress shows one line for people beside the step.
+	Progress func(format string, args ...any)
+	// Sink takes the events of a node task.
+	Sink report.Sink
+}
+
+// Func is a Step of the coordinator itself.
+type Func struct {
+	// Timeout bounds one attempt. Zero: ten minutes.
+	Timeout time.Duration
+	// Gate is true when it only waits and reads.
+	Gate bool
+	Do   func(ctx context.Context, turn Turn) (Outcome, error)
+}
+
+// Run calls Do.
+func (f Func) Run(ctx context.Context, turn Turn) (Outcome, error) {
+	timeout := f.Timeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not done within %s", timeout))
+	defer cancel()
+	return f.Do(ctx, turn)
+}
+
+// Interruptible is true for gates.
+func (f Func) Interruptible() bool { return f.Gate }
+
+const defaultTimeout = 10 * time.Minute
+
+// kind is the part of a step's ID before the slash.
+func kind(id string) string {
+	k, _, _ := strings.Cut(id, "/")
+	return k
+}
+
+// owner makes the Operation the owner of what is made for it.
+func owner(op *v1alpha1.Operation) metav1.OwnerReference {
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID,
+	}
+}

@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+)
+
+// NodeTask is a Step that runs a task on the step's node.
+type NodeTask struct {
+	// Request makes the request; its Cluster and Step are filled in. It is called
+	// again when a second coordinator takes the step over.
+	Request func(ctx context.Context, turn Turn) (node.Request, error)
+	// LostRetries is how often the task is begun anew after an attempt that was
+	// lost with its node. Zero for a task that a person should look at first.
+	LostRetries int
+}
+
+// Retries is LostRetries.
+func (n NodeTask) Retries() int { return n.LostRetries }
+
+// Run runs the task as the step's Job, or awaits the Job when it is there
+// already. A failed task's error has the short message first, then what to do
+// next, then the end of the command's output.
+func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
+	req, err := n.Request(ctx, turn)
+	if err != nil {
+		return Outcome{}, err
+	}
+	req.Cluster, req.Step = turn.Cluster.Metadata.Name, turn.Step.ID
+	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: owner(turn.Operation)})
+	result, err := runner.Run(ctx, turn.Step.Node, req, turn.Sink)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if result.Failure != nil {
+		return Outcome{}, &TaskError{Node: turn.Step.Node, Failure: *result.Failure}
+	}
+	if len(result.Changes) == 0 {
+		return Outcome{Message: "nothing to change"}, nil
+	}
+	return Outcome{Message: fmt.Sprintf("%d changes", len(result.Changes))}, nil
+}
+
+// TaskError is a task that ran and failed.
+type TaskError struct {
+	Node    string
+	Failure node.Failure
+}
+
+// Error is the text kept in the step's status.
+func (e *TaskError) Error() string { return operations.FailureText(e.Node, e.Failure) }

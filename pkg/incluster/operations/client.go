@@ -1,0 +1,184 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+const (
+	// requestTimeout bounds one request, so that a dead apiserver behind the
+	// virtual IP is noticed.
+	requestTimeout = 10 * time.Second
+	// retryInterval is the time between two looks at a cluster that doesn't answer.
+	retryInterval = 500 * time.Millisecond
+)
+
+var resource = schema.GroupVersionResource{
+	Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: v1alpha1.OperationResource,
+}
+
+// Client reads and writes Operations.
+type Client struct {
+	ri dynamic.ResourceInterface
+}
+
+// New makes a Client.
+func New(dyn dynamic.Interface) *Client { return &Client{ri: dyn.Resource(resource)} }
+
+// Get reads one Operation.
+func (c *Client) Get(ctx context.Context, name string) (*v1alpha1.Operation, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	u, err := c.ri.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read operation %s: %w", name, err)
+	}
+	return fromUnstructured(u)
+}
+
+// List reads all Operations, the oldest first. A cluster that has no such
+// resource yet has none.
+func (c *Client) List(ctx context.Context) ([]v1alpha1.Operation, error) {
+	list, err := c.ri.List(ctx, metav1.ListOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	out := make([]v1alpha1.Operation, 0, len(list.Items))
+	for i := range list.Items {
+		op, err := fromUnstructured(&list.Items[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *op)
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := out[i].CreationTimestamp, out[j].CreationTimestamp
+		return a.Before(&b) || (a.Equal(&b) && out[i].Name < out[j].Name)
+	})
+	return out, nil
+}
+
+// Create creates an Operation; a status in it is not written.
+func (c *Client) Create(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.Operation, error) {
+	u, err := toUnstructured(op)
+	if err != nil {
+		return nil, err
+	}
+	created, err := c.ri.Create(ctx, u, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("create operation %s: %w", op.Name, err)
+	}
+	return fromUnstructured(created)
+}
+
+// Delete deletes an Operation.
+func (c *Client) Delete(ctx context.Context, name string) error {
+	if err := c.ri.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		return fmt.Errorf("delete operation %s: %w", name, err)
+	}
+	return nil
+}
+
+// Modify changes an Operation's metadata and spec; see modify for change.
+func (c *Client) Modify(ctx context.Context, name string, change func(*v1alpha1.Operation) error) (*v1alpha1.Operation, error) {
+	return c.modify(ctx, name, change)
+}
+
+// ModifyStatus changes an Operation's status; see modify for change.
+func (c *Client) ModifyStatus(ctx context.Context, name string, change func(*v1alpha1.Operation) error) (*v1alpha1.Operation, error) {
+	return c.modify(ctx, name, change, "status")
+}
+
+// modify reads, changes and writes, over again when somebody else wrote in
+// between or when the answer got lost: the write carries the resourceVersion
+// that was read, so it happens once at most for one look. The change function
+// gets the newest state each time, must be right for whatever it finds, and
+// stops everything by an error. It goes on until the context ends.
+func (c *Client) modify(ctx context.Context, name string, change func(*v1alpha1.Operation) error, sub ...string) (*v1alpha1.Operation, error) {
+	for {
+		op, err := c.Get(ctx, name)
+		if err == nil {
+			if err = change(op); err != nil {
+				return nil, err
+			}
+			if op, err = c.update(ctx, op, sub...); err == nil {
+				return op, nil
+			}
+		}
+		if !apierrors.IsConflict(err) && !Transient(err) {
+			return nil, err
+		}
+		if apierrors.IsConflict(err) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w; last seen: %w", context.Cause(ctx), err)
+		case <-time.After(retryInterval):
+		}
+	}
+}
+
+func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, sub ...string) (*v1alpha1.Operation, error) {
+	u, err := toUnstructured(op)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	written, err := c.ri.Update(ctx, u, metav1.UpdateOptions{}, sub...)
+	if err != nil {
+		return nil, fmt.Errorf("write operation %s: %w", op.Name, err)
+	}
+	return fromUnstructured(written)
+}
+
+// Transient tells whether an error says nothing about the request itself, so
+// that reading again makes sense: the network, a busy or starting apiserver.
+// An answer of the apiserver about the request (not found, forbidden, invalid,
+// a conflict) is not.
+func Transient(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch apierrors.ReasonForError(err) {
+	case metav1.StatusReasonNotFound, metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict,
+		metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonForbidden,
+		metav1.StatusReasonGone, metav1.StatusReasonMethodNotAllowed:
+		return false
+	default:
+		return true
+	}
+}
+
+func toUnstructured(op *v1alpha1.Operation) (*unstructured.Unstructured, error) {
+	o := *op
+	o.APIVersion, o.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&o)
+	if err != nil {
+		return nil, fmt.Errorf("convert operation %s: %w", op.Name, err)
+	}
+	return &unstructured.Unstructured{Object: content}, nil
+}
+
+func fromUnstructured(u *unstructured.Unstructured) (*v1alpha1.Operation, error) {
+	op := &v1alpha1.Operation{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, op); err != nil {
+		return nil, fmt.Errorf("operation %s can't be read: %w", u.GetName(), err)
+	}
+	return op, nil
+}

@@ -1,0 +1,178 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+const (
+	// resync is how often the pod is looked at without any news of it.
+	resync = 5 * time.Second
+	// retryInterval is the time between two tries to reach the API.
+	retryInterval = 500 * time.Millisecond
+	// requestTimeout bounds one look.
+	requestTimeout = 10 * time.Second
+	// logGrace is how long the log's end is waited for once the container has ended.
+	logGrace = 3 * time.Second
+)
+
+// waiter waits for the end of one Job.
+type waiter struct {
+	Runner
+	host string
+	sink report.Sink
+	log  *log
+	// seen is what was last seen, for errors.
+	seen string
+}
+
+// wait returns when the task's container has ended. It does not wait for the
+// Job's own condition, which comes a second or more later.
+func (w *waiter) wait(ctx context.Context) (node.Result, error) {
+	defer w.log.stop()
+	w.seen = "nothing yet"
+	for {
+		pods, job, err := w.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return node.Result{}, w.cutShort(ctx)
+		case apierrors.IsNotFound(err):
+			return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: "the job was deleted; before that " + w.seen}
+		case err != nil:
+			pause(ctx, retryInterval)
+			continue
+		}
+		v := judge(pods, job)
+		if v.seen != "" {
+			w.seen = v.seen
+		}
+		if v.pod != nil && v.started {
+			w.log.follow(ctx, v.pod.Name)
+		}
+		switch {
+		case v.ended:
+			return w.result(ctx, v)
+		case v.cantStart != "":
+			return node.Result{}, w.startError(v.cantStart)
+		case v.lost:
+			return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen}
+		}
+		w.await(ctx, pods.ResourceVersion)
+	}
+}
+
+func (w *waiter) look(ctx context.Context) (*corev1.PodList, *batchv1.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	pods, err := w.Kube.CoreV1().Pods(namespace).List(ctx, w.selector())
+	if err != nil {
+		return nil, nil, err
+	}
+	job, err := w.Kube.BatchV1().Jobs(namespace).Get(ctx, w.Name, metav1.GetOptions{})
+	return pods, job, err
+}
+
+func (w *waiter) selector() metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + w.Name}
+}
+
+// await returns at the next news of the pod, or at the resync.
+func (w *waiter) await(ctx context.Context, version string) {
+	ctx, cancel := context.WithTimeout(ctx, resync)
+	defer cancel()
+	o := w.selector()
+	o.ResourceVersion = version
+	watching, err := w.Kube.CoreV1().Pods(namespace).Watch(ctx, o)
+	if err != nil {
+		pause(ctx, retryInterval)
+		return
+	}
+	defer watching.Stop()
+	select {
+	case <-ctx.Done():
+	case _, open := <-watching.ResultChan():
+		if !open {
+			pause(ctx, retryInterval)
+		}
+	}
+}
+
+// result takes the task's result: from the log, which has all of it, when it
+// could be read, else from the termination message, which may be cut.
+func (w *waiter) result(ctx context.Context, v verdict) (node.Result, error) {
+	if r := w.log.result(ctx, logGrace); r != nil {
+		return *r, nil
+	}
+	var r node.Result
+	if err := json.Unmarshal([]byte(v.termination), &r); v.termination != "" && err == nil {
+		return r, nil
+	}
+	return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen + ", without a result"}
+}
+
+func (w *waiter) cutShort(ctx context.Context) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("job %s on %s goes on without this coordinator: %w", w.Name, w.host, context.Canceled)
+	}
+	state := "unknown"
+	nodeContext, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	if n, err := w.Kube.CoreV1().Nodes().Get(nodeContext, w.host, metav1.GetOptions{}); err == nil {
+		state = nodeState(n)
+	}
+	return &DeadlineError{Node: w.host, Job: w.Name, Seen: w.seen, NodeState: state}
+}
+
+func (w *waiter) startError(reason string) error {
+	return &StartError{
+		Node: w.host, Job: w.Name, Reason: reason,
+		Hint: fmt.Sprintf("see that the image %s is in the image store of %s (kubectl ha bootstrap puts it there), then resume", w.Image, w.host),
+	}
+}
+
+// nodeState says in a few words whether a node is there.
+func nodeState(n *corev1.Node) string {
+	for _, c := range n.Status.Conditions {
+		if c.Type != corev1.NodeReady {
+			continue
+		}
+		if c.Status == corev1.ConditionTrue {
+			return "Ready"
+		}
+		return fmt.Sprintf("not Ready since %s, %s", c.LastTransitionTime.UTC().Format(time.RFC3339), c.Message)
+	}
+	return "without a Ready condition"
+}
+
+// reading reads again while the API gives no answer about the request itself.
+func reading[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	for {
+		one, cancel := context.WithTimeout(ctx, requestTimeout)
+		v, err := read(one)
+		cancel()
+		var status apierrors.APIStatus
+		answered := err == nil || (errors.As(err, &status) && status.Status().Code < 429)
+		if answered || ctx.Err() != nil {
+			return v, err
+		}
+		pause(ctx, retryInterval)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
