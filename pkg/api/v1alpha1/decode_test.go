@@ -218,6 +218,18 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+func TestTemplateIPv6(t *testing.T) {
+	data, err := Template(TemplateParams{VirtualIP: "2001:db8::", Hosts: []Host{
+		{Name: "a", Address: "2001:db8:1::", Roles: []Role{RoleControlPlane}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Decode(data, "")
+	if err != nil || c.Spec.VirtualIP != "2001:db8::" || c.Spec.Hosts[0].Address != "2001:db8:1::" {
+		t.Errorf("%v in\n%s", err, data)
+	}
+}
+
 // Every commented-out setting of the template must be a setting that exists.
 func TestTemplateComments(t *testing.T) {
 	data, err := Template(TemplateParams{})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
+	"strconv"
+	"strings"
 	"text/template"
 )
 
@@ -38,7 +40,14 @@ func Template(p TemplateParams) ([]byte, error) {
 			{Name: "worker1", Address: "192.0.2.21", Roles: []Role{RoleWorker}},
 		}
 	}
-	t, err := template.New("cluster").Option("missingkey=error").Parse(templateText)
+	// An IPv6 address may end in a colon, which YAML takes for a key's.
+	quote := func(s string) string {
+		if strings.Contains(s, ":") {
+			return strconv.Quote(s)
+		}
+		return s
+	}
+	t, err := template.New("cluster").Funcs(template.FuncMap{"address": quote}).Parse(templateText)
 	if err != nil {
 		return nil, fmt.Errorf("read the built-in template: %w", err)
 	}

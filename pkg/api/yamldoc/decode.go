@@ -67,11 +67,20 @@ func Decode(data []byte, into any) (Positions, []Problem) {
 	return w.lines, nil
 }
 
-// Values reads a document whose top is a mapping, without a Go type.
+// Values reads a document whose top is a mapping, without a Go type. What could
+// be read is returned along with the problems; a value with a problem is nil.
+// The values are nil when the document itself can't be read.
 func Values(data []byte) (map[string]any, Positions, []Problem) {
-	values := map[string]any{}
-	lines, problems := Decode(data, &values)
-	return values, lines, problems
+	root, problem := Parse(data)
+	if problem != nil {
+		return nil, nil, []Problem{*problem}
+	}
+	w := &walker{lines: Positions{}, active: map[*yaml.Node]bool{}}
+	if root == nil {
+		return map[string]any{}, w.lines, nil
+	}
+	values, _ := w.walk(root, reflect.TypeFor[map[string]any](), "").(map[string]any)
+	return values, w.lines, w.problems
 }
 
 // walker turns a node tree into plain values, comparing it with a Go type.
@@ -90,8 +99,9 @@ func (w *walker) fail(n *yaml.Node, path, format string, args ...any) {
 }
 
 func (w *walker) add(p Problem) {
-	w.problems = append(w.problems, p)
-	w.stopped = w.stopped || len(w.problems) >= maxProblems
+	if w.stopped = w.stopped || len(w.problems) >= maxProblems; !w.stopped {
+		w.problems = append(w.problems, p)
+	}
 }
 
 // mark records a field's line.
@@ -103,9 +113,7 @@ func (w *walker) mark(path string, line int) {
 
 // stop ends the walk: going on would cost too much.
 func (w *walker) stop(n *yaml.Node, path, format string, args ...any) {
-	if !w.stopped {
-		w.fail(n, path, format, args...)
-	}
+	w.fail(n, path, format, args...)
 	w.stopped = true
 }
 

@@ -7,13 +7,15 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // Encode writes a value, by its json tags, as one YAML document, two columns to
-// a level. Struct fields stay in their order, map keys are sorted. A string
+// a level. apiVersion and kind come first; then struct fields stay in their
+// order, map keys are sorted. A string
 // that any YAML reader could take for a number, a boolean, a date or null is
 // quoted. An error comes only from a value that JSON can't express.
 func Encode(v any) ([]byte, error) {
@@ -49,6 +51,7 @@ func toNode(v any) (*yaml.Node, error) {
 }
 
 func write(node *yaml.Node) ([]byte, error) {
+	typeFirst(node)
 	var out bytes.Buffer
 	yenc := yaml.NewEncoder(&out)
 	yenc.SetIndent(2)
@@ -59,6 +62,26 @@ func write(node *yaml.Node) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// typeFirst begins a document with apiVersion and kind, as people do.
+func typeFirst(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	var head, rest []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		pair := n.Content[i : i+2]
+		switch pair[0].Value {
+		case "apiVersion":
+			head = slices.Concat(pair, head)
+		case "kind":
+			head = append(head, pair...)
+		default:
+			rest = append(rest, pair...)
+		}
+	}
+	n.Content = append(head, rest...)
 }
 
 // prune removes the empty fields of structs.
