@@ -1,0 +1,80 @@
+# kubectl-ha. `make help` lists what there is to make.
+
+SHELL       := /bin/sh
+.DEFAULT_GOAL := help
+
+# The version stamped into the program: the tag, or what git makes of it.
+VERSION     ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | sed '/^v/!s/^/v0.0.0-g/')
+COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
+# Without these containers/image wants C libraries.
+TAGS        := containers_image_openpgp,containers_image_docker_daemon_stub,containers_image_storage_stub,exclude_graphdriver_btrfs
+PKG         := github.com/kubectl-ha/kubectl-ha/pkg/cmd
+LDFLAGS     := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT)
+GOBUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags=$(TAGS)
+GOTEST      := CGO_ENABLED=0 go test -tags=$(TAGS)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+KUBERNETES  ?= v1.36.3
+NAME        ?= demo
+# Where everything that is built for the lab is kept, outside of this tree.
+LAB_CACHE   ?= $(HOME)/.cache/kubectl-ha
+export LAB_CACHE
+
+.PHONY: help
+help: ## List what there is to make
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Check for Go and install what is missing (Debian, Ubuntu)
+	@hack/setup.sh
+
+.PHONY: build
+build: setup ## Build bin/kubectl-ha and bin/lab, static
+	@$(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/kubectl-ha ./cmd/kubectl-ha
+	@$(GOBUILD) -ldflags '-s -w' -o bin/lab ./test/lab
+
+.PHONY: unit
+unit: setup ## Run the unit and integration tests
+	$(GOTEST) ./cmd/... ./pkg/... ./manifests/... ./hack/... ./test/...
+
+.PHONY: lint
+lint: setup ## gofmt, go vet, staticcheck, the direction of imports
+	@out=$$(gofmt -l cmd pkg manifests hack test); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
+	CGO_ENABLED=0 go vet -tags=$(TAGS) ./...
+	CGO_ENABLED=0 go vet -tags=$(TAGS),e2e ./test/e2e/...
+	CGO_ENABLED=0 go run ./hack/importcheck -tags=$(TAGS)
+	CGO_ENABLED=0 go run $(STATICCHECK) -tags=$(TAGS),e2e ./...
+
+.PHONY: test
+test: build ## Everything: unit tests, then the end-to-end tests in the lab
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
+
+.PHONY: e2e
+e2e: build ## The end-to-end tests alone
+	$(GOTEST),e2e -count=1 -timeout 90m ./test/e2e/...
+
+.PHONY: soak
+soak: build ## The end-to-end tests that take hours: fifty interruptions and the like
+	E2E_SOAK=1 $(GOTEST),e2e -count=1 -timeout 12h -v ./test/e2e/...
+
+.PHONY: lab
+lab: build ## Build the lab's parts and start bare hosts: three control planes, one worker
+	bin/lab build --kubernetes $(KUBERNETES)
+	bin/lab up --name $(NAME) --control-planes 3 --workers 1
+
+.PHONY: demo
+demo: build ## A lab, and a highly available cluster made on it by the product
+	@hack/demo.sh $(NAME) $(KUBERNETES)
+
+.PHONY: bench
+bench: build ## The product against the best shell script for the same hosts, in turns
+	$(GOTEST),e2e,bench -count=1 -timeout 90m -v -run TestBench ./test/bench/...
+
+.PHONY: dist
+dist: setup ## The plugin's archives, checksums and krew manifest, in dist/
+	CGO_ENABLED=0 go run ./hack/dist -version '$(VERSION)' -commit '$(COMMIT)' -tags '$(TAGS)' -out dist
+
+.PHONY: clean
+clean: ## Remove bin/ and dist/; the lab's cache stays
+	rm -rf bin dist

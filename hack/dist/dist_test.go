@@ -1,0 +1,162 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func names(t *testing.T, path string) []string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for archive := tar.NewReader(zip); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, h.Name)
+	}
+}
+
+func TestArchivesAreTheSameBytes(t *testing.T) {
+	dir := t.TempDir()
+	a := member{name: "a", source: write(t, filepath.Join(dir, "1"), "first"), mode: 0o755}
+	b := member{name: "b", source: write(t, filepath.Join(dir, "2"), "second"), mode: 0o644}
+	one, err := writeArchive(filepath.Join(dir, "one.tar.gz"), []member{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(a.source, later, later); err != nil {
+		t.Fatal(err)
+	}
+	two, err := writeArchive(filepath.Join(dir, "two.tar.gz"), []member{b, a})
+	if err != nil || one != two {
+		t.Errorf("%s and %s, %v", one, two, err)
+	}
+	if got := names(t, filepath.Join(dir, "two.tar.gz")); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("got %v", got)
+	}
+	if _, err := writeArchive(filepath.Join(dir, "three.tar.gz"), []member{{name: "c", source: filepath.Join(dir, "nowhere")}}); err == nil {
+		t.Error("a missing file is no error")
+	}
+}
+
+func TestContents(t *testing.T) {
+	r := release{root: ".", out: "out"}
+	for _, tc := range []struct {
+		p    platform
+		want string
+	}{
+		{platform{"linux", "amd64"}, "LICENSE kubectl-ha kubectl_complete-ha"},
+		{platform{"darwin", "arm64"}, "LICENSE kubectl-ha kubectl-ha-agent-linux-amd64 kubectl-ha-agent-linux-arm64 kubectl_complete-ha"},
+		{platform{"windows", "amd64"}, "LICENSE kubectl-ha-agent-linux-amd64 kubectl-ha-agent-linux-arm64 kubectl-ha.exe"},
+	} {
+		var got []string
+		for _, f := range r.contents(tc.p) {
+			got = append(got, f.name)
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%v: %v, want %s", tc.p, got, tc.want)
+		}
+	}
+}
+
+func TestAgentsAreBuiltForWorkstationsOfOtherKinds(t *testing.T) {
+	r := release{platforms: []platform{{"darwin", "arm64"}, {"linux", "amd64"}}}
+	if got := r.programs(); !slices.Contains(got, platform{"linux", "arm64"}) || len(got) != 3 {
+		t.Errorf("got %v", got)
+	}
+	r = release{platforms: []platform{{"linux", "amd64"}}}
+	if got := r.programs(); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func krewTemplate(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../krew/ha.yaml.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func good() manifest {
+	m := manifest{Version: "v1.2.3"}
+	for _, p := range []platform{{"linux", "amd64"}, {"windows", "arm64"}} {
+		m.Platforms = append(m.Platforms, krewPlatform{OS: p.OS, Arch: p.Arch, Bin: p.Bin(), SHA256: strings.Repeat("0a", 32),
+			URI: project + "/releases/download/v1.2.3/" + p.Archive()})
+	}
+	return m
+}
+
+func TestKrewManifest(t *testing.T) {
+	data, err := good().render(krewTemplate(t))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	if !strings.Contains(string(data), "bin: kubectl-ha.exe") {
+		t.Errorf("got:\n%s", data)
+	}
+}
+
+func TestKrewRules(t *testing.T) {
+	for name, spoil := range map[string]func(*manifest, *string){
+		"no version":      func(m *manifest, _ *string) { m.Version = "" },
+		"version":         func(m *manifest, _ *string) { m.Version = "1.2.3" },
+		"leading zero":    func(m *manifest, _ *string) { m.Version = "v1.02.3" },
+		"sum":             func(m *manifest, _ *string) { m.Platforms[0].SHA256 = "0A" },
+		"bin":             func(m *manifest, _ *string) { m.Platforms[1].Bin = "kubectl-ha" },
+		"twice":           func(m *manifest, _ *string) { m.Platforms[1] = m.Platforms[0] },
+		"no platform":     func(m *manifest, _ *string) { m.Platforms = nil },
+		"plain HTTP":      func(m *manifest, _ *string) { m.Platforms[0].URI = "http://x/v1.2.3/a.tar.gz" },
+		"another version": func(m *manifest, _ *string) { m.Platforms[0].URI = project + "/v9/a.tar.gz" },
+		"name":            func(_ *manifest, s *string) { *s = strings.Replace(*s, "name: ha", "name: kubectl-ha", 1) },
+		"long":            func(_ *manifest, s *string) { *s = strings.Replace(*s, "Make and run", strings.Repeat("x", 60), 1) },
+		"full stop": func(_ *manifest, s *string) {
+			*s = strings.Replace(*s, "available clusters\n", "available clusters.\n", 1)
+		},
+		"unknown field": func(_ *manifest, s *string) { *s = strings.Replace(*s, "homepage:", "homePage:", 1) },
+		"missing field": func(_ *manifest, s *string) { *s = strings.Replace(*s, ".Version", ".Release", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, text := good(), krewTemplate(t)
+			spoil(&m, &text)
+			if data, err := m.render(text); err == nil {
+				t.Errorf("accepted:\n%s", data)
+			}
+		})
+	}
+}

@@ -1,0 +1,176 @@
+// Command dist makes the plugin's archives for every platform, a file with
+// their checksums, and the krew manifest. The same source gives the same bytes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// project is where releases are published.
+const project = "https://github.com/kubectl-ha/kubectl-ha"
+
+// versionPackage has the variables that the linker stamps.
+const versionPackage = "github.com/kubectl-ha/kubectl-ha/pkg/cmd"
+
+// platforms are those of workstations that kubectl itself has.
+const platforms = "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64"
+
+// agentArchs are the architectures of hosts.
+var agentArchs = []string{"amd64", "arm64"}
+
+// release is one run.
+type release struct {
+	root, out             string
+	version, commit, tags string
+	platforms             []platform
+}
+
+// platform is one kind of workstation.
+type platform struct{ OS, Arch string }
+
+// Archive is the archive's file name.
+func (p platform) Archive() string { return fmt.Sprintf("kubectl-ha_%s_%s.tar.gz", p.OS, p.Arch) }
+
+// Bin is the program's file name.
+func (p platform) Bin() string {
+	if p.OS == "windows" {
+		return "kubectl-ha.exe"
+	}
+	return "kubectl-ha"
+}
+
+func main() {
+	var r release
+	var wanted string
+	flag.StringVar(&r.version, "version", "", "the version, vX.Y.Z")
+	flag.StringVar(&r.commit, "commit", "", "the commit")
+	flag.StringVar(&r.tags, "tags", "", "build tags")
+	flag.StringVar(&r.out, "out", "dist", "the directory to write to")
+	flag.StringVar(&wanted, "platforms", platforms, "os/arch,…")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := r.run(ctx, wanted)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "dist:", err)
+		os.Exit(1)
+	}
+}
+
+func (r *release) run(ctx context.Context, wanted string) error {
+	r.root = "."
+	for _, p := range strings.Split(wanted, ",") {
+		goos, arch, ok := strings.Cut(p, "/")
+		if !ok {
+			return fmt.Errorf("%q is no os/arch", p)
+		}
+		r.platforms = append(r.platforms, platform{goos, arch})
+	}
+	if err := os.RemoveAll(r.out); err != nil {
+		return err
+	}
+	for _, p := range r.programs() {
+		fmt.Println("building", p.OS+"/"+p.Arch)
+		if err := r.build(ctx, p); err != nil {
+			return err
+		}
+	}
+	sums := map[platform]string{}
+	for _, p := range r.platforms {
+		sum, err := writeArchive(filepath.Join(r.out, p.Archive()), r.contents(p))
+		if err != nil {
+			return err
+		}
+		sums[p] = sum
+	}
+	if err := r.writeSums(sums); err != nil {
+		return err
+	}
+	if err := r.writeManifest(sums); err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d archives, checksums.txt, ha.yaml\n", r.out, len(r.platforms))
+	return os.RemoveAll(filepath.Join(r.out, "build"))
+}
+
+// programs are the platforms to build for: the wanted ones and the hosts'.
+func (r *release) programs() []platform {
+	out := slices.Clone(r.platforms)
+	for _, arch := range agentArchs {
+		agent := platform{"linux", arch}
+		needed := slices.ContainsFunc(r.platforms, func(p platform) bool { return p.OS != "linux" })
+		if needed && !slices.Contains(out, agent) {
+			out = append(out, agent)
+		}
+	}
+	return out
+}
+
+// program is where a platform's program is built.
+func (r *release) program(p platform) string {
+	return filepath.Join(r.out, "build", p.OS+"_"+p.Arch, p.Bin())
+}
+
+func (r *release) build(ctx context.Context, p platform) error {
+	flags := fmt.Sprintf("-s -w -X %s.version=%s -X %s.commit=%s", versionPackage, r.version, versionPackage, r.commit)
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+r.tags, "-ldflags="+flags,
+		"-o", r.program(p), "./cmd/kubectl-ha")
+	c.Dir, c.Stdout, c.Stderr = r.root, os.Stdout, os.Stderr
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Arch)
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("build for %s/%s: %w", p.OS, p.Arch, err)
+	}
+	return nil
+}
+
+// contents are the files of a platform's archive. A workstation that is no
+// Linux machine can't give hosts its own program, so the hosts' come with it.
+func (r *release) contents(p platform) []member {
+	files := []member{
+		{name: p.Bin(), source: r.program(p), mode: 0o755},
+		{name: "LICENSE", source: filepath.Join(r.root, "LICENSE"), mode: 0o644},
+	}
+	if p.OS != "windows" {
+		files = append(files, member{name: "kubectl_complete-ha", source: filepath.Join(r.root, "krew", "kubectl_complete-ha"), mode: 0o755})
+	}
+	if p.OS != "linux" {
+		for _, arch := range agentArchs {
+			files = append(files, member{name: "kubectl-ha-agent-linux-" + arch, source: r.program(platform{"linux", arch}), mode: 0o755})
+		}
+	}
+	return files
+}
+
+func (r *release) writeSums(sums map[platform]string) error {
+	var lines []string
+	for p, sum := range sums {
+		lines = append(lines, sum+"  "+p.Archive()+"\n")
+	}
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[64:], b[64:]) })
+	return os.WriteFile(filepath.Join(r.out, "checksums.txt"), []byte(strings.Join(lines, "")), 0o644)
+}
+
+func (r *release) writeManifest(sums map[platform]string) error {
+	text, err := os.ReadFile(filepath.Join(r.root, "krew", "ha.yaml.tmpl"))
+	if err != nil {
+		return err
+	}
+	m := manifest{Version: r.version}
+	for _, p := range r.platforms {
+		m.Platforms = append(m.Platforms, krewPlatform{OS: p.OS, Arch: p.Arch, Bin: p.Bin(), SHA256: sums[p],
+			URI: fmt.Sprintf("%s/releases/download/%s/%s", project, r.version, p.Archive())})
+	}
+	data, err := m.render(string(text))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.out, "ha.yaml"), data, 0o644)
+}
