@@ -148,7 +148,7 @@ func TestKrewRules(t *testing.T) {
 		"full stop": func(_ *manifest, s *string) {
 			*s = strings.Replace(*s, "available clusters\n", "available clusters.\n", 1)
 		},
-		"unknown field": func(_ *manifest, s *string) { *s = strings.Replace(*s, "homepage:", "homePage:", 1) },
+		"unknown field": func(_ *manifest, s *string) { *s = strings.Replace(*s, "homepage:", "homepag:", 1) },
 		"missing field": func(_ *manifest, s *string) { *s = strings.Replace(*s, ".Version", ".Release", 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
