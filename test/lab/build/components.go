@@ -104,7 +104,8 @@ func writeFlannelStub(dir string) error {
 func commonComponents() []component {
 	const cni = "github.com/containernetworking/plugins"
 	return []component{
-		installed("containerd", ContainerdVersion, stripped, "github.com/containerd/containerd/v2",
+		installed("containerd", ContainerdVersion,
+			stripped+" -X github.com/containerd/containerd/v2/version.Version="+ContainerdVersion, "github.com/containerd/containerd/v2",
 			"cmd/containerd", "cmd/ctr", "cmd/containerd-shim-runc-v2"),
 		installed("coredns", CoreDNSVersion, stripped, "github.com/coredns/coredns"),
 		installed("registry", RegistryVersion, stripped, "github.com/distribution/distribution/v3", "cmd/registry"),

@@ -113,6 +113,9 @@ func mmdebstrap(ctx context.Context, log io.Writer, variant string, packages []s
 	return nil
 }
 
+// HostRepository is the name of the hosts' images in Docker's store, without the tag.
+const HostRepository = "kubectl-ha-lab/host"
+
 // HostImage is the reference of the hosts' image in Docker's store, or "" when
 // it was never made.
 func HostImage(c cache.Dir) (string, error) {
@@ -125,7 +128,7 @@ func HostImage(c cache.Dir) (string, error) {
 
 // importHostImage puts the hosts' root file system into Docker's store.
 func (b *builder) importHostImage(ctx context.Context, roots rootTars) error {
-	ref := "kubectl-ha-lab/host:" + roots.hostKey[strings.LastIndex(roots.hostKey, "-")+1:]
+	ref := HostRepository + ":" + roots.hostKey[strings.LastIndex(roots.hostKey, "-")+1:]
 	there, err := b.Docker.HasImage(ctx, ref)
 	if err != nil {
 		return err

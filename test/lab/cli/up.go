@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-ha/kubectl-ha/test/lab/build"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/cache"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/host"
 )
@@ -101,13 +102,18 @@ func newClean(e *env) *cobra.Command {
 		Use:   "clean",
 		Short: "Remove the cache of builds; the next lab build starts from nothing",
 		Args:  cobra.NoArgs,
-		RunE: func(_ *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			names, err := host.All(e.cache)
 			if err != nil {
 				return err
 			}
 			if len(names) > 0 {
 				return fmt.Errorf("labs %v use the cache: lab down --all first", names)
+			}
+			if e.docker.Answers(cmd.Context()) == nil {
+				if err := e.docker.RemoveImages(cmd.Context(), build.HostRepository); err != nil {
+					return err
+				}
 			}
 			for _, dir := range []string{"build", "mirror", "logs"} {
 				if err := cache.RemoveAll(string(e.cache) + "/" + dir); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -74,7 +74,7 @@ func startDaemon(logFile string) (<-chan error, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start dockerd: %w", err)
+		return nil, fmt.Errorf("start dockerd (lab build installs Docker where it is missing): %w", err)
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()

@@ -108,3 +108,13 @@ func (c Client) HasImage(ctx context.Context, ref string) (bool, error) {
 	out, err := c.Run(ctx, "image", "ls", "--quiet", ref)
 	return out != "", err
 }
+
+// RemoveImages removes all images of a repository.
+func (c Client) RemoveImages(ctx context.Context, repository string) error {
+	out, err := c.Run(ctx, "image", "ls", "--quiet", repository)
+	if err != nil || out == "" {
+		return err
+	}
+	_, err = c.Run(ctx, append([]string{"image", "rm", "--force"}, strings.Fields(out)...)...)
+	return err
+}

@@ -24,7 +24,7 @@ type Change struct {
 
 // Compare lists what has changed from before to after, by path.
 func Compare(before, after Manifest) []Change {
-	var changes []Change
+	changes := []Change{}
 	for p, a := range after {
 		b, ok := before[p]
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,18 @@ const helper = "/run/lab-manifest"
 
 // baseline is the file with a host's manifest from when it was bare.
 func (l *Lab) baseline(host string) string { return l.path("bare/" + host + ".json.gz") }
+
+// withoutBaseline adds to the hosts that were just made those whose baseline an
+// interrupted run has left out.
+func (l *Lab) withoutBaseline(made []Host) []Host {
+	for _, h := range l.Hosts {
+		_, err := os.Stat(l.baseline(h.Name))
+		if err != nil && !slices.Contains(made, h) {
+			made = append(made, h)
+		}
+	}
+	return made
+}
 
 // takeBaselines notes the file systems of hosts that were just made.
 func (m Manager) takeBaselines(ctx context.Context, l *Lab, made []Host) error {

@@ -55,7 +55,7 @@ func (m Manager) Up(ctx context.Context, name string, size Size) (*Lab, error) {
 	if err := m.Start(ctx, l, nil); err != nil {
 		return nil, err
 	}
-	return l, m.takeBaselines(ctx, l, created)
+	return l, m.takeBaselines(ctx, l, l.withoutBaseline(created))
 }
 
 // registryProgram is where the built registry is, and an error when nothing was built.
@@ -191,11 +191,20 @@ func (m Manager) ensureContainers(ctx context.Context, l *Lab, registry string) 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for _, h := range l.Hosts {
-		if _, ok := there[l.container(h.Name)]; ok {
+		c, ok := there[l.container(h.Name)]
+		if ok && c.State.Status != "created" {
 			continue
 		}
 		created = append(created, h)
-		g.Go(func() error { return l.createHost(gctx, m.Docker, h, caps) })
+		g.Go(func() error {
+			if ok {
+				// Never started, so maybe left half-made by an interrupted run.
+				if _, err := m.Docker.Run(gctx, "rm", "--volumes", c.Name); err != nil {
+					return err
+				}
+			}
+			return l.createHost(gctx, m.Docker, h, caps)
+		})
 	}
 	if _, ok := there[l.container(MirrorName)]; !ok {
 		g.Go(func() error { return l.createMirror(gctx, m.Docker, m.Cache.Files(), m.Cache.Registry(), registry) })
