@@ -264,7 +264,13 @@ func failed(err error) Result {
 	f := &Failure{Message: err.Error(), Hint: host.Hint(err)}
 	var command *host.CommandError
 	var bug *panicError
+	var whole *Failure
 	switch {
+	case errors.As(err, &whole):
+		f.Output = whole.Output
+		if f.Hint == "" {
+			f.Hint = whole.Hint
+		}
 	case errors.As(err, &command):
 		f.Output = command.Text()
 	case errors.As(err, &bug):

@@ -12,8 +12,14 @@ type Spec struct {
 	VirtualIP string `json:"virtualIP,omitempty"`
 	// Ports are asked for: who listens on them.
 	Ports []int32 `json:"ports,omitempty"`
-	// DataDir is etcd's data directory.
+	// DataDir is etcd's data directory. Default /var/lib/etcd.
 	DataDir string `json:"dataDir,omitempty"`
+	// APIServerPort is the port of the apiserver on this host. Default 6443.
+	APIServerPort int32 `json:"apiServerPort,omitempty"`
+	// ListenVRRP asks to listen for VRRP advertisements, for a second.
+	ListenVRRP bool `json:"listenVRRP,omitempty"`
+	// Peers are addresses whose VRRP advertisements are the cluster's own.
+	Peers []string `json:"peers,omitempty"`
 }
 
 // Facts are what was seen.
@@ -36,7 +42,7 @@ type Facts struct {
 	Interface string `json:"interface,omitempty"`
 	// PrefixLength is Address's, in bits.
 	PrefixLength int `json:"prefixLength,omitempty"`
-	// MACs are those of all interfaces that aren't virtual.
+	// MACs are those of all interfaces that have a device, and of Interface.
 	MACs []string `json:"macs,omitempty"`
 	// DefaultRoute tells whether there is one.
 	DefaultRoute bool `json:"defaultRoute"`
@@ -44,7 +50,8 @@ type Facts struct {
 	VirtualIPHere bool `json:"virtualIPHere,omitempty"`
 	// VirtualIPAnswers: somebody answers for it on the network (MAC or what was seen).
 	VirtualIPAnswers string `json:"virtualIPAnswers,omitempty"`
-	// VRRPRouters are router ids heard in VRRP advertisements of others.
+	// VRRPRouters are router ids heard in VRRP advertisements of others: from
+	// addresses that are neither this host's nor one of Spec.Peers.
 	VRRPRouters []int `json:"vrrpRouters,omitempty"`
 	// Listeners maps a port in Spec.Ports to the process that listens there.
 	Listeners map[int32]string `json:"listeners,omitempty"`
@@ -52,7 +59,8 @@ type Facts struct {
 	Disks map[string]Disk `json:"disks,omitempty"`
 	// Commands found on the PATH that matter: keepalived, iptables, apt-get, dnf, zypper, …
 	Commands map[string]string `json:"commands,omitempty"`
-	// Modules that are loaded or built in, of those that are needed.
+	// Modules of the kernel that are needed: whether each is loaded, built in or
+	// can be loaded.
 	Modules map[string]bool `json:"modules,omitempty"`
 	// Units of systemd that matter, by name: their active state.
 	Units map[string]string `json:"units,omitempty"`
@@ -60,13 +68,14 @@ type Facts struct {
 	Ours *Ours `json:"ours,omitempty"`
 	// Leftovers are files of some other cluster: /etc/kubernetes/manifests/…, etcd's data.
 	Leftovers []string `json:"leftovers,omitempty"`
-	// Keepalived is true when there is a keepalived.conf that we did not write.
+	// ForeignKeepalived: there is a keepalived.conf that we did not write, and
+	// keepalived is enabled or runs.
 	ForeignKeepalived bool `json:"foreignKeepalived,omitempty"`
 	// State is what kubectl-ha has reached here so far.
 	State State `json:"state"`
-	// AgentImage and Images in containerd's k8s.io namespace, when it runs: ref to manifest digest.
+	// Images in containerd's k8s.io namespace, when it runs: ref to manifest digest.
 	Images map[string]string `json:"images,omitempty"`
-	// Versions of installed binaries by path: the sha256 of the file.
+	// Binaries are the installed ones by path: the hex SHA-256 of the file.
 	Binaries map[string]string `json:"binaries,omitempty"`
 }
 

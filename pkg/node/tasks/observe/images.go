@@ -1,0 +1,6 @@
+package observe
+
+import "context"
+
+// images lists what containerd has.
+func (o *observer) images(context.Context) {}
