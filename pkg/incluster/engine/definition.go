@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
@@ -87,7 +88,9 @@ type Turn struct {
 	Sink report.Sink
 }
 
-// Func is a Step of the coordinator itself.
+// Func is a Step of the coordinator itself. Do reads what is there before it
+// changes anything, since it is done again from its beginning when the API can't
+// be reached in the middle, or when somebody else wrote at the same time.
 type Func struct {
 	// Timeout bounds one attempt. Zero: ten minutes.
 	Timeout time.Duration
@@ -96,7 +99,7 @@ type Func struct {
 	Do   func(ctx context.Context, turn Turn) (Outcome, error)
 }
 
-// Run calls Do.
+// Run calls Do, over again when the API could not be reached.
 func (f Func) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	timeout := f.Timeout
 	if timeout == 0 {
@@ -104,13 +107,32 @@ func (f Func) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not done within %s", timeout))
 	defer cancel()
-	return f.Do(ctx, turn)
+	return again(ctx, func() (Outcome, error) { return f.Do(ctx, turn) })
 }
 
 // Interruptible is true for gates.
 func (f Func) Interruptible() bool { return f.Gate }
 
-const defaultTimeout = 10 * time.Minute
+const (
+	defaultTimeout = 10 * time.Minute
+	againInterval  = time.Second
+)
+
+// again does what begins with a look at the cluster once more when the API
+// could not be reached or somebody else was faster, until the context ends.
+func again[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	for {
+		v, err := do()
+		if !operations.Unreachable(err) && !operations.Overtaken(err) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(againInterval):
+		}
+	}
+}
 
 // kind is the part of a step's ID before the slash.
 func kind(id string) string {

@@ -11,7 +11,8 @@ import (
 // NodeTask is a Step that runs a task on the step's node.
 type NodeTask struct {
 	// Request makes the request; its Cluster and Step are filled in. It is called
-	// again when a second coordinator takes the step over.
+	// again when a second coordinator takes the step over, or when the API could
+	// not be reached.
 	Request func(ctx context.Context, turn Turn) (node.Request, error)
 	// LostRetries is how often the task is begun anew after an attempt that was
 	// lost with its node. Zero for a task that a person should look at first.
@@ -25,7 +26,7 @@ func (n NodeTask) Retries() int { return n.LostRetries }
 // already. A failed task's error has the short message first, then what to do
 // next, then the end of the command's output.
 func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
-	req, err := n.Request(ctx, turn)
+	req, err := again(ctx, func() (node.Request, error) { return n.Request(ctx, turn) })
 	if err != nil {
 		return Outcome{}, err
 	}

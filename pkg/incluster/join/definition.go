@@ -1,0 +1,114 @@
+package join
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+)
+
+const (
+	uploadTimeout  = 2 * time.Minute
+	promoteTimeout = 6 * time.Minute
+	// lostRetries is how often a task is begun anew when its node went away: all
+	// of them are idempotent.
+	lostRetries = 3
+)
+
+// Definition is the Join Operation.
+func Definition() engine.Definition {
+	return engine.Definition{
+		Plan: func(ctx context.Context, env engine.Env) ([]v1alpha1.StepStatus, error) {
+			o, err := Observe(ctx, env.Clients, env.Cluster)
+			if err != nil {
+				return nil, err
+			}
+			return Plan(env.Operation, env.Cluster, o)
+		},
+		Steps: map[string]engine.Step{
+			stepNetwork:      engine.Func{Do: applyNetwork, Timeout: 2 * time.Minute},
+			stepUploadCerts:  engine.NodeTask{Request: uploadCerts, LostRetries: lostRetries},
+			stepPromote:      engine.NodeTask{Request: promote, LostRetries: lostRetries},
+			stepKubeProxy:    engine.Func{Do: fixKubeProxy},
+			stepClusterInfo:  engine.Func{Do: fixClusterInfo, Timeout: time.Minute},
+			stepLabels:       engine.Func{Do: label},
+			stepNodesReady:   engine.Func{Do: nodesReady, Gate: true},
+			stepCoreDNS:      engine.Func{Do: setCoreDNS, Timeout: time.Minute},
+			stepCoreDNSReady: engine.Func{Do: coreDNSReady, Gate: true},
+			stepCleanUp:      engine.Func{Do: cleanUp, Timeout: time.Minute},
+		},
+	}
+}
+
+func uploadCerts(ctx context.Context, t engine.Turn) (node.Request, error) {
+	s, err := makeSecrets(ctx, t)
+	if err != nil {
+		return node.Request{}, err
+	}
+	if err := allowToken(ctx, t, s.token); err != nil {
+		return node.Request{}, err
+	}
+	config, err := kubeadm.UploadCerts(t.Cluster, s.certificateKey)
+	if err != nil {
+		return node.Request{}, err
+	}
+	return request(tasks.UploadCerts, uploadTimeout, controlplane.UploadCertsSpec{Config: config})
+}
+
+func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
+	h, ok := t.Cluster.Host(t.Step.Node)
+	if !ok {
+		return node.Request{}, fmt.Errorf("the stored Cluster document has no host %s", t.Step.Node)
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, promoteTimeout, fmt.Errorf("not there within %s; see the kubelet's log on %s", promoteTimeout, h.Name))
+	defer cancel()
+	if _, err := awaitNode(waiting, t, h.Name); err != nil {
+		return node.Request{}, err
+	}
+	s, err := readSecrets(ctx, t)
+	if err != nil {
+		return node.Request{}, err
+	}
+	if err := allowToken(ctx, t, s.token); err != nil {
+		return node.Request{}, err
+	}
+	if err := awaitSignature(ctx, t, s.token); err != nil {
+		return node.Request{}, err
+	}
+	ca, err := clusterCA(ctx, t.Clients.Kube)
+	if err != nil {
+		return node.Request{}, err
+	}
+	hash, err := pki.CertHash(ca)
+	if err != nil {
+		return node.Request{}, fmt.Errorf("the cluster's CA: %w", err)
+	}
+	config, err := kubeadm.Promote(t.Cluster, kubeadm.JoinParams{
+		Host: h, Token: s.token, CertificateKey: s.certificateKey, CACertHash: hash,
+	})
+	if err != nil {
+		return node.Request{}, err
+	}
+	return request(tasks.Promote, promoteTimeout, controlplane.PromoteSpec{
+		Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
+		LocalEndpoint: "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(t.Cluster.Spec.APIServerPort))),
+	})
+}
+
+func request(task string, timeout time.Duration, spec any) (node.Request, error) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
+	}
+	return node.Request{Task: task, Timeout: timeout, Spec: raw}, nil
+}

@@ -1,0 +1,111 @@
+package join
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+)
+
+const (
+	// leaseAge is how old a node's lease may be: the kubelet's lease duration.
+	// https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats
+	leaseAge = 40 * time.Second
+	// pollInterval is the time between two looks at the cluster.
+	pollInterval = 500 * time.Millisecond
+)
+
+// until looks again and again until look says that all is well, which is an
+// empty string, or the context ends. What look says otherwise is shown beside
+// the step, and is in the error. An error of look is something seen as well:
+// the API may be on its way from one host to another.
+func until(ctx context.Context, t engine.Turn, what string, look func(context.Context) (string, error)) error {
+	seen := "nothing yet"
+	for {
+		one, cancel := context.WithTimeout(ctx, 10*time.Second)
+		waiting, err := look(one)
+		cancel()
+		switch {
+		case err == nil && waiting == "":
+			return nil
+		case ctx.Err() != nil:
+			// The last look was cut short; what was seen before counts.
+		case err != nil:
+			seen = err.Error()
+		default:
+			seen = waiting
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s, last seen: %s: %w", what, seen, context.Cause(ctx))
+		case <-time.After(pollInterval):
+			t.Progress("%s", seen)
+		}
+	}
+}
+
+// awaitNode waits until a host's kubelet has registered its node.
+func awaitNode(ctx context.Context, t engine.Turn, name string) (*corev1.Node, error) {
+	var found *corev1.Node
+	err := until(ctx, t, "the node "+name, func(ctx context.Context) (string, error) {
+		n, err := t.Clients.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		found = n
+		return "", err
+	})
+	return found, err
+}
+
+// nodesReady waits until every node of the Cluster is Ready, with a fresh lease.
+func nodesReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	hosts := t.Cluster.Nodes()
+	err := until(ctx, t, "all nodes to be Ready", func(ctx context.Context) (string, error) {
+		nodes, err := observeNodes(ctx, t.Clients.Kube)
+		if err != nil {
+			return "", err
+		}
+		var waiting []string
+		for _, h := range hosts {
+			n, ok := nodes[h.Name]
+			switch {
+			case !ok:
+				waiting = append(waiting, h.Name+" is not registered")
+			case n.NotReady != "":
+				waiting = append(waiting, h.Name+": "+n.NotReady)
+			}
+		}
+		return strings.Join(waiting, "; "), nil
+	})
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	return engine.Outcome{Message: fmt.Sprintf("%d nodes Ready", len(hosts))}, nil
+}
+
+// notReady says why a node is not Ready, empty when it is: by its condition,
+// and by its lease, since the condition of a node that just died is still good.
+func notReady(n corev1.Node, lease *coordinationv1.Lease, now time.Time) string {
+	reason := "it has no Ready condition"
+	for _, c := range n.Status.Conditions {
+		if c.Type != corev1.NodeReady {
+			continue
+		}
+		if reason = ""; c.Status != corev1.ConditionTrue {
+			reason = c.Reason + ", " + c.Message
+		}
+	}
+	switch {
+	case reason != "":
+		return reason
+	case lease == nil || lease.Spec.RenewTime == nil:
+		return "its kubelet has no lease yet"
+	case now.Sub(lease.Spec.RenewTime.Time) > leaseAge:
+		return "its kubelet was last heard of at " + lease.Spec.RenewTime.UTC().Format(time.RFC3339)
+	}
+	return ""
+}

@@ -1,0 +1,73 @@
+package join
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+)
+
+// Observe looks at a cluster and changes nothing.
+func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) (Observation, error) {
+	var o Observation
+	var err error
+	if o.Nodes, err = observeNodes(ctx, clients.Kube); err != nil {
+		return o, err
+	}
+	objects, err := NetworkObjects(c)
+	if err != nil {
+		return o, err
+	}
+	pending, err := apply.Pending(ctx, clients, objects, apply.Options{})
+	if err != nil {
+		return o, fmt.Errorf("look at the network plugin: %w", err)
+	}
+	for _, p := range pending {
+		o.Network = append(o.Network, p.String())
+	}
+	for _, look := range []struct {
+		what string
+		into *string
+		do   func(context.Context, kubernetes.Interface, *v1alpha1.Cluster) (string, error)
+	}{
+		{"kube-proxy", &o.KubeProxy, observeKubeProxy},
+		{"cluster-info", &o.ClusterInfo, observeClusterInfo},
+		{"CoreDNS", &o.CoreDNS, observeCoreDNS},
+		{"CoreDNS", &o.CoreDNSReady, observeCoreDNSReady},
+	} {
+		if *look.into, err = look.do(ctx, clients.Kube, c); err != nil {
+			return o, fmt.Errorf("look at %s: %w", look.what, err)
+		}
+	}
+	return o, nil
+}
+
+func observeNodes(ctx context.Context, kube kubernetes.Interface) (map[string]Node, error) {
+	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	list, err := kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the nodes' leases: %w", err)
+	}
+	leases := map[string]*coordinationv1.Lease{}
+	for i := range list.Items {
+		leases[list.Items[i].Name] = &list.Items[i]
+	}
+	out := map[string]Node{}
+	for _, n := range nodes.Items {
+		_, controlPlane := n.Labels[labelControlPlane]
+		out[n.Name] = Node{ControlPlane: controlPlane, NotReady: notReady(n, leases[n.Name], time.Now()), Labels: n.Labels}
+	}
+	return out, nil
+}
