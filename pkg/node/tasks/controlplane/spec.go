@@ -1,5 +1,3 @@
-// Package controlplane runs kubeadm on a host: init on the first control plane,
-// the enrolment of the others' kubelets, and the promotion of an enrolled node.
 package controlplane
 
 // InitSpec makes the first control plane.

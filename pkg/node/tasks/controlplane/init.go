@@ -1,0 +1,175 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+const (
+	localReady   = 3 * time.Minute
+	virtualReady = time.Minute
+
+	localHint   = "look at journalctl -u kubelet and /var/log/pods on the host"
+	virtualHint = "the API answers on the host itself: look at journalctl -u keepalived -u kubectl-ha-vip, and whether something else has the virtual IP"
+)
+
+// Init makes the first control plane by kubeadm init, and ends when the API
+// answers at the virtual IP. What it did before is not done again.
+func Init(ctx context.Context, env node.Env, spec InitSpec) (any, error) {
+	h := env.Host
+	finished, err := workInit.finished(h)
+	if err != nil {
+		return nil, err
+	}
+	if finished {
+		if there, err := h.Exists(apiserverManifest); err != nil || !there {
+			return nil, gone(apiserverManifest, err)
+		}
+	} else if err := initialise(ctx, env, spec); err != nil {
+		return nil, err
+	}
+	if h.DryRun() && !finished {
+		return InitData{}, nil
+	}
+	if err := waitReady(ctx, env, spec.LocalEndpoint, localReady, localHint); err != nil {
+		return nil, err
+	}
+	// kubeadm's local mode does it by itself since 1.33.
+	if _, err := pointKubelet(ctx, h, spec.LocalEndpoint); err != nil {
+		return nil, err
+	}
+	if err := audit(h, spec.LocalEndpoint, spec.VirtualEndpoint); err != nil {
+		return nil, err
+	}
+	if err := waitReady(ctx, env, spec.VirtualEndpoint, virtualReady, virtualHint); err != nil {
+		return nil, err
+	}
+	hash, err := caCertHash(h)
+	return InitData{CACertHash: hash}, err
+}
+
+// gone is the error of a host that lost what was made there.
+func gone(path string, err error) error {
+	if err != nil {
+		return err
+	}
+	return host.WithHint(fmt.Errorf("this host was made a control plane before, but %s is gone", path),
+		"put it back from a backup, or take the host out of the cluster and add it again")
+}
+
+// initialise runs kubeadm init, for the first time or to end what was begun.
+func initialise(ctx context.Context, env node.Env, spec InitSpec) error {
+	h := env.Host
+	begun, err := workInit.begun(h)
+	if err != nil {
+		return err
+	}
+	if !begun {
+		if err := refuseForeign(h, caCert, apiserverManifest, adminConf, kubeletConf, bootstrapConf); err != nil {
+			return err
+		}
+	}
+	if err := announce(ctx, h, append(controlPlaneFiles(), kubeletFiles...)); err != nil {
+		return err
+	}
+	if err := workInit.begin(ctx, h); err != nil {
+		return err
+	}
+	if err := waitOther(ctx, env); err != nil {
+		return err
+	}
+	if err := tidy(ctx, h, true); err != nil {
+		return err
+	}
+	if err := spec.write(ctx, h); err != nil {
+		return err
+	}
+	var ignore []string
+	if begun {
+		if ignore, err = ownInitRemains(ctx, h, spec.LocalEndpoint); err != nil {
+			return err
+		}
+	}
+	args := append([]string{"init"}, fromStdin...)
+	// Neither the token nor the certificate key may get into the output.
+	args = append(args, "--upload-certs", "--skip-certificate-key-print", "--skip-token-print")
+	if err := kubeadm(ctx, env, "kubeadm init", spec.Config, ignoring(args, ignore)...); err != nil {
+		return err
+	}
+	return workInit.finish(ctx, h)
+}
+
+// write puts the files there that kubeadm reads.
+func (spec InitSpec) write(ctx context.Context, h *host.Host) error {
+	if err := writePatches(ctx, h, spec.Patches); err != nil {
+		return err
+	}
+	for _, f := range []host.File{
+		{Path: etcdCA, Mode: 0o644, Content: spec.EtcdCA, Note: "etcd's CA certificate, for the apiserver"},
+		{Path: etcdClientCert, Mode: 0o644, Content: spec.EtcdCert, Note: "the apiserver's client certificate for etcd"},
+		{Path: etcdClientKey, Mode: 0o600, Content: spec.EtcdKey, Note: "the apiserver's client key for etcd"},
+	} {
+		if len(f.Content) == 0 {
+			return fmt.Errorf("kubeadm init: %s is missing", f.Note)
+		}
+		if _, err := h.WriteFile(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownInitRemains lists the preflight checks that fail for what our own
+// unfinished run of kubeadm init left, and no others.
+func ownInitRemains(ctx context.Context, h *host.Host, localEndpoint string) ([]string, error) {
+	u, err := url.Parse(localEndpoint)
+	if err != nil || u.Port() == "" {
+		return nil, fmt.Errorf("kubeadm init: %q is not the URL of an apiserver", localEndpoint)
+	}
+	ports := map[string]string{u.Port(): apiserverManifest}
+	for port, manifest := range controlPlanePorts {
+		ports[port] = manifest
+	}
+	var checks []string
+	for port, manifest := range ports {
+		there, err := h.Exists(manifest)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			checks = append(checks, availableCheck(manifest), "Port-"+port)
+		}
+	}
+	kubelet, err := h.Unit(ctx, kubeletUnit)
+	if err != nil {
+		return nil, err
+	}
+	if kubelet.Active() {
+		checks = append(checks, "Port-10250")
+	}
+	slices.Sort(checks)
+	return checks, nil
+}
+
+// caCertHash is the pin of the cluster's CA for discovery: the SHA-256 of its
+// public key (kubeadm join --discovery-token-ca-cert-hash).
+func caCertHash(h *host.Host) (string, error) {
+	raw, err := h.ReadFile(caCert)
+	if err != nil {
+		return "", fmt.Errorf("the cluster's CA: %w", err)
+	}
+	cert, err := firstCertificate(raw)
+	if err != nil {
+		return "", fmt.Errorf("the cluster's CA %s: %w", caCert, err)
+	}
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,171 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+// kubeadmTimeout bounds a run of kubeadm, whose own waits are shorter.
+const kubeadmTimeout = 5 * time.Minute
+
+// fromStdin makes kubeadm read its configuration from standard input.
+var fromStdin = []string{"--config", "/dev/stdin"}
+
+// kubeadm runs a subcommand with its configuration, and shows which of its
+// phases it is in.
+func kubeadm(ctx context.Context, env node.Env, why string, config []byte, args ...string) error {
+	if err := waitOther(ctx, env); err != nil {
+		return err
+	}
+	// kubeadm marks the lines of a phase with its name. Only that is shown: the
+	// rest of a line is made for other people's terminals, and may hold a secret.
+	phase := ""
+	progress := func(line string) {
+		if p, ok := phaseOf(line); ok && p != phase {
+			phase = p
+			env.Progress("kubeadm: %s", describe(p))
+		}
+	}
+	_, err := env.Host.Run(ctx, why, host.Command{
+		Argv: append([]string{"kubeadm"}, args...), Stdin: config, Timeout: kubeadmTimeout, Progress: progress,
+	})
+	if err == nil {
+		return nil
+	}
+	f := &node.Failure{Message: fmt.Sprintf("%s failed", why), Hint: "look at journalctl -u kubelet on the host; the command can be run again"}
+	if phase != "" {
+		f.Message += " in the phase " + phase
+	}
+	var command *host.CommandError
+	if errors.As(err, &command) {
+		f.Output = redact(command.Text(), config)
+		err = command.Err
+	}
+	f.Message += ": " + err.Error()
+	return f
+}
+
+var phaseLine = regexp.MustCompile(`^\[([a-z][a-z-]*)\] `)
+
+func phaseOf(line string) (string, bool) {
+	m := phaseLine.FindStringSubmatch(line)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+// describe says what a phase does, for those that take a while.
+func describe(phase string) string {
+	texts := map[string]string{
+		"preflight":           "checking the host",
+		"certs":               "making certificates",
+		"kubeconfig":          "writing kubeconfigs",
+		"control-plane":       "writing the control plane's manifests",
+		"control-plane-check": "waiting for the control plane",
+		"kubelet-start":       "starting the kubelet",
+		"kubelet-check":       "waiting for the kubelet",
+		"wait-control-plane":  "waiting for the control plane",
+		"upload-certs":        "storing the certificates for the other control planes",
+		"upload-config":       "storing the configuration",
+		"download-certs":      "fetching the certificates",
+		"mark-control-plane":  "labelling the node",
+		"bootstrap-token":     "making the bootstrap token",
+		"addons":              "applying CoreDNS and kube-proxy",
+	}
+	if text, ok := texts[phase]; ok {
+		return text
+	}
+	return phase
+}
+
+var secretLine = regexp.MustCompile(`(?m)^[\s-]*(?:token|certificateKey|tlsBootstrapToken):\s*["']?([^\s"']+)`)
+
+// redact takes the configuration's secrets out of kubeadm's output.
+func redact(output string, config []byte) string {
+	for _, m := range secretLine.FindAllSubmatch(config, -1) {
+		secret := string(m[1])
+		// A token is its public id, a dot, and the secret.
+		if _, after, ok := strings.Cut(secret, "."); ok {
+			secret = after
+		}
+		if len(secret) > 7 {
+			output = strings.ReplaceAll(output, secret, "<secret>")
+		}
+	}
+	return output
+}
+
+// otherTimeout bounds the wait for a kubeadm that outlived its agent: as long as
+// that one may take.
+const otherTimeout = kubeadmTimeout + 30*time.Second
+
+// waitOther waits until no other kubeadm runs on the host. A connection that is
+// lost ends the agent, but not the kubeadm that it began.
+func waitOther(ctx context.Context, env node.Env) error {
+	wait, cancel := context.WithTimeout(ctx, otherTimeout)
+	defer cancel()
+	for told := false; ; told = true {
+		pid, err := findProcess(env.Host, "kubeadm")
+		if err != nil {
+			return fmt.Errorf("look for another kubeadm: %w", err)
+		}
+		if pid == "" {
+			return nil
+		}
+		if !told {
+			env.Progress("waiting for the kubeadm of an earlier run to end")
+		}
+		select {
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return host.WithHint(fmt.Errorf("another kubeadm (process %s) has been running for more than %v", pid, otherTimeout),
+				"see on the host what it does, end it, and run the command again")
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// findProcess returns the id of a process by its name, or nothing.
+func findProcess(h *host.Host, name string) (string, error) {
+	entries, err := h.ReadDir("/proc")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if e.Name()[0] < '1' || e.Name()[0] > '9' {
+			continue
+		}
+		comm, err := h.ReadFile("/proc/" + e.Name() + "/comm")
+		if err != nil {
+			// It has ended since.
+			continue
+		}
+		if strings.TrimSpace(string(comm)) == name {
+			return e.Name(), nil
+		}
+	}
+	return "", nil
+}
+
+// ignoring adds the flag for preflight checks, when there are any.
+func ignoring(args []string, checks []string) []string {
+	if len(checks) == 0 {
+		return args
+	}
+	return append(args, "--ignore-preflight-errors="+strings.Join(checks, ","))
+}
+
+// availableCheck is kubeadm's name of the check that a file is not there yet.
+func availableCheck(path string) string {
+	return "FileAvailable-" + strings.ReplaceAll(path, "/", "-")
+}

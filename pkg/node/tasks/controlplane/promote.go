@@ -1,0 +1,94 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+// Promote makes a control plane of a node that has joined, by kubeadm's own
+// phases, and ends when its apiserver is ready. Each phase may be repeated: the
+// certificates that all share are fetched again, own ones are kept.
+func Promote(ctx context.Context, env node.Env, spec PromoteSpec) (any, error) {
+	h := env.Host
+	virtual, err := discoveryEndpoint(spec.Config)
+	if err != nil {
+		return nil, err
+	}
+	finished, err := workPromote.finished(h)
+	if err != nil {
+		return nil, err
+	}
+	if finished {
+		if there, err := h.Exists(apiserverManifest); err != nil || !there {
+			return nil, gone(apiserverManifest, err)
+		}
+	} else if err := promote(ctx, env, spec); err != nil {
+		return nil, err
+	}
+	if h.DryRun() && !finished {
+		return nil, nil
+	}
+	if err := waitReady(ctx, env, spec.LocalEndpoint, localReady, localHint); err != nil {
+		return nil, err
+	}
+	env.Progress("pointing the kubelet at its own apiserver")
+	if _, err := pointKubelet(ctx, h, spec.LocalEndpoint); err != nil {
+		return nil, err
+	}
+	if err := audit(h, spec.LocalEndpoint, virtual); err != nil {
+		return nil, err
+	}
+	if finished {
+		return nil, nil
+	}
+	args := append([]string{"join", "phase", "control-plane-join", "all"}, fromStdin...)
+	if err := kubeadm(ctx, env, "kubeadm join phase control-plane-join", spec.Config, args...); err != nil {
+		return nil, err
+	}
+	return nil, workPromote.finish(ctx, h)
+}
+
+// promote runs the phase that fetches and makes certificates, kubeconfigs and
+// manifests. The kubelet starts what the manifests say.
+func promote(ctx context.Context, env node.Env, spec PromoteSpec) error {
+	h := env.Host
+	begun, err := workPromote.begun(h)
+	if err != nil {
+		return err
+	}
+	if ok, why, err := bootstrapped(h, time.Now()); err != nil {
+		return err
+	} else if !ok && !h.DryRun() {
+		return host.WithHint(fmt.Errorf("this host has not joined the cluster: %s", why), "run kubectl ha bootstrap again, which enrols it")
+	}
+	if first, err := workInit.begun(h); err != nil || first {
+		return errors.Join(err, errors.New("this host is the first control plane, there is nothing to promote"))
+	}
+	if !begun {
+		if err := refuseForeign(h, apiserverManifest, adminConf); err != nil {
+			return err
+		}
+	}
+	if err := announce(ctx, h, controlPlaneFiles()); err != nil {
+		return err
+	}
+	if err := workPromote.begin(ctx, h); err != nil {
+		return err
+	}
+	if err := waitOther(ctx, env); err != nil {
+		return err
+	}
+	if err := tidy(ctx, h, false); err != nil {
+		return err
+	}
+	if err := writePatches(ctx, h, spec.Patches); err != nil {
+		return err
+	}
+	args := append([]string{"join", "phase", "control-plane-prepare", "all"}, fromStdin...)
+	return kubeadm(ctx, env, "kubeadm join phase control-plane-prepare", spec.Config, args...)
+}
