@@ -74,7 +74,6 @@ func newRoot(e *env) *cobra.Command {
 		Short:         "Bare Linux hosts on one machine, to build real clusters on",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			dir, err := cacheDir()
 			e.cache = dir
