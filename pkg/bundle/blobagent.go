@@ -42,13 +42,25 @@ type hello struct {
 // address it listens on, before the pipe is used. It returns when the pipe or
 // the context ends, neither of which is an error, and closes the pipe.
 func RunBlobServer(ctx context.Context, spec BlobServerSpec, pipe io.ReadWriteCloser, ready func(addr string)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", spec.ListenAddr)
+	l, err := listen(ctx, spec)
 	if err != nil {
-		return errors.Join(fmt.Errorf("serve blobs: %w", err), pipe.Close())
+		return errors.Join(err, pipe.Close())
 	}
 	ready(l.Addr().String())
+	return serveOn(ctx, l, spec, pipe)
+}
+
+func listen(ctx context.Context, spec BlobServerSpec) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", spec.ListenAddr)
+	if err != nil {
+		return nil, fmt.Errorf("serve blobs: %w", err)
+	}
+	return l, nil
+}
+
+func serveOn(ctx context.Context, l net.Listener, spec BlobServerSpec, pipe io.ReadWriteCloser) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ending := &endingPipe{ReadWriteCloser: pipe, end: cancel}
 	upstream, err := DialPipe(ctx, ending)
 	if err != nil {
@@ -81,16 +93,14 @@ func RunBlobAgent(ctx context.Context, stdin io.Reader, stdout io.Writer) error 
 		return fmt.Errorf("serve blobs: read what to do: %w", err)
 	}
 	out := json.NewEncoder(stdout)
-	var told error
-	started := false
-	err := RunBlobServer(ctx, spec, &stdio{Reader: in, Writer: stdout, stdin: stdin, stdout: stdout}, func(addr string) {
-		started = true
-		told = out.Encode(hello{Listening: addr})
-	})
-	if err != nil && !started {
-		told = errors.Join(told, out.Encode(hello{Error: err.Error()}))
+	l, err := listen(ctx, spec)
+	if err != nil {
+		return errors.Join(err, out.Encode(hello{Error: err.Error()}))
 	}
-	return errors.Join(err, told)
+	if err := out.Encode(hello{Listening: l.Addr().String()}); err != nil {
+		return errors.Join(fmt.Errorf("serve blobs: tell where: %w", err), l.Close())
+	}
+	return serveOn(ctx, l, spec, &stdio{Reader: in, Writer: stdout, stdin: stdin, stdout: stdout})
 }
 
 // StartBlobAgent is the workstation's end of a session in which RunBlobAgent
@@ -113,7 +123,7 @@ func StartBlobAgent(ctx context.Context, stdin io.WriteCloser, stdout io.Reader,
 		return "", nil, errors.Join(ctx.Err(), fmt.Errorf("serve blobs: the agent on the host did not start: %w", err), stdin.Close())
 	}
 	if first.Listening == "" {
-		return "", nil, errors.Join(fmt.Errorf("serve blobs: %s", first.Error), stdin.Close())
+		return "", nil, errors.Join(errors.New(first.Error), stdin.Close())
 	}
 	ended := make(chan error, 1)
 	go func() {

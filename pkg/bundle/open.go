@@ -124,10 +124,11 @@ func indexTar(file io.ReaderAt, size int64) (map[string]extent, error) {
 	whole := io.NewSectionReader(file, 0, size)
 	archive := tar.NewReader(whole)
 	entries := map[string]extent{}
+	var last extent
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return entries, nil
+			return entries, checkEnd(last, size)
 		}
 		if err != nil && len(entries) == 0 {
 			return nil, fmt.Errorf("%w: %w", err, ErrNotBundle)
@@ -145,9 +146,21 @@ func indexTar(file io.ReaderAt, size int64) (map[string]extent, error) {
 			return nil, err
 		}
 		if h.Typeflag == tar.TypeReg {
-			entries[h.Name] = extent{offset: offset, size: h.Size}
+			last = extent{offset: offset, size: h.Size}
+			entries[h.Name] = last
 		}
 	}
+}
+
+// checkEnd tells a tar that was cut off between two files from a whole one: a
+// whole one ends with two blocks of zeros.
+func checkEnd(last extent, size int64) error {
+	const block = 512
+	end := (last.offset + last.size + block - 1) / block * block
+	if last.offset > 0 && size-end < 2*block {
+		return fmt.Errorf("its end is missing: %w", ErrDamaged)
+	}
+	return nil
 }
 
 // checkEntry refuses what no bundle has.

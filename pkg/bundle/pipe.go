@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -35,7 +36,9 @@ func ServePipe(ctx context.Context, rw io.ReadWriteCloser, blobs Upstream) error
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		server.ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: upstreamHandler(blobs)})
+		server.ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: upstreamHandler(blobs),
+			// What ends a pipe is returned, or is what was wanted.
+			BaseConfig: &http.Server{ErrorLog: log.New(io.Discard, "", 0)}})
 	}()
 	select {
 	case <-ctx.Done():

@@ -25,7 +25,8 @@ func (im *importer) bytes(ctx context.Context, d ocispec.Descriptor, data []byte
 // context's lease, and sets its labels.
 func (im *importer) write(ctx context.Context, d ocispec.Descriptor, labels map[string]string, open func() (io.ReadCloser, error)) error {
 	// Opening the writer also takes the lease on content that is there.
-	w, err := content.OpenWriter(ctx, im.store, content.WithRef("kubectl-ha-"+d.Digest.String()), content.WithDescriptor(d))
+	ref := "kubectl-ha-" + d.Digest.String()
+	w, err := content.OpenWriter(ctx, im.store, content.WithRef(ref), content.WithDescriptor(d))
 	if errdefs.IsAlreadyExists(err) {
 		return im.label(ctx, d, labels)
 	}
@@ -34,7 +35,12 @@ func (im *importer) write(ctx context.Context, d ocispec.Descriptor, labels map[
 	}
 	err = copyBlob(ctx, w, d, labels, open)
 	if err = errors.Join(err, w.Close()); err != nil {
-		return fmt.Errorf("write blob %s into containerd: %w", d.Digest, err)
+		// What came may be what is wrong; the next try begins anew.
+		abort := im.store.Abort(context.WithoutCancel(ctx), ref)
+		if errdefs.IsNotFound(abort) {
+			abort = nil
+		}
+		return errors.Join(fmt.Errorf("write blob %s into containerd: %w", d.Digest, err), abort)
 	}
 	return nil
 }
@@ -44,7 +50,6 @@ func copyBlob(ctx context.Context, w content.Writer, d ocispec.Descriptor, label
 	if err != nil {
 		return err
 	}
-	// Begins where an earlier import was cut off: the reader is wound forward.
 	err = content.Copy(ctx, w, r, d.Size, d.Digest, content.WithLabels(labels))
 	return errors.Join(err, r.Close())
 }
