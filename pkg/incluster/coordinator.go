@@ -1,0 +1,190 @@
+package incluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
+)
+
+const (
+	// reachTimeout bounds a new coordinator's wait for the API.
+	reachTimeout = 5 * time.Minute
+	// jobGoneTimeout bounds the wait for an ended coordinator's Job to be gone.
+	jobGoneTimeout = 30 * time.Second
+)
+
+// definitions are the types of Operations that this program knows.
+func definitions() map[v1alpha1.OperationType]engine.Definition {
+	return map[v1alpha1.OperationType]engine.Definition{
+		v1alpha1.OperationJoin: join.Definition(),
+	}
+}
+
+// CoordinateOptions say what a coordinator is for.
+type CoordinateOptions struct {
+	// Operation is its name.
+	Operation string
+	// Identity is the pod's name.
+	Identity string
+	// AgentImage is the image of the node Jobs.
+	AgentImage string
+	// Sink takes what happens, for the pod's log.
+	Sink report.Sink
+}
+
+// Coordinate is what the coordinator's pod does: it carries the Operation out
+// to its end. How it ended is in the Operation's status; an error means that
+// the pod should be started again.
+func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) error {
+	clients, err := client.New(config)
+	if err != nil {
+		return err
+	}
+	times := engine.DefaultLeaseTimes()
+	leases, err := client.LeaseClient(config, times.RequestTimeout())
+	if err != nil {
+		return err
+	}
+	var cluster *v1alpha1.Cluster
+	err = wait.PollUntilContextTimeout(ctx, time.Second, reachTimeout, true, func(ctx context.Context) (bool, error) {
+		cluster, err = StoredCluster(ctx, clients.Kube)
+		return err == nil, nil // Reading is repeated; the last error is reported below.
+	})
+	if cluster == nil {
+		return fmt.Errorf("coordinate %s: %w", o.Operation, errors.Join(context.Cause(ctx), err))
+	}
+	return engine.Coordinate(ctx, engine.Config{
+		Clients: clients, LeaseClient: leases, Operation: o.Operation, Identity: o.Identity,
+		Cluster: cluster, Definitions: definitions(), Sink: o.Sink, Lease: times,
+		Runner: func(j engine.Job) transport.Runner {
+			return job.Runner{Kube: clients.Kube, Name: j.Name, Owner: &j.Owner, Image: o.AgentImage}
+		},
+	})
+}
+
+// coordinatorJobName names the Job that carries an Operation out.
+func coordinatorJobName(operation string) string { return operation + "-coordinator" }
+
+// coordinatorJob is the Job for an Operation. The API is reached through the
+// virtual IP, since there may be no pod network and no kube-proxy yet.
+func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (*batchv1.Job, error) {
+	j := &batchv1.Job{}
+	if err := apply.LoadTyped(manifests.FS, manifests.CoordinatorJob, j); err != nil {
+		return nil, err
+	}
+	j.Name = coordinatorJobName(op.Name)
+	j.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID,
+	}}
+	pod := &j.Spec.Template.Spec
+	pod.Affinity = affinity(avoid(op, c))
+	main := &pod.Containers[0]
+	main.Image = image
+	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", image)
+	main.Env = append(main.Env,
+		corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST", Value: c.Spec.VirtualIP},
+		corev1.EnvVar{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.Spec.APIServerPort))},
+	)
+	return j, nil
+}
+
+// avoid lists the nodes that a coordinator should rather not be on: those that
+// the Operation works on, and the control planes, since the API is of more use
+// to a coordinator than the other way round.
+func avoid(op *v1alpha1.Operation, c *v1alpha1.Cluster) (worked, controlPlanes []string) {
+	for _, h := range c.ControlPlanes() {
+		controlPlanes = append(controlPlanes, h.Name)
+	}
+	if op.Spec.Join != nil {
+		worked = slices.Clone(op.Spec.Join.ControlPlanes)
+	}
+	return worked, controlPlanes
+}
+
+func affinity(worked, controlPlanes []string) *corev1.Affinity {
+	var terms []corev1.PreferredSchedulingTerm
+	for _, t := range []struct {
+		weight int32
+		nodes  []string
+	}{{100, worked}, {50, controlPlanes}} {
+		if len(t.nodes) == 0 {
+			continue
+		}
+		terms = append(terms, corev1.PreferredSchedulingTerm{
+			Weight: t.weight,
+			Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
+				Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: t.nodes,
+			}}},
+		})
+	}
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: terms}}
+}
+
+// ensureCoordinator creates the coordinator's Job; one that has ended makes way
+// for a new one, one that has not is left to do its work.
+func ensureCoordinator(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) error {
+	want, err := coordinatorJob(op, c, image)
+	if err != nil {
+		return err
+	}
+	jobs := kube.BatchV1().Jobs(v1alpha1.SystemNamespace)
+	have, err := jobs.Get(ctx, want.Name, metav1.GetOptions{})
+	switch {
+	case err == nil && have.DeletionTimestamp == nil && !jobEnded(have):
+		return nil
+	case err == nil:
+		if err := removeJob(ctx, kube, have); err != nil {
+			return err
+		}
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("read job %s: %w", want.Name, err)
+	}
+	if _, err := jobs.Create(ctx, want, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create the coordinator's job %s: %w", want.Name, err)
+	}
+	return nil
+}
+
+func removeJob(ctx context.Context, kube kubernetes.Interface, j *batchv1.Job) error {
+	jobs := kube.BatchV1().Jobs(v1alpha1.SystemNamespace)
+	background := metav1.DeletePropagationBackground
+	err := jobs.Delete(ctx, j.Name, metav1.DeleteOptions{PropagationPolicy: &background, Preconditions: &metav1.Preconditions{UID: &j.UID}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("remove the ended coordinator's job %s: %w", j.Name, err)
+	}
+	err = wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, jobGoneTimeout, true, func(ctx context.Context) (bool, error) {
+		_, err := jobs.Get(ctx, j.Name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	})
+	if err != nil {
+		return fmt.Errorf("the ended coordinator's job %s is still there after %s: %w", j.Name, jobGoneTimeout, err)
+	}
+	return nil
+}
+
+func jobEnded(j *batchv1.Job) bool {
+	return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+	})
+}

@@ -1,0 +1,12 @@
+// Package incluster is stage two: everything that is done from inside the
+// cluster, as Operations. Its faces are
+//
+//   - Install, which brings the Operation resource, the namespace ha-system and
+//     the stored Cluster document into a cluster,
+//   - Operations, the verbs of an Operation: create, watch, pause, resume, abort,
+//   - Join, with which the bootstrap hands over,
+//   - Coordinate, what the coordinator's pod does.
+//
+// A new type of Operation is a Definition (package engine) in a package of its
+// own and one line in definitions.
+package incluster

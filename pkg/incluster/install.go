@@ -1,0 +1,93 @@
+package incluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+)
+
+// Install brings the Operation resource, the namespace ha-system with the
+// coordinator's rights, and the Cluster document into a cluster. It returns
+// what changed; doing it again changes nothing. These objects are kubectl-ha's
+// alone: what somebody else changed in them is set right.
+func Install(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) ([]apply.Changed, error) {
+	clients, err := client.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return install(ctx, clients, c)
+}
+
+func install(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) ([]apply.Changed, error) {
+	objects, err := systemObjects(c)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := apply.Apply(ctx, clients, objects, apply.Options{Force: true})
+	if err != nil {
+		return changed, fmt.Errorf("install kubectl-ha into the cluster: %w", err)
+	}
+	return changed, nil
+}
+
+func systemObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
+	files := []string{manifests.OperationCRD, manifests.System}
+	if c.Spec.Network.Plugin == v1alpha1.NetworkPluginManifest {
+		files = append(files, manifests.NetworkAnything)
+	}
+	var out []*unstructured.Unstructured
+	for _, f := range files {
+		objects, err := apply.Load(manifests.FS, f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, objects...)
+	}
+	document, err := clusterConfigMap(c)
+	if err != nil {
+		return nil, err
+	}
+	return append(out, document), nil
+}
+
+func clusterConfigMap(c *v1alpha1.Cluster) (*unstructured.Unstructured, error) {
+	data, err := v1alpha1.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return apply.Untyped(&corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterConfigMap, Namespace: v1alpha1.SystemNamespace},
+		Data:       map[string]string{v1alpha1.ClusterConfigMapKey: string(data)},
+	})
+}
+
+// StoredCluster reads the Cluster document that Install stored, with its
+// defaults set.
+func StoredCluster(ctx context.Context, kube kubernetes.Interface) (*v1alpha1.Cluster, error) {
+	config, err := kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace).Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("this cluster has no stored Cluster document; was it made by kubectl ha bootstrap? %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the stored Cluster document: %w", err)
+	}
+	path := "configmap " + v1alpha1.SystemNamespace + "/" + v1alpha1.ClusterConfigMap
+	c, err := v1alpha1.Decode([]byte(config.Data[v1alpha1.ClusterConfigMapKey]), path)
+	if err != nil {
+		return nil, err
+	}
+	c.SetDefaults()
+	return c, nil
+}

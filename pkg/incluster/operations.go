@@ -1,0 +1,174 @@
+package incluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+)
+
+// Operations are the verbs of Operations in one cluster.
+type Operations struct {
+	clients    *client.Clients
+	ops        *operations.Client
+	agentImage string
+}
+
+// NewOperations makes the verbs for a cluster. The agent image is needed by
+// Create and Resume only: it is what the coordinator and the node Jobs run, and
+// every node has it in its image store.
+func NewOperations(config *rest.Config, agentImage string) (*Operations, error) {
+	clients, err := client.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Operations{clients: clients, ops: operations.New(clients.Dynamic), agentImage: agentImage}, nil
+}
+
+// BusyError says that another Operation is not finished.
+type BusyError struct {
+	Name string
+	Type v1alpha1.OperationType
+}
+
+// Error names the other Operation and the ways on.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("operation %s (%s) is not finished; kubectl ha operation watch %s shows it, kubectl ha operation abort %s ends it", e.Name, e.Type, e.Name, e.Name)
+}
+
+// List returns all Operations, the oldest first.
+func (o *Operations) List(ctx context.Context) ([]v1alpha1.Operation, error) { return o.ops.List(ctx) }
+
+// Get returns one Operation; the error of one that is not there is the API's NotFound.
+func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation, error) {
+	return o.ops.Get(ctx, name)
+}
+
+// Create creates an Operation with a name made of its type, and starts its
+// coordinator. While another Operation is unfinished it is refused, with a BusyError.
+func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error) {
+	cluster, err := StoredCluster(ctx, o.clients.Kube)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.refuse(ctx, ""); err != nil {
+		return nil, err
+	}
+	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
+	op, err := o.ops.Create(ctx, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec})
+	if err != nil {
+		return nil, err
+	}
+	// Nothing carries it out before it has the claim, so that of two created at
+	// the same time one goes.
+	if err := o.claim(ctx, op.Name); err != nil {
+		return nil, errors.Join(err, o.ops.Delete(ctx, op.Name))
+	}
+	return op, ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
+}
+
+// Pause stops an Operation before its next step. Running steps finish.
+func (o *Operations) Pause(ctx context.Context, name string) error {
+	_, err := o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
+		if op.Status.Phase.Final() || op.Spec.Aborted {
+			return fmt.Errorf("operation %s can't be paused: it is %s", name, phase(op))
+		}
+		op.Spec.Paused = true
+		return nil
+	})
+	return err
+}
+
+// Resume carries a paused or failed Operation on: what failed is tried again.
+// An unfinished one gets a coordinator again if it has none.
+func (o *Operations) Resume(ctx context.Context, name string) error {
+	op, err := o.ops.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	if op.Spec.Aborted || op.Status.Phase == v1alpha1.OperationSucceeded || op.Status.Phase == v1alpha1.OperationAborted {
+		return fmt.Errorf("operation %s can't be resumed: it is %s", name, phase(op))
+	}
+	cluster, err := StoredCluster(ctx, o.clients.Kube)
+	if err != nil {
+		return err
+	}
+	if err := o.refuse(ctx, name); err != nil {
+		return err
+	}
+	if err := o.claim(ctx, name); err != nil {
+		return err
+	}
+	if op, err = o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
+		op.Spec.Paused = false
+		return nil
+	}); err != nil {
+		return err
+	}
+	if op.Status.Phase == v1alpha1.OperationFailed {
+		if op, err = o.ops.ModifyStatus(ctx, name, func(op *v1alpha1.Operation) error {
+			if op.Status.Phase == v1alpha1.OperationFailed {
+				op.Status = operations.Retry(op.Status)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
+}
+
+// Abort ends an Operation: running steps finish, the clean-up steps run, nothing
+// else starts. It can't be taken back.
+func (o *Operations) Abort(ctx context.Context, name string) error {
+	op, err := o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
+		if op.Status.Phase == v1alpha1.OperationSucceeded || op.Status.Phase == v1alpha1.OperationAborted {
+			return fmt.Errorf("operation %s can't be aborted: it is %s", name, phase(op))
+		}
+		op.Spec.Aborted = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	cluster, err := StoredCluster(ctx, o.clients.Kube)
+	if err != nil {
+		return err
+	}
+	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
+}
+
+// refuse returns a BusyError when an Operation other than that one is unfinished.
+func (o *Operations) refuse(ctx context.Context, but string) error {
+	all, err := o.ops.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, op := range all {
+		if op.Name != but && operations.Unfinished(op) {
+			return &BusyError{Name: op.Name, Type: op.Spec.Type}
+		}
+	}
+	return nil
+}
+
+func phase(op *v1alpha1.Operation) string {
+	switch {
+	case op.Status.Phase.Final():
+		return string(op.Status.Phase)
+	case op.Spec.Aborted:
+		return "being aborted"
+	case op.Status.Phase == "":
+		return string(v1alpha1.OperationPending)
+	default:
+		return string(op.Status.Phase)
+	}
+}
