@@ -69,3 +69,6 @@ func (e *ExitError) Error() string {
 	}
 	return fmt.Sprintf("%s exited with code %d", e.Argv[0], e.Code)
 }
+
+// Explain gives the detail and the hint, as steps of a plan show them.
+func (e *Error) Explain() (detail, hint string) { return e.Detail, e.Hint }

@@ -105,6 +105,16 @@ func (h *Hosts) ensureAgent(ctx context.Context, m *machine) error {
 	return nil
 }
 
+// Ready puts the agent on the host and finds out about sudo, unless that was
+// done before.
+func (h *Hosts) Ready(ctx context.Context, host string) error {
+	m, err := h.machine(host)
+	if err != nil {
+		return err
+	}
+	return h.ensureAgent(ctx, m)
+}
+
 // start starts the agent with the arguments, as root.
 func (h *Hosts) start(ctx context.Context, host string, args ...string) (*Process, error) {
 	m, err := h.machine(host)

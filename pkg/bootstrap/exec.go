@@ -1,0 +1,225 @@
+package bootstrap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// lockWait bounds a host's wait for an agent of an interrupted run to end.
+const lockWait = 2 * time.Minute
+
+// executor carries out the steps of one plan. It puts the secrets in.
+type executor struct {
+	cfg       Config
+	sink      report.Sink
+	authority authority
+	source    v1alpha1.Host
+	blobs     *blobs
+	// fresh: the source had no cluster CA when it was observed, so that kubeadm
+	// init makes the token.
+	fresh bool
+
+	mu     sync.Mutex
+	token  string
+	caHash string
+	access *Access
+}
+
+// run is plan.Options.Exec.
+func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
+	switch spec := s.Spec.(type) {
+	case prepare.Spec:
+		return e.prepare(ctx, s, spec)
+	case etcdmember.Spec:
+		return e.etcd(ctx, s, spec)
+	case etcdmember.HealthSpec:
+		return e.health(ctx, s, spec)
+	case controlplane.InitSpec:
+		return e.init(ctx, s, spec)
+	case controlplane.EnrolSpec:
+		return e.enrol(ctx, s, spec)
+	}
+	switch s.Task {
+	case StepJoin:
+		return e.with(ctx, e.cfg.Join)
+	case StepKubeconfig:
+		return e.with(ctx, e.cfg.Kubeconfig)
+	}
+	_, outcome, err := e.send(ctx, s, s.Spec)
+	return outcome, err
+}
+
+// send runs the step's task on its host with the spec.
+func (e *executor) send(ctx context.Context, s plan.Step, spec any) (node.Result, plan.Outcome, error) {
+	res, err := call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: s.Task, Step: s.ID,
+		Timeout: s.Timeout, LockTimeout: lockWait}, spec, e.sink)
+	return res, plan.Outcome{Changed: len(res.Changes) > 0}, err
+}
+
+func (e *executor) prepare(ctx context.Context, s plan.Step, spec prepare.Spec) (_ plan.Outcome, err error) {
+	spec.Source, err = e.blobs.begin(ctx)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	defer func() { err = errors.Join(err, e.blobs.end()) }()
+	res, outcome, err := e.send(ctx, s, spec)
+	var data prepare.Data
+	if err == nil && json.Unmarshal(res.Data, &data) == nil {
+		outcome.Message = fmt.Sprintf("%d binaries, %d images, %d MiB fetched", data.InstalledBinaries, data.ImportedImages, data.FetchedBytes/mib)
+	}
+	return outcome, err
+}
+
+func (e *executor) etcd(ctx context.Context, s plan.Step, spec etcdmember.Spec) (plan.Outcome, error) {
+	host, _ := e.cfg.Cluster.Host(s.Host)
+	server, peer, err := e.authority.member(host)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	if spec.Token, err = e.authority.token(); err != nil {
+		return plan.Outcome{}, err
+	}
+	spec.CA = e.authority.ca.CertPEM
+	spec.ServerCert, spec.ServerKey = server.CertPEM, server.KeyPEM
+	spec.PeerCert, spec.PeerKey = peer.CertPEM, peer.KeyPEM
+	_, outcome, err := e.send(ctx, s, spec)
+	return outcome, err
+}
+
+func (e *executor) health(ctx context.Context, s plan.Step, spec etcdmember.HealthSpec) (plan.Outcome, error) {
+	client, err := e.authority.client("kubectl-ha-health", healthValidity)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	spec.CA, spec.Cert, spec.Key = e.authority.ca.CertPEM, client.CertPEM, client.KeyPEM
+	_, outcome, err := e.send(ctx, s, spec)
+	return outcome, err
+}
+
+func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.InitSpec) (plan.Outcome, error) {
+	client, err := e.authority.client("kube-apiserver-etcd-client", 0)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	token, err := kubeadm.NewToken()
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.ca.CertPEM, client.CertPEM, client.KeyPEM
+	spec.Config, err = kubeadm.Init(e.cfg.Cluster, kubeadm.InitParams{Host: e.source, Token: token, TokenTTL: tokenLife,
+		PatchesDir: e.patches()})
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	res, outcome, err := e.send(ctx, s, spec)
+	if err != nil {
+		return outcome, err
+	}
+	var data controlplane.InitData
+	if err := json.Unmarshal(res.Data, &data); err != nil {
+		return outcome, fmt.Errorf("%s: the result of %s can't be read: %w", s.Host, s.Task, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.caHash = data.CACertHash
+	if e.fresh {
+		e.token = token
+	}
+	return outcome, nil
+}
+
+func (e *executor) enrol(ctx context.Context, s plan.Step, spec controlplane.EnrolSpec) (plan.Outcome, error) {
+	token, hash, err := e.discovery(ctx)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	host, _ := e.cfg.Cluster.Host(s.Host)
+	spec.Config, err = kubeadm.JoinWorker(e.cfg.Cluster, kubeadm.JoinParams{Host: host, Token: token, CACertHash: hash, PatchesDir: e.patches()})
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	_, outcome, err := e.send(ctx, s, spec)
+	return outcome, err
+}
+
+// patches is where the tasks put kubeadm's patch files; empty without any.
+func (e *executor) patches() string {
+	if len(e.cfg.Cluster.Spec.Kubeadm.Patches) == 0 {
+		return ""
+	}
+	return controlplane.PatchesDir
+}
+
+// discovery is what a kubelet enrols with: a token that lives, the one that
+// kubeadm init made just now or a new one, and the CA's fingerprint.
+func (e *executor) discovery(ctx context.Context) (token, hash string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.token != "" && e.caHash != "" {
+		return e.token, e.caHash, nil
+	}
+	a, err := e.admin(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	cfg, err := a.RESTConfig()
+	if err != nil {
+		return "", "", err
+	}
+	if e.caHash == "" {
+		if e.caHash, err = pki.CertHash(cfg.CAData); err != nil {
+			return "", "", fmt.Errorf("%s: the CA in admin.conf: %w", a.Source, err)
+		}
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return "", "", err
+	}
+	e.token, err = e.cfg.newToken(ctx, client, time.Now())
+	return e.token, e.caHash, err
+}
+
+// admin is the way to the API, asked for once. e.mu is held.
+func (e *executor) admin(ctx context.Context) (Access, error) {
+	if e.access != nil {
+		return *e.access, nil
+	}
+	a, err := access(ctx, e.cfg.Hosts, e.cfg.Cluster, e.source.Name, e.sink)
+	if err != nil {
+		return Access{}, err
+	}
+	if _, err := clientcmd.Load(a.Kubeconfig); err != nil {
+		// The error could quote the file, which is a secret.
+		return Access{}, fmt.Errorf("%s: its admin.conf can't be read", a.Source)
+	}
+	e.access = &a
+	return a, nil
+}
+
+// with gives the cluster's API to what is done through it.
+func (e *executor) with(ctx context.Context, do func(context.Context, Access) (plan.Outcome, error)) (plan.Outcome, error) {
+	e.mu.Lock()
+	a, err := e.admin(ctx)
+	e.mu.Unlock()
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	return do(ctx, a)
+}

@@ -1,0 +1,28 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ErrLocked: another bootstrap of the same cluster is under way on this machine.
+var ErrLocked = errors.New("another bootstrap of this cluster is under way on this machine; wait for it to end")
+
+// lock takes the file's lock without waiting. It ends with the process, however
+// that ends.
+func lock(path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock: %w", err)
+	}
+	if err := flock(f); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return func() { _ = f.Close() }, nil // closing is what unlocks it
+}

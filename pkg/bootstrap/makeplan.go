@@ -1,0 +1,270 @@
+package bootstrap
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+)
+
+// Steps that are no tasks on a host.
+const (
+	// StepJoin hands over to the cluster itself.
+	StepJoin = "join"
+	// StepKubeconfig writes the caller's kubeconfig.
+	StepKubeconfig = "kubeconfig"
+)
+
+// Bounds of the steps. They are for what hangs; what is merely slow, such as a
+// bundle over a thin link, must fit.
+const (
+	prepareTimeout = 2 * time.Hour
+	etcdTimeout    = 5 * time.Minute
+	vipTimeout     = 10 * time.Minute // a package manager may have to install keepalived
+	initTimeout    = 15 * time.Minute
+	enrolTimeout   = 10 * time.Minute
+)
+
+// VRRP's base priorities: the first control plane's, and the distance to the
+// next. What a dead apiserver costs a host must be more than all the distances.
+const (
+	topPriority  = 150
+	priorityStep = 2
+)
+
+// MakePlan says what is to be done to have the cluster as wanted, and what of
+// it is done already. It is pure, and what it returns holds no secret. Nothing
+// waits for more than it needs: hosts are prepared side by side, and each
+// begins with what comes next as soon as it is ready itself.
+func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) {
+	p := &planner{c: c, o: o, in: in}
+	p.source, p.made = source(c, o)
+	if p.source.Name == "" {
+		return plan.Plan{}, fmt.Errorf("no host has the role %s", v1alpha1.RoleControlPlane)
+	}
+	for _, h := range p.order() {
+		p.prepare(h)
+	}
+	for _, h := range c.EtcdMembers() {
+		p.etcd(h)
+	}
+	p.etcdHealth()
+	for i, h := range c.ControlPlanes() {
+		p.vip(h, topPriority-priorityStep*int32(i))
+	}
+	p.init()
+	for _, h := range c.Nodes() {
+		if h.Name != p.source.Name {
+			p.enrol(h)
+		}
+	}
+	p.handOver()
+	out := plan.Plan{Steps: p.steps}
+	return out, out.Validate()
+}
+
+type planner struct {
+	c  *v1alpha1.Cluster
+	o  Observation
+	in Inputs
+	// source is the control plane to make the others from; made when it is one.
+	source v1alpha1.Host
+	made   bool
+	steps  []plan.Step
+}
+
+func (p *planner) add(s plan.Step) { p.steps = append(p.steps, s) }
+
+// order has the source first: all others wait for it, and it serves the bundle.
+func (p *planner) order() []v1alpha1.Host {
+	out := []v1alpha1.Host{p.source}
+	for _, h := range p.c.Spec.Hosts {
+		if h.Name != p.source.Name {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func (p *planner) prepare(h v1alpha1.Host) {
+	s := plan.Step{ID: id(tasks.Prepare, h), Host: h.Name, Task: tasks.Prepare, Timeout: prepareTimeout,
+		Title: "install binaries and images"}
+	spec := prepare.Spec{Node: h.Name, Roles: roles(p.c, h), AgentImage: p.in.AgentImage,
+		Environment: environment(p.c), RegistryMirrors: registryMirrors(p.c), KeepBlobs: h.Name == p.source.Name}
+	if p.in.Contents != nil {
+		spec.Contents = p.in.Contents.For(spec.Roles)
+		spec.SandboxImage = spec.Contents.PauseImage()
+		if p.prepared(h, spec.Contents) {
+			s.Skip = "the binaries and images are there"
+		}
+	}
+	s.Spec = spec
+	p.add(s)
+}
+
+// prepared tells whether a host has all that the bundle has for it.
+func (p *planner) prepared(h v1alpha1.Host, contents bundle.Contents) bool {
+	seen := p.o[h.Name]
+	if !seen.done(tasks.Prepare) {
+		return false
+	}
+	for _, b := range contents.Binaries {
+		if seen.Facts.Binaries[b.Path] != b.SHA256 {
+			return false
+		}
+	}
+	for _, i := range contents.Images {
+		if seen.Facts.Images[i.Ref] != string(i.Manifest.Digest) {
+			return false
+		}
+	}
+	// Only nodes have images, the agent's own among them.
+	return p.in.AgentImage == "" || !isIn(p.c.Nodes(), h) || seen.Facts.Images[p.in.AgentImage] != ""
+}
+
+func (p *planner) etcd(h v1alpha1.Host) {
+	members := map[string]string{}
+	for _, m := range p.c.EtcdMembers() {
+		members[m.Name] = m.Address
+	}
+	s := plan.Step{ID: id(tasks.Etcd, h), Host: h.Name, Task: tasks.Etcd, After: []string{id(tasks.Prepare, h)},
+		Timeout: etcdTimeout, Title: "start the etcd member", Spec: etcdmember.Spec{
+			Name: h.Name, Address: h.Address, Members: members, DataDir: p.c.Spec.Etcd.DataDir, Args: p.c.Spec.Etcd.ExtraArgs,
+			New: !clusterInUse(p.c, p.o)}}
+	if st := p.o[h.Name].Facts.State; p.o[h.Name].done(tasks.Etcd) && st.EtcdActive && st.EtcdData && st.EtcdCA != "" && st.EtcdCA == p.in.EtcdCA {
+		s.Skip = "the member runs"
+	}
+	p.add(s)
+}
+
+func (p *planner) etcdHealth() {
+	member := p.c.EtcdMembers()[0]
+	s := plan.Step{ID: tasks.EtcdHealth, Host: member.Name, Task: tasks.EtcdHealth, Timeout: etcdTimeout,
+		Title: "wait for a healthy etcd", Spec: etcdmember.HealthSpec{Endpoints: p.c.EtcdEndpoints()}}
+	skipped := true
+	for _, h := range p.c.EtcdMembers() {
+		s.After = append(s.After, id(tasks.Etcd, h))
+		skipped = skipped && p.step(id(tasks.Etcd, h)).Skip != ""
+	}
+	if skipped && p.o[p.source.Name].Facts.State.APIServerReady {
+		s.Skip = "the apiserver that uses it is ready"
+	}
+	p.add(s)
+}
+
+// vip is idempotent and quick, so that it always runs: it applies changes of
+// the settings, and finds none on the next run.
+func (p *planner) vip(h v1alpha1.Host, priority int32) {
+	var peers []string
+	for _, o := range p.c.ControlPlanes() {
+		if o.Name != h.Name {
+			peers = append(peers, o.Address)
+		}
+	}
+	k := p.c.Spec.Keepalived
+	p.add(plan.Step{ID: id(tasks.VIP, h), Host: h.Name, Task: tasks.VIP, After: []string{id(tasks.Prepare, h)}, Timeout: vipTimeout,
+		Title: "keep the virtual IP " + p.c.Spec.VirtualIP, Spec: vip.Spec{VirtualIP: p.c.Spec.VirtualIP, Interface: k.Interface,
+			RouterID: k.RouterID, AdvertisementMilliseconds: k.AdvertisementInterval, Address: h.Address, Peers: peers,
+			Priority: priority, APIServerPort: p.c.Spec.APIServerPort}})
+}
+
+func (p *planner) init() {
+	h := p.source
+	s := plan.Step{ID: id(tasks.Init, h), Host: h.Name, Task: tasks.Init, Timeout: initTimeout, Title: "make the first control plane",
+		After: []string{id(tasks.Prepare, h), tasks.EtcdHealth, id(tasks.VIP, h)},
+		Spec: controlplane.InitSpec{Patches: p.c.Spec.Kubeadm.Patches, LocalEndpoint: localEndpoint(p.c, h),
+			VirtualEndpoint: "https://" + p.c.Endpoint()}}
+	if p.made {
+		s.Skip = "it is one"
+	}
+	p.add(s)
+}
+
+func (p *planner) enrol(h v1alpha1.Host) {
+	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "enrol the kubelet",
+		After: []string{id(tasks.Init, p.source), id(tasks.Prepare, h)},
+		Spec:  controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
+	seen := p.o[h.Name]
+	if seen.Facts.State.Enrolled && seen.Facts.State.KubeletActive &&
+		(seen.done(tasks.Enrol) || seen.done(tasks.Promote) || seen.done(tasks.Init)) {
+		s.Skip = "it is enrolled"
+	}
+	p.add(s)
+}
+
+// handOver: from here on the cluster goes on by itself. The kubeconfig needs
+// the first control plane only.
+func (p *planner) handOver() {
+	first := id(tasks.Init, p.source)
+	after := []string{first}
+	for _, h := range p.c.Nodes() {
+		if h.Name != p.source.Name {
+			after = append(after, id(tasks.Enrol, h))
+		}
+	}
+	for _, h := range p.c.ControlPlanes() {
+		after = append(after, id(tasks.VIP, h))
+	}
+	p.add(plan.Step{ID: StepJoin, Task: StepJoin, After: after, Title: "hand over to the cluster: promote control planes, apply the settings"})
+	p.add(plan.Step{ID: StepKubeconfig, Task: StepKubeconfig, After: []string{first}, Title: "write the kubeconfig"})
+}
+
+func (p *planner) step(id string) plan.Step {
+	i := slices.IndexFunc(p.steps, func(s plan.Step) bool { return s.ID == id })
+	return p.steps[i]
+}
+
+func id(task string, h v1alpha1.Host) string { return task + "/" + h.Name }
+
+func localEndpoint(c *v1alpha1.Cluster, h v1alpha1.Host) string {
+	return "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
+}
+
+// environment is containerd's and the kubelet's: the proxies, and what must
+// never go through them.
+func environment(c *v1alpha1.Cluster) []string {
+	x := c.Spec.Proxy
+	if x.HTTPProxy == "" && x.HTTPSProxy == "" {
+		return nil
+	}
+	direct := []string{"localhost", "127.0.0.1", c.Spec.VirtualIP}
+	for _, h := range c.Spec.Hosts {
+		direct = append(direct, h.Name, h.Address)
+	}
+	// The subnets may be lists, IPv4 and IPv6.
+	direct = append(direct, strings.Split(c.Spec.Network.PodSubnet, ",")...)
+	direct = append(direct, strings.Split(c.Spec.Network.ServiceSubnet, ",")...)
+	direct = append(direct, ".svc", "."+c.Spec.Network.DNSDomain)
+	direct = append(direct, x.NoProxy...)
+	var out []string
+	for _, v := range []struct{ name, value string }{
+		{"HTTP_PROXY", x.HTTPProxy}, {"HTTPS_PROXY", x.HTTPSProxy}, {"NO_PROXY", strings.Join(direct, ",")},
+	} {
+		if v.value != "" {
+			out = append(out, v.name+"="+v.value)
+		}
+	}
+	return out
+}
+
+// registryMirrors are base URLs for containerd. spec.images.mirrors are
+// references; a registry that needs the mirror without TLS is one of
+// spec.images.mirror, which serves the upstreams under their own names.
+func registryMirrors(c *v1alpha1.Cluster) map[string][]string {
+	out := map[string][]string{}
+	for registry, ref := range c.Spec.Images.Mirrors {
+		out[registry] = []string{"https://" + ref}
+	}
+	return out
+}

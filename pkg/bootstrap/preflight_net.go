@@ -1,0 +1,192 @@
+package bootstrap
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// maxSkew is how far the clocks of two hosts may be apart: etcd and tokens
+// suffer from more.
+const maxSkew = 2 * time.Second
+
+func (k *checker) address(h v1alpha1.Host, o HostObservation) {
+	if o.Facts.Interface == "" {
+		k.err(h.Name, "address", "correct the address in the Cluster file, or give it to an interface",
+			"no interface has the address %s", h.Address)
+	}
+	if !o.Facts.DefaultRoute && isIn(k.c.Nodes(), h) {
+		k.warn(h.Name, "route", "add a default route, even one that leads nowhere: kubeadm and kube-proxy want to see one",
+			"there is no default route")
+	}
+}
+
+func (k *checker) virtualIP(h v1alpha1.Host, o HostObservation) {
+	vip := k.c.Spec.VirtualIP
+	if o.Facts.VirtualIPHere && !k.ours(h.Name) {
+		k.err(h.Name, "virtual-ip", "remove it from the interface; keepalived will put it where it belongs",
+			"the host has the virtual IP %s itself", vip)
+	}
+	if !h.Has(v1alpha1.RoleControlPlane) {
+		return
+	}
+	if o.Facts.VirtualIPAnswers != "" && !k.heldByUs() {
+		k.err(h.Name, "virtual-ip", "choose an address that is free, or switch off whoever has it",
+			"the virtual IP %s is in use by somebody else (%s)", vip, o.Facts.VirtualIPAnswers)
+	}
+	address, err := netip.ParseAddr(h.Address)
+	wanted, err2 := netip.ParseAddr(vip)
+	if err != nil || err2 != nil || o.Facts.Interface == "" || o.Facts.PrefixLength == 0 {
+		return
+	}
+	if subnet, err := address.Prefix(o.Facts.PrefixLength); err == nil && !subnet.Contains(wanted) {
+		k.err(h.Name, "virtual-ip", "choose a free address in that subnet; all control planes must be in it",
+			"the virtual IP %s is outside of %s, the subnet of %s", vip, subnet, o.Facts.Interface)
+	}
+}
+
+// heldByUs tells whether a control plane of this cluster has the virtual IP.
+func (k *checker) heldByUs() bool {
+	return slices.ContainsFunc(k.c.ControlPlanes(), func(h v1alpha1.Host) bool {
+		return k.o[h.Name].Facts.VirtualIPHere && k.ours(h.Name)
+	})
+}
+
+// clocks compares each host with the others by one finding: the hosts furthest apart.
+func (k *checker) clocks() {
+	hosts := k.seen()
+	if len(hosts) < 2 {
+		return
+	}
+	offset := func(h v1alpha1.Host) time.Duration { return k.o[h.Name].Clock.Estimate() }
+	by := func(a, b v1alpha1.Host) int { return int(max(min(offset(a)-offset(b), 1), -1)) }
+	behind, ahead := slices.MinFunc(hosts, by), slices.MaxFunc(hosts, by)
+	if skew := offset(ahead) - offset(behind); skew > maxSkew {
+		var each []string
+		for _, h := range hosts {
+			each = append(each, fmt.Sprintf("%s %+.1f s", h.Name, offset(h).Seconds()))
+		}
+		k.err("", "clock", "run chrony or systemd-timesyncd on every host",
+			"the clock of %s is %.1f s ahead of that of %s (against the workstation's: %s)", ahead.Name, skew.Seconds(), behind.Name, strings.Join(each, ", "))
+	}
+}
+
+// identities: what must differ between hosts, and does not where a machine was cloned.
+func (k *checker) identities() {
+	for _, what := range []struct {
+		check, name, hint string
+		of                func(HostObservation) []string
+	}{
+		{"hostname", "host name", "give each its own (hostnamectl hostname)", func(o HostObservation) []string { return []string{o.Facts.Hostname} }},
+		{"machine-id", "machine id", "remove /etc/machine-id on the clones, run systemd-machine-id-setup, reboot",
+			func(o HostObservation) []string { return []string{o.Facts.MachineID} }},
+		{"mac", "MAC address", "give each network card its own address", func(o HostObservation) []string { return o.Facts.MACs }},
+	} {
+		owners := map[string][]string{}
+		for _, h := range k.seen() {
+			for _, v := range what.of(k.o[h.Name]) {
+				if v != "" {
+					owners[v] = append(owners[v], h.Name)
+				}
+			}
+		}
+		for _, v := range slices.Sorted(maps.Keys(owners)) {
+			if names := slices.Compact(owners[v]); len(names) > 1 {
+				k.err("", what.check, what.hint, "%s have the same %s %s", strings.Join(names, " and "), what.name, v)
+			}
+		}
+	}
+}
+
+func (k *checker) architectures() {
+	hosts := map[string][]string{}
+	for _, h := range k.seen() {
+		arch := k.o[h.Name].Facts.Arch
+		hosts[arch] = append(hosts[arch], h.Name)
+	}
+	archs := slices.Sorted(maps.Keys(hosts))
+	if len(archs) > 1 {
+		var each []string
+		for _, a := range archs {
+			each = append(each, fmt.Sprintf("%s: %s", a, strings.Join(hosts[a], " ")))
+		}
+		k.err("", "architecture", "a cluster's hosts must be of one architecture for now", "the hosts are of different architectures (%s)", strings.Join(each, "; "))
+		return
+	}
+	if k.in.Contents == nil || len(archs) == 0 {
+		return
+	}
+	if err := k.in.Contents.Check(k.c.Spec.KubernetesVersion, archs[0], k.c.Spec.Network.Plugin); err != nil {
+		k.err("", "bundle", "", "%v", err)
+	}
+}
+
+// authorities: one etcd CA, whose key is here, and one cluster CA.
+func (k *checker) authorities() {
+	etcd, cluster := map[string][]string{}, map[string][]string{}
+	for _, h := range k.seen() {
+		s := k.o[h.Name].Facts.State
+		if s.EtcdCA != "" && k.ours(h.Name) {
+			etcd[s.EtcdCA] = append(etcd[s.EtcdCA], h.Name)
+		}
+		if s.ClusterCA != "" && k.ours(h.Name) && h.Has(v1alpha1.RoleControlPlane) {
+			cluster[s.ClusterCA] = append(cluster[s.ClusterCA], h.Name)
+		}
+	}
+	k.oneOf(etcd, "etcd-ca", "etcd CA")
+	k.oneOf(cluster, "cluster-ca", "cluster CA")
+	if len(etcd) != 1 || !clusterInUse(k.c, k.o) && !k.etcdHasData() {
+		return
+	}
+	for theirs, names := range etcd {
+		switch k.in.EtcdCA {
+		case theirs:
+		case "":
+			k.err("", "etcd-ca", "run it where the cluster was made, or copy that machine's state directory of this cluster here",
+				"etcd runs already (%s), but the key of its CA is not on this machine", strings.Join(names, ", "))
+		default:
+			k.err("", "etcd-ca", "give the new cluster another metadata.name, or use the state directory with which the running one was made",
+				"etcd runs already (%s) with another CA than the one on this machine", strings.Join(names, ", "))
+		}
+	}
+}
+
+func (k *checker) etcdHasData() bool {
+	return slices.ContainsFunc(k.c.EtcdMembers(), func(h v1alpha1.Host) bool { return k.o[h.Name].Facts.State.EtcdData })
+}
+
+func (k *checker) oneOf(owners map[string][]string, check, what string) {
+	if len(owners) < 2 {
+		return
+	}
+	var each []string
+	for _, ca := range slices.Sorted(maps.Keys(owners)) {
+		each = append(each, fmt.Sprintf("%s: %.12s", strings.Join(owners[ca], " "), ca))
+	}
+	k.err("", check, "they were parts of different clusters; take apart the ones that are not of this one",
+		"the hosts have different %ss (%s)", what, strings.Join(each, "; "))
+}
+
+// routerID: somebody else's advertisements with our router id make two clusters
+// fight for their addresses.
+func (k *checker) routerID() {
+	id := int(k.c.Spec.Keepalived.RouterID)
+	var heard []string
+	for _, h := range k.c.ControlPlanes() {
+		if slices.Contains(k.o[h.Name].Facts.VRRPRouters, id) {
+			heard = append(heard, h.Name)
+		}
+	}
+	if len(heard) == 0 || slices.ContainsFunc(k.c.ControlPlanes(), func(h v1alpha1.Host) bool {
+		return k.ours(h.Name) && k.o[h.Name].Facts.VirtualIPHere
+	}) {
+		return
+	}
+	k.err("", "router-id", "set spec.keepalived.routerID to a number that is free in this network",
+		"the VRRP router id %d is in use by others in this network (heard on %s)", id, strings.Join(heard, ", "))
+}

@@ -1,0 +1,226 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+// Hosts is what the bootstrap needs of its transport; ssh.Hosts is one.
+type Hosts interface {
+	transport.Runner
+	// Pipe runs the agent with other arguments and gives its standard input and
+	// output; wait returns when it has ended.
+	Pipe(ctx context.Context, host string, args []string) (stdin io.WriteCloser, stdout io.Reader, wait func() error, err error)
+	// DialContext returns a dialler of addresses as seen from the host.
+	DialContext(host string) func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Bundle is an open bundle; bundle.Bundle is one.
+type Bundle interface {
+	bundle.Upstream
+	Contents() bundle.Contents
+}
+
+// Config is one bootstrap.
+type Config struct {
+	// Cluster has its defaults set and is valid.
+	Cluster *v1alpha1.Cluster
+	// Hosts are connected.
+	Hosts Hosts
+	// Bundle opens, or makes, the bundle for hosts of this architecture. It is
+	// called once the hosts have been looked at and nothing stands in the way. In
+	// a dry run it may return nil: the plan then has every host prepared.
+	Bundle func(ctx context.Context, arch string) (Bundle, error)
+	// StateDir is this cluster's directory on the workstation, with the etcd CA.
+	StateDir string
+	// AgentImage is the reference given to the agent's own image on the hosts.
+	AgentImage string
+	// DryRun ends with the plan, and changes nothing.
+	DryRun bool
+	// Confirm, when set, is asked with the plan, which has something pending
+	// beside what is always looked at; an error ends the bootstrap.
+	Confirm func(ctx context.Context, p plan.Plan) error
+	// Join makes the cluster complete from inside: the Join Operation.
+	Join func(ctx context.Context, a Access) (plan.Outcome, error)
+	// Kubeconfig writes the caller's kubeconfig and verifies it.
+	Kubeconfig func(ctx context.Context, a Access) (plan.Outcome, error)
+
+	// newToken makes a bootstrap token in the cluster; for tests.
+	newToken func(ctx context.Context, client kubernetes.Interface, now time.Time) (string, error)
+}
+
+// Result is what a bootstrap did, or in a dry run would do.
+type Result struct {
+	Plan plan.Plan
+	// Findings of the preflight: warnings, or errors as well when it failed.
+	Findings []Finding
+	// Changed tells whether anything was changed on any host or in the cluster.
+	Changed bool
+	// Observe, Bundle and Steps are how long the parts took.
+	Observe, Bundle, Steps time.Duration
+}
+
+// Run makes a cluster of bare hosts, or does what is left of that. The error is
+// a *PreflightError when the hosts are not ready; nothing was changed then.
+func Run(ctx context.Context, cfg Config, sink report.Sink) (Result, error) {
+	var r Result
+	if cfg.newToken == nil {
+		cfg.newToken = newBootstrapToken
+	}
+	if !cfg.DryRun {
+		unlock, err := lock(filepath.Join(cfg.StateDir, "bootstrap.lock"))
+		if err != nil {
+			return r, err
+		}
+		defer unlock()
+	}
+	auth, in, o, err := look(ctx, cfg, &r, sink)
+	if err != nil {
+		return r, err
+	}
+	b, err := openBundle(ctx, cfg, o, &r)
+	if err != nil {
+		return r, err
+	}
+	if b != nil {
+		contents := b.Contents()
+		in.Contents = &contents
+		// Now that the contents are known, more can be told.
+		r.Findings = append(Preflight(cfg.Cluster, o, in), reachOf(r.Findings)...)
+		if err := errorsOf(r.Findings); err != nil {
+			return r, err
+		}
+	}
+	warn(r.Findings, sink)
+	if r.Plan, err = MakePlan(cfg.Cluster, o, in); err != nil || cfg.DryRun {
+		return r, err
+	}
+	if cfg.Confirm != nil {
+		if err := cfg.Confirm(ctx, r.Plan); err != nil {
+			return r, err
+		}
+	}
+	return r, carryOut(ctx, cfg, auth, o, b, &r, sink)
+}
+
+// look observes the hosts and judges them without the bundle, whose making may
+// take long.
+func look(ctx context.Context, cfg Config, r *Result, sink report.Sink) (authority, Inputs, Observation, error) {
+	started := time.Now()
+	in := Inputs{AgentImage: cfg.AgentImage}
+	auth, err := openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, false)
+	if err != nil {
+		return auth, in, nil, err
+	}
+	if in.EtcdCA, err = auth.fingerprint(); err != nil {
+		return auth, in, nil, err
+	}
+	o, findings, err := Look(ctx, cfg.Hosts, cfg.Cluster, in, sink)
+	r.Findings, r.Observe = findings, time.Since(started)
+	if err == nil {
+		err = errorsOf(findings)
+	}
+	return auth, in, o, err
+}
+
+// Look is the whole preflight: it observes all hosts, judges them, and tries
+// whether they reach each other. It changes nothing. The error is the context's.
+func Look(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, in Inputs, sink report.Sink) (Observation, []Finding, error) {
+	o, err := Observe(ctx, hosts, c, sink)
+	if err != nil {
+		return o, nil, err
+	}
+	findings := Preflight(c, o, in)
+	reach, err := Reach(ctx, hosts, c, o, sink)
+	return o, append(findings, reach...), err
+}
+
+func openBundle(ctx context.Context, cfg Config, o Observation, r *Result) (Bundle, error) {
+	if cfg.Bundle == nil {
+		return nil, errors.New("there is no bundle")
+	}
+	started := time.Now()
+	b, err := cfg.Bundle(ctx, o[cfg.Cluster.First().Name].Facts.Arch)
+	r.Bundle = time.Since(started)
+	if err != nil {
+		return nil, fmt.Errorf("the bundle: %w", err)
+	}
+	return b, nil
+}
+
+func reachOf(findings []Finding) []Finding {
+	var out []Finding
+	for _, f := range findings {
+		if f.Check == checkReach {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func warn(findings []Finding, sink report.Sink) {
+	for _, f := range findings {
+		if f.Severity == Warning {
+			sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Host: f.Host, Message: f.Message, Hint: f.Hint})
+		}
+	}
+}
+
+// carryOut runs the plan. The etcd CA is made, and on the disk, before the
+// first host is touched.
+func carryOut(ctx context.Context, cfg Config, auth authority, o Observation, b Bundle, r *Result, sink report.Sink) error {
+	started := time.Now()
+	auth, err := openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, true)
+	if err != nil {
+		return err
+	}
+	src, _ := source(cfg.Cluster, o)
+	e := &executor{cfg: cfg, sink: sink, authority: auth, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
+	e.blobs = &blobs{hosts: cfg.Hosts, server: src, all: cfg.Cluster.Spec.Hosts}
+	if b != nil {
+		e.blobs.bundle = b
+	}
+	err = plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, report.SinkFunc(func(ev report.Event) {
+		if ev.Kind == report.StepDone && ev.Changed {
+			e.mu.Lock()
+			r.Changed = true
+			e.mu.Unlock()
+		}
+		sink.Emit(ev)
+	}))
+	r.Steps = time.Since(started)
+	if err != nil {
+		return &Unfinished{Err: err}
+	}
+	if !r.Changed {
+		sink.Emit(report.Event{Time: time.Now(), Kind: report.Info, Message: "nothing to do: the cluster " + cfg.Cluster.Metadata.Name + " is complete"})
+	}
+	return nil
+}
+
+// Unfinished is a bootstrap that ended before its end.
+type Unfinished struct{ Err error }
+
+// Error is the cause.
+func (e *Unfinished) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Unfinished) Unwrap() error { return e.Err }
+
+// Explain says how to go on.
+func (e *Unfinished) Explain() (detail, hint string) {
+	return "", "run the same command again: it looks at the hosts and does what is left"
+}
