@@ -182,3 +182,32 @@ func (h *Host) Record(ctx context.Context, kind, target, note string) error {
 		Entry{Action: ActionRecord, Kind: kind, Target: target, Note: note})
 	return err
 }
+
+// RemoveTree removes a directory with all that is in it, when it is one below
+// StateDir or recorded as ours. A missing one is no change.
+func (h *Host) RemoveTree(ctx context.Context, path string) (changed bool, err error) {
+	if err := checkPath(path); err != nil {
+		return false, err
+	}
+	info, err := h.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	ledger, err := h.Ledger()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	below := strings.HasPrefix(path, StateDir+"/")
+	if !info.IsDir() || !below && (ledger == nil || !ledger.Knows(KindDirectory, path)) {
+		return false, fmt.Errorf("remove the directory %s: it is not ours to remove", path)
+	}
+	do, err := h.mutate(ctx, Change{Action: ActionRemove, Target: path, Note: "directory"},
+		Entry{Action: ActionRemove, Kind: KindDirectory, Target: path})
+	if err != nil || !do {
+		return err == nil, err
+	}
+	return true, os.RemoveAll(h.Path(path))
+}

@@ -3,8 +3,11 @@
 package prepare
 
 import (
+	"slices"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // Spec is what a host needs.
@@ -25,6 +28,20 @@ type Spec struct {
 	Environment []string `json:"environment,omitempty"`
 	// RegistryMirrors maps a registry to base URLs for containerd's hosts.toml.
 	RegistryMirrors map[string][]string `json:"registryMirrors,omitempty"`
+	// KeepBlobs leaves fetched blobs in StoreDir, for a host that serves them to
+	// the others. Else they are removed once all is installed and imported.
+	KeepBlobs bool `json:"keepBlobs,omitempty"`
+}
+
+// StoreDir is the bundle.Store on a host: fetched blobs until they are used.
+const StoreDir = host.StateDir + "/blobs"
+
+// AgentPath is where the agent is on a host.
+const AgentPath = host.StateDir + "/bin/kubectl-ha"
+
+// kube tells whether the host runs pods.
+func (s Spec) kube() bool {
+	return slices.Contains(s.Roles, v1alpha1.RoleControlPlane) || slices.Contains(s.Roles, v1alpha1.RoleWorker)
 }
 
 // Data is what was found.

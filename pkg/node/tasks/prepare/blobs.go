@@ -1,0 +1,159 @@
+package prepare
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+// fetching is how many blobs travel at once.
+const fetching = 4
+
+// fetcher brings a blob into a store; *bundle.Client is one.
+type fetcher interface {
+	Fetch(ctx context.Context, blob bundle.Blob, store *bundle.Store) (int64, error)
+}
+
+// blobs gives blobs from the host's store, and fetches what it lacks, each
+// once, whoever asks. It is a bundle.Upstream for the import of images.
+type blobs struct {
+	from  fetcher
+	store *bundle.Store
+	// prepareStore is called once, before the first fetch.
+	prepareStore func() error
+	progress     func(format string, args ...any)
+	known        map[digest.Digest]bundle.Blob
+	slots        chan struct{}
+	bytes        atomic.Int64
+
+	mu    sync.Mutex
+	calls map[digest.Digest]*call
+	// announced is the size of all that was asked for; for the progress.
+	announced int64
+	arrived   int64
+}
+
+// call is one blob's fetch.
+type call struct {
+	done chan struct{}
+	err  error
+}
+
+func newBlobs(ctx context.Context, h *host.Host, from fetcher, contents bundle.Contents, progress func(string, ...any)) *blobs {
+	b := &blobs{from: from, store: bundle.OpenStore(h.Path(StoreDir)), progress: progress,
+		known: map[digest.Digest]bundle.Blob{}, slots: make(chan struct{}, fetching), calls: map[digest.Digest]*call{}}
+	for _, blob := range contents.Blobs() {
+		b.known[blob.Digest] = blob
+	}
+	b.prepareStore = sync.OnceValue(func() error {
+		return h.Record(ctx, host.KindDirectory, StoreDir, "fetched blobs, until they are used")
+	})
+	return b
+}
+
+// get makes sure that a blob is in the store.
+func (b *blobs) get(ctx context.Context, d digest.Digest) error {
+	blob, ok := b.known[d]
+	if !ok {
+		return fmt.Errorf("blob %s is not in the bundle's contents: %w", d, bundle.ErrMissing)
+	}
+	b.mu.Lock()
+	c := b.calls[d]
+	if c == nil {
+		c = &call{done: make(chan struct{})}
+		b.calls[d] = c
+		b.announced += blob.Size
+		go func() {
+			c.err = b.fetch(ctx, blob)
+			close(c.done)
+		}()
+	}
+	b.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (b *blobs) fetch(ctx context.Context, blob bundle.Blob) error {
+	select {
+	case b.slots <- struct{}{}:
+		defer func() { <-b.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := b.prepareStore(); err != nil {
+		return err
+	}
+	n, err := b.from.Fetch(ctx, blob, b.store)
+	b.bytes.Add(n)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.arrived += blob.Size
+	arrived, announced := b.arrived, b.announced
+	b.mu.Unlock()
+	b.progress("fetched %d of %d MB", arrived>>20, announced>>20)
+	return nil
+}
+
+// prefetch fetches in the given order ahead of those who will ask.
+func (b *blobs) prefetch(ctx context.Context, list []bundle.Blob) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(fetching)
+	for _, blob := range list {
+		group.Go(func() error { return b.get(ctx, blob.Digest) })
+	}
+	return group.Wait()
+}
+
+// Blob makes it a bundle.Upstream.
+func (b *blobs) Blob(ctx context.Context, d digest.Digest) (io.ReadCloser, int64, error) {
+	if err := b.get(ctx, d); err != nil {
+		return nil, 0, err
+	}
+	return b.store.Blob(ctx, d)
+}
+
+// binary opens a binary's own content.
+func (b *blobs) binary(ctx context.Context, bin bundle.Binary) (io.ReadCloser, error) {
+	if err := b.get(ctx, bin.Blob.Digest); err != nil {
+		return nil, err
+	}
+	f, err := b.store.Open(bin.Blob.Digest)
+	if err != nil {
+		return nil, err
+	}
+	content, err := bin.Decompress(f)
+	if err != nil {
+		// The file was only read.
+		_ = f.Close()
+		return nil, err
+	}
+	return &decompressed{ReadCloser: content, file: f}, nil
+}
+
+// decompressed closes the file beneath as well.
+type decompressed struct {
+	io.ReadCloser
+	file *os.File
+}
+
+func (d *decompressed) Close() error {
+	err := d.ReadCloser.Close()
+	// The file was only read.
+	_ = d.file.Close()
+	return err
+}

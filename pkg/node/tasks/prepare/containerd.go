@@ -1,0 +1,240 @@
+package prepare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+const (
+	containerdUnit   = "containerd.service"
+	kubeletUnit      = "kubelet.service"
+	containerdConfig = "/etc/containerd/config.toml"
+	certsDir         = "/etc/containerd/certs.d"
+	unitDir          = "/etc/systemd/system/"
+	proxyDropIn      = "10-kubectl-ha-proxy.conf"
+)
+
+// oldestContainerd is the oldest that is used as it is found: the kubelets of
+// the supported window speak its CRI, and it is still maintained.
+var oldestContainerd = version.MustParseGeneric("1.7.0")
+
+// foreignContainerd tells whether the host has a containerd that is not ours.
+func (p *preparer) foreignContainerd(ctx context.Context) (bool, error) {
+	u, err := p.h.Unit(ctx, containerdUnit)
+	if err != nil {
+		return false, err
+	}
+	if u.LoadState != "loaded" || len(u.Files) == 0 {
+		return false, nil
+	}
+	ledger, err := p.h.Ledger()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return ledger == nil || !ledger.Knows(host.KindFile, u.Files[0]), nil
+}
+
+// useForeign checks a containerd that was there before, corrects its
+// configuration where that can't be avoided, and has it run.
+func (p *preparer) useForeign(ctx context.Context) error {
+	path, err := p.h.LookPath("containerd")
+	if err != nil {
+		return host.WithHint(fmt.Errorf("there is a unit %s that is not ours, but no containerd: %w", containerdUnit, err),
+			"remove that unit, or install its containerd")
+	}
+	out, err := p.h.Query(ctx, host.Command{Argv: []string{path, "--version"}, Timeout: askWithin})
+	if err != nil {
+		return fmt.Errorf("ask containerd for its version: %w", err)
+	}
+	v, err := parseContainerdVersion(string(out.Stdout))
+	if err != nil {
+		return err
+	}
+	if v.LessThan(oldestContainerd) {
+		return host.WithHint(fmt.Errorf("the containerd of this host is %s, at least %s is needed", v, oldestContainerd),
+			"upgrade it by the host's package manager, or remove it: then kubectl-ha installs its own")
+	}
+	out, err = p.h.Query(ctx, host.Command{Argv: []string{path, "config", "dump"}, Timeout: askWithin})
+	if err != nil {
+		return fmt.Errorf("ask containerd for its configuration: %w", err)
+	}
+	wrong, err := lacking(out.Stdout, p.spec)
+	if err != nil {
+		return err
+	}
+	restart := false
+	if len(wrong) > 0 {
+		old, err := p.h.ReadFile(containerdConfig)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		corrected, err := correct(old, p.spec)
+		if err != nil {
+			return err
+		}
+		p.warn("the configuration of the containerd that was here is changed: %s (the original is kept)", strings.Join(wrong, ", "))
+		if restart, err = p.h.WriteFile(ctx, host.File{Path: containerdConfig, Mode: 0o644, Content: corrected,
+			Note: "configuration of the containerd that was here"}); err != nil {
+			return err
+		}
+	}
+	return p.runContainerd(ctx, restart, containerdConfig)
+}
+
+// parseContainerdVersion reads "containerd SOURCE VERSION [COMMIT]".
+func parseContainerdVersion(text string) (*version.Version, error) {
+	fields := strings.Fields(text)
+	if len(fields) < 3 {
+		return nil, fmt.Errorf("containerd's version can't be read from %.100q", text)
+	}
+	// Distributions put their own revisions behind: 1.7.24~ds1.
+	number, _, _ := strings.Cut(fields[2], "~")
+	v, err := version.ParseGeneric(number)
+	if err != nil {
+		return nil, fmt.Errorf("containerd's version can't be read from %.100q: %w", text, err)
+	}
+	return v, nil
+}
+
+// installContainerd installs our own, with its configuration and unit, and has it run.
+func (p *preparer) installContainerd(ctx context.Context) error {
+	v := p.values()
+	config, err := render("containerd.toml", v)
+	if err != nil {
+		return err
+	}
+	unit, err := render("containerd.service", v)
+	if err != nil {
+		return err
+	}
+	restart, err := p.installBinaries(ctx, bundle.ComponentContainerd, bundle.ComponentRunc)
+	if err != nil {
+		return err
+	}
+	for _, f := range []host.File{
+		{Path: containerdConfig, Mode: 0o644, Content: config, Note: "containerd's configuration"},
+		{Path: unitDir + containerdUnit, Mode: 0o644, Content: unit, Note: "containerd's systemd unit"},
+	} {
+		changed, err := p.h.WriteFile(ctx, f)
+		if err != nil {
+			return err
+		}
+		restart = restart || changed
+	}
+	return p.runContainerd(ctx, restart, containerdConfig, v.Containerd)
+}
+
+// runContainerd starts it, or restarts it when it was started before one of the
+// files it reads at its start changed, and waits until it answers.
+func (p *preparer) runContainerd(ctx context.Context, restart bool, reads ...string) error {
+	proxy, err := p.proxy(ctx, containerdUnit)
+	if err != nil {
+		return err
+	}
+	if err := p.mirrors(ctx); err != nil {
+		return err
+	}
+	u, err := p.h.Unit(ctx, containerdUnit)
+	if err != nil {
+		return err
+	}
+	if _, err := p.h.EnsureUnit(ctx, containerdUnit, restart || proxy || p.h.Stale(u, reads...)); err != nil {
+		return err
+	}
+	if p.h.DryRun() {
+		return nil
+	}
+	p.progress("waiting for containerd")
+	return waitReady(ctx, p.h, p.runtime)
+}
+
+// proxy writes the environment of a unit, or removes ours when there is none.
+func (p *preparer) proxy(ctx context.Context, unit string) (changed bool, err error) {
+	path := unitDir + unit + ".d/" + proxyDropIn
+	if len(p.spec.Environment) == 0 {
+		return p.removeOurs(ctx, path)
+	}
+	content, err := render("proxy.conf", values{Environment: p.spec.Environment})
+	if err != nil {
+		return false, err
+	}
+	// A proxy's address may hold a password.
+	return p.h.WriteFile(ctx, host.File{Path: path, Mode: 0o600, Content: content, Note: "proxy of " + unit})
+}
+
+// removeOurs removes a file when it is there and ours.
+func (p *preparer) removeOurs(ctx context.Context, path string) (bool, error) {
+	ledger, err := p.h.Ledger()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !ledger.Knows(host.KindFile, path) {
+		return false, nil
+	}
+	return p.h.Remove(ctx, path)
+}
+
+// mirrors writes containerd's files of registry mirrors, and removes ours of
+// registries that have none any more. containerd reads them at every pull.
+func (p *preparer) mirrors(ctx context.Context) error {
+	for _, registry := range slices.Sorted(maps.Keys(p.spec.RegistryMirrors)) {
+		content, err := hostsTOML(registry, p.spec.RegistryMirrors[registry])
+		if err != nil {
+			return err
+		}
+		if _, err := p.h.WriteFile(ctx, host.File{Path: certsDir + "/" + registry + "/hosts.toml", Mode: 0o644,
+			Content: content, Note: "mirrors of " + registry}); err != nil {
+			return err
+		}
+	}
+	entries, err := p.h.ReadDir(certsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if _, wanted := p.spec.RegistryMirrors[e.Name()]; wanted {
+			continue
+		}
+		if _, err := p.removeOurs(ctx, certsDir+"/"+e.Name()+"/hosts.toml"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// capSysResource is CAP_SYS_RESOURCE's bit, from linux/capability.h.
+const capSysResource = 24
+
+// mayRaiseLimits tells whether what systemd starts may raise hard limits and
+// lower OOM scores: in containers CAP_SYS_RESOURCE is often not in the bounding
+// set, and a unit that asks for either would never start.
+func mayRaiseLimits(h *host.Host) (bool, error) {
+	status, err := h.ReadFile("/proc/1/status")
+	if err != nil {
+		return false, fmt.Errorf("look at the capabilities of this host: %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if mask, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			if err != nil {
+				return false, fmt.Errorf("look at the capabilities of this host: %w", err)
+			}
+			return bits&(1<<capSysResource) != 0, nil
+		}
+	}
+	return false, errors.New("/proc/1/status does not tell the capabilities of this host")
+}

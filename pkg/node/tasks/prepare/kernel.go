@@ -1,0 +1,82 @@
+package prepare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+const (
+	modulesFile = "/etc/modules-load.d/kubectl-ha.conf"
+	sysctlFile  = "/etc/sysctl.d/99-kubectl-ha.conf"
+)
+
+// modules are what a node needs of the kernel:
+// https://kubernetes.io/docs/setup/production-environment/container-runtimes/
+func modules() []string { return []string{"overlay", "br_netfilter"} }
+
+// sysctls are kernel settings with their values; same page.
+func sysctls() [][2]string {
+	return [][2]string{
+		{"net.ipv4.ip_forward", "1"},
+		{"net.bridge.bridge-nf-call-iptables", "1"},
+		{"net.bridge.bridge-nf-call-ip6tables", "1"},
+	}
+}
+
+// kernel loads modules and sets kernel settings, now and at every boot.
+func kernel(ctx context.Context, env node.Env) error {
+	h := env.Host
+	text := "# Written by kubectl-ha.\n" + strings.Join(modules(), "\n") + "\n"
+	if _, err := h.WriteFile(ctx, host.File{Path: modulesFile, Mode: 0o644, Content: []byte(text), Note: "kernel modules at boot"}); err != nil {
+		return err
+	}
+	for _, name := range modules() {
+		if err := loadModule(ctx, h, name); err != nil {
+			return err
+		}
+	}
+	text = "# Written by kubectl-ha.\n"
+	for _, s := range sysctls() {
+		text += s[0] + " = " + s[1] + "\n"
+	}
+	if _, err := h.WriteFile(ctx, host.File{Path: sysctlFile, Mode: 0o644, Content: []byte(text), Note: "kernel settings at boot"}); err != nil {
+		return err
+	}
+	for _, s := range sysctls() {
+		_, err := h.SetSysctl(ctx, s[0], s[1])
+		if errors.Is(err, fs.ErrNotExist) {
+			if !h.DryRun() { // There the module may be what is still missing.
+				env.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("the kernel has no setting %s, it is left out", s[0])})
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadModule makes a module's function available. That modprobe is missing or
+// fails is no error as long as the function is there.
+func loadModule(ctx context.Context, h *host.Host, name string) error {
+	if h.Module(name) == host.ModulePresent {
+		return nil
+	}
+	_, err := h.LookPath("modprobe")
+	if err == nil {
+		_, err = h.Run(ctx, "load the kernel module "+name, host.Command{Argv: []string{"modprobe", name}})
+	}
+	if err == nil || h.Module(name) == host.ModulePresent {
+		return nil
+	}
+	return host.WithHint(fmt.Errorf("the kernel does not have %s: %w", name, err),
+		fmt.Sprintf("install the kernel's package of modules that fits the running kernel, or load %s by hand", name))
+}

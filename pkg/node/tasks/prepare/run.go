@@ -1,0 +1,312 @@
+package prepare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	goruntime "runtime"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// preparer holds what one run of the task works with.
+type preparer struct {
+	h        *host.Host
+	env      node.Env
+	spec     Spec
+	runtime  runtime
+	blobs    *blobs
+	progress func(format string, args ...any)
+	// executable is the running agent's own file.
+	executable string
+	mayRaise   bool
+
+	mu   sync.Mutex
+	data Data
+}
+
+// Run makes the host able to run Kubernetes, or with only the etcd role etcd.
+// What is there already, by its digest, is neither fetched nor touched.
+func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
+	client, err := bundle.NewClient(spec.Source)
+	if err != nil {
+		return nil, fmt.Errorf("the source of blobs: %w", err)
+	}
+	defer client.Close()
+	p := &preparer{h: env.Host, env: env, spec: spec, progress: env.Progress, executable: "/proc/self/exe",
+		runtime: containerdRuntime{socket: Socket}}
+	return p.run(ctx, client)
+}
+
+func (p *preparer) run(ctx context.Context, from fetcher) (any, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // Ends fetches that nobody waits for any more.
+	p.blobs = newBlobs(ctx, p.h, from, p.spec.Contents, p.progress)
+	if err := p.installAgent(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.spec.kube() {
+		err = p.node(ctx)
+	} else {
+		_, err = p.installBinaries(ctx, bundle.ComponentEtcd)
+	}
+	if err == nil && !p.spec.KeepBlobs {
+		_, err = p.h.RemoveTree(ctx, StoreDir)
+	}
+	p.data.FetchedBytes = p.blobs.bytes.Load()
+	return p.data, err
+}
+
+func (p *preparer) check() (err error) {
+	if arch := p.spec.Contents.Arch; arch != "" && arch != goruntime.GOARCH {
+		return host.WithHint(fmt.Errorf("this host is %s, the bundle is for %s", goruntime.GOARCH, arch),
+			"make a bundle for this architecture; all hosts of a cluster must have the same")
+	}
+	if len(p.spec.Roles) == 0 {
+		return errors.New("the host has no role, so there is nothing to prepare it for")
+	}
+	if err := checkEnvironment(p.spec.Environment); err != nil {
+		return err
+	}
+	if p.spec.kube() {
+		p.mayRaise, err = mayRaiseLimits(p.h)
+	}
+	return err
+}
+
+func (p *preparer) warn(format string, args ...any) {
+	p.env.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf(format, args...)})
+}
+
+func (p *preparer) values() values {
+	return values{Containerd: p.path("containerd"), Kubelet: p.path("kubelet"),
+		MayRaiseLimits: p.mayRaise, SandboxImage: p.spec.SandboxImage}
+}
+
+// path is where the bundle puts a binary.
+func (p *preparer) path(name string) string {
+	if b, ok := p.spec.Contents.Binary(name); ok {
+		return b.Path
+	}
+	return "/usr/local/bin/" + name
+}
+
+// node prepares a host that runs pods. The container runtime and its images
+// take the longest, so all else goes on beside them.
+func (p *preparer) node(ctx context.Context) error {
+	if err := kernel(ctx, p.env); err != nil {
+		return err
+	}
+	foreign, err := p.foreignContainerd(ctx)
+	if err != nil {
+		return err
+	}
+	rest := []string{bundle.ComponentKubernetes, bundle.ComponentCNI, bundle.ComponentEtcd}
+	if foreign {
+		if _, err := p.h.LookPath("runc"); err != nil {
+			rest = append(rest, bundle.ComponentRunc)
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if foreign {
+			if err := p.useForeign(ctx); err != nil {
+				return err
+			}
+		} else if err := p.prefetchForBare(ctx, group); err != nil {
+			return err
+		} else if err := p.installContainerd(ctx); err != nil {
+			return err
+		}
+		return p.images(ctx, group)
+	})
+	group.Go(func() error {
+		if _, err := p.installBinaries(ctx, rest...); err != nil {
+			return err
+		}
+		return p.kubelet(ctx)
+	})
+	return group.Wait()
+}
+
+// prefetchForBare lets all blobs travel from the beginning when there is no
+// container runtime, and so no image: nothing need be asked first.
+func (p *preparer) prefetchForBare(ctx context.Context, group *errgroup.Group) error {
+	there, err := p.h.Exists(p.path("containerd"))
+	if err != nil || there || p.h.DryRun() {
+		return err
+	}
+	first := []string{bundle.ComponentContainerd, bundle.ComponentRunc}
+	var list []bundle.Blob
+	for _, early := range []bool{true, false} {
+		for _, b := range p.spec.Contents.Binaries {
+			if slices.Contains(first, b.Component) == early {
+				list = append(list, b.Blob)
+			}
+		}
+	}
+	for _, i := range p.spec.Contents.Images {
+		list = append(list, i.Blobs...)
+	}
+	group.Go(func() error { return p.blobs.prefetch(ctx, list) })
+	return nil
+}
+
+// installBinaries installs the binaries of some components, side by side.
+func (p *preparer) installBinaries(ctx context.Context, components ...string) (changed bool, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(goruntime.NumCPU())
+	for _, b := range p.spec.Contents.Binaries {
+		if !slices.Contains(components, b.Component) {
+			continue
+		}
+		group.Go(func() error {
+			f := host.File{Path: b.Path, Mode: b.Mode.Perm(), Note: b.Component + " " + b.Version}
+			now, err := p.h.InstallFile(ctx, f, b.SHA256, func() (io.ReadCloser, error) { return p.blobs.binary(ctx, b) })
+			if err != nil {
+				return fmt.Errorf("install %s: %w", b.Name, err)
+			}
+			if now {
+				p.progress("installed %s", b.Path)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.data.InstalledBinaries++
+				changed = true
+			}
+			return nil
+		})
+	}
+	return changed, group.Wait()
+}
+
+// installAgent puts this very program where later Jobs and the virtual IP's
+// watch find it.
+func (p *preparer) installAgent(ctx context.Context) error {
+	sum, err := fileSum(p.executable)
+	if err != nil {
+		return fmt.Errorf("read the agent's own file: %w", err)
+	}
+	_, err = p.h.InstallFile(ctx, host.File{Path: AgentPath, Mode: 0o755, Note: "the agent"}, sum,
+		func() (io.ReadCloser, error) { return os.Open(p.executable) })
+	return err
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	sum, err := digest.SHA256.FromReader(f)
+	return sum.Encoded(), errors.Join(err, f.Close())
+}
+
+// kubelet writes the kubelet's unit and has it start at boot. kubeadm starts
+// it; one that runs already is restarted when its unit has changed.
+func (p *preparer) kubelet(ctx context.Context) error {
+	changed := false
+	for path, name := range map[string]string{unitDir + kubeletUnit: "kubelet.service",
+		unitDir + kubeletUnit + ".d/10-kubeadm.conf": "10-kubeadm.conf"} {
+		content, err := render(name, p.values())
+		if err != nil {
+			return err
+		}
+		now, err := p.h.WriteFile(ctx, host.File{Path: path, Mode: 0o644, Content: content, Note: "the kubelet's systemd unit"})
+		if err != nil {
+			return err
+		}
+		changed = changed || now
+	}
+	proxy, err := p.proxy(ctx, kubeletUnit)
+	if err != nil {
+		return err
+	}
+	u, err := p.h.Unit(ctx, kubeletUnit)
+	if err != nil {
+		return err
+	}
+	if u.Active() {
+		_, err = p.h.EnsureUnit(ctx, kubeletUnit, changed || proxy)
+	} else {
+		_, err = p.h.EnableUnit(ctx, kubeletUnit)
+	}
+	return err
+}
+
+// images imports what containerd does not have, and the agent's own image.
+func (p *preparer) images(ctx context.Context, group *errgroup.Group) error {
+	missing, err := p.missingImages(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range missing {
+		if err := p.h.Record(ctx, "image", i.Ref, "image in containerd"); err != nil {
+			return err
+		}
+	}
+	if p.spec.AgentImage != "" {
+		if err := p.h.Record(ctx, "image", p.spec.AgentImage, "the agent's image in containerd"); err != nil {
+			return err
+		}
+	}
+	if p.h.DryRun() {
+		return nil
+	}
+	var list []bundle.Blob
+	for _, i := range missing {
+		list = append(list, i.Blobs...)
+	}
+	group.Go(func() error { return p.blobs.prefetch(ctx, list) })
+	n, err := p.runtime.Import(ctx, p.spec.Contents.Images, p.blobs, []string{p.spec.SandboxImage},
+		func(ref string, imported bool, done, total int) {
+			if imported {
+				p.progress("imported image %d of %d, %s", done, total, ref)
+			}
+		})
+	if err != nil {
+		return err
+	}
+	if p.spec.AgentImage != "" {
+		p.progress("importing the agent's image")
+		made, err := p.runtime.ImportAgent(ctx, p.spec.AgentImage, p.executable)
+		if err != nil {
+			return err
+		}
+		if made {
+			n++
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.data.ImportedImages = n
+	return nil
+}
+
+// missingImages are those that containerd does not have with the same manifest.
+func (p *preparer) missingImages(ctx context.Context) ([]bundle.Image, error) {
+	have, err := p.runtime.List(ctx)
+	if err != nil && !p.h.DryRun() {
+		return nil, err
+	}
+	// In a dry run containerd may not be there yet, and then has none.
+	var missing []bundle.Image
+	for _, i := range p.spec.Contents.Images {
+		if have[i.Ref] != i.Manifest.Digest {
+			missing = append(missing, i)
+		}
+	}
+	return missing, nil
+}
