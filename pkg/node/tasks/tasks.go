@@ -3,13 +3,15 @@ package tasks
 
 // Names of the tasks, as they stand in requests.
 const (
-	Observe     = "observe"
-	Listen      = "listen"
-	Dial        = "dial"
-	Prepare     = "prepare"
-	Etcd        = "etcd"
-	EtcdHealth  = "etcd-health"
-	VIP         = "vip"
+	Observe    = "observe"
+	Listen     = "listen"
+	Dial       = "dial"
+	Prepare    = "prepare"
+	Etcd       = "etcd"
+	EtcdHealth = "etcd-health"
+	VIP        = "vip"
+	// Drain moves the virtual IP away from a host without loss, or takes that back.
+	Drain       = "drain"
 	Init        = "init"
 	Enrol       = "enrol"
 	UploadCerts = "upload-certs"

@@ -1,0 +1,36 @@
+// Package registry puts together all tasks that an agent can do.
+package registry
+
+import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+)
+
+// All returns every task by its name.
+func All() map[string]node.Task {
+	all := map[string]node.Task{}
+	for _, t := range []node.Task{
+		{Name: tasks.Observe, ReadOnly: true, Run: node.Typed(observe.Run)},
+		{Name: tasks.Listen, ReadOnly: true, Run: node.Typed(reach.Listen)},
+		{Name: tasks.Dial, ReadOnly: true, Run: node.Typed(reach.Dial)},
+		{Name: tasks.Prepare, Run: node.Typed(prepare.Run)},
+		{Name: tasks.Etcd, Run: node.Typed(etcdmember.Run)},
+		{Name: tasks.EtcdHealth, ReadOnly: true, Run: node.Typed(etcdmember.Health)},
+		{Name: tasks.VIP, Run: node.Typed(vip.Run)},
+		{Name: tasks.Drain, Run: node.Typed(vip.Drain)},
+		{Name: tasks.Init, Run: node.Typed(controlplane.Init)},
+		{Name: tasks.Enrol, Run: node.Typed(controlplane.Enrol)},
+		{Name: tasks.UploadCerts, Run: node.Typed(controlplane.UploadCerts)},
+		{Name: tasks.Promote, Run: node.Typed(controlplane.Promote)},
+		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
+	} {
+		all[t.Name] = t
+	}
+	return all
+}
