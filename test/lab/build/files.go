@@ -95,7 +95,7 @@ func etcdArchive(version, bin string) archive {
 	name := fmt.Sprintf("etcd-%s-linux-%s", version, runtime.GOARCH)
 	a := archive{path: filepath.Join(github("etcd-io/etcd", version), name+".tar.gz"), sums: "SHA256SUMS"}
 	for _, p := range []string{"etcd", "etcdctl", "etcdutl"} {
-		a.files = append(a.files, packed{filepath.Join(bin, p), name + "/" + p})
+		a.files = append(a.files, packed{from: filepath.Join(bin, p), to: name + "/" + p})
 	}
 	return a
 }
@@ -105,12 +105,12 @@ func (b *builder) commonArchives() []archive {
 	containerd := fmt.Sprintf("containerd-%s-linux-%s.tar.gz", strings.TrimPrefix(ContainerdVersion, "v"), runtime.GOARCH)
 	a := archive{path: filepath.Join(github("containerd/containerd", ContainerdVersion), containerd), sums: containerd + ".sha256sum"}
 	for _, p := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
-		a.files = append(a.files, packed{filepath.Join(b.binaries("containerd", ContainerdVersion), p), "bin/" + p})
+		a.files = append(a.files, packed{from: filepath.Join(b.binaries("containerd", ContainerdVersion), p), to: "bin/" + p})
 	}
 	cni := fmt.Sprintf("cni-plugins-linux-%s-%s.tgz", runtime.GOARCH, CNIPluginsVersion)
 	c := archive{path: filepath.Join(github("containernetworking/plugins", CNIPluginsVersion), cni), sums: cni + ".sha256"}
 	for _, p := range []string{"bandwidth", "bridge", "firewall", "host-device", "host-local", "loopback", "portmap", "ptp"} {
-		c.files = append(c.files, packed{filepath.Join(b.binaries("cni-plugins", CNIPluginsVersion), p), p})
+		c.files = append(c.files, packed{from: filepath.Join(b.binaries("cni-plugins", CNIPluginsVersion), p), to: p})
 	}
 	return []archive{a, c}
 }

@@ -28,14 +28,22 @@ func (b *builder) allImages(ctx context.Context, l debianLayers) ([]image, error
 	flanneld := filepath.Join(b.binaries("flannel", FlannelVersion), "flanneld")
 	plugin := filepath.Join(b.binaries("flannel-cni", "v0.9.1"), "flannel")
 	proxies := []string{l.base, l.proxies}
+	nginx, err := b.imageAsset("nginx")
+	if err != nil {
+		return nil, err
+	}
 	images := []image{
 		{ref: "ghcr.io/flannel-io/flannel:" + FlannelVersion, base: []string{l.base},
-			files: []packed{{flanneld, "opt/bin/flanneld"}}, entrypoint: []string{"/opt/bin/flanneld"}},
+			files: []packed{{from: flanneld, to: "opt/bin/flanneld"}}, entrypoint: []string{"/opt/bin/flanneld"}},
 		{ref: "ghcr.io/flannel-io/flannel-cni-plugin:" + FlannelCNIPluginVersion, base: []string{l.base},
-			files: []packed{{plugin, "flannel"}}},
+			files: []packed{{from: plugin, to: "flannel"}}},
 		{ref: "docker.io/library/haproxy:" + HAProxyTag, base: proxies,
 			cmd: []string{"haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"}},
-		{ref: "docker.io/library/nginx:" + NginxTag, base: proxies, cmd: []string{"nginx", "-g", "daemon off;"}},
+		// As upstream's, it logs to its standard streams.
+		{ref: "docker.io/library/nginx:" + NginxTag, base: proxies, cmd: []string{"nginx", "-g", "daemon off;"}, files: []packed{
+			{from: nginx, to: "usr/local/sbin/nginx"},
+			{link: "/dev/stdout", to: "var/log/nginx/access.log"}, {link: "/dev/stderr", to: "var/log/nginx/error.log"},
+		}},
 	}
 	seen := map[string]bool{}
 	for _, v := range b.Kubernetes {
@@ -58,6 +66,17 @@ func (b *builder) allImages(ctx context.Context, l debianLayers) ([]image, error
 	return images, nil
 }
 
+// imageAsset writes an embedded file that goes into an image and says where.
+func (b *builder) imageAsset(name string) (string, error) {
+	content, err := asset("images/" + name)
+	if err != nil {
+		return "", err
+	}
+	key := cache.Key("image-asset-"+name, "", string(content))
+	err = b.Cache.Make(key, func(dir string) error { return writeFile(filepath.Join(dir, name), content, 0o755) })
+	return filepath.Join(b.Cache.Build(key), name), err
+}
+
 // kubeadmImages are the images that this version's kubeadm wants.
 func (b *builder) kubeadmImages(ctx context.Context, version string) ([]string, error) {
 	kubeadm := filepath.Join(b.binaries("kubernetes", version), "kubeadm")
@@ -77,7 +96,7 @@ func (b *builder) kubernetesImage(ctx context.Context, version, ref string, l de
 	name := path.Base(repository)
 	programs := b.binaries("kubernetes", version)
 	onPath := func(program string) packed {
-		return packed{filepath.Join(programs, program), "usr/local/bin/" + program}
+		return packed{from: filepath.Join(programs, program), to: "usr/local/bin/" + program}
 	}
 	switch name {
 	case "kube-apiserver", "kube-controller-manager", "kube-scheduler":
@@ -86,17 +105,17 @@ func (b *builder) kubernetesImage(ctx context.Context, version, ref string, l de
 		return image{ref: ref, base: []string{l.base}, files: []packed{onPath(name)}}, nil
 	case "coredns":
 		program := filepath.Join(b.binaries("coredns", CoreDNSVersion), "coredns")
-		return image{ref: ref, files: []packed{{program, "coredns"}}, entrypoint: []string{"/coredns"}}, nil
+		return image{ref: ref, files: []packed{{from: program, to: "coredns"}}, entrypoint: []string{"/coredns"}}, nil
 	case "etcd":
 		dir := b.binaries("etcd", newest(b.Etcd))
 		img := image{ref: ref}
 		for _, p := range []string{"etcd", "etcdctl", "etcdutl"} {
-			img.files = append(img.files, packed{filepath.Join(dir, p), "usr/local/bin/" + p})
+			img.files = append(img.files, packed{from: filepath.Join(dir, p), to: "usr/local/bin/" + p})
 		}
 		return img, nil
 	case "pause":
 		program, err := b.buildPause(ctx, tag)
-		return image{ref: ref, files: []packed{{program, "pause"}}, entrypoint: []string{"/pause"}}, err
+		return image{ref: ref, files: []packed{{from: program, to: "pause"}}, entrypoint: []string{"/pause"}}, err
 	}
 	return image{}, fmt.Errorf("kubeadm %s wants image %q, and the lab does not know what is in it", version, ref)
 }

@@ -33,7 +33,8 @@ type entry struct {
 // lists, and the full perl that nothing here calls.
 func unwantedInImages() []string {
 	return []string{
-		"dev/", "proc/", "sys/", "var/lib/apt/", "var/lib/dpkg/", "var/cache/", "var/log/", "etc/apt/",
+		"dev/", "proc/", "sys/", "var/lib/apt/", "var/lib/dpkg/", "var/cache/apt/", "var/cache/debconf/", "var/cache/ldconfig/",
+		"var/log/apt/", "var/log/alternatives.log", "var/log/bootstrap.log", "var/log/dpkg.log", "etc/apt/", "etc/nginx/modules-enabled/",
 		"usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/info/", "usr/share/lintian/",
 		"usr/share/bug/", "usr/share/perl/", "usr/share/zoneinfo/", "usr/lib/x86_64-linux-gnu/perl/", "usr/lib/aarch64-linux-gnu/perl/",
 	}
@@ -42,7 +43,7 @@ func unwantedInImages() []string {
 // makeLayers turns the Debian root file systems into layers; the second has
 // only what the first lacks.
 func (b *builder) makeLayers(roots rootTars) (debianLayers, error) {
-	key := cache.Key("layers", "", append(unwantedInImages(), roots.base, roots.proxies, "1")...)
+	key := cache.Key("layers", "", append(unwantedInImages(), roots.base, roots.proxies, "2")...)
 	dir := b.Cache.Build(key)
 	l := debianLayers{base: filepath.Join(dir, "base.tar.gz"), proxies: filepath.Join(dir, "proxies.tar.gz")}
 	err := b.makeCached(key, "Debian layers", func(dir string, _ io.Writer) error {
@@ -111,11 +112,11 @@ func copyEntries(r *tar.Reader, w *tar.Writer, known map[string]entry) (map[stri
 	}
 }
 
-// unwanted reports whether a path has no place in an image. The folders
-// themselves stay.
+// unwanted reports whether a path has no place in an image.
 func unwanted(name string) bool {
 	return slices.ContainsFunc(unwantedInImages(), func(p string) bool {
-		return strings.HasPrefix(name, p) && name != p
+		// A folder itself stays, a file does not.
+		return strings.HasPrefix(name, p) && (name != p || !strings.HasSuffix(p, "/"))
 	})
 }
 
@@ -123,6 +124,8 @@ func unwanted(name string) bool {
 type packed struct {
 	// from is the file, to its path in the tar file.
 	from, to string
+	// link, instead of from, makes it a symbolic link there.
+	link string
 }
 
 // writeTarGz writes files, executable, as a gzipped tar file that is the same
@@ -163,6 +166,9 @@ func addFolders(w *tar.Writer, dir string, made map[string]bool) error {
 }
 
 func addFile(w *tar.Writer, f packed) error {
+	if f.link != "" {
+		return w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: f.to, Linkname: f.link, Mode: 0o777, ModTime: time.Unix(0, 0)})
+	}
 	src, err := os.Open(f.from)
 	if err != nil {
 		return err

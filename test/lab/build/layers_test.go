@@ -52,7 +52,7 @@ func names(t *testing.T, r io.Reader) []string {
 
 func TestUpperLayerHasOnlyTheDifference(t *testing.T) {
 	var lower, upper bytes.Buffer
-	known, err := copyEntries(tarOf(t, [][2]string{{"./usr/bin/a", "a"}, {"./usr/bin/b", "b"}, {"./usr/share/doc/a/copyright", "c"}}), tar.NewWriter(&lower), nil)
+	known, err := copyEntries(tarOf(t, [][2]string{{"./usr/bin/a", "a"}, {"./usr/bin/b", "b"}, {"./usr/share/doc/a/copyright", "c"}, {"./var/log/dpkg.log", "l"}}), tar.NewWriter(&lower), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestWriteTarGzIsTheSameEachTime(t *testing.T) {
 	var contents [][]byte
 	for _, name := range []string{"1.tar.gz", "2.tar.gz"} {
 		out := filepath.Join(dir, name)
-		if err := writeTarGz(out, []packed{{src, "usr/local/bin/program"}, {src, "usr/local/other"}}); err != nil {
+		if err := writeTarGz(out, []packed{{from: src, to: "usr/local/bin/program"}, {from: src, to: "usr/local/other"}, {link: "other", to: "usr/local/link"}}); err != nil {
 			t.Fatal(err)
 		}
 		content, err := os.ReadFile(out)
@@ -93,11 +93,11 @@ func TestWriteTarGzIsTheSameEachTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"usr/", "usr/local/", "usr/local/bin/", "usr/local/bin/program", "usr/local/other"}
+	want := []string{"usr/", "usr/local/", "usr/local/bin/", "usr/local/bin/program", "usr/local/other", "usr/local/link"}
 	if got := names(t, zip); !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
-	if err := writeTarGz(filepath.Join(dir, "3.tar.gz"), []packed{{filepath.Join(dir, "missing"), "x"}}); err == nil {
+	if err := writeTarGz(filepath.Join(dir, "3.tar.gz"), []packed{{from: filepath.Join(dir, "missing"), to: "x"}}); err == nil {
 		t.Error("a missing file was accepted")
 	}
 }
