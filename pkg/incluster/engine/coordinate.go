@@ -45,8 +45,12 @@ type Config struct {
 	Lease LeaseTimes
 }
 
-// errReplaced ends a coordinator whose place another one has taken.
-var errReplaced = errors.New("another coordinator has taken over")
+var (
+	// errReplaced ends a coordinator whose place another one has taken.
+	errReplaced = errors.New("another coordinator has taken over")
+	// errGone ends a coordinator whose Operation is no longer there.
+	errGone = errors.New("the operation is gone")
+)
 
 // Coordinate carries out an Operation to its end: it waits for the lease, takes
 // up the Operation where it stands, and returns when the phase is final or the
@@ -67,7 +71,7 @@ func Coordinate(ctx context.Context, c Config) error {
 			c.Sink.Emit(report.Event{Kind: report.Info, Message: "operation " + c.Operation + " is gone, nothing is left to do"})
 			return nil
 		case err == nil:
-			err = underLease(ctx, c.LeaseClient, op, c.Identity, c.Lease, func(ctx context.Context) error {
+			err = underLease(ctx, c.LeaseClient, op, c.Identity, c.Lease, c.Sink, func(ctx context.Context) error {
 				return newRun(c, ops).carryOut(ctx)
 			})
 		}

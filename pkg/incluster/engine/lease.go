@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // LeaseTimes are the times of the coordinator's lease.
@@ -41,7 +44,7 @@ var errLeaseLost = errors.New("the lease was lost")
 // underLease waits for the lease, works while it has it, and gives it back.
 // The work's context ends with the lease, with errLeaseLost as its cause; the
 // lease is given back after the work has returned, or when it can't be renewed.
-func underLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, identity string, t LeaseTimes, work func(context.Context) error) error {
+func underLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, identity string, t LeaseTimes, sink report.Sink, work func(context.Context) error) error {
 	name := "operation-" + op.Name
 	if err := makeLease(ctx, kube, op, name); err != nil {
 		return err
@@ -75,12 +78,16 @@ func underLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Ope
 				stopElecting()
 			},
 			OnStoppedLeading: func() {},
+			OnNewLeader: func(holder string) {
+				sink.Emit(report.Event{Time: time.Now(), Kind: report.Info, Message: holder + " coordinates operation " + op.Name})
+			},
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("lease %s: %w", name, err)
 	}
-	elector.Run(electing)
+	// The library's own log would be a second, unordered one.
+	elector.Run(klog.NewContext(electing, logr.Discard()))
 	select {
 	case <-began:
 		return <-done

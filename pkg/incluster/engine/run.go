@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -58,7 +60,13 @@ func (r *run) carryOut(ctx context.Context) error {
 	// The steps end before the lease is given back.
 	defer r.wait.Wait()
 	defer cancel(errors.New("the coordinator stops"))
-	op, err := r.takeOver(ctx)
+	op, err := r.ops.Get(ctx, r.Operation)
+	if err == nil && over(op) {
+		return r.release(ctx)
+	}
+	if err == nil {
+		op, err = r.takeOver(ctx)
+	}
 	looks := r.ops.Follow(ctx, r.Operation)
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
@@ -70,39 +78,48 @@ func (r *run) carryOut(ctx context.Context) error {
 			r.Sink.Emit(report.Event{Kind: report.Info, Message: fmt.Sprintf("%s: %s", op.Status.Phase, op.Status.Message)})
 			return r.release(ctx)
 		}
-		gone := false
-		if gone, err = r.sleep(ctx, looks, tick.C, op); gone {
-			r.Sink.Emit(report.Event{Kind: report.Warning, Message: "operation " + r.Operation + " was removed, what ran for it is ended"})
-			return nil
-		}
+		err = r.sleep(ctx, looks, tick.C, op)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, errGone) || apierrors.IsNotFound(err):
+		r.Sink.Emit(report.Event{Kind: report.Warning, Message: "operation " + r.Operation + " was removed, nothing more is started for it"})
+		return nil
 	}
 	return err
 }
 
+// over tells whether nothing is left to be done with an Operation: an earlier
+// coordinator has brought it to its end. A failed one can still be aborted.
+func over(op *v1alpha1.Operation) bool {
+	if op.Status.Phase == v1alpha1.OperationFailed {
+		return !op.Spec.Aborted && op.DeletionTimestamp == nil
+	}
+	return op.Status.Phase.Final()
+}
+
 // sleep returns when there is something to do: a step ended, the Operation
 // changed, or there is progress to be written.
-func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-chan time.Time, last *v1alpha1.Operation) (gone bool, err error) {
+func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-chan time.Time, last *v1alpha1.Operation) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		case e := <-r.ended:
 			delete(r.running, e.id)
 			r.unwritten = append(r.unwritten, e)
-			return false, nil
+			return nil
 		case look := <-looks:
 			if look.Deleted {
-				return true, nil
+				return errGone
 			}
 			if look.Operation != nil && look.Operation.ResourceVersion != last.ResourceVersion {
-				return false, nil
+				return nil
 			}
 		case <-tick:
 			if r.hasProgress(last) {
-				return false, nil
+				return nil
 			}
 		}
 	}
