@@ -79,8 +79,10 @@ global_defs {
     vrrp_garp_master_refresh 10
     # After a partition the one who yields makes the other tell the network anew.
     vrrp_higher_prio_send_advert true
-    # Advertisements are due in fractions of a second, whatever else runs.
+    # Advertisements are due in fractions of a second, whatever else runs. -1: no
+    # real-time scheduling on top, and no advice to use it in the log.
     vrrp_priority -10
+    max_auto_priority -1
 }
 
 track_file apiserver {

@@ -60,37 +60,42 @@ const (
 
 // policy turns observations into a State. It is pure: no time, no files.
 type policy struct {
-	state                 State
-	absent, bad, lookGood int
+	state State
+	// How many looks in a row were like the last one: alive, absent, troubled;
+	// and how many in a row were anything but alive.
+	alive, absent, troubled, bad int
 }
 
 // see takes the next observation, and tells when to look again.
 func (p *policy) see(o observation) (again time.Duration) {
-	if o == alive {
-		p.absent, p.bad = 0, 0
-		p.lookGood++
-		if p.lookGood >= aliveLimit {
-			p.state = Healthy
-		}
-		return interval
-	}
-	p.lookGood = 0
-	p.bad++
-	if o == absent {
-		p.absent++
-	} else {
-		p.absent = 0
-	}
+	p.count(o)
 	switch {
+	case p.alive >= aliveLimit:
+		p.state = Healthy
 	case p.absent >= absentLimit:
 		p.state = Dead
-	case p.state == Dead && o == cut:
-		// Somebody listened for a moment; that alone is no life.
-	case p.bad >= badLimit && p.absent == 0:
+	case p.state == Healthy && p.bad >= badLimit:
+		p.state = Sick
+	case p.state == Dead && p.troubled >= badLimit:
+		// Somebody is there who is not ready yet. Being cut off is no sign of life.
 		p.state = Sick
 	}
 	if p.state != Dead && (o == absent || o == cut) {
 		return recheck
 	}
 	return interval
+}
+
+func (p *policy) count(o observation) {
+	row := func(n *int, goesOn bool) {
+		if !goesOn {
+			*n = 0
+			return
+		}
+		*n++
+	}
+	row(&p.alive, o == alive)
+	row(&p.absent, o == absent)
+	row(&p.troubled, o == troubled)
+	row(&p.bad, o != alive)
 }
