@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -12,12 +13,18 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 )
 
+// BlobPort is the TCP port on which the first control plane serves the bundle
+// to the other hosts while they are prepared; another one is taken when it is
+// not free.
+const BlobPort = 10270
+
 // blobs serves the bundle's blobs from one host to all: it begins with the
 // first host that needs any, and ends with the last.
 type blobs struct {
 	hosts  Hosts
 	bundle bundle.Upstream
 	server v1alpha1.Host
+	port   int
 	all    []v1alpha1.Host
 
 	mu     sync.Mutex
@@ -78,7 +85,7 @@ func (b *blobs) start(ctx context.Context) (bundle.Source, func() error, error) 
 		cancel()
 		return bundle.Source{}, nil, err
 	}
-	addr, served, err := bundle.StartBlobAgent(ctx, stdin, stdout, peers.Spec(net.JoinHostPort(b.server.Address, "0"), prepare.StoreDir), b.bundle)
+	addr, served, err := bundle.StartBlobAgent(ctx, stdin, stdout, peers.Spec(net.JoinHostPort(b.server.Address, strconv.Itoa(b.port)), prepare.StoreDir), b.bundle)
 	if err != nil {
 		cancel()
 		return bundle.Source{}, nil, errors.Join(err, exited())

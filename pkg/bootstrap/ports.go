@@ -49,6 +49,9 @@ func ports(c *v1alpha1.Cluster, h v1alpha1.Host) []int32 {
 	for _, p := range portsOf(c, h) {
 		out = append(out, p.number)
 	}
+	if h.Has(v1alpha1.RoleControlPlane) {
+		out = append(out, BlobPort)
+	}
 	return out
 }
 

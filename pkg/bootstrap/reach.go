@@ -2,10 +2,18 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
@@ -23,12 +31,21 @@ type probe struct {
 // nobody listens on yet. Where the service runs already, it was reached.
 func probes(c *v1alpha1.Cluster, o Observation) []probe {
 	usable := func(h v1alpha1.Host) bool { seen, ok := o[h.Name]; return ok && seen.Err == nil }
+	src, made := source(c, o)
+	if made {
+		// Few hosts, if any, will need the bundle: it is tried when it is needed.
+		src = v1alpha1.Host{}
+	}
 	var out []probe
 	for _, to := range c.Spec.Hosts {
 		if !usable(to) || o[to.Name].Facts.Interface == "" {
 			continue
 		}
-		for _, p := range portsOf(c, to) {
+		needed := portsOf(c, to)
+		if to.Name == src.Name {
+			needed = append(needed, port{BlobPort, "kubectl-ha", func(v1alpha1.Host) bool { return true }})
+		}
+		for _, p := range needed {
 			if p.from == nil || o[to.Name].Facts.Listeners[p.number] != "" {
 				continue
 			}
@@ -74,7 +91,122 @@ func join(ports []int32) string {
 	return text
 }
 
-// Reach tries whether the hosts reach each other on every port that is needed.
+// reachTimeout bounds the whole trial on a host.
+const reachTimeout = 30 * time.Second
+
+// Reach tries whether the hosts reach each other on every port that is needed:
+// all listen, then all dial. It changes nothing. What can't be tried is a
+// warning; the error is the context's.
 func Reach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, o Observation, sink report.Sink) ([]Finding, error) {
-	return nil, ctx.Err()
+	all := probes(c, o)
+	if len(all) == 0 {
+		return nil, ctx.Err()
+	}
+	token := make([]byte, 16)
+	if _, err := rand.Read(token); err != nil {
+		return nil, err
+	}
+	t := &trial{c: c, hosts: hosts, sink: sink, token: hex.EncodeToString(token), failed: map[[2]string][]int32{}, why: map[[2]string]string{}}
+	listenCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	t.listen(listenCtx, all)
+	t.dial(ctx, all)
+	stop()
+	t.listening.Wait()
+	return append(unreached(t.failed, c, t.why), t.warnings...), ctx.Err()
+}
+
+// trial is one Reach.
+type trial struct {
+	c     *v1alpha1.Cluster
+	hosts transport.Runner
+	sink  report.Sink
+	token string
+
+	listening sync.WaitGroup
+
+	mu       sync.Mutex
+	failed   map[[2]string][]int32
+	why      map[[2]string]string
+	warnings []Finding
+}
+
+func (t *trial) warn(host string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.warnings = append(t.warnings, Finding{Host: host, Check: checkReach, Severity: Warning,
+		Message: fmt.Sprintf("whether the hosts reach each other could not be tried: %v", err), Hint: "run kubectl ha preflight again"})
+}
+
+// listen begins to listen on all hosts, and returns once all do.
+func (t *trial) listen(ctx context.Context, all []probe) {
+	specs := map[string]*reach.ListenSpec{}
+	for _, p := range all {
+		if specs[p.to.Name] == nil {
+			specs[p.to.Name] = &reach.ListenSpec{Address: p.to.Address, Token: t.token, For: reachTimeout}
+		}
+		specs[p.to.Name].Ports = append(specs[p.to.Name].Ports, p.port)
+	}
+	var begun sync.WaitGroup
+	for name, spec := range specs {
+		begun.Add(1)
+		ready := sync.OnceFunc(begun.Done)
+		t.listening.Go(func() {
+			defer ready()
+			// Its events are of no interest but for the one.
+			_, err := call(ctx, t.hosts, name, t.request(tasks.Listen, name), *spec, report.SinkFunc(func(e report.Event) {
+				if e.Message == reach.Listening {
+					ready()
+				}
+			}))
+			if err != nil && ctx.Err() == nil {
+				t.warn(name, err)
+			}
+		})
+	}
+	begun.Wait()
+}
+
+func (t *trial) dial(ctx context.Context, all []probe) {
+	specs := map[string]*reach.DialSpec{}
+	for _, p := range all {
+		for _, from := range p.from {
+			if specs[from.Name] == nil {
+				specs[from.Name] = &reach.DialSpec{Token: t.token}
+			}
+			specs[from.Name].Targets = append(specs[from.Name].Targets, reach.Target{Host: p.to.Name, Address: p.to.Address, Port: p.port})
+		}
+	}
+	var dialling sync.WaitGroup
+	for name, spec := range specs {
+		dialling.Go(func() {
+			res, err := call(ctx, t.hosts, name, t.request(tasks.Dial, name), *spec, report.SinkFunc(func(report.Event) {}))
+			var data reach.DialData
+			if err == nil {
+				err = json.Unmarshal(res.Data, &data)
+			}
+			if err != nil {
+				t.warn(name, err)
+			}
+			t.note(name, data)
+		})
+	}
+	dialling.Wait()
+}
+
+func (t *trial) note(from string, data reach.DialData) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range data.Results {
+		if r.Outcome == reach.OK {
+			continue
+		}
+		pair := [2]string{from, r.Host}
+		t.failed[pair] = append(t.failed[pair], r.Port)
+		t.why[pair] = string(r.Outcome)
+	}
+}
+
+func (t *trial) request(task, host string) node.Request {
+	return node.Request{Cluster: t.c.Metadata.Name, Task: task, Step: task + "/" + host, Timeout: reachTimeout}
 }

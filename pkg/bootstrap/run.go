@@ -190,6 +190,9 @@ func carryOut(ctx context.Context, cfg Config, auth authority, o Observation, b 
 	src, _ := source(cfg.Cluster, o)
 	e := &executor{cfg: cfg, sink: sink, authority: auth, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
 	e.blobs = &blobs{hosts: cfg.Hosts, server: src, all: cfg.Cluster.Spec.Hosts}
+	if o[src.Name].Facts.Listeners[BlobPort] == "" {
+		e.blobs.port = BlobPort
+	}
 	if b != nil {
 		e.blobs.bundle = b
 	}

@@ -1,0 +1,354 @@
+package bootstrap
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// fakeHosts are hosts as the bootstrap sees them. They fail on what nobody
+// expects: an unknown task, a step out of order, a CA made anew.
+type fakeHosts struct {
+	t *testing.T
+	c *v1alpha1.Cluster
+
+	mu    sync.Mutex
+	facts map[string]*observe.Facts
+	// requests are the steps and tasks, in the order of their beginning.
+	requests []string
+	// clusterCAs and etcdData count what must be made once.
+	clusterCAs int
+	etcdData   map[string]int
+	etcdCAs    map[string]bool
+	serving    int
+	listening  map[string]string // address:port to token
+	walls      map[string]bool   // "from>to" that is closed
+	caData     string
+	// failAt is the step that fails: without having done anything, or with lost set
+	// after having done everything but writing it down, by a lost connection.
+	failAt string
+	lost   bool
+}
+
+func newFakeHosts(t *testing.T, c *v1alpha1.Cluster) *fakeHosts {
+	f := &fakeHosts{t: t, c: c, facts: map[string]*observe.Facts{}, etcdData: map[string]int{}, etcdCAs: map[string]bool{},
+		listening: map[string]string{}, walls: map[string]bool{}}
+	for _, h := range c.Spec.Hosts {
+		facts := bare(c, h).Facts
+		facts.Binaries, facts.Images, facts.Listeners = map[string]string{}, map[string]string{}, map[int32]string{}
+		f.facts[h.Name] = &facts
+	}
+	return f
+}
+
+var errLost = errors.New("connection lost")
+
+func (f *fakeHosts) Run(ctx context.Context, name string, req node.Request, sink report.Sink) (node.Result, error) {
+	f.mu.Lock()
+	f.requests = append(f.requests, req.Step)
+	facts, fail := f.facts[name], f.failAt == req.Step
+	f.mu.Unlock()
+	if facts == nil || req.Cluster != f.c.Metadata.Name || req.Timeout == 0 {
+		f.t.Errorf("a request that nobody expected: %s on %q, %+v", req.Step, name, req.Task)
+		return node.Result{}, errors.New("unexpected")
+	}
+	if fail && !f.lost {
+		return node.Result{Failure: &node.Failure{Message: "injected", Output: "all of it", Hint: "try again"}}, nil
+	}
+	data, changed, err := f.do(ctx, name, facts, req, sink)
+	if err != nil {
+		return node.Result{Failure: &node.Failure{Message: err.Error()}}, nil
+	}
+	if fail {
+		return node.Result{}, errLost
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !readOnly(req.Task) {
+		if facts.Ours == nil {
+			facts.Ours = &observe.Ours{Cluster: req.Cluster}
+		}
+		if !slices.Contains(facts.Ours.Done, req.Task) {
+			facts.Ours.Done = append(facts.Ours.Done, req.Task)
+		}
+	}
+	res := node.Result{}
+	if changed {
+		res.Changes = []host.Change{{Action: "create", Target: req.Task}}
+	}
+	res.Data, err = json.Marshal(data)
+	return res, err
+}
+
+func decode[S any](f *fakeHosts, raw json.RawMessage) S {
+	var spec S
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&spec); err != nil {
+		f.t.Errorf("spec: %v", err)
+	}
+	return spec
+}
+
+func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, req node.Request, sink report.Sink) (data any, changed bool, err error) {
+	if req.Task == tasks.Listen {
+		return f.listen(ctx, name, decode[reach.ListenSpec](f, req.Spec), sink)
+	}
+	if req.Task == tasks.Prepare {
+		return f.prepare(ctx, facts, decode[prepare.Spec](f, req.Spec))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !readOnly(req.Task) && facts.Ours == nil {
+		facts.Ours = &observe.Ours{Cluster: req.Cluster}
+	}
+	switch req.Task {
+	case tasks.Observe:
+		return *facts, false, nil
+	case tasks.Etcd:
+		return f.etcd(name, facts, decode[etcdmember.Spec](f, req.Spec))
+	case tasks.EtcdHealth:
+		return f.health(decode[etcdmember.HealthSpec](f, req.Spec))
+	case tasks.VIP:
+		spec := decode[vip.Spec](f, req.Spec)
+		changed = facts.Commands["keepalived"] == ""
+		facts.Commands["keepalived"] = "/usr/sbin/keepalived"
+		if spec.Priority == topPriority {
+			facts.VirtualIPHere = true
+		}
+		return nil, changed, nil
+	case tasks.Init:
+		return f.init(facts, decode[controlplane.InitSpec](f, req.Spec))
+	case tasks.Enrol:
+		spec := decode[controlplane.EnrolSpec](f, req.Spec)
+		if f.clusterCAs == 0 || !bytes.Contains(spec.Config, []byte("JoinConfiguration")) || facts.Binaries["/usr/local/bin/kubelet"] == "" {
+			return nil, false, fmt.Errorf("enrolled too early, or with %s", spec.Config)
+		}
+		changed = !facts.State.Enrolled
+		facts.State.Enrolled, facts.State.KubeletActive = true, true
+		return nil, changed, nil
+	case tasks.AdminKubeconfig:
+		if !facts.State.ControlPlane {
+			return nil, false, errors.New("it is no control plane")
+		}
+		return controlplane.KubeconfigData{Kubeconfig: []byte(strings.Replace(testKubeconfig, "CADATA", f.caData, 1))}, false, nil
+	case tasks.Dial:
+		return f.dial(name, decode[reach.DialSpec](f, req.Spec)), false, nil
+	}
+	f.t.Errorf("unexpected task %s", req.Task)
+	return nil, false, errors.New("unexpected")
+}
+
+func readOnly(task string) bool {
+	return slices.Contains([]string{tasks.Observe, tasks.AdminKubeconfig, tasks.EtcdHealth, tasks.Listen, tasks.Dial}, task)
+}
+
+// listen notes the ports until it is ended.
+func (f *fakeHosts) listen(ctx context.Context, name string, spec reach.ListenSpec, sink report.Sink) (any, bool, error) {
+	f.mu.Lock()
+	for _, p := range spec.Ports {
+		f.listening[fmt.Sprintf("%s:%d", spec.Address, p)] = spec.Token
+	}
+	f.mu.Unlock()
+	sink.Emit(report.Event{Kind: report.StepProgress, Message: reach.Listening})
+	<-ctx.Done()
+	return reach.ListenData{}, false, nil
+}
+
+func (f *fakeHosts) dial(name string, spec reach.DialSpec) reach.DialData {
+	var data reach.DialData
+	for _, t := range spec.Targets {
+		r := reach.Dialled{Target: t, Outcome: reach.OK}
+		if f.listening[fmt.Sprintf("%s:%d", t.Address, t.Port)] != spec.Token || spec.Token == "" {
+			f.t.Errorf("%s dials %s:%d, where nobody listens", name, t.Host, t.Port)
+		}
+		if f.walls[name+">"+t.Host] {
+			r.Outcome = reach.Timeout
+		}
+		data.Results = append(data.Results, r)
+	}
+	return data
+}
+
+// prepare fetches a blob, as the real one does, through the serving host.
+func (f *fakeHosts) prepare(ctx context.Context, facts *observe.Facts, spec prepare.Spec) (any, bool, error) {
+	client, err := bundle.NewClient(spec.Source)
+	if err != nil {
+		return nil, false, err
+	}
+	defer client.Close()
+	r, _, err := client.Blob(ctx, digest.FromString(testBlob))
+	if err != nil {
+		return nil, false, err
+	}
+	defer r.Close()
+	if content, err := io.ReadAll(r); err != nil || string(content) != testBlob {
+		return nil, false, fmt.Errorf("fetched %q: %w", content, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if facts.Ours == nil {
+		facts.Ours = &observe.Ours{Cluster: f.c.Metadata.Name}
+	}
+	for _, b := range spec.Contents.Binaries {
+		facts.Binaries[b.Path] = b.SHA256
+	}
+	for _, i := range spec.Contents.Images {
+		facts.Images[i.Ref] = string(i.Manifest.Digest)
+	}
+	facts.Images[spec.AgentImage] = "sha256:a"
+	return prepare.Data{InstalledBinaries: len(spec.Contents.Binaries)}, true, nil
+}
+
+func (f *fakeHosts) etcd(name string, facts *observe.Facts, spec etcdmember.Spec) (any, bool, error) {
+	if facts.Binaries["/usr/local/bin/etcd"] == "" {
+		return nil, false, errors.New("etcd is not installed")
+	}
+	for _, cert := range [][]byte{spec.ServerCert, spec.PeerCert} {
+		if err := pki.Verify(cert, spec.CA); err != nil {
+			return nil, false, err
+		}
+	}
+	ca, err := (authority{ca: pki.KeyPair{CertPEM: spec.CA}}).fingerprint()
+	if err != nil {
+		return nil, false, err
+	}
+	if f.etcdCAs[ca] = true; len(f.etcdCAs) > 1 {
+		f.t.Error("a second etcd CA")
+	}
+	if !facts.State.EtcdData {
+		if !spec.New {
+			return nil, false, errors.New("a member without data in a cluster that is in use")
+		}
+		f.etcdData[name]++
+	}
+	facts.State.EtcdCA, facts.State.EtcdData, facts.State.EtcdActive = ca, true, true
+	return nil, true, nil
+}
+
+func (f *fakeHosts) health(spec etcdmember.HealthSpec) (any, bool, error) {
+	for _, m := range f.c.EtcdMembers() {
+		if !f.facts[m.Name].State.EtcdActive {
+			return nil, false, fmt.Errorf("etcd on %s does not run", m.Name)
+		}
+	}
+	return etcdmember.HealthData{}, false, pki.Verify(spec.Cert, spec.CA)
+}
+
+func (f *fakeHosts) init(facts *observe.Facts, spec controlplane.InitSpec) (any, bool, error) {
+	if _, _, err := f.health(etcdmember.HealthSpec{Cert: spec.EtcdCert, CA: spec.EtcdCA}); err != nil {
+		return nil, false, err
+	}
+	if !strings.Contains(string(spec.Config), "InitConfiguration") || facts.Commands["keepalived"] == "" {
+		return nil, false, errors.New("not ready for kubeadm init")
+	}
+	changed := facts.State.ClusterCA == ""
+	if changed {
+		facts.State.ClusterCA = "cluster-ca"
+		if f.clusterCAs++; f.clusterCAs > 1 {
+			f.t.Error("a second cluster CA")
+		}
+	}
+	facts.State.ControlPlane, facts.State.APIServerReady = true, true
+	facts.State.Enrolled, facts.State.KubeletActive = true, true
+	return controlplane.InitData{CACertHash: "sha256:" + strings.Repeat("ab", 32)}, changed, nil
+}
+
+// promote is what the Join Operation does.
+func (f *fakeHosts) promote() (changed bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.c.ControlPlanes() {
+		facts := f.facts[h.Name]
+		if !facts.State.Enrolled {
+			return false, fmt.Errorf("%s is not enrolled", h.Name)
+		}
+		if !facts.State.ControlPlane {
+			facts.State.ControlPlane, facts.State.APIServerReady, facts.State.ClusterCA = true, true, "cluster-ca"
+			facts.Ours.Done = append(facts.Ours.Done, tasks.Promote)
+			changed = true
+		}
+	}
+	return changed, nil
+}
+
+// Pipe runs the real blob agent in this process.
+func (f *fakeHosts) Pipe(ctx context.Context, _ string, args []string) (io.WriteCloser, io.Reader, func() error, error) {
+	if !slices.Equal(args, []string{"agent", "blobs"}) {
+		f.t.Errorf("unexpected agent %q", args)
+	}
+	f.mu.Lock()
+	f.serving++
+	f.mu.Unlock()
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := bundle.RunBlobAgent(ctx, inR, outW)
+		_ = outW.CloseWithError(io.EOF)
+		done <- err
+	}()
+	context.AfterFunc(ctx, func() { _ = inR.Close() })
+	return inW, outR, func() error { return <-done }, nil
+}
+
+func (f *fakeHosts) DialContext(name string) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
+		f.t.Errorf("unexpected connection through %s", name)
+		return nil, errors.New("unexpected")
+	}
+}
+
+// take returns the requests so far and forgets them.
+func (f *fakeHosts) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.requests
+	f.requests = nil
+	return out
+}
+
+// fakeBundle has one blob.
+type fakeBundle struct{}
+
+func (fakeBundle) Contents() bundle.Contents { return testContents() }
+
+func (fakeBundle) Blob(_ context.Context, d digest.Digest) (io.ReadCloser, int64, error) {
+	if d != digest.FromString(testBlob) {
+		return nil, 0, bundle.ErrMissing
+	}
+	return io.NopCloser(strings.NewReader(testBlob)), int64(len(testBlob)), nil
+}
+
+// A kubeconfig without a cluster behind it.
+const testKubeconfig = `apiVersion: v1
+kind: Config
+current-context: admin
+clusters: [{name: lab, cluster: {server: "https://127.0.7.100:6443", certificate-authority-data: CADATA}}]
+contexts: [{name: admin, context: {cluster: lab, user: admin}}]
+users: [{name: admin, user: {token: not-a-token}}]
+`

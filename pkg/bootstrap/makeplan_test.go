@@ -1,0 +1,217 @@
+package bootstrap
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+)
+
+func pending(p plan.Plan) []string {
+	var out []string
+	for _, s := range p.Pending() {
+		out = append(out, s.ID)
+	}
+	return out
+}
+
+func find(t *testing.T, p plan.Plan, id string) plan.Step {
+	t.Helper()
+	for _, s := range p.Steps {
+		if s.ID == id {
+			return s
+		}
+	}
+	t.Fatalf("there is no step %s", id)
+	return plan.Step{}
+}
+
+func TestPlanForBareHosts(t *testing.T) {
+	c := testCluster(t, nil)
+	in := testInputs()
+	in.EtcdCA = ""
+	p, err := MakePlan(c, bareHosts(c), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range p.Steps {
+		if s.Skip != "" {
+			t.Errorf("%s is skipped: %s", s.ID, s.Skip)
+		}
+		got = append(got, s.ID+" < "+strings.Join(s.After, ","))
+	}
+	want := []string{
+		"prepare/cp1 < ", "prepare/cp2 < ", "prepare/cp3 < ", "prepare/w1 < ",
+		"etcd/cp1 < prepare/cp1", "etcd/cp2 < prepare/cp2", "etcd/cp3 < prepare/cp3",
+		"etcd-health < etcd/cp1,etcd/cp2,etcd/cp3",
+		"vip/cp1 < prepare/cp1", "vip/cp2 < prepare/cp2", "vip/cp3 < prepare/cp3",
+		"init/cp1 < prepare/cp1,etcd-health,vip/cp1",
+		"enrol/cp2 < init/cp1,prepare/cp2", "enrol/cp3 < init/cp1,prepare/cp3", "enrol/w1 < init/cp1,prepare/w1",
+		"join < init/cp1,enrol/cp2,enrol/cp3,enrol/w1,vip/cp1,vip/cp2,vip/cp3",
+		"kubeconfig < init/cp1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	member := find(t, p, "etcd/cp2").Spec.(etcdmember.Spec)
+	if !member.New || len(member.Members) != 3 || member.Members["cp3"] != "127.0.7.13" || len(member.ServerKey) > 0 {
+		t.Errorf("etcd's spec %+v", member)
+	}
+	cp, w := find(t, p, "prepare/cp1").Spec.(prepare.Spec), find(t, p, "prepare/w1").Spec.(prepare.Spec)
+	if len(cp.Contents.Binaries) != 2 || len(w.Contents.Binaries) != 1 || cp.SandboxImage != "registry.k8s.io/pause:3.10" || !cp.KeepBlobs || w.KeepBlobs {
+		t.Errorf("prepare's specs %+v %+v", cp, w)
+	}
+	priorities := map[int32]bool{}
+	for _, h := range c.ControlPlanes() {
+		v := find(t, p, "vip/"+h.Name).Spec.(vip.Spec)
+		if v.Priority < 101 || v.Priority > 200 || priorities[v.Priority] || len(v.Peers) != 2 || slices.Contains(v.Peers, h.Address) {
+			t.Errorf("vip's spec of %s: %+v", h.Name, v)
+		}
+		priorities[v.Priority] = true
+	}
+}
+
+func TestPlanResumes(t *testing.T) {
+	etcdHosts := func(c *v1alpha1.Cluster) {
+		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: "e1", Address: "127.0.7.31", Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
+	}
+	always := []string{"vip/cp1", "vip/cp2", "vip/cp3", "join", "kubeconfig"}
+	undo := func(o *HostObservation, tasks ...string) {
+		o.Facts.Ours.Done = slices.DeleteFunc(o.Facts.Ours.Done, func(s string) bool { return slices.Contains(tasks, s) })
+	}
+	for name, x := range map[string]struct {
+		cluster func(*v1alpha1.Cluster)
+		hosts   func(o map[string]*HostObservation)
+		want    []string
+		initOn  string
+		newEtcd bool
+	}{
+		"complete": {want: always},
+		"an image is gone": {hosts: func(o map[string]*HostObservation) { delete(o["w1"].Facts.Images, "registry.k8s.io/pause:3.10") },
+			want: append([]string{"prepare/w1"}, always...)},
+		"a binary is another": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Binaries["/usr/local/bin/kubelet"] = "old" },
+			want: append([]string{"prepare/w1"}, always...)},
+		"another agent": {hosts: func(o map[string]*HostObservation) { delete(o["w1"].Facts.Images, "agent") },
+			want: append([]string{"prepare/w1"}, always...)},
+		"etcd is down": {hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.EtcdActive = false },
+			want: append([]string{"etcd/cp2", "etcd-health"}, always...)},
+		"a kubelet is down": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.State.KubeletActive = false },
+			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "enrol/w1", "join", "kubeconfig"}},
+		"the first control plane is lost and bare again": {cluster: etcdHosts, hosts: func(o map[string]*HostObservation) {
+			*o["cp1"] = *o["bare"]
+		}, want: []string{"prepare/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "join", "kubeconfig"}, initOn: "cp2"},
+		"the first control plane's apiserver is down": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.State.APIServerReady = false },
+			want: always, initOn: "cp2"},
+		"all apiservers are down": {hosts: func(o map[string]*HostObservation) {
+			for _, n := range []string{"cp1", "cp2", "cp3"} {
+				o[n].Facts.State.APIServerReady = false
+			}
+		}, want: append([]string{"etcd-health"}, always...)},
+		"interrupted in init": {hosts: func(o map[string]*HostObservation) {
+			undo(o["cp1"], "init")
+			o["cp1"].Facts.State.APIServerReady = false
+			for _, n := range []string{"cp2", "cp3", "w1"} {
+				undo(o[n], "enrol", "promote")
+				o[n].Facts.State = observe.State{EtcdCA: o[n].Facts.State.EtcdCA, EtcdData: o[n].Facts.State.EtcdData, EtcdActive: o[n].Facts.State.EtcdActive}
+			}
+		}, want: []string{"etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1", "enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}},
+		"interrupted in init, then put in another order": {cluster: func(c *v1alpha1.Cluster) {
+			c.Spec.Hosts[0], c.Spec.Hosts[1] = c.Spec.Hosts[1], c.Spec.Hosts[0]
+		}, hosts: func(o map[string]*HostObservation) {
+			for n, h := range o {
+				undo(h, "enrol", "promote", "init")
+				h.Facts.State = observe.State{EtcdCA: h.Facts.State.EtcdCA, EtcdData: h.Facts.State.EtcdData, EtcdActive: h.Facts.State.EtcdActive}
+				if n == "cp1" {
+					h.Facts.State.ClusterCA = "half"
+				}
+			}
+		}, want: []string{"etcd-health", "vip/cp2", "vip/cp1", "vip/cp3", "init/cp1", "enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}},
+		"interrupted while etcd was begun": {hosts: func(o map[string]*HostObservation) {
+			for n, h := range o {
+				undo(h, "enrol", "promote", "init", "vip")
+				if n != "cp1" {
+					undo(h, "etcd")
+					h.Facts.State = observe.State{}
+				} else {
+					h.Facts.State = observe.State{EtcdCA: testCA, EtcdData: true, EtcdActive: true}
+				}
+			}
+		}, want: []string{"etcd/cp2", "etcd/cp3", "etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1",
+			"enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}, newEtcd: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testCluster(t, x.cluster)
+			pointers := map[string]*HostObservation{}
+			for name, seen := range completeHosts(testCluster(t, func(n *v1alpha1.Cluster) {
+				if x.cluster != nil && len(c.Spec.Hosts) > 4 {
+					etcdHosts(n)
+				}
+			})) {
+				pointers[name] = &seen
+			}
+			empty := bare(c, c.Spec.Hosts[0])
+			pointers["bare"] = &empty
+			if x.hosts != nil {
+				delete(pointers, "bare")
+				if strings.Contains(name, "bare") {
+					pointers["bare"] = &empty
+				}
+				x.hosts(pointers)
+			}
+			o := Observation{}
+			for name, seen := range pointers {
+				if name != "bare" {
+					o[name] = *seen
+				}
+			}
+			p, err := MakePlan(c, o, testInputs())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := pending(p); !slices.Equal(got, x.want) {
+				t.Errorf("got  %q\nwant %q", got, x.want)
+			}
+			if x.initOn == "" {
+				x.initOn = "cp1"
+			}
+			if s := find(t, p, "init/"+x.initOn); x.initOn != "cp1" && s.Skip == "" {
+				t.Error("a second cluster would be made")
+			}
+			if m := find(t, p, "etcd/"+c.EtcdMembers()[0].Name).Spec.(etcdmember.Spec); m.New != x.newEtcd {
+				t.Errorf("etcd is new: %v", m.New)
+			}
+		})
+	}
+}
+
+func TestPlanWithoutControlPlane(t *testing.T) {
+	c := testCluster(t, func(c *v1alpha1.Cluster) { c.Spec.Hosts = c.Spec.Hosts[3:] })
+	if _, err := MakePlan(c, bareHosts(c), testInputs()); err == nil {
+		t.Error("a plan without control plane")
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	c := testCluster(t, func(c *v1alpha1.Cluster) {
+		c.Spec.Proxy = v1alpha1.Proxy{HTTPProxy: "http://p:3128", NoProxy: []string{"corp.example"}}
+	})
+	got := environment(c)
+	if len(got) != 2 || got[0] != "HTTP_PROXY=http://p:3128" {
+		t.Fatalf("got %q", got)
+	}
+	for _, want := range []string{"127.0.7.100", "127.0.7.21", "w1", "10.244.0.0/16", "10.96.0.0/12", ".svc", ".cluster.local", "corp.example"} {
+		if !slices.Contains(strings.Split(strings.TrimPrefix(got[1], "NO_PROXY="), ","), want) {
+			t.Errorf("%q lacks %s", got[1], want)
+		}
+	}
+	if got := environment(testCluster(t, nil)); got != nil {
+		t.Errorf("without a proxy: %q", got)
+	}
+}
