@@ -182,7 +182,9 @@ func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)
 	if err := h.fault(f.Path, "open"); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, "."+name+".kubectl-ha-*")
+	// Always the same name: what a killed agent left is replaced by the next,
+	// and the host's lock lets only one work.
+	tmp, err := createNew(filepath.Join(dir, "."+name+".kubectl-ha-new"))
 	if err != nil {
 		return err
 	}
@@ -224,6 +226,15 @@ func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)
 		}
 	}
 	return nil
+}
+
+// createNew makes an empty file in place of whatever has the name; a link
+// there is never followed.
+func createNew(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 func (h *Host) fault(path, step string) error {

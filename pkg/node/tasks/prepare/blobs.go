@@ -37,9 +37,10 @@ type blobs struct {
 
 	mu    sync.Mutex
 	calls map[digest.Digest]*call
-	// announced is the size of all that was asked for; for the progress.
-	announced int64
-	arrived   int64
+	// announced are the blobs that are, or will be, asked for; wanted and arrived
+	// are bytes. For the progress.
+	announced       map[digest.Digest]bool
+	wanted, arrived int64
 }
 
 // call is one blob's fetch.
@@ -50,7 +51,8 @@ type call struct {
 
 func newBlobs(ctx context.Context, h *host.Host, from fetcher, contents bundle.Contents, progress func(string, ...any)) *blobs {
 	b := &blobs{from: from, store: bundle.OpenStore(h.Path(StoreDir)), progress: progress,
-		known: map[digest.Digest]bundle.Blob{}, slots: make(chan struct{}, fetching), calls: map[digest.Digest]*call{}}
+		known: map[digest.Digest]bundle.Blob{}, slots: make(chan struct{}, fetching), calls: map[digest.Digest]*call{},
+		announced: map[digest.Digest]bool{}}
 	for _, blob := range contents.Blobs() {
 		b.known[blob.Digest] = blob
 	}
@@ -71,7 +73,7 @@ func (b *blobs) get(ctx context.Context, d digest.Digest) error {
 	if c == nil {
 		c = &call{done: make(chan struct{})}
 		b.calls[d] = c
-		b.announced += blob.Size
+		b.announce(blob)
 		go func() {
 			c.err = b.fetch(ctx, blob)
 			close(c.done)
@@ -103,14 +105,27 @@ func (b *blobs) fetch(ctx context.Context, blob bundle.Blob) error {
 	}
 	b.mu.Lock()
 	b.arrived += blob.Size
-	arrived, announced := b.arrived, b.announced
+	arrived, wanted := b.arrived, b.wanted
 	b.mu.Unlock()
-	b.progress("fetched %d of %d MB", arrived>>20, announced>>20)
+	b.progress("fetched %d of %d MB", arrived>>20, wanted>>20)
 	return nil
+}
+
+// announce counts a blob that will be fetched. The mutex is held.
+func (b *blobs) announce(blob bundle.Blob) {
+	if !b.announced[blob.Digest] {
+		b.announced[blob.Digest] = true
+		b.wanted += blob.Size
+	}
 }
 
 // prefetch fetches in the given order ahead of those who will ask.
 func (b *blobs) prefetch(ctx context.Context, list []bundle.Blob) error {
+	b.mu.Lock()
+	for _, blob := range list {
+		b.announce(blob)
+	}
+	b.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(fetching)
 	for _, blob := range list {

@@ -132,6 +132,15 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 		}
 		restart = restart || changed
 	}
+	// What containerd makes for itself as it runs.
+	for _, dir := range []string{"/var/lib/containerd", "/opt/containerd", "/etc/cni"} {
+		if there, err := p.h.Exists(dir); err != nil || there {
+			continue // Theirs, or noted by an earlier run.
+		}
+		if err := p.h.Record(ctx, host.KindDirectory, dir, "directory of containerd"); err != nil {
+			return err
+		}
+	}
 	return p.runContainerd(ctx, restart, containerdConfig, v.Containerd)
 }
 
