@@ -1,14 +1,54 @@
 package cmd
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/registry"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
 // agentTasks are all tasks that this program can do on a host.
-func agentTasks() map[string]node.Task { return nil }
+func agentTasks() map[string]node.Task { return registry.All() }
 
 // moreAgents are the agent's long-running forms.
-func moreAgents(genericiooptions.IOStreams) []*cobra.Command { return nil }
+func moreAgents(streams genericiooptions.IOStreams) []*cobra.Command {
+	return []*cobra.Command{newAgentBlobs(streams), newAgentWatchVIP(streams), newAgentCoordinate(streams)}
+}
+
+func newAgentBlobs(streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "blobs",
+		Short: "Serve a bundle's blobs to the other hosts; what is missing comes through standard input",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return bundle.RunBlobAgent(c.Context(), streams.In, streams.Out)
+		},
+	}
+}
+
+func newAgentWatchVIP(streams genericiooptions.IOStreams) *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:   "watch-vip --config FILE",
+		Short: "Watch the local API server for keepalived",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := vip.ReadWatchConfig(path)
+			if err != nil {
+				return err
+			}
+			config.NotifySocket = os.Getenv("NOTIFY_SOCKET")
+			// The journal that this goes to is no reason to stop watching.
+			config.Log = func(line string) { _, _ = fmt.Fprintln(streams.ErrOut, line) }
+			return vip.Watch(c.Context(), config)
+		},
+	}
+	c.Flags().StringVar(&path, "config", vip.WatchConfigPath, "the watcher's configuration `file`")
+	return c
+}

@@ -9,6 +9,8 @@ import (
 func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
 		newInit(streams),
+		newPreflight(streams),
+		newBundle(streams),
 		newVersion(streams),
 		newCompletion(streams),
 		newOptions(streams),

@@ -27,6 +27,7 @@ type plain struct {
 }
 
 func (p *plain) emit(e Event) {
+	e = clean(e)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch e.Kind {

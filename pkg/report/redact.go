@@ -1,6 +1,9 @@
 package report
 
-import "regexp"
+import (
+	"regexp"
+	"time"
+)
 
 // The secrets that kubeadm and its like print, which would otherwise reach an
 // event with a failed command's output. Each expression keeps what is in its
@@ -29,8 +32,12 @@ func Redact(text string) string {
 	return text
 }
 
-// clean returns the event as it may be shown.
+// clean returns the event as it may be shown, with the time of its coming when
+// it has none.
 func clean(e Event) Event {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
 	for _, text := range []*string{&e.Title, &e.Message, &e.Error, &e.Detail, &e.Hint} {
 		*text = Redact(*text)
 	}

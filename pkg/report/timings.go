@@ -38,6 +38,7 @@ type Recorder struct {
 
 // Emit takes an event in.
 func (r *Recorder) Emit(e Event) {
+	e = clean(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.first.IsZero() {

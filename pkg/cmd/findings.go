@@ -1,0 +1,86 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// fileFindings makes findings of a Cluster file's warnings.
+func fileFindings(warnings []v1alpha1.FieldWarning) []bootstrap.Finding {
+	var out []bootstrap.Finding
+	for _, w := range warnings {
+		out = append(out, bootstrap.Finding{Check: "cluster-file", Severity: bootstrap.Warning, Message: w.String()})
+	}
+	return out
+}
+
+// findingEvent is a finding as an event: what stands in the way has failed.
+func findingEvent(f bootstrap.Finding) report.Event {
+	e := report.Event{Host: f.Host, Step: "preflight/" + f.Check, Hint: f.Hint}
+	if f.Severity == bootstrap.Error {
+		e.Kind, e.Title, e.Error = report.StepFailed, f.Check, f.Message
+		return e
+	}
+	e.Kind, e.Message = report.Warning, f.Message
+	return e
+}
+
+// printFindings prints what preflight found, what stands in the way first.
+func printFindings(w io.Writer, style report.Style, findings []bootstrap.Finding) error {
+	for _, severity := range []bootstrap.Severity{bootstrap.Error, bootstrap.Warning} {
+		for _, f := range findings {
+			if f.Severity != severity {
+				continue
+			}
+			for _, line := range style.Lines(findingEvent(f)) {
+				if _, err := fmt.Fprintln(w, line); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// count tells how many findings stand in the way and how many are warnings.
+func count(findings []bootstrap.Finding) (inTheWay, warnings int) {
+	for _, f := range findings {
+		if f.Severity == bootstrap.Error {
+			inTheWay++
+		} else {
+			warnings++
+		}
+	}
+	return inTheWay, warnings
+}
+
+// findingsError is nil when nothing stands in the way. Its message was shown
+// with the findings. A host that can't be reached has an exit code of its own.
+func findingsError(findings []bootstrap.Finding) error {
+	code, bad := ExitFindings, 0
+	for _, f := range findings {
+		if f.Severity != bootstrap.Error {
+			continue
+		}
+		bad++
+		if f.Check == "connection" {
+			code = ExitUnreachable
+		}
+	}
+	if bad == 0 {
+		return nil
+	}
+	return withCode(code, fmt.Errorf("%s in the way; nothing was changed", plural(bad, "thing stands", "things stand")))
+}
+
+// plural counts things.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,127 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
+)
+
+// hostKeyFlag is --ssh-host-key.
+type hostKeyFlag struct{ policy ssh.HostKeyPolicy }
+
+func addHostKeyFlag(c *cobra.Command, h *hostKeyFlag) {
+	h.policy = ssh.Strict
+	c.Flags().Var(h, "ssh-host-key", "what to do with a host key that is not in known_hosts: strict refuses it, accept-new adds it")
+	// RegisterFlagCompletionFunc fails only for a flag that is not there.
+	_ = c.RegisterFlagCompletionFunc("ssh-host-key", cobra.FixedCompletions([]string{string(ssh.Strict), string(ssh.AcceptNew)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// String is the flag's value.
+func (h *hostKeyFlag) String() string { return string(h.policy) }
+
+// Type names the value in the help.
+func (h *hostKeyFlag) Type() string { return "policy" }
+
+// Set takes a value.
+func (h *hostKeyFlag) Set(value string) error {
+	switch p := ssh.HostKeyPolicy(value); p {
+	case ssh.Strict, ssh.AcceptNew:
+		h.policy = p
+		return nil
+	}
+	return fmt.Errorf("use %s or %s", ssh.Strict, ssh.AcceptNew)
+}
+
+// sshEnvironment reads what the caller's login gives for SSH.
+func sshEnvironment() (ssh.Environment, *ssh.UserConfig, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ssh.Environment{}, nil, fmt.Errorf("find your home directory: %w", err)
+	}
+	env := ssh.Environment{Home: home, User: loginName(), AgentSocket: os.Getenv("SSH_AUTH_SOCK")}
+	files := []string{filepath.Join(home, ".ssh", "config")}
+	if runtime.GOOS != "windows" {
+		env.SystemKnownHosts = "/etc/ssh/ssh_known_hosts"
+		files = append(files, "/etc/ssh/ssh_config")
+	}
+	var sources []ssh.ConfigSource
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return env, nil, fmt.Errorf("read your SSH settings: %w", err)
+		}
+		sources = append(sources, ssh.ConfigSource{Path: path, Data: data})
+	}
+	config, err := ssh.ParseConfig(sources...)
+	return env, config, withCode(ExitUsage, err)
+}
+
+// loginName is the caller's name; on Windows without the domain.
+func loginName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
+	}
+	for _, name := range []string{"USER", "USERNAME", "LOGNAME"} {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// connect logs in to the hosts, all of the Cluster's when none is named. The
+// Hosts are usable although there is an error: it is about those that can't be
+// reached.
+func connect(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy, sink report.Sink, only ...v1alpha1.Host) (*ssh.Hosts, error) {
+	env, config, err := sshEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range config.Warnings {
+		sink.Emit(report.Event{Kind: report.Warning, Message: w})
+	}
+	if len(only) == 0 {
+		only = c.Spec.Hosts
+	}
+	var targets []ssh.Target
+	var errs []error
+	for _, h := range only {
+		t, err := ssh.Resolve(h, c.SSHFor(h), config, env)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		targets = append(targets, t)
+	}
+	if len(errs) > 0 {
+		return nil, withCode(ExitUsage, errors.Join(errs...))
+	}
+	source, err := newAgentSource()
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := ssh.Connect(ctx, ssh.NewDialer(policy), targets, source)
+	return hosts, withCode(ExitUnreachable, err)
+}
+
+// closeHosts ends the connections; what goes wrong with that spoils nothing.
+func closeHosts(hosts *ssh.Hosts, sink report.Sink) {
+	if err := hosts.Close(); err != nil {
+		sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("close the connections to the hosts: %v", err)})
+	}
+}

@@ -1,0 +1,117 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// preflightOptions look at the hosts.
+type preflightOptions struct {
+	genericiooptions.IOStreams
+	file    string
+	output  string
+	hostKey hostKeyFlag
+
+	cluster  *v1alpha1.Cluster
+	warnings []v1alpha1.FieldWarning
+}
+
+func newPreflight(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &preflightOptions{IOStreams: streams}
+	c := &cobra.Command{
+		Use:     "preflight [-f FILE]",
+		Short:   "Look at the hosts, change nothing, and tell what stands in the way",
+		GroupID: groupCluster,
+		Long: paragraphs(
+			"Logs in to all hosts at once and looks: system, kernel, cgroups, disks, ports, clocks, identities, the virtual IP, what is left of other clusters, whether the hosts reach each other. Nothing is changed.",
+			fmt.Sprintf("All findings come in one list, each with what to do. The exit code is %d when one stands in the way, %d when a host can't be reached.", ExitFindings, ExitUnreachable)),
+		Example: examples(`
+			kubectl ha preflight
+			kubectl ha preflight -f cluster.yaml -o json`),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	addFileFlag(c, &o.file)
+	addHostKeyFlag(c, &o.hostKey)
+	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	return c
+}
+
+// Complete reads the Cluster file.
+func (o *preflightOptions) Complete() (err error) {
+	if o.file, err = findClusterFile(o.file); err != nil {
+		return err
+	}
+	o.cluster, o.warnings, err = loadCluster(o.file, o.In)
+	return err
+}
+
+// Validate checks the output format.
+func (o *preflightOptions) Validate() error { return checkOutput(o.output) }
+
+// preflightReport is what -o json prints.
+type preflightReport struct {
+	Cluster  string              `json:"cluster"`
+	Hosts    int                 `json:"hosts"`
+	OK       bool                `json:"ok"`
+	Findings []bootstrap.Finding `json:"findings"`
+}
+
+// Run looks at the hosts and prints the findings.
+func (o *preflightOptions) Run(ctx context.Context) error {
+	sink := progress{report.Discard(), func() {}}
+	if o.output != outputJSON {
+		sink = newProgress(o.ErrOut, o.output)
+	}
+	found, err := o.look(ctx, sink)
+	sink.Close()
+	if err != nil {
+		return err
+	}
+	found = append(fileFindings(o.warnings), found...)
+	bad, warnings := count(found)
+	result := findingsError(found)
+	if o.output == outputJSON {
+		if found == nil {
+			found = []bootstrap.Finding{}
+		}
+		err := writeJSON(o.Out, preflightReport{o.cluster.Metadata.Name, len(o.cluster.Spec.Hosts), bad == 0, found})
+		return errors.Join(err, result)
+	}
+	if err := printFindings(o.Out, styleFor(o.Out), found); err != nil || result != nil {
+		return errors.Join(err, result)
+	}
+	hosts := plural(len(o.cluster.Spec.Hosts), "host", "hosts")
+	_, err = fmt.Fprintf(o.Out, "%s looked at, nothing stands in the way, %s.\n", hosts, plural(warnings, "warning", "warnings"))
+	return err
+}
+
+// look connects and judges. Hosts that can't be reached are findings as well.
+func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]bootstrap.Finding, error) {
+	hosts, err := connect(ctx, o.cluster, o.hostKey.policy, sink)
+	if hosts == nil {
+		return nil, err
+	}
+	defer closeHosts(hosts, sink)
+	seen, err := bootstrap.Observe(ctx, hosts, o.cluster, sink)
+	if err != nil {
+		return nil, err
+	}
+	return bootstrap.Preflight(o.cluster, seen, bootstrap.Inputs{}), nil
+}

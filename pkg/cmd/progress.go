@@ -1,0 +1,82 @@
+package cmd
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// progress shows what happens, in the form that fits where it goes.
+type progress struct {
+	report.Sink
+	end func()
+}
+
+// Close ends the live lines on a terminal. It must come before any other output.
+func (p progress) Close() { p.end() }
+
+// newProgress makes it: events for -o json, live lines on a terminal, else
+// plain lines.
+func newProgress(w io.Writer, format string) progress {
+	nothing := func() {}
+	if format == outputJSON {
+		return progress{report.JSON(w), nothing}
+	}
+	style := styleFor(w)
+	if f, ok := terminal(w); ok && drawable() {
+		size := func() (columns, rows int) {
+			columns, rows, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				// A terminal that does not tell is taken for the usual one.
+				return 80, 24
+			}
+			return columns, rows
+		}
+		t := report.NewTerminal(w, size, style)
+		return progress{t, t.Close}
+	}
+	style.Clock = true
+	return progress{report.Plain(w, style), nothing}
+}
+
+// terminal tells whether a stream is a terminal.
+func terminal(stream any) (*os.File, bool) {
+	f, ok := stream.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+// drawable tells whether the terminal can be drawn on: cursor movements are known.
+func drawable() bool {
+	if runtime.GOOS == "windows" {
+		// The old console knows no sequences unless told to; Windows Terminal does.
+		return os.Getenv("WT_SESSION") != ""
+	}
+	t := os.Getenv("TERM")
+	return t != "" && t != "dumb" && os.Getenv("CI") == ""
+}
+
+// styleFor chooses colours and characters. NO_COLOR: https://no-color.org
+func styleFor(w io.Writer) report.Style {
+	_, isTerminal := terminal(w)
+	return report.Style{
+		Color: isTerminal && drawable() && os.Getenv("NO_COLOR") == "",
+		ASCII: !utf8Locale(),
+	}
+}
+
+// utf8Locale tells whether more than ASCII can be shown: no locale says
+// nothing, C and POSIX say no.
+func utf8Locale() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf") || (v != "c" && v != "posix")
+		}
+	}
+	return true
+}
