@@ -18,8 +18,12 @@ type verdict struct {
 	termination string
 	// cantStart says why the pod will not start by itself.
 	cantStart string
+	// killed: the container was ended from outside.
+	killed bool
 	// lost: the Job has ended without a container that has.
 	lost bool
+	// late: the Job was ended at its deadline.
+	late bool
 	// seen is one line for people.
 	seen string
 }
@@ -30,9 +34,10 @@ func judge(pods *corev1.PodList, job *batchv1.Job) verdict {
 	if len(pods.Items) > 0 {
 		v = judgePod(&pods.Items[0])
 	}
-	if reason := over(job); reason != "" && !v.ended {
-		v.lost = true
-		v.seen = fmt.Sprintf("%s; the job: %s", v.seen, reason)
+	if c := over(job); c != nil && !v.ended {
+		v.late = c.Reason == batchv1.JobReasonDeadlineExceeded
+		v.lost = !v.late
+		v.seen = fmt.Sprintf("%s; the job: %s, %s: %s", v.seen, c.Type, c.Reason, c.Message)
 	}
 	return v
 }
@@ -57,6 +62,7 @@ func judgePod(pod *corev1.Pod) verdict {
 		// What the kubelet reports for a container that it knows nothing about
 		// any more, after a restart of the node for instance, has no message.
 		v.ended = t.Message != "" || t.Reason == "Completed" || t.Reason == "Error"
+		v.killed = t.ExitCode > 128
 	case state.Running != nil:
 		v.started = true
 		v.seen += ", its container runs"
@@ -70,16 +76,17 @@ func judgePod(pod *corev1.Pod) verdict {
 	return v
 }
 
-// over says why the Job has ended or is about to, empty while it goes on.
-func over(job *batchv1.Job) string {
-	for _, c := range job.Status.Conditions {
+// over is the condition by which the Job has ended or is about to, nil while it
+// goes on.
+func over(job *batchv1.Job) *batchv1.JobCondition {
+	for i, c := range job.Status.Conditions {
 		if c.Status != corev1.ConditionTrue {
 			continue
 		}
 		switch c.Type {
 		case batchv1.JobComplete, batchv1.JobFailed, batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet:
-			return string(c.Type) + ", " + c.Reason + ": " + c.Message
+			return &job.Status.Conditions[i]
 		}
 	}
-	return ""
+	return nil
 }

@@ -65,6 +65,8 @@ func (w *waiter) wait(ctx context.Context) (node.Result, error) {
 			return w.result(ctx, v)
 		case v.cantStart != "":
 			return node.Result{}, w.startError(v.cantStart)
+		case v.late:
+			return node.Result{}, w.deadline(ctx)
 		case v.lost:
 			return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen}
 		}
@@ -118,13 +120,20 @@ func (w *waiter) result(ctx context.Context, v verdict) (node.Result, error) {
 	if err := json.Unmarshal([]byte(v.termination), &r); v.termination != "" && err == nil {
 		return r, nil
 	}
-	return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen + ", without a result"}
+	if v.killed {
+		return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen + ", without a result"}
+	}
+	return node.Result{}, fmt.Errorf("the agent on %s ended without a result (%s); kubectl -n %s logs job/%s shows its log", w.host, w.seen, namespace, w.Name)
 }
 
 func (w *waiter) cutShort(ctx context.Context) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("job %s on %s goes on without this coordinator: %w", w.Name, w.host, context.Canceled)
 	}
+	return w.deadline(ctx)
+}
+
+func (w *waiter) deadline(ctx context.Context) error {
 	state := "unknown"
 	nodeContext, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
