@@ -134,8 +134,12 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 	}
 	// What containerd makes for itself as it runs.
 	for _, dir := range []string{"/var/lib/containerd", "/opt/containerd", "/etc/cni"} {
-		if there, err := p.h.Exists(dir); err != nil || there {
-			continue // Theirs, or noted by an earlier run.
+		there, err := p.h.Exists(dir)
+		if err != nil {
+			return err
+		}
+		if there {
+			continue // Somebody else's, or noted by an earlier run.
 		}
 		if err := p.h.Record(ctx, host.KindDirectory, dir, "directory of containerd"); err != nil {
 			return err
