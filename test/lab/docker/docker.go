@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/test/lab/run"
 )
@@ -53,21 +55,10 @@ type Container struct {
 
 // Containers returns the containers whose label has the value, by name.
 func (c Client) Containers(ctx context.Context, label, value string) (map[string]Container, error) {
-	filter := "label=" + label
-	if value != "" {
-		filter += "=" + value
-	}
-	ids, err := c.Run(ctx, "ps", "--all", "--quiet", "--no-trunc", "--filter", filter)
-	if err != nil || ids == "" {
-		return nil, err
-	}
-	out, err := c.Run(ctx, append([]string{"inspect", "--type", "container"}, strings.Fields(ids)...)...)
-	if err != nil {
-		return nil, err
-	}
 	var list []Container
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return nil, fmt.Errorf("docker inspect: %w", err)
+	ids := []string{"ps", "--all", "--quiet", "--no-trunc", "--filter", "label=" + label + "=" + value}
+	if err := c.inspectAll(ctx, ids, []string{"inspect", "--type", "container"}, &list); err != nil {
+		return nil, err
 	}
 	byName := map[string]Container{}
 	for _, ctr := range list {
@@ -75,6 +66,34 @@ func (c Client) Containers(ctx context.Context, label, value string) (map[string
 		byName[ctr.Name] = ctr
 	}
 	return byName, nil
+}
+
+// inspectAll decodes what docker's inspect command says about all ids that its
+// list command names. Somebody may remove one between the two, and one that is
+// just being made is listed before it can be inspected. Docker makes an error of
+// either; both commands only read, so they are repeated for up to 20 seconds.
+func (c Client) inspectAll(ctx context.Context, list, inspect []string, into any) error {
+	deadline := time.After(20 * time.Second)
+	for {
+		ids, err := c.Run(ctx, list...)
+		if err != nil || ids == "" {
+			return err
+		}
+		out, failed := c.Run(ctx, slices.Concat(inspect, strings.Fields(ids))...)
+		if failed == nil {
+			if err := json.Unmarshal([]byte(out), into); err != nil {
+				return fmt.Errorf("docker %s: %w", strings.Join(inspect, " "), err)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return failed
+		case <-deadline:
+			return failed
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // Network is what the lab wants to know about a network.
@@ -88,19 +107,9 @@ type Network struct {
 
 // Networks returns all networks, anybody's.
 func (c Client) Networks(ctx context.Context) ([]Network, error) {
-	ids, err := c.Run(ctx, "network", "ls", "--quiet", "--no-trunc")
-	if err != nil || ids == "" {
-		return nil, err
-	}
-	out, err := c.Run(ctx, append([]string{"network", "inspect"}, strings.Fields(ids)...)...)
-	if err != nil {
-		return nil, err
-	}
 	var list []Network
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return nil, fmt.Errorf("docker network inspect: %w", err)
-	}
-	return list, nil
+	err := c.inspectAll(ctx, []string{"network", "ls", "--quiet", "--no-trunc"}, []string{"network", "inspect"}, &list)
+	return list, err
 }
 
 // HasImage reports whether the image is in Docker's store.
