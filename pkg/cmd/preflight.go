@@ -75,12 +75,15 @@ type preflightReport struct {
 
 // Run looks at the hosts and prints the findings.
 func (o *preflightOptions) Run(ctx context.Context) error {
-	sink := progress{report.Discard(), func() {}}
-	if o.output != outputJSON {
-		sink = newProgress(o.ErrOut, o.output)
+	var found []bootstrap.Finding
+	var err error
+	if o.output == outputJSON {
+		found, err = o.look(ctx, report.Discard())
+	} else {
+		shown := newProgress(o.ErrOut, "")
+		found, err = o.look(ctx, shown)
+		shown.Close()
 	}
-	found, err := o.look(ctx, sink)
-	sink.Close()
 	if err != nil {
 		return err
 	}
@@ -102,16 +105,33 @@ func (o *preflightOptions) Run(ctx context.Context) error {
 	return err
 }
 
-// look connects and judges. Hosts that can't be reached are findings as well.
+// look connects and judges: a bootstrap's dry run up to the plan, without any
+// bundle. Hosts that can't be reached are findings as well.
 func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]bootstrap.Finding, error) {
 	hosts, err := connect(ctx, o.cluster, o.hostKey.policy, sink)
 	if hosts == nil {
 		return nil, err
 	}
 	defer closeHosts(hosts, sink)
-	seen, err := bootstrap.Observe(ctx, hosts, o.cluster, sink)
+	state, err := stateDir(o.cluster)
 	if err != nil {
 		return nil, err
 	}
-	return bootstrap.Preflight(o.cluster, seen, bootstrap.Inputs{}), nil
+	noBundle := func(context.Context, string) (bootstrap.Bundle, error) { return nil, nil }
+	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: state, DryRun: true, Bundle: noBundle},
+		withoutFindings(sink))
+	var found *bootstrap.PreflightError
+	if errors.As(err, &found) {
+		err = nil
+	}
+	return result.Findings, err
+}
+
+// withoutFindings leaves out the warnings: they come in one list at the end.
+func withoutFindings(sink report.Sink) report.Sink {
+	return report.SinkFunc(func(e report.Event) {
+		if e.Kind != report.Warning || e.Step != "" {
+			sink.Emit(e)
+		}
+	})
 }

@@ -5,27 +5,57 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 
 	"golang.org/x/term"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// progress shows what happens, in the form that fits where it goes.
+// progress shows what happens, in the form that fits where it goes: events for
+// -o json, live lines on a terminal, else plain lines.
 type progress struct {
-	report.Sink
-	end func()
+	w      io.Writer
+	format string
+
+	mu      sync.Mutex
+	current report.Sink
+	end     func()
 }
 
-// Close ends the live lines on a terminal. It must come before any other output.
-func (p progress) Close() { p.end() }
+func newProgress(w io.Writer, format string) *progress {
+	p := &progress{w: w, format: format}
+	p.Open()
+	return p
+}
 
-// newProgress makes it: events for -o json, live lines on a terminal, else
-// plain lines.
-func newProgress(w io.Writer, format string) progress {
+// Emit shows an event.
+func (p *progress) Emit(e report.Event) {
+	p.mu.Lock()
+	sink := p.current
+	p.mu.Unlock()
+	sink.Emit(e)
+}
+
+// Close ends the live lines on a terminal. It must come before any other
+// output; what is still emitted is shown as plain lines.
+func (p *progress) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// Open begins showing, again after a Close.
+func (p *progress) Open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current, p.end = newSink(p.w, p.format)
+}
+
+func newSink(w io.Writer, format string) (sink report.Sink, end func()) {
 	nothing := func() {}
 	if format == outputJSON {
-		return progress{report.JSON(w), nothing}
+		return report.JSON(w), nothing
 	}
 	style := styleFor(w)
 	if f, ok := terminal(w); ok && drawable() {
@@ -38,10 +68,10 @@ func newProgress(w io.Writer, format string) progress {
 			return columns, rows
 		}
 		t := report.NewTerminal(w, size, style)
-		return progress{t, t.Close}
+		return t, t.Close
 	}
 	style.Clock = true
-	return progress{report.Plain(w, style), nothing}
+	return report.Plain(w, style), nothing
 }
 
 // terminal tells whether a stream is a terminal.

@@ -10,6 +10,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
 		newInit(streams),
 		newPreflight(streams),
+		newBootstrap(streams),
 		newBundle(streams),
 		newVersion(streams),
 		newCompletion(streams),

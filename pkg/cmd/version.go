@@ -3,6 +3,7 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -100,8 +101,12 @@ func checkOutput(format string, more ...string) error {
 	return usageErrorf("-o %s is not known; use one of %v", format, known[1:])
 }
 
-func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
+// writeJSON writes one document for people and programs.
+func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
+
+// writeJSONLine writes one document on one line, beside events.
+func writeJSONLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -22,13 +23,15 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 const (
 	verifyPoll    = 250 * time.Millisecond
 	verifyRequest = 5 * time.Second
+	reachTimeout  = 3 * time.Second
 	// verifyTimeout leaves room for a role binding that was made a moment ago
 	// to reach the other API servers.
 	verifyTimeout = 20 * time.Second
 )
 
 // Verify tries the content of a kubeconfig: the API server must know the
-// caller as username, and let it do everything. The zero dial is the plain network.
+// caller as username (when that is given), and let it do everything. The zero
+// dial is the plain network.
 func Verify(ctx context.Context, content []byte, username string, dial Dial) error {
 	return verify(ctx, content, username, dial, verifyTimeout)
 }
@@ -79,7 +82,7 @@ func try(ctx context.Context, client kubernetes.Interface, username string) erro
 	if err != nil {
 		return err
 	}
-	if got := review.Status.UserInfo.Username; got != username {
+	if got := review.Status.UserInfo.Username; username != "" && got != username {
 		return fmt.Errorf("the API server knows us as %q instead of %q", got, username)
 	}
 	access, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
@@ -96,8 +99,28 @@ func try(ctx context.Context, client kubernetes.Interface, username string) erro
 	return nil
 }
 
-// Unreachable tells whether an error means that there was no connection at all.
-func Unreachable(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
+// Quick tries once whether a kubeconfig works, for whomever it is.
+func Quick(ctx context.Context, content []byte, dial Dial) error {
+	return verify(ctx, content, "", dial, verifyRequest)
+}
+
+// Reachable tells whether a connection to a kubeconfig's server can be opened
+// from here.
+func Reachable(ctx context.Context, content []byte) bool {
+	config, err := clientcmd.RESTConfigFromKubeConfig(content)
+	if err != nil {
+		return false
+	}
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		return false
+	}
+	dialer := net.Dialer{Timeout: reachTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", server.Host)
+	if err != nil {
+		return false
+	}
+	// Nothing was sent, so that nothing is lost.
+	_ = conn.Close()
+	return true
 }

@@ -122,3 +122,15 @@ func TestVerifyTellsAnInterruption(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestReachable(t *testing.T) {
+	server, ca := api(t, "alice", true)
+	there := content(t, server.URL, ca, "tok")
+	if !Reachable(context.Background(), there) {
+		t.Error("the server is there")
+	}
+	server.Close()
+	if Reachable(context.Background(), there) {
+		t.Error("the server is gone")
+	}
+}

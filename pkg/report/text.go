@@ -37,6 +37,12 @@ func (s Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
+// Mark is the sign in front of an event of that kind, in its colour.
+func (s Style) Mark(k Kind) string {
+	sign, code := s.mark(k)
+	return s.paint(code, sign)
+}
+
 // mark is the sign in front of a line, and its colour.
 func (s Style) mark(k Kind) (sign, code string) {
 	switch k {

@@ -1,0 +1,224 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// bootstrapOptions make a cluster.
+type bootstrapOptions struct {
+	genericiooptions.IOStreams
+	file          string
+	bundleFile    string
+	output        string
+	kubeconfigOut string
+	hostKey       hostKeyFlag
+	dryRun        bool
+	yes           bool
+	timings       bool
+
+	cluster  *v1alpha1.Cluster
+	warnings []v1alpha1.FieldWarning
+	agents   *agentSource
+	image    string
+	state    string
+	bundle   *bundle.Bundle
+}
+
+func newBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &bootstrapOptions{IOStreams: streams}
+	c := &cobra.Command{
+		Use:     "bootstrap [-f FILE]",
+		Short:   "Make a highly available cluster of bare hosts, or do what is left of that",
+		GroupID: groupCluster,
+		Long: paragraphs(
+			"Logs in to all hosts, looks at them, shows what is to be done, and does it: programs and images, etcd with TLS, the virtual IP, the first control plane, the other nodes. Then the cluster takes over: a Join Operation promotes the other control planes from inside, and applies the network plugin. It ends with a kubeconfig that was tried.",
+			"Run it again to resume: it looks at the hosts and does what is left. On a complete cluster it changes nothing. It never touches what it did not make.",
+			"Without --bundle a bundle is made, or taken from your cache, on this machine; the hosts need no internet."),
+		Example: examples(`
+			# cluster.yaml in this directory
+			kubectl ha bootstrap
+
+			# Without the internet, without a question
+			kubectl ha bootstrap -f cluster.yaml --bundle bundle.tar --yes
+
+			# Only tell what would be done
+			kubectl ha bootstrap -f cluster.yaml --dry-run
+
+			# For a program: one JSON document per line
+			kubectl ha bootstrap -f cluster.yaml --yes -o json`),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	addFileFlag(c, &o.file)
+	f := c.Flags()
+	f.StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "look at the hosts, print the plan, change nothing")
+	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask whether to go on")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
+	f.StringVar(&o.kubeconfigOut, "kubeconfig-out", "", "the `file` to write your kubeconfig to (default NAME.kubeconfig)")
+	addHostKeyFlag(c, &o.hostKey)
+	f.BoolVar(&o.timings, "timings", false, "print how long each step took at the end")
+	return c
+}
+
+// Complete reads the Cluster file and finds out where things go.
+func (o *bootstrapOptions) Complete() (err error) {
+	if o.file, err = findClusterFile(o.file); err != nil {
+		return err
+	}
+	if o.cluster, o.warnings, err = loadCluster(o.file, o.In); err != nil {
+		return err
+	}
+	if o.agents, err = newAgentSource(); err != nil {
+		return err
+	}
+	if o.image, err = agentImage(o.agents); err != nil {
+		return err
+	}
+	if o.state, err = stateDir(o.cluster); err != nil {
+		return err
+	}
+	if o.kubeconfigOut == "" {
+		o.kubeconfigOut = o.cluster.Metadata.Name + ".kubeconfig"
+	}
+	o.kubeconfigOut, err = filepath.Abs(expandHome(o.kubeconfigOut))
+	return err
+}
+
+// Validate refuses what would fail later, before any host is looked at.
+func (o *bootstrapOptions) Validate() error {
+	if err := checkOutput(o.output); err != nil {
+		return err
+	}
+	if _, interactive := terminal(o.In); !o.yes && !o.dryRun && (!interactive || o.output == outputJSON || o.file == "-") {
+		return usageErrorf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
+	}
+	if err := o.validateKubeconfig(); err != nil {
+		return err
+	}
+	if o.bundleFile == "" {
+		return nil
+	}
+	b, err := openBundle(o.bundleFile)
+	if err != nil {
+		return err
+	}
+	o.bundle = b
+	return withCode(ExitUsage, b.Contents().Check(o.cluster.Spec.KubernetesVersion, "", o.cluster.Spec.Network.Plugin))
+}
+
+func (o *bootstrapOptions) validateKubeconfig() error {
+	if info, err := os.Stat(filepath.Dir(o.kubeconfigOut)); err != nil || !info.IsDir() {
+		return usageErrorf("the kubeconfig can't be written to %s: there is no such directory", o.kubeconfigOut)
+	}
+	_, err := kubeconfig.Load(o.kubeconfigOut, o.cluster.Metadata.Name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return usageErrorf("the kubeconfig would replace %w; choose another file with --kubeconfig-out", err)
+}
+
+// Run makes the cluster.
+func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
+	if o.bundle != nil {
+		defer o.bundle.Close() //nolint:errcheck // only read
+	}
+	started := time.Now()
+	shown := newProgress(o.Out, o.output)
+	defer shown.Close()
+	recorder := &report.Recorder{}
+	sink := report.Tee(shown, recorder)
+	stop := context.AfterFunc(ctx, func() { sink.Emit(interrupted()) })
+	defer stop()
+
+	for _, w := range o.warnings {
+		sink.Emit(report.Event{Kind: report.Warning, Message: w.String()})
+	}
+	hosts, err := connect(ctx, o.cluster, o.hostKey.policy, sink)
+	if hosts == nil {
+		return err
+	}
+	defer closeHosts(hosts, sink)
+	access := &issuedAccess{}
+	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, DryRun: o.dryRun,
+		Bundle:     o.bundles(ctx, sink),
+		Confirm:    func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) },
+		Join:       o.join(sink),
+		Kubeconfig: o.writeKubeconfig(access),
+	}
+	result, err := bootstrap.Run(ctx, config, sink)
+	shown.Close()
+	if o.timings {
+		if err := o.printTimings(result, recorder); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return o.explain(ctx, result, err)
+	}
+	if o.dryRun {
+		return o.printPlan(result.Plan)
+	}
+	return o.summary(result, access, time.Since(started))
+}
+
+// interrupted is said at once when a signal comes.
+func interrupted() report.Event {
+	return report.Event{Kind: report.Warning, Message: "interrupted: nothing new is begun, what runs on the hosts is let finish",
+		Hint: "wait a moment, or press Ctrl-C again to leave at once; either way, running the same command again goes on"}
+}
+
+// explain turns the bootstrap's error into the message and the exit code.
+func (o *bootstrapOptions) explain(ctx context.Context, r bootstrap.Result, err error) error {
+	if errors.Is(context.Cause(ctx), ErrInterrupted) {
+		return errors.New("run the same command again: it looks at the hosts and does what is left")
+	}
+	var found *bootstrap.PreflightError
+	if errors.As(err, &found) {
+		if o.output != outputJSON {
+			if err := printFindings(o.Out, styleFor(o.Out), r.Findings); err != nil {
+				return err
+			}
+			return findingsError(r.Findings)
+		}
+		shown := report.JSON(o.Out)
+		for _, f := range found.Findings {
+			shown.Emit(findingEvent(f))
+		}
+		return findingsError(r.Findings)
+	}
+	var more plan.Explained
+	if errors.As(err, &more) {
+		if _, hint := more.Explain(); hint != "" {
+			err = fmt.Errorf("%w\n%s", err, hint)
+		}
+	}
+	if errors.Is(err, bootstrap.ErrLocked) {
+		return withCode(ExitUsage, err)
+	}
+	return unreachable(err)
+}

@@ -1,0 +1,83 @@
+package kubeconfig
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// ErrForeign: a kubeconfig has entries of other clusters.
+var ErrForeign = errors.New("it has other contexts as well")
+
+// Existing is a kubeconfig that is there already.
+type Existing struct {
+	Content []byte
+	// Server that its context points at.
+	Server string
+	// Expires is when its identity ends; zero when that can't be told.
+	Expires time.Time
+}
+
+// Load reads the kubeconfig of a cluster that was written before. It is an
+// error that wraps fs.ErrNotExist when there is none, and ErrForeign when
+// other clusters are in it, so that it must not be replaced.
+func Load(path, cluster string) (*Existing, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := clientcmd.Load(content)
+	if err != nil {
+		return nil, fmt.Errorf("%s is no kubeconfig: %w", path, err)
+	}
+	for name := range c.Contexts {
+		if name != cluster {
+			return nil, fmt.Errorf("%s: %w (%s)", path, ErrForeign, name)
+		}
+	}
+	context := c.Contexts[cluster]
+	if context == nil || c.Clusters[context.Cluster] == nil || c.AuthInfos[context.AuthInfo] == nil || c.CurrentContext != cluster {
+		return &Existing{Content: content}, nil
+	}
+	return &Existing{Content: content, Server: c.Clusters[context.Cluster].Server, Expires: expiry(c.AuthInfos[context.AuthInfo])}, nil
+}
+
+// expiry is when a login ends, as far as the login itself tells.
+func expiry(login *clientcmdapi.AuthInfo) time.Time {
+	if block, _ := pem.Decode(login.ClientCertificateData); block != nil {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			return c.NotAfter
+		}
+	}
+	parts := strings.Split(login.Token, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Exp int64 `json:"exp"`
+	}
+	if err != nil || json.Unmarshal(raw, &claims) != nil || claims.Exp == 0 {
+		return time.Time{}
+	}
+	return time.Unix(claims.Exp, 0)
+}
+
+// Lasts tells whether the identity is good for a while yet: a third of what a
+// new one of its kind would be.
+func (e *Existing) Lasts(now time.Time) bool {
+	least := DefaultCertificate / 3
+	if strings.Contains(string(e.Content), "token:") {
+		least = DefaultToken / 3
+	}
+	return e.Expires.After(now.Add(least))
+}
