@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (Result, error) {
 		}
 		defer unlock()
 	}
-	auth, in, o, err := look(ctx, cfg, &r, sink)
+	in, o, err := look(ctx, cfg, &r, sink)
 	if err != nil {
 		return r, err
 	}
@@ -113,27 +113,35 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (Result, error) {
 			return r, err
 		}
 	}
-	return r, carryOut(ctx, cfg, auth, o, b, &r, sink)
+	return r, carryOut(ctx, cfg, o, b, &r, sink)
+}
+
+// LocalInputs are the Inputs as far as this workstation knows them: the
+// fingerprint of the etcd CA in the cluster's state directory. Nothing is made.
+func LocalInputs(ctx context.Context, stateDir string, c *v1alpha1.Cluster) (Inputs, error) {
+	auth, err := openAuthority(ctx, stateDir, c.Metadata.Name, false)
+	if err != nil {
+		return Inputs{}, err
+	}
+	ca, err := auth.fingerprint()
+	return Inputs{EtcdCA: ca}, err
 }
 
 // look observes the hosts and judges them without the bundle, whose making may
 // take long.
-func look(ctx context.Context, cfg Config, r *Result, sink report.Sink) (authority, Inputs, Observation, error) {
+func look(ctx context.Context, cfg Config, r *Result, sink report.Sink) (Inputs, Observation, error) {
 	started := time.Now()
-	in := Inputs{AgentImage: cfg.AgentImage}
-	auth, err := openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, false)
+	in, err := LocalInputs(ctx, cfg.StateDir, cfg.Cluster)
 	if err != nil {
-		return auth, in, nil, err
+		return in, nil, err
 	}
-	if in.EtcdCA, err = auth.fingerprint(); err != nil {
-		return auth, in, nil, err
-	}
+	in.AgentImage = cfg.AgentImage
 	o, findings, err := Look(ctx, cfg.Hosts, cfg.Cluster, in, sink)
 	r.Findings, r.Observe = findings, time.Since(started)
 	if err == nil {
 		err = errorsOf(findings)
 	}
-	return auth, in, o, err
+	return in, o, err
 }
 
 // Look is the whole preflight: it observes all hosts, judges them, and tries
@@ -181,7 +189,7 @@ func warn(findings []Finding, sink report.Sink) {
 
 // carryOut runs the plan. The etcd CA is made, and on the disk, before the
 // first host is touched.
-func carryOut(ctx context.Context, cfg Config, auth authority, o Observation, b Bundle, r *Result, sink report.Sink) error {
+func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Result, sink report.Sink) error {
 	started := time.Now()
 	auth, err := openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, true)
 	if err != nil {

@@ -93,11 +93,21 @@ func (h *Hosts) ensureAgent(ctx context.Context, m *machine) error {
 	if m.ready {
 		return nil
 	}
+	var arch string
+	asked := make(chan error, 1)
+	go func() {
+		var err error
+		arch, err = m.conn.output(ctx, "uname", "-m")
+		asked <- err
+	}()
 	sudo, err := m.conn.checkSudo(ctx)
+	if archErr := <-asked; err == nil && archErr != nil {
+		err = m.conn.setupError("ask for the architecture", archErr)
+	}
 	if err != nil {
 		return err
 	}
-	agent, err := m.conn.putAgent(ctx, sudo, h.source, &h.blobs)
+	agent, err := m.conn.putAgent(ctx, arch, sudo, h.source, &h.blobs)
 	if err != nil {
 		return err
 	}

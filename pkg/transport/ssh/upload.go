@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	kgzip "github.com/klauspost/compress/gzip"
 )
@@ -38,11 +39,7 @@ type remoteAgent struct {
 
 // putAgent makes sure that the agent is on the host: the one that an earlier
 // run installed, when it is the same, else one in a directory of its own.
-func (c *Conn) putAgent(ctx context.Context, sudo bool, source AgentSource, blobs *compressed) (remoteAgent, error) {
-	machine, err := c.output(ctx, "uname", "-m")
-	if err != nil {
-		return remoteAgent{}, c.setupError("ask for the architecture", err)
-	}
+func (c *Conn) putAgent(ctx context.Context, machine string, sudo bool, source AgentSource, blobs *compressed) (remoteAgent, error) {
 	local, sum, err := source.Binary(goArch(machine))
 	if err != nil {
 		return remoteAgent{}, &Error{Kind: Config, Host: c.target.Name, Message: fmt.Sprintf("there is no agent for a %s host: %v", machine, err), Err: err}
@@ -50,12 +47,47 @@ func (c *Conn) putAgent(ctx context.Context, sudo bool, source AgentSource, blob
 	if c.hasSum(ctx, sudo, InstalledAgent, sum) {
 		return remoteAgent{path: InstalledAgent}, nil
 	}
-	dir, err := c.makeDir(ctx)
+	var tried []string
+	for _, place := range places {
+		a, err := c.tryPlace(ctx, place, local, blobs)
+		if err == nil {
+			return a, nil
+		}
+		var exit *ExitError
+		var e *Error
+		if ctx.Err() != nil {
+			return remoteAgent{}, ctx.Err()
+		}
+		if !errors.As(err, &exit) || errors.As(err, &e) && e.Kind == Lost {
+			return remoteAgent{}, err
+		}
+		tried = append(tried, fmt.Sprintf("%s: %v", first(place, "the home directory"), err))
+	}
+	return remoteAgent{}, &Error{Kind: NoRoom, Host: c.target.Name, Detail: strings.Join(tried, "\n"),
+		Message: "there is no directory in which the agent can be put and run: " + strings.Join(tried, "; "),
+		Hint:    "make room in /tmp, /var/tmp or the user's home, or mount one of them without noexec"}
+}
+
+// tryPlace puts the agent into a new directory (mktemp makes it 0700) in one
+// of the places, and finds out at the same time whether programs run there.
+func (c *Conn) tryPlace(ctx context.Context, place, local string, blobs *compressed) (_ remoteAgent, err error) {
+	if place == "" {
+		if place, err = c.output(ctx, "pwd"); err != nil {
+			return remoteAgent{}, err
+		}
+	}
+	dir, err := c.output(ctx, "mktemp", "-d", path.Join(place, "kubectl-ha.XXXXXXXXXX"))
 	if err != nil {
-		return remoteAgent{}, err
+		return remoteAgent{}, fmt.Errorf("no directory can be made: %w", explained(err))
 	}
 	a := remoteAgent{path: path.Join(dir, "kubectl-ha"), dir: dir}
-	if err := c.upload(ctx, local, sum, a.path, blobs); err != nil {
+	probed := make(chan error, 1)
+	go func() { probed <- c.probe(ctx, path.Join(dir, "probe")) }()
+	err = c.upload(ctx, local, a.path, blobs)
+	if probeErr := <-probed; probeErr != nil {
+		err = probeErr
+	}
+	if err != nil {
 		return remoteAgent{}, errors.Join(err, c.removeAgent(context.WithoutCancel(ctx), a))
 	}
 	return a, nil
@@ -84,103 +116,102 @@ func (c *Conn) hasSum(ctx context.Context, sudo bool, file, sum string) bool {
 	return err == nil && strings.HasPrefix(out, sum+" ")
 }
 
-// makeDir makes a directory for the agent (mktemp makes it 0700), from which a
-// program can be run.
-func (c *Conn) makeDir(ctx context.Context) (string, error) {
-	var tried []string
-	for _, place := range places {
-		template := path.Join(place, "kubectl-ha.XXXXXXXXXX")
-		if place == "" {
-			home, err := c.output(ctx, "pwd")
-			if err != nil {
-				break
-			}
-			template = path.Join(home, template)
-		}
-		dir, err := c.output(ctx, "mktemp", "-d", template)
-		if err != nil {
-			if ctx.Err() != nil {
-				return "", ctx.Err()
-			}
-			tried = append(tried, fmt.Sprintf("%s: %s", path.Dir(template), stderrOf(err)))
-			continue
-		}
-		err = c.probe(ctx, path.Join(dir, "probe"))
-		if err == nil {
-			return dir, nil
-		}
-		tried = append(tried, fmt.Sprintf("%s: %v", path.Dir(template), err))
-		if err := c.removeAgent(context.WithoutCancel(ctx), remoteAgent{dir: dir}); err != nil {
-			return "", err
-		}
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-	}
-	return "", &Error{Kind: NoRoom, Host: c.target.Name, Detail: strings.Join(tried, "\n"),
-		Message: "there is no directory in which the agent can be put and run: " + strings.Join(tried, "; "),
-		Hint:    "make room in /tmp, /var/tmp or the user's home, or mount one of them without noexec"}
-}
-
 // probe puts a program of two lines there and runs it, which a file system
 // mounted noexec refuses.
 func (c *Conn) probe(ctx context.Context, file string) error {
 	if err := c.Run(ctx, []string{"dd", "of=" + file}, strings.NewReader("#!/bin/sh\nexit 0\n"), nil, nil); err != nil {
-		return fmt.Errorf("no file can be written: %s", stderrOf(err))
+		return fmt.Errorf("no file can be written: %w", explained(err))
 	}
 	if err := c.Run(ctx, []string{"chmod", "0700", file}, nil, nil, nil); err != nil {
-		return err
+		return explained(err)
 	}
 	if err := c.Run(ctx, []string{file}, nil, nil, nil); err != nil {
-		return fmt.Errorf("no program can be run (noexec?): %w", err)
+		return fmt.Errorf("no program can be run (noexec?): %w", explained(err))
 	}
 	return nil
 }
 
-func stderrOf(err error) string {
+// explained puts what a command printed to stderr into the error's message.
+func explained(err error) error {
 	var exit *ExitError
-	if errors.As(err, &exit) && strings.TrimSpace(exit.Stderr) != "" {
-		return strings.TrimSpace(exit.Stderr)
+	if text := ""; errors.As(err, &exit) {
+		if text = strings.TrimSpace(exit.Stderr); text != "" {
+			return fmt.Errorf("%s: %w", text, err)
+		}
 	}
-	return err.Error()
+	return err
 }
 
-// upload copies a program to the host by the standard input of dd, compressed
-// when the host has gzip, and compares its checksum at the end.
-func (c *Conn) upload(ctx context.Context, local, sum, remote string, blobs *compressed) error {
-	to, packed := remote, c.Run(ctx, []string{"gzip", "--version"}, nil, nil, nil) == nil
-	var content io.Reader
-	if packed {
-		to = remote + ".gz"
-		data, err := blobs.of(local)
-		if err != nil {
-			return err
-		}
-		content = bytes.NewReader(data)
-	} else {
+// upload copies a program to the host by the standard input of dd: as it is on
+// a fast link, since packing takes longer than it saves there, and packed on a
+// slow one, when the host has gzip. SSH itself sees to it that nothing is damaged.
+func (c *Conn) upload(ctx context.Context, local, remote string, blobs *compressed) error {
+	f, err := os.Open(local)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read
+	err = c.Run(ctx, []string{"dd", "of=" + remote, "bs=1048576"}, &pacer{r: f}, nil, nil)
+	if errors.Is(err, errSlow) {
+		err = c.uploadPacked(ctx, local, remote, blobs)
+	}
+	if err != nil {
+		return fmt.Errorf("the agent can't be copied there: %w", explained(err))
+	}
+	return c.Run(ctx, []string{"chmod", "0700", remote}, nil, nil, nil)
+}
+
+func (c *Conn) uploadPacked(ctx context.Context, local, remote string, blobs *compressed) error {
+	if err := c.Run(ctx, []string{"gzip", "--version"}, nil, nil, nil); err != nil {
 		f, err := os.Open(local)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = f.Close() }() // only read
-		content = f
+		return c.Run(ctx, []string{"dd", "of=" + remote, "bs=1048576"}, f, nil, nil)
 	}
-	if err := c.Run(ctx, []string{"dd", "of=" + to, "bs=1048576"}, content, nil, nil); err != nil {
-		return c.setupError("copy the agent there", err)
+	data, err := blobs.of(local)
+	if err != nil {
+		return err
 	}
-	if packed {
-		if err := c.Run(ctx, []string{"gzip", "-d", to}, nil, nil, nil); err != nil {
-			return c.setupError("unpack the agent", err)
+	if err := c.Run(ctx, []string{"dd", "of=" + remote + ".gz", "bs=1048576"}, bytes.NewReader(data), nil, nil); err != nil {
+		return err
+	}
+	return c.Run(ctx, []string{"gzip", "-d", "-f", remote + ".gz"}, nil, nil, nil)
+}
+
+const (
+	// paceAfter is how much is sent before the link is judged, in bytes: more
+	// than what fits into SSH's window (2 MiB) and the kernels' buffers.
+	paceAfter = 8 << 20
+	// slowLink is the speed, in bytes per second, below which packing pays.
+	slowLink = 12 << 20
+)
+
+// errSlow ends the reading from a pacer.
+var errSlow = errors.New("the link is slow")
+
+// pacer is a reader that notices when what is read from it is taken slowly.
+type pacer struct {
+	r      io.Reader
+	begun  time.Time
+	read   int64
+	judged bool
+}
+
+func (p *pacer) Read(b []byte) (int, error) {
+	if p.begun.IsZero() {
+		p.begun = time.Now()
+	}
+	if !p.judged && p.read >= paceAfter {
+		p.judged = true
+		if float64(p.read) < slowLink*time.Since(p.begun).Seconds() {
+			return 0, errSlow
 		}
 	}
-	if err := c.Run(ctx, []string{"chmod", "0700", remote}, nil, nil, nil); err != nil {
-		return c.setupError("make the agent executable", err)
-	}
-	if !c.hasSum(ctx, false, remote, sum) {
-		return &Error{Kind: Agent, Host: c.target.Name, Message: "the agent arrived damaged, or the host has no sha256sum",
-			Hint: "run the command again; sha256sum is part of coreutils and busybox"}
-	}
-	return nil
+	n, err := p.r.Read(b)
+	p.read += int64(n)
+	return n, err
 }
 
 // setupError turns the failure of one of the few commands run without the agent
@@ -191,7 +222,7 @@ func (c *Conn) setupError(what string, err error) error {
 		return err
 	}
 	return &Error{Kind: NoRoom, Host: c.target.Name, Err: err, Detail: strings.TrimSpace(exit.Stderr),
-		Message: fmt.Sprintf("can't %s: %s", what, stderrOf(err)), Hint: "is the disk full, or a basic command missing?"}
+		Message: fmt.Sprintf("can't %s: %v", what, explained(err)), Hint: "is the disk full, or a basic command missing?"}
 }
 
 // removeAgent removes the directory made for the agent, if one was.
