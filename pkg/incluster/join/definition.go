@@ -94,7 +94,7 @@ func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
 		return node.Request{}, fmt.Errorf("the cluster's CA: %w", err)
 	}
 	config, err := kubeadm.Promote(t.Cluster, kubeadm.JoinParams{
-		Host: h, Token: s.token, CertificateKey: s.certificateKey, CACertHash: hash,
+		Host: h, Token: s.token, CertificateKey: s.certificateKey, CACertHash: hash, PatchesDir: patchesDir(t.Cluster),
 	})
 	if err != nil {
 		return node.Request{}, err
@@ -103,6 +103,14 @@ func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
 		Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
 		LocalEndpoint: "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(t.Cluster.Spec.APIServerPort))),
 	})
+}
+
+// patchesDir is where the task puts kubeadm's patch files; empty without any.
+func patchesDir(c *v1alpha1.Cluster) string {
+	if len(c.Spec.Kubeadm.Patches) == 0 {
+		return ""
+	}
+	return controlplane.PatchesDir
 }
 
 func request(task string, timeout time.Duration, spec any) (node.Request, error) {
