@@ -65,7 +65,7 @@ func (c *Client) fetch(ctx context.Context, blob Blob, store *Store, progress fu
 	in := &intake{writer: w, progress: progress}
 	resumed := w.Offset() > 0
 	for {
-		err := retryRead(ctx, nil, func() error { return c.part(ctx, blob, in) })
+		err := retryMoving(ctx, nil, w.Offset, func() error { return c.part(ctx, blob, in) })
 		if err == nil && resumed && w.sum() != blob.Digest {
 			// What an earlier run left may be what is wrong: once more, whole.
 			resumed = false
@@ -89,9 +89,11 @@ func (c *Client) part(ctx context.Context, blob Blob, in *intake) error {
 	if in.writer.Offset() == blob.Size {
 		return nil
 	}
+	ctx, watch := watchStall(ctx)
+	defer watch.end()
 	res, err := c.get(ctx, blob.Digest, in.writer.Offset())
 	if err != nil {
-		return err
+		return watch.explain(err)
 	}
 	defer closeBody(res)
 	if res.StatusCode == http.StatusOK && in.writer.Offset() > 0 {
@@ -102,8 +104,8 @@ func (c *Client) part(ctx context.Context, blob Blob, in *intake) error {
 	if left := blob.Size - in.writer.Offset(); res.ContentLength != left {
 		return fmt.Errorf("blob %s: %d bytes were announced instead of %d: %w", blob.Digest, res.ContentLength, left, errDigest)
 	}
-	if _, err := io.Copy(in, &contextReader{ctx: ctx, r: res.Body}); err != nil {
-		return fmt.Errorf("blob %s: %w", blob.Digest, err)
+	if _, err := io.Copy(in, watch.reader(&contextReader{ctx: ctx, r: res.Body})); err != nil {
+		return fmt.Errorf("blob %s: %w", blob.Digest, watch.explain(err))
 	}
 	if in.writer.Offset() < blob.Size {
 		return fmt.Errorf("blob %s: %w", blob.Digest, io.ErrUnexpectedEOF)

@@ -42,8 +42,8 @@ type CreateOptions struct {
 	// images (<mirror host>/<registry>/<repository>). With http:// there is no
 	// TLS, and checksums then only guard against accidents.
 	Mirror string
-	// Mirrors maps a registry to the reference prefix to pull its images from;
-	// it goes before Mirror.
+	// Mirrors maps a registry to the reference prefix to pull its images from,
+	// with http:// before it for one without TLS; it goes before Mirror.
 	Mirrors map[string]string
 	// AuthFile is a containers-auth.json or docker config.json. Default: where
 	// those usually are.

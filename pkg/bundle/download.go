@@ -74,7 +74,7 @@ func (d *downloader) get(ctx context.Context, item download, progress func(done,
 func (d *downloader) fill(ctx context.Context, w *blobWriter, url string, progress func(done, total int64), note func(error)) error {
 	resumed := w.Offset() > 0
 	for {
-		err := retryRead(ctx, note, func() error { return d.part(ctx, w, url, progress) })
+		err := retryMoving(ctx, note, w.Offset, func() error { return d.part(ctx, w, url, progress) })
 		if err != nil {
 			return err
 		}
@@ -90,9 +90,11 @@ func (d *downloader) fill(ctx context.Context, w *blobWriter, url string, progre
 
 // part does one GET from where the writer is.
 func (d *downloader) part(ctx context.Context, w *blobWriter, url string, progress func(done, total int64)) error {
+	ctx, watch := watchStall(ctx)
+	defer watch.end()
 	res, err := d.do(ctx, url, w.Offset())
 	if err != nil {
-		return err
+		return watch.explain(err)
 	}
 	defer closeBody(res)
 	switch {
@@ -114,9 +116,9 @@ func (d *downloader) part(ctx context.Context, w *blobWriter, url string, progre
 		return fmt.Errorf("GET %s: %d bytes are more than any file that is expected here", url, total)
 	}
 	body := io.LimitReader(&contextReader{ctx: ctx, r: res.Body}, maxDownload-w.Offset())
-	_, err = io.Copy(&progressWriter{w: w, at: w.Offset(), total: total, report: progress}, body)
+	_, err = io.Copy(&progressWriter{w: w, at: w.Offset(), total: total, report: progress}, watch.reader(body))
 	if err != nil {
-		return fmt.Errorf("GET %s: %w", url, err)
+		return fmt.Errorf("GET %s: %w", url, watch.explain(err))
 	}
 	if total >= 0 && w.Offset() != total {
 		return fmt.Errorf("GET %s: %w", url, io.ErrUnexpectedEOF)

@@ -34,6 +34,7 @@ type puller struct {
 	store  *Store
 	// host is the mirror's, empty for none; mirrors are per registry.
 	host    string
+	plain   bool
 	mirrors map[string]string
 	note    func(error)
 }
@@ -47,8 +48,7 @@ func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, err
 	system := &types.SystemContext{
 		OSChoice: "linux", ArchitectureChoice: opts.Arch,
 		AuthFilePath: opts.AuthFile, SignaturePolicyPath: opts.SignaturePolicy,
-		DockerRegistryUserAgent:     "kubectl-ha",
-		DockerInsecureSkipTLSVerify: types.NewOptionalBool(plain),
+		DockerRegistryUserAgent: "kubectl-ha",
 	}
 	policy := &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
 	if opts.SignaturePolicy != "" {
@@ -56,24 +56,26 @@ func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, err
 			return nil, fmt.Errorf("signature policy %s: %w", opts.SignaturePolicy, err)
 		}
 	}
-	return &puller{system: system, policy: policy, store: store, host: host, mirrors: opts.Mirrors, note: note}, nil
+	return &puller{system: system, policy: policy, store: store, host: host, plain: plain, mirrors: opts.Mirrors, note: note}, nil
 }
 
-// location is where an image is pulled from: its own registry, or a mirror.
-func (p *puller) location(ref string) (string, error) {
+// location is where an image is pulled from: its own registry, or a mirror,
+// which may be without TLS when its prefix says http://.
+func (p *puller) location(ref string) (location string, plain bool, err error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	domain := reference.Domain(named)
 	rest := strings.TrimPrefix(named.String(), domain)
 	if prefix, ok := p.mirrors[domain]; ok {
-		return strings.TrimRight(prefix, "/") + rest, nil
+		prefix, plain := strings.CutPrefix(prefix, "http://")
+		return strings.TrimRight(strings.TrimPrefix(prefix, "https://"), "/") + rest, plain, nil
 	}
 	if p.host != "" {
-		return p.host + "/" + domain + rest, nil
+		return p.host + "/" + domain + rest, p.plain, nil
 	}
-	return named.String(), nil
+	return named.String(), false, nil
 }
 
 // opened is an image whose manifest and config are known, and its source.
@@ -97,7 +99,7 @@ func (p *puller) open(ctx context.Context, want wantedImage) (*opened, error) {
 }
 
 func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err error) {
-	location, err := p.location(want.ref)
+	location, plain, err := p.location(want.ref)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,9 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 	if err != nil {
 		return nil, err
 	}
-	source, err := ref.NewImageSource(ctx, p.system)
+	system := *p.system
+	system.DockerInsecureSkipTLSVerify = types.NewOptionalBool(plain)
+	source, err := ref.NewImageSource(ctx, &system)
 	if err != nil {
 		return nil, err
 	}

@@ -25,9 +25,18 @@ const (
 // readAttempts times. Only for reads: nothing that changes anything elsewhere.
 // note, which may be nil, is told of each failure that is tried again.
 func retryRead(ctx context.Context, note func(error), read func() error) error {
-	wait := readWait
+	return retryMoving(ctx, note, func() int64 { return 0 }, read)
+}
+
+// retryMoving is retryRead for what goes on where it broke off: the count
+// begins anew whenever a try has moved forward.
+func retryMoving(ctx context.Context, note func(error), at func() int64, read func() error) error {
+	wait, before := readWait, at()
 	for attempt := 1; ; attempt++ {
 		err := read()
+		if now := at(); now > before {
+			wait, before, attempt = readWait, now, 1
+		}
 		if err == nil || attempt == readAttempts || ctx.Err() != nil || !transient(err) {
 			return err
 		}

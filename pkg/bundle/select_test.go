@@ -149,11 +149,13 @@ func TestPullLocation(t *testing.T) {
 		"by digest": {"m", nil, "a.io/b@" + string(digest.FromString("")), "m/a.io/b@" + string(digest.FromString(""))},
 		"own":       {"m", map[string]string{"quay.io": "q:1/x/"}, "quay.io/a/b:1", "q:1/x/a/b:1"},
 		"not own":   {"m", map[string]string{"quay.io": "q:1/x"}, "ghcr.io/a/b:1", "m/ghcr.io/a/b:1"},
+		"plain":     {"m", map[string]string{"quay.io": "http://q:1/x"}, "quay.io/a/b:1", "q:1/x/a/b:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &puller{host: c.host, mirrors: c.mirrors}
-			if got, err := p.location(c.ref); got != c.want || err != nil {
-				t.Errorf("%s, %v, want %s", got, err, c.want)
+			got, plain, err := p.location(c.ref)
+			if got != c.want || plain != (name == "plain") || err != nil {
+				t.Errorf("%s, without TLS %t, %v, want %s", got, plain, err, c.want)
 			}
 		})
 	}
