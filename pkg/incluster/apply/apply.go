@@ -78,6 +78,8 @@ func Pending(ctx context.Context, c *client.Clients, objects []*unstructured.Uns
 		switch {
 		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
 			pending = append(pending, ref(u))
+		case apierrors.IsConflict(err):
+			// Somebody else's change, which Apply would leave alone too.
 		case err != nil:
 			return nil, err
 		case before == nil || !same(before, after):

@@ -34,6 +34,8 @@ type Clients struct {
 func New(config *rest.Config) (*Clients, error) {
 	c := rest.CopyConfig(config)
 	c.QPS, c.Burst = requestsPerSecond, requestBurst
+	// The default prints the server's warnings into whatever is on the terminal.
+	c.WarningHandlerWithContext = rest.NoWarnings{}
 	kube, err := kubernetes.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", c.Host, err)

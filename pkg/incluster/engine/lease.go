@@ -38,6 +38,9 @@ func DefaultLeaseTimes() LeaseTimes {
 // fit into Renew.
 func (t LeaseTimes) RequestTimeout() time.Duration { return t.Renew / 3 }
 
+// LeaseName names the lease of an Operation's coordinator, in ha-system.
+func LeaseName(operation string) string { return "operation-" + operation }
+
 // errLeaseLost ends the work of a coordinator whose lease ran out.
 var errLeaseLost = errors.New("the lease was lost")
 
@@ -45,7 +48,7 @@ var errLeaseLost = errors.New("the lease was lost")
 // The work's context ends with the lease, with errLeaseLost as its cause; the
 // lease is given back after the work has returned, or when it can't be renewed.
 func underLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, identity string, t LeaseTimes, sink report.Sink, work func(context.Context) error) error {
-	name := "operation-" + op.Name
+	name := LeaseName(op.Name)
 	if err := makeLease(ctx, kube, op, name); err != nil {
 		return err
 	}
