@@ -24,7 +24,7 @@ func moreAgents(streams genericiooptions.IOStreams) []*cobra.Command {
 func newAgentBlobs(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "blobs",
-		Short: "Serve a bundle's blobs to the other hosts; what is missing comes through standard input",
+		Short: "Serve a bundle's blobs to the other hosts, from standard input",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return bundle.RunBlobAgent(c.Context(), streams.In, streams.Out)

@@ -59,7 +59,7 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha bundle create -f cluster.yaml -o bundle.tar
 
 			# Through a mirror that serves upstream's files and images under their own paths
-			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --mirror https://mirror.example.com -o bundle.tar`),
+			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com -o bundle.tar`),
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Complete(); err != nil {

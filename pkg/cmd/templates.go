@@ -43,8 +43,10 @@ const helpTemplate = `{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}
 {{end}}{{.UsageString}}`
 
 // setTemplates sets help and usage for the whole tree. cobra keeps template
-// functions for the whole process, hence the plain closures over nothing.
+// functions and the order of commands for the whole process, hence the plain
+// closures over nothing.
 func setTemplates(root *cobra.Command) {
+	cobra.EnableCommandSorting = false
 	cobra.AddTemplateFunc("ownFlags", ownFlags)
 	cobra.AddTemplateFunc("hasAccessFlags", hasAccessFlags)
 	cobra.AddTemplateFunc("root", func(c *cobra.Command) string { return c.Root().DisplayName() })

@@ -12,9 +12,11 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newPreflight(streams),
 		newBootstrap(streams),
 		newBundle(streams),
-		newVersion(streams),
+		newKubeconfig(streams),
+		newOperation(streams),
 		newCompletion(streams),
 		newOptions(streams),
+		newVersion(streams),
 		newAgent(streams),
 	}
 }

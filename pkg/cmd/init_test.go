@@ -1,0 +1,78 @@
+package cmd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+func TestInitWritesAFileThatIsValid(t *testing.T) {
+	t.Chdir(t.TempDir())
+	code, out, errOut := run(t, "init", "--name", "lab", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1", "--worker", "w=192.0.2.2")
+	if code != ExitOK || !strings.Contains(out, "kubectl ha preflight -f cluster.yaml") {
+		t.Fatalf("%d %s %s", code, out, errOut)
+	}
+	data, err := os.ReadFile("cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := v1alpha1.Load(data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Metadata.Name != "lab" || c.Spec.VirtualIP != "192.0.2.9" || len(c.Spec.Hosts) != 2 || c.First().Name != "a" {
+		t.Errorf("got %+v", c)
+	}
+	if code, _, errOut := run(t, "init"); code != ExitUsage || !strings.Contains(errOut, "--force") {
+		t.Errorf("the file is replaced: %d %s", code, errOut)
+	}
+	if code, _, errOut := run(t, "init", "--force"); code != ExitOK {
+		t.Errorf("%d %s", code, errOut)
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) != 1 {
+		t.Errorf("%v %v", left, err)
+	}
+}
+
+func TestInitToStandardOutput(t *testing.T) {
+	t.Chdir(t.TempDir())
+	code, out, _ := run(t, "init", "-o", "-")
+	if _, _, err := v1alpha1.Load([]byte(out), ""); code != ExitOK || err != nil {
+		t.Errorf("%d %v", code, err)
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) != 0 {
+		t.Errorf("%v %v", left, err)
+	}
+}
+
+func TestClusterFileFromStandardInput(t *testing.T) {
+	_, file, _ := run(t, "init", "-o", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
+	code, _, errOut := runIn(t, file, "bootstrap", "-f", "-")
+	if code != ExitUsage || !strings.Contains(errOut, "--yes") {
+		t.Errorf("%d %s", code, errOut)
+	}
+}
+
+func TestManifestNextToTheClusterFile(t *testing.T) {
+	dir := t.TempDir()
+	_, file, _ := run(t, "init", "-o", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
+	file = strings.Replace(file, "\nspec:\n", "\nspec:\n  network: {plugin: manifest, manifest: net.yaml}\n", 1)
+	path := filepath.Join(dir, "cluster.yaml")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := loadCluster(path, nil); err == nil || !strings.Contains(err.Error(), "net.yaml") {
+		t.Errorf("got %v", err)
+	}
+	const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: net}\n"
+	if err := os.WriteFile(filepath.Join(dir, "net.yaml"), []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := loadCluster(path, nil)
+	if err != nil || c.Spec.Network.ManifestContent != manifest {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,194 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+)
+
+// operationOptions are what all verbs of Operations share.
+type operationOptions struct {
+	genericiooptions.IOStreams
+	access *genericclioptions.ConfigFlags
+	output string
+	ops    *incluster.Operations
+}
+
+func newOperation(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &operationOptions{IOStreams: streams, access: newAccess()}
+	c := &cobra.Command{
+		Use:     "operation",
+		Aliases: []string{"operations", "op"},
+		Short:   "List, show, watch, pause, resume and abort what is done to the cluster",
+		GroupID: groupAccess,
+		Long: paragraphs(
+			"Everything that changes the cluster is an Operation: a resource in it that says what is wanted, how it is done step by step, and how far that is. A coordinator inside the cluster carries it out; whoever starts one may close the laptop.",
+			"`kubectl get operations` shows them as well."),
+		Example: examples(`
+			kubectl ha operation list
+			kubectl ha operation watch
+			kubectl ha operation show join-x7k2p`),
+		Args: cobra.ArbitraryArgs,
+		RunE: runGroup,
+	}
+	addAccess(c, o.access)
+	c.AddCommand(o.newList(), o.newShow(), o.newWatch(),
+		o.newVerb("pause", "Stop an Operation before its next step; running steps finish", "is paused before its next step",
+			func(ctx context.Context, name string) error { return o.ops.Pause(ctx, name) }),
+		o.newVerb("resume", "Carry a paused or failed Operation on; what failed is tried again", "goes on",
+			func(ctx context.Context, name string) error { return o.ops.Resume(ctx, name) }),
+		o.newVerb("abort", "End an Operation for good: running steps finish, the clean-up runs", "is being ended; its clean-up runs",
+			func(ctx context.Context, name string) error { return o.ops.Abort(ctx, name) }),
+	)
+	return c
+}
+
+// Complete connects to the cluster.
+func (o *operationOptions) Complete(ctx context.Context) error {
+	config, err := o.access.ToRESTConfig()
+	if err != nil {
+		return withCode(ExitUsage, err)
+	}
+	image, err := clusterAgentImage(ctx, config)
+	if err != nil {
+		return clusterError(err)
+	}
+	o.ops, err = incluster.NewOperations(config, image)
+	return err
+}
+
+// clusterError gives an error of the API the exit code that is its own.
+func clusterError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsNotFound(err):
+		return withCode(ExitUsage, err)
+	case apierrors.IsUnauthorized(err):
+		return withCode(ExitUnreachable, fmt.Errorf("the cluster does not know the login of your kubeconfig; it may have expired: %w", err))
+	case operations.Unreachable(err):
+		return withCode(ExitUnreachable, fmt.Errorf("the cluster does not answer: %w", err))
+	}
+	return err
+}
+
+// newVerb makes a verb that tells an Operation what to do.
+func (o *operationOptions) newVerb(verb, short, done string, do func(context.Context, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:               verb + " NAME",
+		Short:             short,
+		Example:           examples(fmt.Sprintf("kubectl ha operation %s join-x7k2p", verb)),
+		Args:              oneArg("the Operation"),
+		ValidArgsFunction: o.completeNames,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.Complete(c.Context()); err != nil {
+				return err
+			}
+			if err := do(c.Context(), args[0]); err != nil {
+				return clusterError(err)
+			}
+			_, err := fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows it\n", args[0], done, displayName, args[0])
+			return err
+		},
+	}
+}
+
+// completeNames completes an Operation's name for the shell.
+func (o *operationOptions) completeNames(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 || o.Complete(c.Context()) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := o.ops.List(c.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, op := range all {
+		out = append(out, op.Name+"\t"+string(op.Status.Phase))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (o *operationOptions) newWatch() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "watch [NAME]",
+		Short: "Show what an Operation does until it ends; leaving does not end it",
+		Long: paragraphs(
+			"Shows what has happened and what happens, until the Operation ends. Without a name: the one that runs, else the latest. Ctrl-C leaves; the Operation goes on in the cluster."),
+		Example: examples(`
+			kubectl ha operation watch
+			kubectl ha operation watch join-x7k2p -o json`),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: o.completeNames,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOutput(o.output); err != nil {
+				return err
+			}
+			if err := o.Complete(c.Context()); err != nil {
+				return err
+			}
+			name := ""
+			if len(args) > 0 {
+				name = args[0]
+			}
+			return o.watch(c.Context(), name)
+		},
+	}
+	o.addOutput(c, "text (default), or json: an event per line")
+	return c
+}
+
+func (o *operationOptions) addOutput(c *cobra.Command, usage string) {
+	c.Flags().StringVarP(&o.output, "output", "o", "", usage)
+}
+
+func (o *operationOptions) watch(ctx context.Context, name string) error {
+	op, err := o.pick(ctx, name)
+	if err != nil {
+		return clusterError(err)
+	}
+	shown := newProgress(o.Out, o.output)
+	err = o.ops.Watch(ctx, op.Name, shown)
+	shown.Close()
+	var failed *incluster.FailedError
+	switch {
+	case err == nil && o.output == outputJSON:
+		return nil
+	case err == nil:
+		_, err = fmt.Fprintf(o.Out, "operation %s succeeded\n", op.Name)
+		return err
+	case errors.As(err, &failed) || ctx.Err() != nil:
+		return err
+	}
+	return clusterError(err)
+}
+
+// pick finds the Operation of that name, or the one that a person means who
+// gives none.
+func (o *operationOptions) pick(ctx context.Context, name string) (*v1alpha1.Operation, error) {
+	if name != "" {
+		return o.ops.Get(ctx, name)
+	}
+	all, err := o.ops.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, usageErrorf("there is no Operation in this cluster")
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if operations.Unfinished(all[i]) {
+			return &all[i], nil
+		}
+	}
+	return &all[len(all)-1], nil
+}
