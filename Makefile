@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KUBERNETES  ?= v1.36.3
 NAME        ?= demo
 # Where everything that is built for the lab is kept, outside of this tree.
-LAB_CACHE   ?= $(HOME)/.cache/kubectl-ha
+LAB_CACHE   ?= $(HOME)/.cache/kubectl-ha-lab
 export LAB_CACHE
 
 .PHONY: help
