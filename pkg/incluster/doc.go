@@ -8,5 +8,8 @@
 //   - Coordinate, what the coordinator's pod does.
 //
 // A new type of Operation is a Definition (package engine) in a package of its
-// own and one line in definitions.
+// own, one line in definitions, and its spec in the CRD's schema.
+//
+// Its tests run against real programs when the environment names them:
+// KUBE_APISERVER, ETCD, KUBE_CONTROLLER_MANAGER and KUBECTL.
 package incluster

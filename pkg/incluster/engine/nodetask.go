@@ -39,8 +39,11 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	if result.Failure != nil {
 		return Outcome{}, &TaskError{Node: turn.Step.Node, Failure: *result.Failure}
 	}
-	if len(result.Changes) == 0 {
+	switch len(result.Changes) {
+	case 0:
 		return Outcome{Message: "nothing to change"}, nil
+	case 1:
+		return Outcome{Message: "1 change"}, nil
 	}
 	return Outcome{Message: fmt.Sprintf("%d changes", len(result.Changes))}, nil
 }
