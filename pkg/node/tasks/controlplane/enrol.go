@@ -10,7 +10,7 @@ import (
 )
 
 // Enrol joins the host to the cluster as a plain node. A node that has joined is
-// left as it is; that it becomes Ready is not waited for, since a network
+// left as it is; that it becomes Ready is not waited for, since the network
 // plugin may come later.
 func Enrol(ctx context.Context, env node.Env, spec EnrolSpec) (any, error) {
 	h := env.Host
@@ -39,6 +39,9 @@ func Enrol(ctx context.Context, env node.Env, spec EnrolSpec) (any, error) {
 	}
 	if finished {
 		return nil, nil
+	}
+	if err := waitRegistered(ctx, env); err != nil {
+		return nil, err
 	}
 	return nil, workJoin.finish(ctx, h)
 }

@@ -16,9 +16,6 @@ import (
 const (
 	localReady   = 3 * time.Minute
 	virtualReady = time.Minute
-
-	localHint   = "look at journalctl -u kubelet and /var/log/pods on the host"
-	virtualHint = "the API answers on the host itself: look at journalctl -u keepalived -u kubectl-ha-vip, and whether something else has the virtual IP"
 )
 
 // Init makes the first control plane by kubeadm init, and ends when the API
@@ -39,7 +36,7 @@ func Init(ctx context.Context, env node.Env, spec InitSpec) (any, error) {
 	if h.DryRun() && !finished {
 		return InitData{}, nil
 	}
-	if err := waitReady(ctx, env, spec.LocalEndpoint, localReady, localHint); err != nil {
+	if err := waitLocal(ctx, env, spec.LocalEndpoint); err != nil {
 		return nil, err
 	}
 	// kubeadm's local mode does it by itself since 1.33.
@@ -49,7 +46,7 @@ func Init(ctx context.Context, env node.Env, spec InitSpec) (any, error) {
 	if err := audit(h, spec.LocalEndpoint, spec.VirtualEndpoint); err != nil {
 		return nil, err
 	}
-	if err := waitReady(ctx, env, spec.VirtualEndpoint, virtualReady, virtualHint); err != nil {
+	if err := waitVirtual(ctx, env, spec.VirtualEndpoint); err != nil {
 		return nil, err
 	}
 	hash, err := caCertHash(h)

@@ -39,24 +39,40 @@ func kubeadm(ctx context.Context, env node.Env, why string, config []byte, args 
 	if err == nil {
 		return nil
 	}
-	f := &node.Failure{Message: fmt.Sprintf("%s failed", why), Hint: "look at journalctl -u kubelet on the host; the command can be run again"}
-	if phase != "" {
-		f.Message += " in the phase " + phase
-	}
+	f := &node.Failure{Hint: "look at the output, and at journalctl -u kubelet on the host; the command can be run again"}
+	reason := err.Error()
 	var command *host.CommandError
 	if errors.As(err, &command) {
 		f.Output = redact(command.Text(), config)
-		err = command.Err
+		reason = lastWords(f.Output, command.Err)
 	}
-	f.Message += ": " + err.Error()
+	f.Message = fmt.Sprintf("%s failed: %s", why, reason)
 	return f
+}
+
+// lastWords is the line in which kubeadm says why it ended, cut to what fits
+// into a message, or how it ended.
+func lastWords(output string, end error) string {
+	const most = 300
+	for line := range strings.Lines(output) {
+		words, ok := strings.CutPrefix(strings.TrimSpace(line), "error: ")
+		if !ok {
+			continue
+		}
+		if len(words) > most {
+			words = strings.ToValidUTF8(words[:most], "") + " …"
+		}
+		return words
+	}
+	return end.Error()
 }
 
 var phaseLine = regexp.MustCompile(`^\[([a-z][a-z-]*)\] `)
 
+// phaseOf finds the phase that a line of kubeadm's belongs to.
 func phaseOf(line string) (string, bool) {
 	m := phaseLine.FindStringSubmatch(line)
-	if m == nil {
+	if m == nil || m[1] == "init" || m[1] == "patches" {
 		return "", false
 	}
 	return m[1], true

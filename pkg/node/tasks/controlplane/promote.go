@@ -33,7 +33,7 @@ func Promote(ctx context.Context, env node.Env, spec PromoteSpec) (any, error) {
 	if h.DryRun() && !finished {
 		return nil, nil
 	}
-	if err := waitReady(ctx, env, spec.LocalEndpoint, localReady, localHint); err != nil {
+	if err := waitLocal(ctx, env, spec.LocalEndpoint); err != nil {
 		return nil, err
 	}
 	env.Progress("pointing the kubelet at its own apiserver")

@@ -2,8 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -19,38 +17,82 @@ import (
 const (
 	readyInterval = 250 * time.Millisecond
 	readyAsk      = 5 * time.Second
+	diedInterval  = 2 * time.Second
 )
 
-// waitReady waits until the apiserver at an endpoint answers 200 to /readyz,
-// asked as the host's admin, over a new connection each time.
-func waitReady(ctx context.Context, env node.Env, endpoint string, limit time.Duration, hint string) error {
-	client, err := adminClient(env.Host)
-	if err != nil {
-		return err
-	}
-	wait, cancel := context.WithTimeout(ctx, limit)
+// wait is something to wait for, with what to say when it does not come.
+type wait struct {
+	limit time.Duration
+	// what says in the error what did not come: "the API is not ready".
+	what, hint string
+	// died, when set, ends the wait early with an error.
+	died func(context.Context, *host.Host) error
+}
+
+// until asks again and again until there is no error, or the time is over.
+func (w wait) until(ctx context.Context, h *host.Host, ask func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, w.limit)
 	defer cancel()
-	env.Progress("waiting for the API at %s", endpoint)
 	var last error
-	for {
-		err := ask(wait, client, endpoint+"/readyz")
+	for looked := time.Now(); ; {
+		err := ask(limited)
 		if err == nil {
 			return nil
 		}
-		if wait.Err() == nil || last == nil {
+		// What is seen once the time is over only tells that it is over.
+		if limited.Err() == nil || last == nil {
 			last = err
 		}
+		if w.died != nil && limited.Err() == nil && time.Since(looked) >= diedInterval {
+			looked = time.Now()
+			if err := w.died(limited, h); err != nil {
+				return err
+			}
+		}
 		select {
-		case <-wait.Done():
+		case <-limited.Done():
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return host.WithHint(fmt.Errorf("the API at %s is not ready after %v; last seen: %w", endpoint, limit, last), hint)
+			f := &node.Failure{Message: fmt.Sprintf("%s after %v; last seen: %v", w.what, w.limit, last), Hint: w.hint}
+			if w.died != nil {
+				f.Output = kubeletLog(ctx, h)
+			}
+			return f
 		case <-time.After(readyInterval):
 		}
 	}
 }
 
+// waitLocal waits until the apiserver on this host is ready.
+func waitLocal(ctx context.Context, env node.Env, endpoint string) error {
+	// The kubelet starts the apiserver; one that systemd gave up gets a new chance.
+	if _, err := env.Host.EnsureUnit(ctx, kubeletUnit, false); err != nil {
+		return err
+	}
+	return waitReady(ctx, env, endpoint, wait{limit: localReady, died: kubeletDied,
+		hint: "look at journalctl -u kubelet and /var/log/pods on the host; the command can be run again"})
+}
+
+// waitVirtual waits until the API answers at the virtual IP.
+func waitVirtual(ctx context.Context, env node.Env, endpoint string) error {
+	return waitReady(ctx, env, endpoint, wait{limit: virtualReady,
+		hint: "the API answers on the host itself: look at journalctl -u keepalived -u kubectl-ha-vip, and whether something else has the virtual IP"})
+}
+
+// waitReady waits until an apiserver answers 200 to /readyz, asked as the
+// host's admin over a new connection each time.
+func waitReady(ctx context.Context, env node.Env, endpoint string, w wait) error {
+	client, err := adminClient(env.Host)
+	if err != nil {
+		return err
+	}
+	env.Progress("waiting for the API at %s", endpoint)
+	w.what = "the API at " + endpoint + " is not ready"
+	return w.until(ctx, env.Host, func(ctx context.Context) error { return ask(ctx, client, endpoint+"/readyz") })
+}
+
+// ask makes one request that is to be answered with 200.
 func ask(ctx context.Context, client *http.Client, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyAsk)
 	defer cancel()
@@ -62,18 +104,17 @@ func ask(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return err
 	}
-	_, readErr := io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	_, readErr := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	if err := errors.Join(readErr, resp.Body.Close()); err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz answers %d", resp.StatusCode)
+		return fmt.Errorf("%s is answered with %d", url, resp.StatusCode)
 	}
 	return nil
 }
 
-// adminClient is a client with the identity of admin.conf, which trusts the
-// cluster's CA alone and goes through no proxy.
+// adminClient is a client with the identity of admin.conf.
 func adminClient(h *host.Host) (*http.Client, error) {
 	raw, err := h.ReadFile(adminConf)
 	if err != nil {
@@ -87,17 +128,10 @@ func adminClient(h *host.Host) (*http.Client, error) {
 	if current == nil || c.Clusters[current.Cluster] == nil || c.AuthInfos[current.AuthInfo] == nil {
 		return nil, fmt.Errorf("the admin's kubeconfig %s has no current context", adminConf)
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(c.Clusters[current.Cluster].CertificateAuthorityData) {
-		return nil, fmt.Errorf("the admin's kubeconfig %s has no CA", adminConf)
-	}
 	user := c.AuthInfos[current.AuthInfo]
-	pair, err := tls.X509KeyPair(user.ClientCertificateData, user.ClientKeyData)
+	client, err := tlsClient(c.Clusters[current.Cluster].CertificateAuthorityData, user.ClientCertificateData, user.ClientKeyData)
 	if err != nil {
-		return nil, fmt.Errorf("the admin's kubeconfig %s: %w", adminConf, err)
+		return nil, fmt.Errorf("%s: %w", adminConf, err)
 	}
-	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
-		DisableKeepAlives: true,
-	}}, nil
+	return client, nil
 }
