@@ -66,7 +66,7 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	}
 	f.Listeners = map[int32]string{}
 	for _, p := range portsOf(c, h) {
-		f.Listeners[p.number] = p.process[:min(len(p.process), commLength)]
+		f.Listeners[p.number] = p.process[:min(len(p.process), commLength)] + " (pid 352)"
 	}
 	if isIn(c.EtcdMembers(), h) {
 		f.State.EtcdActive, f.State.EtcdData, f.State.EtcdCA = true, true, testCA

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
@@ -55,8 +56,9 @@ func ports(c *v1alpha1.Cluster, h v1alpha1.Host) []int32 {
 	return out
 }
 
-// is tells whether the process is the one that belongs on the port.
-func (p port) is(process string) bool {
+// is tells whether a listener, "etcd (pid 352)", is the one that belongs on the port.
+func (p port) is(listener string) bool {
+	process, _, _ := strings.Cut(listener, " (")
 	return process != "" && process[:min(len(process), commLength)] == p.process[:min(len(p.process), commLength)]
 }
 
