@@ -122,23 +122,37 @@ func printOperation(w io.Writer, style report.Style, op v1alpha1.Operation, now 
 	if op.Status.Coordinator != "" {
 		fmt.Fprintf(&b, "By         pod %s/%s\n", v1alpha1.SystemNamespace, op.Status.Coordinator)
 	}
-	if op.Status.Message != "" {
-		fmt.Fprintf(&b, "Message    %s\n", op.Status.Message)
+	if message, _, _ := strings.Cut(op.Status.Message, "\n"); message != "" {
+		fmt.Fprintf(&b, "Message    %s\n", message)
 	}
 	b.WriteString("\n")
+	var failures []string
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	// Into memory, which does not fail.
 	for _, s := range op.Status.Steps {
 		head, more, _ := strings.Cut(s.Message, "\n")
-		_, _ = fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\n", stepMark(style, s.State), s.ID, s.Title, took(s.StartedAt, s.FinishedAt, now), head)
 		if more != "" && s.State == v1alpha1.StepFailed {
-			_, _ = fmt.Fprintf(t, "    %s\n", strings.ReplaceAll(more, "\n", "\n    "))
+			failures = append(failures, s.ID+"\n    "+strings.ReplaceAll(s.Message, "\n", "\n    "))
 		}
+		// Into memory, which does not fail.
+		_, _ = fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\n", stepMark(style, s.State), s.ID, s.Title, took(s.StartedAt, s.FinishedAt, now), head)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, b.String())
+	for _, f := range failures {
+		fmt.Fprintf(&b, "\n%s\n", f)
+	}
+	return writeTrimmed(w, b.String())
+}
+
+// writeTrimmed writes a text without the blanks that a table leaves at the ends
+// of its lines.
+func writeTrimmed(w io.Writer, text string) error {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+	}
+	_, err := io.WriteString(w, strings.Join(lines, "\n"))
 	return err
 }
 

@@ -52,6 +52,9 @@ func printPlan(w io.Writer, style report.Style, c *v1alpha1.Cluster, p plan.Plan
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, l := range planLines(p) {
 		sign, note := "+", ""
+		if style.ASCII {
+			sign = "+ " // as wide as the other signs
+		}
 		if l.skip != "" {
 			sign, note = style.Mark(report.StepSkipped), l.skip
 		}
@@ -61,12 +64,8 @@ func printPlan(w io.Writer, style report.Style, c *v1alpha1.Cluster, p plan.Plan
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	var lines []string
-	for _, l := range strings.Split(b.String(), "\n") {
-		lines = append(lines, strings.TrimRight(l, " "))
-	}
-	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
-	return err
+	b.WriteString("\n")
+	return writeTrimmed(w, b.String())
 }
 
 // planStep is a step as -o json prints it.

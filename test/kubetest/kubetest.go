@@ -41,20 +41,22 @@ type Server struct {
 	// Kubeconfig is the path of the same as a file.
 	Kubeconfig string
 
-	dir  string
-	etcd int
-	port int
-	api  *process
+	dir   string
+	etcd  int
+	port  int
+	flags []string
+	api   *process
 }
 
-// Start starts etcd and a kube-apiserver, and ends both with the test.
-func Start(t testing.TB) *Server {
+// Start starts etcd and a kube-apiserver, with further flags for the latter,
+// and ends both with the test.
+func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	apiserver, etcd := os.Getenv("KUBE_APISERVER"), os.Getenv("ETCD")
 	if apiserver == "" || etcd == "" {
 		t.Skip("KUBE_APISERVER and ETCD don't name the binaries of a real kube-apiserver and etcd")
 	}
-	s := &Server{dir: t.TempDir(), etcd: port(t), port: port(t)}
+	s := &Server{dir: t.TempDir(), etcd: port(t), port: port(t), flags: flags}
 	peer := port(t)
 	run(t, filepath.Join(s.dir, "etcd.log"), etcd,
 		"--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync",
@@ -71,13 +73,13 @@ func Start(t testing.TB) *Server {
 func (s *Server) StartAPIServer(t testing.TB) {
 	t.Helper()
 	f := func(name string) string { return filepath.Join(s.dir, name) }
-	s.api = run(t, f("apiserver.log"), os.Getenv("KUBE_APISERVER"),
+	s.api = run(t, f("apiserver.log"), os.Getenv("KUBE_APISERVER"), append([]string{
 		"--etcd-servers", url("http", s.etcd), "--secure-port", fmt.Sprint(s.port),
 		"--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--cert-dir", f("certs"),
 		"--service-cluster-ip-range", "10.96.0.0/16", "--authorization-mode", "Node,RBAC",
 		"--token-auth-file", f("tokens.csv"), "--service-account-issuer", "https://kubernetes.default.svc",
 		"--service-account-signing-key-file", f("sa.key"), "--service-account-key-file", f("sa.key"),
-		"--disable-admission-plugins", "ServiceAccount", "--watch-cache=true", "--allow-privileged=true")
+		"--disable-admission-plugins", "ServiceAccount", "--watch-cache=true", "--allow-privileged=true"}, s.flags...)...)
 	kube := kubernetes.NewForConfigOrDie(s.Config)
 	until(t, "the kube-apiserver to be ready, see "+f("apiserver.log"), func(ctx context.Context) bool {
 		if s.api.ended() {
@@ -104,16 +106,17 @@ func (s *Server) StopAPIServer() { s.api.kill() }
 
 // StartControllerManager starts a kube-controller-manager with the
 // controllers that these tests need: Jobs and garbage collection among them.
-func (s *Server) StartControllerManager(t testing.TB) {
+// Further flags come last; --controllers among them adds to these.
+func (s *Server) StartControllerManager(t testing.TB, flags ...string) {
 	t.Helper()
 	binary := os.Getenv("KUBE_CONTROLLER_MANAGER")
 	if binary == "" {
 		t.Skip("KUBE_CONTROLLER_MANAGER doesn't name the binary of a real kube-controller-manager")
 	}
-	run(t, filepath.Join(s.dir, "controller-manager.log"), binary,
+	run(t, filepath.Join(s.dir, "controller-manager.log"), binary, append([]string{
 		"--kubeconfig", s.Kubeconfig, "--leader-elect=false", "--secure-port", fmt.Sprint(port(t)), "--bind-address", "127.0.0.1",
 		"--cert-dir", filepath.Join(s.dir, "kcm-certs"),
-		"--controllers", "job-controller,garbage-collector-controller,deployment-controller,replicaset-controller,namespace-controller")
+		"--controllers", "job-controller,garbage-collector-controller,deployment-controller,replicaset-controller,namespace-controller"}, flags...)...)
 }
 
 func (s *Server) writeFiles(t testing.TB) {
