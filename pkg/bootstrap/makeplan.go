@@ -5,7 +5,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -229,42 +228,4 @@ func id(task string, h v1alpha1.Host) string { return task + "/" + h.Name }
 
 func localEndpoint(c *v1alpha1.Cluster, h v1alpha1.Host) string {
 	return "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
-}
-
-// environment is containerd's and the kubelet's: the proxies, and what must
-// never go through them.
-func environment(c *v1alpha1.Cluster) []string {
-	x := c.Spec.Proxy
-	if x.HTTPProxy == "" && x.HTTPSProxy == "" {
-		return nil
-	}
-	direct := []string{"localhost", "127.0.0.1", c.Spec.VirtualIP}
-	for _, h := range c.Spec.Hosts {
-		direct = append(direct, h.Name, h.Address)
-	}
-	// The subnets may be lists, IPv4 and IPv6.
-	direct = append(direct, strings.Split(c.Spec.Network.PodSubnet, ",")...)
-	direct = append(direct, strings.Split(c.Spec.Network.ServiceSubnet, ",")...)
-	direct = append(direct, ".svc", "."+c.Spec.Network.DNSDomain)
-	direct = append(direct, x.NoProxy...)
-	var out []string
-	for _, v := range []struct{ name, value string }{
-		{"HTTP_PROXY", x.HTTPProxy}, {"HTTPS_PROXY", x.HTTPSProxy}, {"NO_PROXY", strings.Join(direct, ",")},
-	} {
-		if v.value != "" {
-			out = append(out, v.name+"="+v.value)
-		}
-	}
-	return out
-}
-
-// registryMirrors are base URLs for containerd. spec.images.mirrors are
-// references; a registry that needs the mirror without TLS is one of
-// spec.images.mirror, which serves the upstreams under their own names.
-func registryMirrors(c *v1alpha1.Cluster) map[string][]string {
-	out := map[string][]string{}
-	for registry, ref := range c.Spec.Images.Mirrors {
-		out[registry] = []string{"https://" + ref}
-	}
-	return out
 }

@@ -88,7 +88,9 @@ func TestPlanResumes(t *testing.T) {
 	}
 	for name, x := range map[string]struct {
 		cluster func(*v1alpha1.Cluster)
+		made    func(*v1alpha1.Cluster) // the file with which it was made
 		hosts   func(o map[string]*HostObservation)
+		bare    string // a host that is bare again
 		want    []string
 		initOn  string
 		newEtcd bool
@@ -104,9 +106,7 @@ func TestPlanResumes(t *testing.T) {
 			want: append([]string{"etcd/cp2", "etcd-health"}, always...)},
 		"a kubelet is down": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.State.KubeletActive = false },
 			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "enrol/w1", "join", "kubeconfig"}},
-		"the first control plane is lost and bare again": {cluster: etcdHosts, hosts: func(o map[string]*HostObservation) {
-			*o["cp1"] = *o["bare"]
-		}, want: []string{"prepare/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "join", "kubeconfig"}, initOn: "cp2"},
+		"the first control plane is lost and bare again": {cluster: etcdHosts, made: etcdHosts, bare: "cp1", want: []string{"prepare/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "join", "kubeconfig"}, initOn: "cp2"},
 		"the first control plane's apiserver is down": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.State.APIServerReady = false },
 			want: always, initOn: "cp2"},
 		"all apiservers are down": {hosts: func(o map[string]*HostObservation) {
@@ -148,28 +148,22 @@ func TestPlanResumes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testCluster(t, x.cluster)
+			// It was made as it stands in the file before its order was changed.
+			made := testCluster(t, x.made)
 			pointers := map[string]*HostObservation{}
-			for name, seen := range completeHosts(testCluster(t, func(n *v1alpha1.Cluster) {
-				if x.cluster != nil && len(c.Spec.Hosts) > 4 {
-					etcdHosts(n)
-				}
-			})) {
+			for name, seen := range completeHosts(made) {
 				pointers[name] = &seen
 			}
-			empty := bare(c, c.Spec.Hosts[0])
-			pointers["bare"] = &empty
 			if x.hosts != nil {
-				delete(pointers, "bare")
-				if strings.Contains(name, "bare") {
-					pointers["bare"] = &empty
-				}
 				x.hosts(pointers)
+			}
+			if x.bare != "" {
+				h, _ := c.Host(x.bare)
+				*pointers[x.bare] = bare(c, h)
 			}
 			o := Observation{}
 			for name, seen := range pointers {
-				if name != "bare" {
-					o[name] = *seen
-				}
+				o[name] = *seen
 			}
 			p, err := MakePlan(c, o, testInputs())
 			if err != nil {
@@ -195,6 +189,23 @@ func TestPlanWithoutControlPlane(t *testing.T) {
 	c := testCluster(t, func(c *v1alpha1.Cluster) { c.Spec.Hosts = c.Spec.Hosts[3:] })
 	if _, err := MakePlan(c, bareHosts(c), testInputs()); err == nil {
 		t.Error("a plan without control plane")
+	}
+}
+
+func TestRegistryMirrors(t *testing.T) {
+	c := testCluster(t, func(c *v1alpha1.Cluster) {
+		c.Spec.Images = v1alpha1.Images{Mirror: "http://mirror:8080/", Mirrors: map[string]string{
+			"ghcr.io": "mirror:8080/gh", "gcr.io": "other.example/gcr"}}
+	})
+	got := registryMirrors(c)
+	for registry, want := range map[string]string{"registry.k8s.io": "http://mirror:8080/registry.k8s.io",
+		"ghcr.io": "http://mirror:8080/gh", "gcr.io": "https://other.example/gcr"} {
+		if !slices.Equal(got[registry], []string{want}) {
+			t.Errorf("%s: %q, want %s", registry, got[registry], want)
+		}
+	}
+	if got := registryMirrors(testCluster(t, nil)); len(got) > 0 {
+		t.Errorf("without a mirror: %q", got)
 	}
 }
 
