@@ -54,17 +54,17 @@ func kubeletClient(h *host.Host) (*http.Client, string, error) {
 	}
 	user, cluster := c.AuthInfos[current.AuthInfo], c.Clusters[current.Cluster]
 	certPEM, keyPEM := user.ClientCertificateData, user.ClientKeyData
-	for path, content := range map[string]*[]byte{user.ClientCertificate: &certPEM, user.ClientKey: &keyPEM} {
-		if path == "" {
+	// Both may be one file: that of a kubelet that rotates its certificate is.
+	for _, f := range []struct {
+		path    string
+		content *[]byte
+	}{{user.ClientCertificate, &certPEM}, {user.ClientKey, &keyPEM}} {
+		if f.path == "" {
 			continue
 		}
-		if *content, err = h.ReadFile(path); err != nil {
+		if *f.content, err = h.ReadFile(f.path); err != nil {
 			return nil, "", fmt.Errorf("the kubelet's credentials: %w", err)
 		}
-	}
-	// The key file of a kubelet that rotates is its certificate's file, too.
-	if user.ClientKey == user.ClientCertificate && len(certPEM) > 0 {
-		keyPEM = certPEM
 	}
 	cert, err := firstCertificate(certPEM)
 	if err != nil {
