@@ -1,0 +1,394 @@
+package controlplane
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+)
+
+const (
+	initLine    = "kubeadm init --config /dev/stdin --upload-certs --skip-certificate-key-print --skip-token-print"
+	joinLine    = "kubeadm join --config /dev/stdin"
+	prepareLine = "kubeadm join phase control-plane-prepare all --config /dev/stdin"
+	markLine    = "kubeadm join phase control-plane-join all --config /dev/stdin"
+)
+
+func (w *world) initSpec() InitSpec {
+	return InitSpec{Config: []byte("bootstrapTokens:\n- token: " + testToken + "\ncertificateKey: \"" + testKey + "\"\n"),
+		Patches: map[string]string{"kube-apiserver0+merge.yaml": "{}"}, EtcdCA: []byte("ca"), EtcdCert: []byte("cert"), EtcdKey: []byte("key"),
+		LocalEndpoint: w.server.URL, VirtualEndpoint: w.server.URL}
+}
+
+// shared is the stand-in's URL as that of all control planes together: another
+// than its own, for a test to tell them apart.
+func (w *world) shared() string { return w.server.URL + "/shared" }
+
+// joinConfig is a JoinConfiguration with the shared endpoint.
+func (w *world) joinConfig() []byte {
+	return []byte("discovery:\n  bootstrapToken:\n    token: " + testToken + "\n    apiServerEndpoint: " + strings.TrimPrefix(w.shared(), "https://") + "\n")
+}
+
+// onInit makes kubeadm init leave everything, and end well.
+func (w *world) onInit(line string) {
+	w.OnFunc(line, func(c host.Command) (host.Output, error) {
+		if !strings.Contains(string(c.Stdin), testToken) {
+			w.t.Error("kubeadm got no configuration")
+		}
+		if !w.there(etcdClientKey) || !w.there(PatchesDir+"/kube-apiserver0+merge.yaml") {
+			w.t.Error("kubeadm began before its files were there")
+		}
+		w.makeControlPlane(4, w.server.URL)
+		w.enrolKubelet(w.server.URL, time.Time{})
+		return host.Output{}, nil
+	})
+}
+
+func TestInitTwice(t *testing.T) {
+	w := newWorld(t)
+	w.onInit(initLine)
+	data, err := Init(t.Context(), w.env(), w.initSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hash := data.(InitData).CACertHash; len(hash) != len("sha256:")+64 {
+		t.Errorf("the CA's hash is %q", hash)
+	}
+	w.secretsStayIn()
+	env := w.env()
+	again, err := Init(t.Context(), env, w.initSpec())
+	if err != nil || again != data || len(env.Host.Changes()) != 0 || w.ran() != "" {
+		t.Errorf("a second run: %v, %v, ran %q, changed %v", again, err, w.ran(), env.Host.Changes())
+	}
+}
+
+// kubeadm is interrupted after each of its steps; the next run ignores exactly
+// the checks that fail for what is there, and the CA stays.
+func TestInitResumes(t *testing.T) {
+	manifests := "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml"
+	for steps, flag := range []string{"", "", "", "", " --ignore-preflight-errors=" + manifests + ",Port-10250,Port-10257,Port-10259,Port-PORT"} {
+		w := newWorld(t)
+		w.OnFunc(initLine, func(c host.Command) (host.Output, error) {
+			w.makeControlPlane(steps, w.server.URL)
+			out := host.Output{Stdout: []byte("[certs] x\nerror: interrupted with " + testToken), ExitCode: 1}
+			return out, &host.CommandError{Argv: c.Argv, Output: out, Err: errors.New("exit status 1")}
+		})
+		_, err := Init(t.Context(), w.env(), w.initSpec())
+		var f *node.Failure
+		if !errors.As(err, &f) || !strings.Contains(f.Message, "interrupted") || f.Hint == "" || strings.Contains(f.Message+f.Output, "s3cr3t") {
+			t.Fatalf("after %d steps: %#v", steps, err)
+		}
+		before := ""
+		if steps > 0 {
+			before = w.read(caCert)
+		}
+		_, port, _ := strings.Cut(strings.TrimPrefix(w.server.URL, "https://"), ":")
+		w.onInit(initLine + strings.Replace(flag, "PORT", port, 1))
+		if _, err := Init(t.Context(), w.env(), w.initSpec()); err != nil {
+			t.Errorf("resumed after %d steps: %v", steps, err)
+		}
+		if steps > 0 && w.read(caCert) != before {
+			t.Errorf("the CA changed after %d steps", steps)
+		}
+		w.secretsStayIn()
+	}
+}
+
+func TestInitRefuses(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(*world)
+		want  string
+	}{
+		{"another cluster's CA", func(w *world) { w.put(caCert, "theirs") }, "leftovers of another cluster"},
+		{"another cluster's node", func(w *world) { w.put(kubeletConf, "theirs") }, "leftovers of another cluster"},
+		{"another cluster's apiserver", func(w *world) { w.put(apiserverManifest, "theirs") }, "leftovers of another cluster"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.spoil(w)
+			env := w.env()
+			_, err := Init(t.Context(), env, w.initSpec())
+			if err == nil || !strings.Contains(err.Error(), tt.want) || host.Hint(err) == "" || len(env.Host.Changes()) != 0 {
+				t.Errorf("error %v, changes %v", err, env.Host.Changes())
+			}
+		})
+	}
+}
+
+func TestInitAfterItsManifestIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.onInit(initLine)
+	if _, err := Init(t.Context(), w.env(), w.initSpec()); err != nil {
+		t.Fatal(err)
+	}
+	env := w.env()
+	hosttestRemove(t, w, apiserverManifest)
+	_, err := Init(t.Context(), env, w.initSpec())
+	if err == nil || !strings.Contains(err.Error(), "is gone") || len(env.Host.Changes()) != 0 {
+		t.Errorf("error %v, changes %v", err, env.Host.Changes())
+	}
+}
+
+func TestInitDryRun(t *testing.T) {
+	w := newWorld(t)
+	env := w.env(hosttest.DryRun)
+	if _, err := Init(t.Context(), env, w.initSpec()); err != nil {
+		t.Fatal(err)
+	}
+	if w.ran() != "" || w.there(kubernetesDir) || len(env.Host.Changes()) == 0 {
+		t.Errorf("ran %q, would change %v", w.ran(), env.Host.Changes())
+	}
+}
+
+func TestEnrolTwice(t *testing.T) {
+	w := newWorld(t)
+	w.OnFunc(joinLine, func(host.Command) (host.Output, error) {
+		w.put(caCert, certPEM(w.ca))
+		w.put(bootstrapConf, "token")
+		w.enrolKubelet(w.server.URL, time.Time{})
+		w.kubelet("active")
+		return host.Output{}, nil
+	})
+	spec := EnrolSpec{Config: w.joinConfig()}
+	if _, err := Enrol(t.Context(), w.env(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if w.there(bootstrapConf) {
+		t.Error("the token is still on the disk")
+	}
+	w.secretsStayIn()
+	env := w.env()
+	if _, err := Enrol(t.Context(), env, spec); err != nil || len(env.Host.Changes()) != 0 || w.ran() != "" {
+		t.Errorf("a second run: %v, ran %q, changed %v", err, w.ran(), env.Host.Changes())
+	}
+}
+
+func TestEnrolResumes(t *testing.T) {
+	tests := []struct {
+		name string
+		left func(*world)
+		want string // the commands of the second run
+	}{
+		{"before anything was written", func(*world) {}, joinLine + "|systemctl start kubelet.service"},
+		{"with a kubelet that waits", func(w *world) {
+			w.put(caCert, certPEM(w.ca))
+			w.put(bootstrapConf, "an old token")
+			w.kubelet("active")
+		}, "systemctl stop kubelet.service|" + joinLine + " --ignore-preflight-errors=FileAvailable--etc-kubernetes-bootstrap-kubelet.conf,FileAvailable--etc-kubernetes-pki-ca.crt|systemctl start kubelet.service"},
+		{"with a CA written by half", func(w *world) { w.put(caCert, "") }, joinLine + "|systemctl start kubelet.service"},
+		{"with a kubeconfig but no certificate yet", func(w *world) {
+			w.enrolKubelet(w.server.URL, time.Time{})
+			w.put(rotated, "")
+		}, joinLine + " --ignore-preflight-errors=FileAvailable--etc-kubernetes-kubelet.conf|systemctl start kubelet.service"},
+		{"after the kubelet joined", func(w *world) {
+			w.put(caCert, certPEM(w.ca))
+			w.put(bootstrapConf, "token")
+			w.enrolKubelet(w.server.URL, time.Time{})
+			w.kubelet("active")
+		}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.OnFunc(joinLine, func(c host.Command) (host.Output, error) {
+				tt.left(w)
+				return host.Output{}, &host.CommandError{Argv: c.Argv, Err: errors.New("killed")}
+			})
+			if _, err := Enrol(t.Context(), w.env(), EnrolSpec{Config: w.joinConfig()}); err == nil {
+				t.Fatal("an interrupted join ended well")
+			}
+			for line := range strings.SplitSeq(tt.want, "|") {
+				if strings.HasPrefix(line, joinLine) {
+					w.OnFunc(line, func(host.Command) (host.Output, error) {
+						w.enrolKubelet(w.server.URL, time.Time{})
+						return host.Output{}, nil
+					})
+				}
+			}
+			env := w.env()
+			if _, err := Enrol(t.Context(), env, EnrolSpec{Config: w.joinConfig()}); err != nil || w.ran() != tt.want {
+				t.Errorf("resumed: %v, ran %q, want %q", err, w.ran(), tt.want)
+			}
+			if w.there(bootstrapConf) {
+				t.Error("the token is still on the disk")
+			}
+		})
+	}
+}
+
+func TestEnrolTellsWhyTheKubeletDied(t *testing.T) {
+	w := newWorld(t)
+	w.node.Store(http.StatusNotFound)
+	w.On("journalctl --unit kubelet.service --lines 40 --no-pager --output cat", "too many open files\n")
+	w.OnFunc(joinLine, func(host.Command) (host.Output, error) {
+		w.enrolKubelet(w.server.URL, time.Time{})
+		w.kubelet("active")
+		return host.Output{}, nil
+	})
+	go func() {
+		time.Sleep(200 * time.Millisecond)
+		w.kubelet("failed")
+	}()
+	_, err := Enrol(t.Context(), w.env(), EnrolSpec{Config: w.joinConfig()})
+	var f *node.Failure
+	if !errors.As(err, &f) || !strings.Contains(f.Output, "too many open files") || f.Hint == "" {
+		t.Errorf("error %#v", err)
+	}
+}
+
+func TestEnrolRefuses(t *testing.T) {
+	w := newWorld(t)
+	w.put(caCert, "theirs")
+	env := w.env()
+	if _, err := Enrol(t.Context(), env, EnrolSpec{}); err == nil || len(env.Host.Changes()) != 0 || host.Hint(err) == "" {
+		t.Errorf("leftovers: %v, changed %v", err, env.Host.Changes())
+	}
+
+	w = newWorld(t)
+	w.On(joinLine, "")
+	env = w.env()
+	if err := workJoin.finish(t.Context(), env.Host); err != nil {
+		t.Fatal(err)
+	}
+	w.enrolKubelet(w.server.URL, time.Now().Add(-time.Hour))
+	if _, err := Enrol(t.Context(), env, EnrolSpec{}); err == nil || !strings.Contains(err.Error(), "expired") || host.Hint(err) == "" {
+		t.Errorf("an expired certificate: %v", err)
+	}
+}
+
+// enrolled makes a host that has joined, with a CA from the cluster.
+func (w *world) enrolled() {
+	w.put(caCert, certPEM(w.ca))
+	w.enrolKubelet(w.shared(), time.Time{})
+	w.kubelet("active")
+}
+
+func (w *world) promoteSpec() PromoteSpec {
+	return PromoteSpec{Config: w.joinConfig(), LocalEndpoint: w.server.URL}
+}
+
+func TestPromoteTwice(t *testing.T) {
+	w := newWorld(t)
+	w.enrolled()
+	w.OnFunc(prepareLine, func(host.Command) (host.Output, error) {
+		w.makeControlPlane(4, w.shared())
+		return host.Output{}, nil
+	})
+	w.OnFunc(markLine, func(host.Command) (host.Output, error) {
+		if !strings.Contains(w.read(kubeletConf), "server: "+w.server.URL+"\n") {
+			t.Error("the kubelet does not use its own apiserver yet")
+		}
+		return host.Output{}, nil
+	})
+	if _, err := Promote(t.Context(), w.env(), w.promoteSpec()); err != nil {
+		t.Fatal(err)
+	}
+	if want := prepareLine + "|systemctl restart kubelet.service|" + markLine; w.ran() != want {
+		t.Errorf("ran %q, want %q", w.ran(), want)
+	}
+	w.secretsStayIn()
+	env := w.env()
+	if _, err := Promote(t.Context(), env, w.promoteSpec()); err != nil || len(env.Host.Changes()) != 0 || w.ran() != "" {
+		t.Errorf("a second run: %v, ran %q, changed %v", err, w.ran(), env.Host.Changes())
+	}
+}
+
+func TestPromoteResumes(t *testing.T) {
+	for steps := range 5 {
+		w := newWorld(t)
+		w.enrolled()
+		w.OnFunc(prepareLine, func(c host.Command) (host.Output, error) {
+			w.makeControlPlane(steps, w.shared())
+			if steps == 2 {
+				// Killed in the middle of a pair.
+				hosttestRemove(t, w, leaves[2].second())
+			}
+			return host.Output{}, &host.CommandError{Argv: c.Argv, Err: errors.New("killed")}
+		})
+		if _, err := Promote(t.Context(), w.env(), w.promoteSpec()); err == nil {
+			t.Fatal("an interrupted promotion ended well")
+		}
+		w.OnFunc(prepareLine, func(host.Command) (host.Output, error) {
+			if w.there(leaves[2].first()) != w.there(leaves[2].second()) {
+				t.Error("half a pair is still there")
+			}
+			w.makeControlPlane(4, w.shared())
+			return host.Output{}, nil
+		})
+		w.Fail(markLine, 1, "interrupted again")
+		if _, err := Promote(t.Context(), w.env(), w.promoteSpec()); err == nil {
+			t.Fatal("an interrupted promotion ended well")
+		}
+		w.On(markLine, "")
+		if _, err := Promote(t.Context(), w.env(), w.promoteSpec()); err != nil || w.ran() != prepareLine+"|"+markLine {
+			t.Errorf("resumed after %d steps: %v, ran %q", steps, err, w.ran())
+		}
+	}
+}
+
+func TestPromoteRefuses(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(*world)
+		want  string
+	}{
+		{"not enrolled", func(w *world) { hosttestRemove(w.t, w, kubeletConf) }, "has not joined"},
+		{"an expired kubelet", func(w *world) { w.enrolKubelet(w.server.URL, time.Now().Add(-time.Minute)) }, "expired"},
+		{"another's control plane", func(w *world) { w.put(apiserverManifest, "theirs") }, "leftovers"},
+		{"the first control plane", func(w *world) {
+			if err := workInit.begin(w.t.Context(), w.env().Host); err != nil {
+				w.t.Fatal(err)
+			}
+		}, "first control plane"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.enrolled()
+			tt.spoil(w)
+			env := w.env()
+			_, err := Promote(t.Context(), env, w.promoteSpec())
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(env.Host.Changes()) != 0 {
+				t.Errorf("error %v, changes %v", err, env.Host.Changes())
+			}
+		})
+	}
+}
+
+func TestPromoteFindsForeignEndpoint(t *testing.T) {
+	w := newWorld(t)
+	w.enrolled()
+	w.OnFunc(prepareLine, func(host.Command) (host.Output, error) {
+		w.makeControlPlane(4, w.shared())
+		w.adminConfig(kubernetesDir+"/scheduler.conf", "https://10.0.0.1:6443")
+		return host.Output{}, nil
+	})
+	_, err := Promote(t.Context(), w.env(), w.promoteSpec())
+	if err == nil || !strings.Contains(err.Error(), "scheduler.conf points at https://10.0.0.1:6443") || host.Hint(err) == "" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUploadCertsAndAdminKubeconfig(t *testing.T) {
+	w := newWorld(t)
+	line := "kubeadm init phase upload-certs --upload-certs --skip-certificate-key-print --config /dev/stdin"
+	w.On(line, "")
+	if _, err := UploadCerts(t.Context(), w.env(), UploadCertsSpec{Config: []byte("certificateKey: \"" + testKey + "\"\n")}); err != nil {
+		t.Fatal(err)
+	}
+	w.secretsStayIn()
+	if _, err := AdminKubeconfig(t.Context(), w.env(), struct{}{}); err == nil {
+		t.Error("no admin.conf is no error")
+	}
+	w.put(adminConf, "secret")
+	if data, err := AdminKubeconfig(t.Context(), w.env(), struct{}{}); err != nil || string(data.(KubeconfigData).Kubeconfig) != "secret" {
+		t.Errorf("%v, %v", data, err)
+	}
+}
