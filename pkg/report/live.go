@@ -1,7 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -11,7 +14,7 @@ import (
 // nothing else, so that it is tested without any terminal.
 type live struct {
 	style Style
-	// hosts in the order in which they were first heard of; "" is the cluster.
+	// hosts in the order of their names; "" is the cluster and the last.
 	hosts []string
 	lines map[string]*hostLine
 	// begun is the time of the first event; done counts ended steps.
@@ -77,6 +80,15 @@ func (l *live) host(name string) *hostLine {
 		h = &hostLine{}
 		l.lines[name] = h
 		l.hosts = append(l.hosts, name)
+		slices.SortFunc(l.hosts, func(a, b string) int {
+			switch {
+			case a == "" || b == "":
+				return strings.Compare(b, a)
+			case len(a) != len(b) && strings.TrimRight(a, digits) == strings.TrimRight(b, digits):
+				return cmp.Compare(len(a), len(b)) // cp9 before cp10
+			}
+			return strings.Compare(a, b)
+		})
 	}
 	return h
 }
@@ -123,9 +135,15 @@ func (l *live) frame(now time.Time, columns, rows int) []string {
 	if left > 0 {
 		out = append(out, l.style.paint(ansiDim, cut(fmt.Sprintf("  and %d more hosts", left), columns-1)))
 	}
-	total := fmt.Sprintf("  %d steps done, %s", l.done, Elapsed(now.Sub(l.begun)))
+	steps := "steps"
+	if l.done == 1 {
+		steps = "step"
+	}
+	total := fmt.Sprintf("  %d %s done, %s", l.done, steps, Elapsed(now.Sub(l.begun)))
 	return append(out, l.style.paint(ansiDim, cut(total, columns-1)))
 }
+
+const digits = "0123456789"
 
 func hostName(name string) string {
 	if name == "" {

@@ -51,6 +51,16 @@ func TestFrameFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestHostsInOrder(t *testing.T) {
+	l := newLive(Style{})
+	for _, h := range []string{"w1", "cp10", "", "cp9", "etcd1"} {
+		l.apply(Event{Time: at(0), Kind: StepStarted, Host: h, Step: h, Title: "x"})
+	}
+	if got := strings.Join(l.hosts, " "); got != "cp9 cp10 etcd1 w1 " {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestTinyTerminalHasNoLiveLines(t *testing.T) {
 	l := newLive(Style{})
 	l.apply(Event{Time: at(0), Kind: StepStarted, Host: "h", Step: "s"})
