@@ -45,6 +45,9 @@ func (m Manager) Up(ctx context.Context, name string, size Size) (*Lab, error) {
 	if err := l.copySelf(); err != nil {
 		return nil, err
 	}
+	if err := m.raiseLimits(); err != nil {
+		return nil, err
+	}
 	if err := l.ensureNetwork(ctx, m.Docker); err != nil {
 		return nil, err
 	}
