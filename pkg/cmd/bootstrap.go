@@ -163,14 +163,16 @@ func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closeHosts(hosts, sink)
+	looked := begin(sink, "look", "look at the hosts")
 	access := &issuedAccess{}
 	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, DryRun: o.dryRun,
-		Bundle:     o.bundles(ctx, sink),
+		Bundle:     o.bundles(ctx, sink, looked),
 		Confirm:    func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) },
 		Join:       o.join(sink),
 		Kubeconfig: o.writeKubeconfig(access),
 	}
 	result, err := bootstrap.Run(ctx, config, sink)
+	looked("")
 	shown.Close()
 	if o.timings {
 		if err := o.printTimings(result, recorder); err != nil {

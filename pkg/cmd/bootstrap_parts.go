@@ -19,12 +19,14 @@ import (
 
 // bundles gives the bundle once it is needed. One that was named is read
 // through while the hosts are looked at: nothing is begun with a damaged one.
-func (o *bootstrapOptions) bundles(ctx context.Context, sink report.Sink) func(context.Context, string) (bootstrap.Bundle, error) {
+// looked is called then, too.
+func (o *bootstrapOptions) bundles(ctx context.Context, sink report.Sink, looked func(string)) func(context.Context, string) (bootstrap.Bundle, error) {
 	verified := make(chan error, 1)
 	if o.bundle != nil {
 		go func() { verified <- o.bundle.Verify(ctx, report.Discard()) }()
 	}
 	return func(ctx context.Context, arch string) (bootstrap.Bundle, error) {
+		looked("")
 		if o.bundle != nil {
 			if err := <-verified; err != nil {
 				return nil, withCode(ExitUsage, err)

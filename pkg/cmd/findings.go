@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
@@ -29,10 +30,11 @@ func findingEvent(f bootstrap.Finding) report.Event {
 	return e
 }
 
-// printFindings prints what preflight found, what stands in the way first.
+// printFindings prints what preflight found, what stands in the way first. The
+// same finding on several hosts is one.
 func printFindings(w io.Writer, style report.Style, findings []bootstrap.Finding) error {
 	for _, severity := range []bootstrap.Severity{bootstrap.Error, bootstrap.Warning} {
-		for _, f := range findings {
+		for _, f := range together(findings) {
 			if f.Severity != severity {
 				continue
 			}
@@ -44,6 +46,23 @@ func printFindings(w io.Writer, style report.Style, findings []bootstrap.Finding
 		}
 	}
 	return nil
+}
+
+// together makes one finding of the same one on several hosts.
+func together(findings []bootstrap.Finding) []bootstrap.Finding {
+	var out []bootstrap.Finding
+	for _, f := range findings {
+		same := slices.IndexFunc(out, func(o bootstrap.Finding) bool {
+			o.Host = f.Host
+			return o == f
+		})
+		if same >= 0 && f.Host != "" && out[same].Host != "" {
+			out[same].Host += ", " + f.Host
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // count tells how many findings stand in the way and how many are warnings.

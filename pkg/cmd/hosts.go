@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -115,8 +119,31 @@ func connect(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy,
 	if err != nil {
 		return nil, err
 	}
+	end := begin(sink, "connect", "log in to "+plural(len(targets), "host", "hosts"))
 	hosts, err := ssh.Connect(ctx, ssh.NewDialer(policy), targets, source)
+	failure := ""
+	if failed := slices.Sorted(maps.Keys(hosts.Failed())); len(failed) > 0 {
+		failure = "not to " + strings.Join(failed, ", ")
+	}
+	end(failure)
 	return hosts, withCode(ExitUnreachable, err)
+}
+
+// begin tells that something of the workstation's own has begun; the returned
+// function that it has ended, well without a failure. It does so once.
+func begin(sink report.Sink, id, title string) (end func(failure string)) {
+	started := time.Now()
+	sink.Emit(report.Event{Time: started, Kind: report.StepStarted, Step: id, Title: title})
+	var once sync.Once
+	return func(failure string) {
+		once.Do(func() {
+			e := report.Event{Time: time.Now(), Kind: report.StepDone, Step: id, Title: title, Elapsed: time.Since(started)}
+			if failure != "" {
+				e.Kind, e.Error = report.StepFailed, failure
+			}
+			sink.Emit(e)
+		})
+	}
 }
 
 // closeHosts ends the connections; what goes wrong with that spoils nothing.

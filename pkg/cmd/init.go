@@ -15,6 +15,7 @@ import (
 type initOptions struct {
 	genericiooptions.IOStreams
 	file          string
+	inventory     string
 	force         bool
 	name          string
 	version       string
@@ -33,10 +34,14 @@ func newInit(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "Write a commented Cluster file",
 		GroupID: groupCluster,
 		Long: paragraphs(
-			"Writes a Cluster file with every setting there is, commented, so that only version, virtual IP and hosts are left to fill in. With the flags below these are filled in as well."),
+			"Writes a Cluster file with every setting there is, commented, so that only version, virtual IP and hosts are left to fill in. With the flags below these are filled in as well.",
+			"--from-inventory converts an Ansible inventory of kubeadm2ha, with the group_vars folder next to it, and tells which of its settings have no counterpart."),
 		Example: examples(`
 			# An example to edit
 			kubectl ha init
+
+			# From kubeadm2ha's inventory, with its group_vars
+			kubectl ha init --from-inventory my-cluster.inventory
 
 			# Ready to use
 			kubectl ha init --virtual-ip 192.0.2.10 --control-plane cp1=192.0.2.11 \
@@ -55,6 +60,7 @@ func newInit(streams genericiooptions.IOStreams) *cobra.Command {
 	f := c.Flags()
 	f.StringVarP(&o.file, "output", "o", defaultClusterFile, "the `file` to write; - is standard output")
 	f.BoolVar(&o.force, "force", false, "replace the file when it is there")
+	f.StringVar(&o.inventory, "from-inventory", "", "convert this Ansible inventory `file` of kubeadm2ha")
 	f.StringVar(&o.name, "name", "", "the cluster's name (default "+v1alpha1.DefaultName+")")
 	f.StringVar(&o.version, "kubernetes-version", "", "the Kubernetes version (default "+v1alpha1.DefaultKubernetesVersion+")")
 	f.StringVar(&o.virtualIP, "virtual-ip", "", "the address of the API, an unused one in the control planes' subnet")
@@ -92,6 +98,12 @@ func (o *initOptions) Complete() error {
 
 // Validate refuses what would make a file that is not valid.
 func (o *initOptions) Validate() error {
+	if o.inventory != "" {
+		if o.name+o.version+o.virtualIP != "" || len(o.params.Hosts) > 0 {
+			return usageErrorf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
+		}
+		return nil
+	}
 	if len(o.params.Hosts) > 0 && len(o.controlPlanes) == 0 {
 		return usageErrorf("with --worker or --etcd at least one --control-plane is needed")
 	}
@@ -107,6 +119,9 @@ func (o *initOptions) Validate() error {
 
 // Run writes the file.
 func (o *initOptions) Run() error {
+	if o.inventory != "" {
+		return o.runFromInventory()
+	}
 	data, err := v1alpha1.Template(o.params)
 	if err != nil {
 		return err

@@ -76,3 +76,41 @@ func TestManifestNextToTheClusterFile(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestInitFromInventory(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	put := func(name, text string) {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("old/my.inventory", "[primary-master]\nm1 ansible_host=192.0.2.1\n[secondary-masters]\nm2 ansible_host=192.0.2.2\n"+
+		"m3 ansible_host=192.0.2.3\n[masters:children]\nprimary-master\nsecondary-masters\n[minions]\nw1 ansible_host=192.0.2.4\n"+
+		"[nodes:children]\nmasters\nminions\n[etcd:children]\nmasters\n")
+	put("old/group_vars/all.yml", "NOBODY_KNOWS_THIS: 1\n")
+	code, _, errOut := run(t, "init", "--from-inventory", "old/my.inventory")
+	if code != ExitOK || !strings.Contains(errOut, "NOBODY_KNOWS_THIS") || !strings.Contains(errOut, "not complete yet") {
+		t.Errorf("%d %s", code, errOut)
+	}
+	data, err := os.ReadFile("cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := v1alpha1.Decode(data, "")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	if len(c.ControlPlanes()) != 3 || len(c.Workers()) != 1 || !strings.Contains(string(data), "# Without a counterpart:") {
+		t.Errorf("got:\n%s", data)
+	}
+	if code, _, errOut := run(t, "init", "--from-inventory", "nowhere"); code != ExitUsage {
+		t.Errorf("%d %s", code, errOut)
+	}
+	if code, _, errOut := run(t, "init", "--from-inventory", "old/my.inventory", "--name", "x"); code != ExitUsage {
+		t.Errorf("%d %s", code, errOut)
+	}
+}

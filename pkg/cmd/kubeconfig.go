@@ -157,8 +157,8 @@ func (o *kubeconfigOptions) Run(ctx context.Context) error {
 // over SSH, in which case through dials from there.
 func (o *kubeconfigOptions) wayIn(ctx context.Context) (config *rest.Config, through kubeconfig.Dial, leave func(), err error) {
 	if !o.overSSH {
-		config, err = o.access.ToRESTConfig()
-		return config, nil, func() {}, withCode(ExitUsage, err)
+		config, err = restConfig(o.access)
+		return config, nil, func() {}, err
 	}
 	sink := newProgress(o.ErrOut, "")
 	quiet := report.SinkFunc(func(e report.Event) {
@@ -201,7 +201,7 @@ func (o *kubeconfigOptions) store(content []byte, issued *kubeconfig.Issued) (st
 		return where, err
 	case o.output == "-":
 		_, err := o.Out.Write(content)
-		return "standard output", err
+		return "written to standard output", err
 	}
 	return o.output + " written", kubeconfig.WriteFile(o.output, content)
 }

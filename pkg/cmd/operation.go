@@ -54,9 +54,9 @@ func newOperation(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete connects to the cluster.
 func (o *operationOptions) Complete(ctx context.Context) error {
-	config, err := o.access.ToRESTConfig()
+	config, err := restConfig(o.access)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return err
 	}
 	image, err := clusterAgentImage(ctx, config)
 	if err != nil {

@@ -2,11 +2,13 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 )
 
 // newAccess makes kubectl's flags that choose the cluster and the login, without
@@ -16,6 +18,20 @@ func newAccess() *genericclioptions.ConfigFlags {
 	flags.Namespace = nil
 	flags.Timeout = nil
 	return flags
+}
+
+// restConfig is the access that flags, environment and kubeconfig give. Unlike
+// kubectl it does not try localhost:8080 when there is none.
+func restConfig(access *genericclioptions.ConfigFlags) (*rest.Config, error) {
+	raw, err := access.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return nil, withCode(ExitUsage, err)
+	}
+	if len(raw.Clusters) == 0 && *access.APIServer == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return nil, usageErrorf("there is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or make one with `%s kubeconfig --vip -f %s`", displayName, defaultClusterFile)
+	}
+	config, err := access.ToRESTConfig()
+	return config, withCode(ExitUsage, err)
 }
 
 // addAccess adds the flags to a verb, marked so that its help leaves them to

@@ -118,7 +118,10 @@ func TestFindingsDecideOnTheExitCode(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := printFindings(&b, report.Style{ASCII: true}, []bootstrap.Finding{finding("swap", bootstrap.Warning), finding("ports", bootstrap.Error)}); err != nil {
+	if err := printFindings(&b, report.Style{ASCII: true}, []bootstrap.Finding{finding("swap", bootstrap.Warning), finding("ports", bootstrap.Error),
+		{Host: "cp2", Check: "swap", Severity: bootstrap.Warning, Message: "m", Hint: "h"},
+		{Host: "cp2", Check: "swap", Severity: bootstrap.Warning, Message: "another", Hint: "h"},
+		{Check: "cluster-file", Severity: bootstrap.Warning, Message: "two etcd members"}}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "findings.txt", b.String())

@@ -118,8 +118,10 @@ func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]bootst
 		return nil, err
 	}
 	noBundle := func(context.Context, string) (bootstrap.Bundle, error) { return nil, nil }
+	end := begin(sink, "look", "look at the hosts")
 	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: state, DryRun: true, Bundle: noBundle},
 		withoutFindings(sink))
+	end("")
 	var found *bootstrap.PreflightError
 	if errors.As(err, &found) {
 		err = nil
