@@ -27,7 +27,13 @@ func main() {
 	flag.StringVar(&b.root, "root", ".", "the repository's root")
 	flag.StringVar(&b.version, "kubernetes-version", "v1.36.3", "version to bootstrap")
 	flag.IntVar(&b.rounds, "rounds", 3, "runs of each")
+	flag.StringVar(&b.bundle, "bundle", "", "bundle to work with; by default one is made from the lab's mirror")
+	only := flag.String("only", "", "run only this: product or floor")
 	flag.Parse()
+	b.which = []string{"product", "floor"}
+	if *only != "" {
+		b.which = []string{*only}
+	}
 	if err := b.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -42,6 +48,7 @@ type bench struct {
 	rounds        int
 	dir           string
 	bundle        string
+	which         []string
 }
 
 // status is what the benchmark needs of `lab status -o json`.
@@ -68,41 +75,53 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.bundle = filepath.Join(b.dir, "bundle.tar")
-	if err := b.command(ctx, nil, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", b.version, "--mirror", st.Mirror, "-o", b.bundle).Run(); err != nil {
-		return fmt.Errorf("bundle create: %w", err)
+	if err := b.makeBundle(ctx, st); err != nil {
+		return err
 	}
 	sandbox, err := writeArtifacts(ctx, b.bundle, filepath.Join(b.dir, "artifacts"), filepath.Join(b.root, "manifests/network/flannel.yaml"))
 	if err != nil {
 		return err
 	}
-	var product, floor []time.Duration
+	took := map[string][]time.Duration{}
+	fresh := true
 	for i := range b.rounds {
-		for _, which := range []string{"product", "floor"} {
-			if st, err = b.bare(ctx); err != nil {
-				return err
+		for _, which := range b.which {
+			if !fresh {
+				if st, err = b.bare(ctx); err != nil {
+					return err
+				}
 			}
+			fresh = false
 			start := time.Now()
 			if which == "product" {
 				err = b.product(ctx, i)
 			} else {
 				err = b.floor(ctx, st, sandbox)
 			}
-			took := time.Since(start)
 			if err != nil {
 				return fmt.Errorf("%s, round %d: %w", which, i+1, err)
 			}
-			fmt.Printf("round %d  %-8s %6.1f s\n", i+1, which, took.Seconds())
-			if which == "product" {
-				product = append(product, took)
-			} else {
-				floor = append(floor, took)
-			}
+			took[which] = append(took[which], time.Since(start))
+			fmt.Printf("round %d  %-8s %6.1f s\n", i+1, which, time.Since(start).Seconds())
 		}
 	}
-	p, f := median(product), median(floor)
-	fmt.Printf("\nmedian of %d: product %.1f s, floor %.1f s, ratio %.2f\n", b.rounds, p.Seconds(), f.Seconds(), p.Seconds()/f.Seconds())
+	if p, f := took["product"], took["floor"]; len(p) > 0 && len(f) > 0 {
+		fmt.Printf("\nmedian of %d: product %.1f s, floor %.1f s, ratio %.2f\n", b.rounds, median(p).Seconds(), median(f).Seconds(),
+			median(p).Seconds()/median(f).Seconds())
+	}
 	return b.command(ctx, nil, "bin/lab", "down", "--name", labName).Run()
+}
+
+// makeBundle makes the bundle from the lab's mirror, unless one was named.
+func (b *bench) makeBundle(ctx context.Context, st status) error {
+	if b.bundle != "" {
+		return nil
+	}
+	b.bundle = filepath.Join(b.dir, "bundle.tar")
+	if err := b.command(ctx, nil, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", b.version, "--mirror", st.Mirror, "-o", b.bundle).Run(); err != nil {
+		return fmt.Errorf("bundle create: %w", err)
+	}
+	return nil
 }
 
 // bare makes the lab anew and returns its status.
