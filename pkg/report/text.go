@@ -95,7 +95,7 @@ func (s Style) Lines(e Event) []string {
 	if e.Elapsed > 0 && e.Kind != StepSkipped {
 		tail = "  " + s.paint(ansiDim, Elapsed(e.Elapsed))
 	}
-	if e.Kind == StepDone && !e.Changed {
+	if e.Kind == StepDone && !e.Changed && e.Host != "" {
 		tail += s.paint(ansiDim, "  unchanged")
 	}
 	where := ""
