@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -97,7 +98,11 @@ func initialise(ctx context.Context, env node.Env, spec InitSpec) error {
 	}
 	args := append([]string{"init"}, fromStdin...)
 	// Neither the token nor the certificate key may get into the output.
-	args = append(args, "--upload-certs", "--skip-certificate-key-print", "--skip-token-print")
+	args = append(args, "--skip-certificate-key-print", "--skip-token-print")
+	if bytes.Contains(spec.Config, []byte("certificateKey:")) {
+		// Without a key of the caller's nobody could read what was uploaded.
+		args = append(args, "--upload-certs")
+	}
 	if err := kubeadm(ctx, env, "kubeadm init", spec.Config, ignoring(args, ignore)...); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	initLine    = "kubeadm init --config /dev/stdin --upload-certs --skip-certificate-key-print --skip-token-print"
+	initLine    = "kubeadm init --config /dev/stdin --skip-certificate-key-print --skip-token-print --upload-certs"
 	joinLine    = "kubeadm join --config /dev/stdin"
 	prepareLine = "kubeadm join phase control-plane-prepare all --config /dev/stdin"
 	markLine    = "kubeadm join phase control-plane-join all --config /dev/stdin"
@@ -133,6 +133,16 @@ func TestInitAfterItsManifestIsGone(t *testing.T) {
 	_, err := Init(t.Context(), env, w.initSpec())
 	if err == nil || !strings.Contains(err.Error(), "is gone") || len(env.Host.Changes()) != 0 {
 		t.Errorf("error %v, changes %v", err, env.Host.Changes())
+	}
+}
+
+func TestInitUploadsNothingWithoutAKey(t *testing.T) {
+	w := newWorld(t)
+	w.onInit(strings.TrimSuffix(initLine, " --upload-certs"))
+	spec := w.initSpec()
+	spec.Config = []byte("bootstrapTokens:\n- token: " + testToken + "\n")
+	if _, err := Init(t.Context(), w.env(), spec); err != nil {
+		t.Fatal(err)
 	}
 }
 
