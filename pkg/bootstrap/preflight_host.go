@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 )
 
 const (
@@ -106,16 +107,21 @@ func (k *checker) need(h v1alpha1.Host, o HostObservation) uint64 {
 }
 
 func (k *checker) disk(h v1alpha1.Host, o HostObservation) {
-	place, d := "/", o.Facts.Disks["/"]
-	if lib, ok := o.Facts.Disks["/var/lib"]; ok {
-		place, d = "/var/lib", lib
-	}
 	need := k.need(h, o)
-	if d.FreeBytes < need {
-		k.err(h.Name, "disk", fmt.Sprintf("make room: %d MiB are needed there", need/mib), "only %d MiB are free in %s", d.FreeBytes/mib, place)
-	} else if left := d.FreeBytes - need; isIn(k.c.Nodes(), h) && left < d.TotalBytes/100*evictionMargin {
-		k.warn(h.Name, "disk", "give it a larger disk; below 15 % free the kubelet removes images, below 10 % it evicts pods",
-			"%s will be fuller than the kubelet likes: %d of %d MiB will be left", place, left/mib, d.TotalBytes/mib)
+	var seen []observe.Disk
+	for _, place := range []string{"/var/lib", observe.ImagesDir, "/"} {
+		d, ok := o.Facts.Disks[place]
+		// The same file system is named once; / matters when it is the only one known.
+		if !ok || slices.Contains(seen, d) || place == "/" && len(seen) > 0 {
+			continue
+		}
+		seen = append(seen, d)
+		if d.FreeBytes < need {
+			k.err(h.Name, "disk", fmt.Sprintf("make room: %d MiB are needed there", need/mib), "only %d MiB are free in %s", d.FreeBytes/mib, place)
+		} else if left := d.FreeBytes - need; isIn(k.c.Nodes(), h) && left < d.TotalBytes/100*evictionMargin {
+			k.warn(h.Name, "disk", "give it a larger disk; below 15 % free the kubelet removes images, below 10 % it evicts pods",
+				"%s will be fuller than the kubelet likes: %d of %d MiB will be left", place, left/mib, d.TotalBytes/mib)
+		}
 	}
 	if e, ok := o.Facts.Disks[k.c.Spec.Etcd.DataDir]; ok && isIn(k.c.EtcdMembers(), h) && e.FreeBytes < roomForEtcd {
 		k.err(h.Name, "disk", fmt.Sprintf("make room: %d MiB are needed there", roomForEtcd/mib),

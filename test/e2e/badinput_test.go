@@ -112,7 +112,7 @@ func badInputs(bundle string) []badInput {
 
 func fileMistakes() []badInput {
 	return []badInput{
-		{name: "malformed YAML", code: exitUsage, says: []string{"cluster-", "line"}, edit: func(_ *lab, s string) string { return s + "\n  - ]" }},
+		{name: "malformed YAML", code: exitUsage, says: []string{"cluster-", ".yaml:", "malformed"}, edit: func(_ *lab, s string) string { return s + "\n  - ]" }},
 		{name: "misspelt field", code: exitUsage, says: []string{"kubernetesVersoin", "kubernetesVersion"}, edit: replace("kubernetesVersion:", "kubernetesVersoin:")},
 		{name: "version too old", code: exitUsage, says: []string{"v1.33.0", "1.34"}, edit: func(_ *lab, s string) string { return strings.Replace(s, suite.version, "v1.33.0", 1) }},
 		{name: "version too new", code: exitUsage, says: []string{"v1.38.0", "1.37"}, edit: func(_ *lab, s string) string { return strings.Replace(s, suite.version, "v1.38.0", 1) }},
@@ -147,7 +147,7 @@ func fileMistakes() []badInput {
 			}
 			return replaceKnownHosts(s, empty)
 		}},
-		{name: "changed host key", code: exitUnreachable, says: []string{"cp1", "host key", "changed"}, edit: func(l *lab, s string) string {
+		{name: "changed host key", code: exitUnreachable, says: []string{"cp1", "HOST KEY", "CHANGED"}, edit: func(l *lab, s string) string {
 			return replaceKnownHosts(s, swappedKnownHosts(l, s))
 		}},
 	}

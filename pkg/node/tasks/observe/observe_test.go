@@ -194,7 +194,7 @@ func TestUnits(t *testing.T) {
 		"Id=keepalived.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n").
 		On("systemctl --version", "systemd 255 (255.4-1ubuntu8)\n+PAM\n")
 	o.units(context.Background())
-	o.ownership()
+	o.ownership(context.Background())
 	want := map[string]string{"etcd.service": "active", "keepalived.service": "inactive"}
 	if !reflect.DeepEqual(o.facts.Units, want) || !o.facts.State.EtcdActive || o.facts.State.KubeletActive || o.facts.Systemd != "255" {
 		t.Errorf("%+v", o.facts)
@@ -236,7 +236,7 @@ func TestLeftovers(t *testing.T) {
 				}
 			}
 			o.state()
-			o.ownership()
+			o.ownership(context.Background())
 			if !slices.Equal(o.facts.Leftovers, c.want) {
 				t.Errorf("leftovers %q, want %q", o.facts.Leftovers, c.want)
 			}

@@ -43,7 +43,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	}
 	waits.Wait()
 	// These need what the others found.
-	o.ownership()
+	o.ownership(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -59,8 +59,6 @@ type observer struct {
 	spec  Spec
 	sink  report.Sink
 	facts Facts
-	// keepalivedInUse: it is enabled or runs.
-	keepalivedInUse bool
 }
 
 func (o *observer) warn(format string, args ...any) {

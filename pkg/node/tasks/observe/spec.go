@@ -4,6 +4,9 @@ package observe
 
 import "time"
 
+// ImagesDir is where containerd keeps images; it may be a disk of its own.
+const ImagesDir = "/var/lib/containerd"
+
 // Spec says what to look at.
 type Spec struct {
 	// Address is the host's address in the Cluster file.
@@ -55,7 +58,7 @@ type Facts struct {
 	VRRPRouters []int `json:"vrrpRouters,omitempty"`
 	// Listeners maps a port in Spec.Ports to the process that listens there.
 	Listeners map[int32]string `json:"listeners,omitempty"`
-	// Disks maps /, /var/lib, the data dir to what is free.
+	// Disks maps /, /var/lib, ImagesDir and the data dir to what is free.
 	Disks map[string]Disk `json:"disks,omitempty"`
 	// Commands found on the PATH that matter: keepalived, iptables, apt-get, dnf, zypper, …
 	Commands map[string]string `json:"commands,omitempty"`
@@ -69,12 +72,14 @@ type Facts struct {
 	// Leftovers are files of some other cluster: /etc/kubernetes/manifests/…, etcd's data.
 	Leftovers []string `json:"leftovers,omitempty"`
 	// ForeignKeepalived: there is a keepalived.conf that we did not write, and
-	// keepalived is enabled or runs.
+	// that is not the package's sample either.
 	ForeignKeepalived bool `json:"foreignKeepalived,omitempty"`
 	// State is what kubectl-ha has reached here so far.
 	State State `json:"state"`
 	// Images in containerd's k8s.io namespace, when it runs: ref to manifest digest.
 	Images map[string]string `json:"images,omitempty"`
+	// Fetched tells whether blobs that were fetched for a bootstrap are still there.
+	Fetched bool `json:"fetched,omitempty"`
 	// Binaries are the installed ones by path: the hex SHA-256 of the file.
 	Binaries map[string]string `json:"binaries,omitempty"`
 }

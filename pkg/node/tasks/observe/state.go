@@ -18,6 +18,8 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
 // Files of kubeadm, https://kubernetes.io/docs/reference/setup-tools/kubeadm/implementation-details/
@@ -42,6 +44,7 @@ func (o *observer) state() {
 	s.EtcdData = o.exists(path.Join(o.spec.DataDir, "member"))
 	s.ControlPlane = o.exists(apiServerPod)
 	s.Enrolled = o.exists(kubeletConf)
+	o.facts.Fetched = o.exists(prepare.StoreDir)
 }
 
 func (o *observer) exists(path string) bool {
@@ -110,7 +113,7 @@ func (o *observer) apiServer(ctx context.Context) {
 }
 
 // ownership tells what of the host is ours, and what is somebody else's.
-func (o *observer) ownership() {
+func (o *observer) ownership(ctx context.Context) {
 	ledger, err := o.h.Ledger()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		o.warn("the ledger can't be read: %v", err)
@@ -118,8 +121,9 @@ func (o *observer) ownership() {
 	if ledger != nil {
 		o.facts.Ours = &Ours{Cluster: ledger.Cluster(), Done: ledger.DoneTasks()}
 	}
-	o.facts.ForeignKeepalived = o.keepalivedInUse && o.exists(keepalivedConf) &&
-		(ledger == nil || !ledger.Knows(host.KindFile, keepalivedConf))
+	if o.facts.ForeignKeepalived, err = vip.Foreign(ctx, o.h); err != nil {
+		o.warn("whose keepalived's configuration is can't be told: %v", err)
+	}
 	for _, file := range o.traces() {
 		if ledger == nil || !ownsTrace(ledger, file) {
 			o.facts.Leftovers = append(o.facts.Leftovers, file)

@@ -98,7 +98,7 @@ func (o *observer) cgroups() {
 
 func (o *observer) disks() {
 	o.facts.Disks = map[string]Disk{}
-	for _, dir := range []string{"/", "/var/lib", o.spec.DataDir} {
+	for _, dir := range []string{"/", "/var/lib", ImagesDir, o.spec.DataDir} {
 		disk, err := o.disk(dir)
 		if err != nil {
 			o.warn("the free space of %s can't be told: %v", dir, err)
@@ -163,9 +163,6 @@ func (o *observer) units(ctx context.Context) {
 			continue
 		}
 		o.facts.Units[u["Id"]] = u["ActiveState"]
-		if u["Id"] == "keepalived.service" {
-			o.keepalivedInUse = u["ActiveState"] == "active" || u["UnitFileState"] == "enabled"
-		}
 	}
 	o.facts.State.EtcdActive = o.facts.Units["etcd.service"] == "active"
 	o.facts.State.KubeletActive = o.facts.Units["kubelet.service"] == "active"

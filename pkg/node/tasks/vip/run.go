@@ -99,17 +99,24 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	return nil, startKeepalived(ctx, h, spec.conf(at))
 }
 
-// refuseForeign is an error when somebody else configured keepalived.
-func refuseForeign(ctx context.Context, h *host.Host) error {
+// Foreign tells whether somebody else configured keepalived on the host: a
+// configuration that is neither ours, nor empty, nor the package's own sample.
+func Foreign(ctx context.Context, h *host.Host) (bool, error) {
 	conf, err := h.ReadFile(ConfigPath)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (ours(conf) || len(bytes.TrimSpace(conf)) == 0) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	untouched, err := pristine(ctx, h)
-	if err != nil || untouched {
+	return !untouched, err
+}
+
+// refuseForeign is an error when somebody else configured keepalived.
+func refuseForeign(ctx context.Context, h *host.Host) error {
+	foreign, err := Foreign(ctx, h)
+	if err != nil || !foreign {
 		return err
 	}
 	return host.WithHint(fmt.Errorf("%s was written by somebody else", ConfigPath),
