@@ -162,10 +162,10 @@ X
 all_of() { local p rc=0; for p in "$@"; do wait "$p" || rc=1; done; return $rc; }
 
 certs; units
-pids=(); prio=200
+pids=()
 declare -A PREPARED
 i=0; for h in "${ALL[@]}"; do
-  cp=0; if ((i < CPS)); then cp=1; etcd "$h" & pids+=($!); vip "$h" $((prio--)) & pids+=($!); fi
+  cp=0; if ((i < CPS)); then cp=1; etcd "$h" & pids+=($!); vip "$h" $((200 - i)) & pids+=($!); fi
   prepare "$h" $cp & PREPARED[$h]=$!
   i=$((i + 1))
 done
