@@ -171,7 +171,11 @@ func (a *Agent) open(ctx context.Context, req Request, task Task, gone <-chan st
 	lockCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer watch(gone, func() { cancel(ErrClientGone) })()
-	lock, err := host.AcquireLock(lockCtx, root, task.Name, orDefault(req.LockTimeout, DefaultLockTimeout))
+	acquire := host.AcquireLock
+	if task.Beside {
+		acquire = host.AcquireTaskLock
+	}
+	lock, err := acquire(lockCtx, root, task.Name, orDefault(req.LockTimeout, DefaultLockTimeout))
 	if err != nil {
 		return nil, err
 	}

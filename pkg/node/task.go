@@ -28,6 +28,9 @@ type Task struct {
 	Name string
 	// ReadOnly tasks take no lock, keep no ledger and run on any host.
 	ReadOnly bool
+	// Beside tasks may run beside another one: they take a lock of their own, and
+	// change nothing that any other task changes.
+	Beside bool
 	// Run does it. It must be idempotent: done already means no change.
 	Run Runner
 }

@@ -133,8 +133,12 @@ func ReadLedger(root string) (*Ledger, error) {
 }
 
 // load reads what is there, cuts off a line torn by a crash, and writes the
-// first line of a new ledger.
-func (l *Ledger) load(cluster string) error {
+// first line of a new ledger. Nobody writes meanwhile.
+func (l *Ledger) load(cluster string) (err error) {
+	if err := lockWait(l.file); err != nil {
+		return fmt.Errorf("lock the ledger: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock(l.file)) }()
 	content, err := os.ReadFile(l.file.Name())
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", err)
@@ -210,7 +214,17 @@ func (l *Ledger) append(e Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.Time = time.Now().UTC()
-	if err := l.writeLine(e); err != nil {
+	if l.file != nil {
+		// A task beside may just be reading it, or writing a line of its own.
+		if err := lockWait(l.file); err != nil {
+			return fmt.Errorf("lock the ledger: %w", err)
+		}
+	}
+	err := l.writeLine(e)
+	if l.file != nil {
+		err = errors.Join(err, unlock(l.file))
+	}
+	if err != nil {
 		return err
 	}
 	l.remember(e)

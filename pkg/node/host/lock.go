@@ -28,10 +28,20 @@ type Lock struct{ file *os.File }
 // AcquireLock waits until no other agent has the lock, at most for the given
 // time. The kernel takes it back when the process ends, however it ends.
 func AcquireLock(ctx context.Context, root, task string, wait time.Duration) (*Lock, error) {
+	return acquire(ctx, root, lockFile, task, wait)
+}
+
+// AcquireTaskLock is AcquireLock for a task that may run beside others, but not
+// twice at a time.
+func AcquireTaskLock(ctx context.Context, root, task string, wait time.Duration) (*Lock, error) {
+	return acquire(ctx, root, lockFile+"-"+task, task, wait)
+}
+
+func acquire(ctx context.Context, root, name, task string, wait time.Duration) (*Lock, error) {
 	if err := ensureStateDir(root); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(root, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(root, name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the host's lock: %w", err)
 	}

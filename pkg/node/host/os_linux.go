@@ -28,6 +28,18 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// lockWait takes the exclusive lock on a file that others hold for moments only.
+func lockWait(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// unlock gives the lock on a file back.
+func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
 // monotonicNow reads systemd's clock for timestamps.
 func monotonicNow() (time.Duration, error) {
 	var now unix.Timespec

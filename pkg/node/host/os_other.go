@@ -18,6 +18,10 @@ func ownerOf(fs.FileInfo) (uid, gid int) { return -1, -1 }
 
 func tryLock(*os.File) (bool, error) { return false, errNotLinux }
 
+func lockWait(*os.File) error { return errNotLinux }
+
+func unlock(*os.File) error { return errNotLinux }
+
 func monotonicNow() (time.Duration, error) { return 0, errNotLinux }
 
 func ownGroup(*exec.Cmd) {}
