@@ -76,4 +76,7 @@ type Source struct {
 	CA   []byte `json:"ca"`
 	Cert []byte `json:"cert"`
 	Key  []byte `json:"key"`
+	// SameStore says that the server runs on this very host and keeps blobs in
+	// the store that they are fetched into: waiting for them is enough.
+	SameStore bool `json:"sameStore,omitempty"`
 }

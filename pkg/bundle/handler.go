@@ -67,7 +67,7 @@ func refuse(w http.ResponseWriter, err error) {
 func serveSeeker(w http.ResponseWriter, r *http.Request, d digest.Digest, content io.ReadSeeker) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", fmt.Sprintf("%q", d))
-	watched := &watchedReader{ReadSeeker: content}
+	watched := &watchedReader{ReadSeeker: content, answer: http.NewResponseController(w)}
 	http.ServeContent(w, r, "", time.Time{}, watched)
 	if watched.failed {
 		panic(http.ErrAbortHandler)
@@ -75,12 +75,21 @@ func serveSeeker(w http.ResponseWriter, r *http.Request, d digest.Digest, conten
 }
 
 // watchedReader remembers that a read failed; ServeContent keeps that to itself.
+// It sends the answer's header before the first read, which may have to wait
+// for long until the blob has arrived here.
 type watchedReader struct {
 	io.ReadSeeker
+	answer *http.ResponseController
+	begun  bool
 	failed bool
 }
 
 func (w *watchedReader) Read(p []byte) (int, error) {
+	if !w.begun {
+		w.begun = true
+		// A peer that is gone is noticed by the write that follows.
+		_ = w.answer.Flush()
+	}
 	n, err := w.ReadSeeker.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		w.failed = true
