@@ -1,6 +1,7 @@
 # kubectl-ha. `make help` lists what there is to make.
 
-SHELL       := /bin/sh
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
 # The version stamped into the program: the tag, or what git makes of it.
@@ -34,8 +35,9 @@ build: setup ## Build bin/kubectl-ha and bin/lab, static
 	@$(GOBUILD) -ldflags '-s -w' -o bin/lab ./test/lab
 
 .PHONY: unit
-unit: setup ## Run the unit and integration tests
-	$(GOTEST) ./cmd/... ./pkg/... ./manifests/... ./hack/... ./test/...
+unit: setup ## Run the unit tests, and those against real programs where the lab has built them
+	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
+	@env $$(hack/binaries.sh $(KUBERNETES)) $(GOTEST) -json ./cmd/... ./pkg/... ./manifests/... ./hack/... ./test/... | bin/testsum
 
 .PHONY: lint
 lint: setup ## gofmt, go vet, staticcheck, the direction of imports
@@ -47,12 +49,14 @@ lint: setup ## gofmt, go vet, staticcheck, the direction of imports
 
 .PHONY: test
 test: build ## Everything: unit tests, then the end-to-end tests in the lab
+	@bin/lab build --kubernetes $(KUBERNETES)
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: e2e
 e2e: build ## The end-to-end tests alone
-	$(GOTEST),e2e -count=1 -timeout 90m ./test/e2e/...
+	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
+	@$(GOTEST),e2e -json -count=1 -timeout 90m ./test/e2e/... | bin/testsum -each
 
 .PHONY: soak
 soak: build ## The end-to-end tests that take hours: fifty interruptions and the like
@@ -69,7 +73,8 @@ demo: build ## A lab, and a highly available cluster made on it by the product
 
 .PHONY: bench
 bench: build ## The product against the best shell script for the same hosts, in turns
-	$(GOTEST),e2e,bench -count=1 -timeout 90m -v -run TestBench ./test/bench/...
+	@CGO_ENABLED=0 go build -tags=$(TAGS) -o bin/bench ./test/bench
+	bin/bench --kubernetes-version $(KUBERNETES)
 
 .PHONY: dist
 dist: setup ## The plugin's archives, checksums and krew manifest, in dist/

@@ -4,7 +4,7 @@
 set -eu
 name=$1 version=$2
 cd "$(dirname "$0")/.."
-state=$LAB_CACHE/demo-$name
+state=${LAB_CACHE:-$HOME/.cache/kubectl-ha-lab}/demo-$name
 mkdir -p "$state"
 
 bin/lab build --kubernetes "$version"

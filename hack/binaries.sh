@@ -1,0 +1,25 @@
+#!/bin/sh
+# Prints, as assignments for env(1), where the lab has built the real programs
+# that the integration tests run: binaries.sh KUBERNETES_VERSION. Tests whose
+# program is not named are skipped, so what is not built is left out.
+set -eu
+build=${LAB_CACHE:-$HOME/.cache/kubectl-ha-lab}/build
+
+# The newest build of a component: found NAME PREFIX PROGRAM
+found() {
+	for dir in $(ls -dt "$build/$2"*/ 2>/dev/null); do
+		if [ -x "$dir/bin/$3" ]; then
+			echo "$1=${dir}bin/$3"
+			return
+		fi
+	done
+}
+
+found KUBE_APISERVER "kubernetes-$1-" kube-apiserver
+found KUBE_CONTROLLER_MANAGER "kubernetes-$1-" kube-controller-manager
+found KUBEADM "kubernetes-$1-" kubeadm
+found KUBECTL "kubernetes-$1-" kubectl
+found ETCD etcd-v3.6. etcd
+found CONTAINERD containerd- containerd
+keepalived=$(command -v keepalived || true)
+[ -z "$keepalived" ] || echo "KEEPALIVED=$keepalived"
