@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -23,10 +22,14 @@ const (
 	askWithin     = 5 * time.Second
 )
 
+const brokenHint = "look at journalctl -u containerd on the host. \"Too many open files\" there means that the host's inotify instances are used up: " +
+	"raise the limit (sysctl -w fs.inotify.max_user_instances=8192), systemctl restart containerd, and run the command again"
+
 // runtime is the container runtime as it is used here.
 type runtime interface {
-	// Version asks the running daemon; an error means that it does not answer.
-	Version(ctx context.Context) (string, error)
+	// Ready asks the running daemon. A *ctrd.BrokenError means that it answers,
+	// but will serve no kubelet; any other error that it does not answer.
+	Ready(ctx context.Context) error
 	List(ctx context.Context) (map[string]digest.Digest, error)
 	Import(ctx context.Context, list []bundle.Image, from bundle.Upstream, pinned []string, progress ctrd.Progress) (int, error)
 	// ImportAgent makes an image of one binary.
@@ -36,17 +39,11 @@ type runtime interface {
 // containerdRuntime is the runtime behind a socket.
 type containerdRuntime struct{ socket string }
 
-// Version asks the daemon.
-func (r containerdRuntime) Version(ctx context.Context) (_ string, err error) {
+// Ready asks the daemon.
+func (r containerdRuntime) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	client, err := containerd.New(r.socket, containerd.WithTimeout(askWithin))
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	v, err := client.Version(ctx)
-	return v.Version, err
+	return ctrd.CheckCRI(ctx, r.socket)
 }
 
 // List lists the images by reference.
@@ -64,16 +61,21 @@ func (r containerdRuntime) ImportAgent(ctx context.Context, ref, binary string) 
 	return ctrd.ImportAgentImage(ctx, r.socket, ref, binary, nil)
 }
 
-// waitReady waits until the daemon answers.
+// waitReady waits until the daemon answers. One that will serve no kubelet until
+// it is started again is an error at once.
 func waitReady(ctx context.Context, h *host.Host, r runtime) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("containerd did not answer within %s", readyWithin))
 	defer cancel()
 	poll := time.NewTicker(readyInterval)
 	defer poll.Stop()
 	for {
-		_, err := r.Version(ctx)
+		err := r.Ready(ctx)
 		if err == nil {
 			return nil
+		}
+		var broken *ctrd.BrokenError
+		if errors.As(err, &broken) {
+			return host.WithHint(err, brokenHint)
 		}
 		select {
 		case <-ctx.Done():
