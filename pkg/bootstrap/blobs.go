@@ -18,8 +18,8 @@ import (
 // not free.
 const BlobPort = 10270
 
-// blobs serves the bundle's blobs from one host to all: it begins with the
-// first host that needs any, and ends with the last.
+// blobs serves the bundle's blobs from one host to all: from the first step that
+// needs any to the end of the last.
 type blobs struct {
 	hosts  Hosts
 	bundle bundle.Upstream
@@ -27,45 +27,52 @@ type blobs struct {
 	port   int
 	all    []v1alpha1.Host
 
-	mu     sync.Mutex
-	users  int
+	mu sync.Mutex
+	// left are the steps that need blobs and have not ended.
+	left   int
 	source bundle.Source
-	stop   func() error
+	stop   func()
 	err    error
 }
 
-// begin returns where to fetch blobs from; end must be called afterwards.
-func (b *blobs) begin(ctx context.Context) (bundle.Source, error) {
+// open returns where a host fetches blobs from; done must be called afterwards.
+func (b *blobs) open(ctx context.Context, host string) (bundle.Source, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil {
-		return bundle.Source{}, b.err
-	}
-	if b.stop == nil {
-		// The one that began it may end before the others.
+	if b.stop == nil && b.err == nil {
+		// The step that began it may end before the others.
 		b.source, b.stop, b.err = b.start(context.WithoutCancel(ctx))
-		if b.err != nil {
-			b.err = fmt.Errorf("serve the bundle from %s: %w", b.server.Name, b.err)
-			return bundle.Source{}, b.err
-		}
 	}
-	b.users++
-	return b.source, nil
+	if b.err != nil {
+		return bundle.Source{}, fmt.Errorf("serve the bundle from %s: %w", b.server.Name, b.err)
+	}
+	source := b.source
+	source.SameStore = host == b.server.Name
+	return source, nil
 }
 
-// end stops the server when nobody uses it any more; a later begin starts it again.
-func (b *blobs) end() error {
+// done is the end of a step that needed blobs, the last of which ends the server.
+func (b *blobs) done() {
+	b.mu.Lock()
+	b.left--
+	last := b.left == 0
+	b.mu.Unlock()
+	if last {
+		b.close()
+	}
+}
+
+// close ends the server, if it runs.
+func (b *blobs) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.users--; b.users > 0 {
-		return nil
+	if b.stop != nil {
+		b.stop()
+		b.stop = nil
 	}
-	stop := b.stop
-	b.stop = nil
-	return stop()
 }
 
-func (b *blobs) start(ctx context.Context) (bundle.Source, func() error, error) {
+func (b *blobs) start(ctx context.Context) (bundle.Source, func(), error) {
 	if b.bundle == nil {
 		return bundle.Source{}, nil, errors.New("there is no bundle")
 	}
@@ -90,11 +97,10 @@ func (b *blobs) start(ctx context.Context) (bundle.Source, func() error, error) 
 		cancel()
 		return bundle.Source{}, nil, errors.Join(err, exited())
 	}
-	return peers.Source(addr), func() error {
+	return peers.Source(addr), func() {
 		cancel()
 		// That it was ended is no error, and an earlier one has failed the
 		// steps that fetch.
 		_, _ = served(), exited()
-		return nil
 	}, nil
 }

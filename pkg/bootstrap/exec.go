@@ -3,8 +3,8 @@ package bootstrap
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
@@ -46,7 +47,9 @@ type executor struct {
 func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 	switch spec := s.Spec.(type) {
 	case prepare.Spec:
-		return e.prepare(ctx, s, spec)
+		return e.fetching(ctx, s, func(from bundle.Source) any { spec.Source = from; return spec })
+	case prepare.ImagesSpec:
+		return e.fetching(ctx, s, func(from bundle.Source) any { spec.Source = from; return spec })
 	case etcdmember.Spec:
 		return e.etcd(ctx, s, spec)
 	case etcdmember.HealthSpec:
@@ -73,18 +76,29 @@ func (e *executor) send(ctx context.Context, s plan.Step, spec any) (node.Result
 	return res, plan.Outcome{Changed: len(res.Changes) > 0}, err
 }
 
-func (e *executor) prepare(ctx context.Context, s plan.Step, spec prepare.Spec) (_ plan.Outcome, err error) {
-	spec.Source, err = e.blobs.begin(ctx)
+// fetching runs a task that fetches blobs, with the spec that the source makes.
+func (e *executor) fetching(ctx context.Context, s plan.Step, with func(bundle.Source) any) (plan.Outcome, error) {
+	from, err := e.blobs.open(ctx, s.Host)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	defer func() { err = errors.Join(err, e.blobs.end()) }()
-	res, outcome, err := e.send(ctx, s, spec)
+	defer e.blobs.done()
+	res, outcome, err := e.send(ctx, s, with(from))
 	var data prepare.Data
-	if err == nil && json.Unmarshal(res.Data, &data) == nil {
-		outcome.Message = fmt.Sprintf("%d binaries, %d images, %d MiB fetched", data.InstalledBinaries, data.ImportedImages, data.FetchedBytes/mib)
+	if err != nil || json.Unmarshal(res.Data, &data) != nil {
+		return outcome, err
 	}
-	return outcome, err
+	var did []string
+	for _, x := range []struct {
+		n    int64
+		what string
+	}{{int64(data.InstalledBinaries), "binaries"}, {int64(data.ImportedImages), "images"}, {data.FetchedBytes / mib, "MiB fetched"}} {
+		if x.n > 0 {
+			did = append(did, fmt.Sprintf("%d %s", x.n, x.what))
+		}
+	}
+	outcome.Message = strings.Join(did, ", ")
+	return outcome, nil
 }
 
 func (e *executor) etcd(ctx context.Context, s plan.Step, spec etcdmember.Spec) (plan.Outcome, error) {

@@ -118,8 +118,11 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 	if req.Task == tasks.Listen {
 		return f.listen(ctx, name, decode[reach.ListenSpec](f, req.Spec), sink)
 	}
-	if req.Task == tasks.Prepare {
+	switch req.Task {
+	case tasks.Prepare:
 		return f.prepare(ctx, facts, decode[prepare.Spec](f, req.Spec))
+	case tasks.Images:
+		return f.images(ctx, facts, decode[prepare.ImagesSpec](f, req.Spec))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,6 +132,11 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 	switch req.Task {
 	case tasks.Observe:
 		return *facts, false, nil
+	case tasks.Tidy:
+		decode[prepare.TidySpec](f, req.Spec)
+		changed = facts.Fetched
+		facts.Fetched = false
+		return nil, changed, nil
 	case tasks.Etcd:
 		return f.etcd(name, facts, decode[etcdmember.Spec](f, req.Spec))
 	case tasks.EtcdHealth:
@@ -194,20 +202,27 @@ func (f *fakeHosts) dial(name string, spec reach.DialSpec) reach.DialData {
 	return data
 }
 
-// prepare fetches a blob, as the real one does, through the serving host.
-func (f *fakeHosts) prepare(ctx context.Context, facts *observe.Facts, spec prepare.Spec) (any, bool, error) {
-	client, err := bundle.NewClient(spec.Source)
+// fetch fetches a blob, as the real tasks do, through the serving host.
+func fetch(ctx context.Context, source bundle.Source) error {
+	client, err := bundle.NewClient(source)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	defer client.Close()
 	r, _, err := client.Blob(ctx, digest.FromString(testBlob))
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	defer r.Close()
 	if content, err := io.ReadAll(r); err != nil || string(content) != testBlob {
-		return nil, false, fmt.Errorf("fetched %q: %w", content, err)
+		return fmt.Errorf("fetched %q: %w", content, err)
+	}
+	return nil
+}
+
+func (f *fakeHosts) prepare(ctx context.Context, facts *observe.Facts, spec prepare.Spec) (any, bool, error) {
+	if err := fetch(ctx, spec.Source); err != nil {
+		return nil, false, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -217,11 +232,25 @@ func (f *fakeHosts) prepare(ctx context.Context, facts *observe.Facts, spec prep
 	for _, b := range spec.Contents.Binaries {
 		facts.Binaries[b.Path] = b.SHA256
 	}
-	for _, i := range spec.Contents.Images {
+	facts.Fetched = spec.KeepBlobs
+	return prepare.Data{InstalledBinaries: len(spec.Contents.Binaries)}, true, nil
+}
+
+func (f *fakeHosts) images(ctx context.Context, facts *observe.Facts, spec prepare.ImagesSpec) (any, bool, error) {
+	if err := fetch(ctx, spec.Source); err != nil {
+		return nil, false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if facts.Binaries["/usr/local/bin/kubelet"] == "" {
+		return nil, false, errors.New("not prepared for images")
+	}
+	for _, i := range spec.Images {
 		facts.Images[i.Ref] = string(i.Manifest.Digest)
 	}
 	facts.Images[spec.AgentImage] = "sha256:a"
-	return prepare.Data{InstalledBinaries: len(spec.Contents.Binaries)}, true, nil
+	facts.Fetched = spec.KeepBlobs
+	return prepare.Data{ImportedImages: len(spec.Images)}, true, nil
 }
 
 func (f *fakeHosts) etcd(name string, facts *observe.Facts, spec etcdmember.Spec) (any, bool, error) {

@@ -33,6 +33,7 @@ const (
 	vipTimeout     = 10 * time.Minute // a package manager may have to install keepalived
 	initTimeout    = 15 * time.Minute
 	enrolTimeout   = 10 * time.Minute
+	tidyTimeout    = 5 * time.Minute
 )
 
 // VRRP's base priorities: the first control plane's, and the distance to the
@@ -55,6 +56,11 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 	for _, h := range p.order() {
 		p.prepare(h)
 	}
+	for _, h := range p.order() {
+		if isIn(c.Nodes(), h) {
+			p.images(h)
+		}
+	}
 	for _, h := range c.EtcdMembers() {
 		p.etcd(h)
 	}
@@ -68,6 +74,7 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 			p.enrol(h)
 		}
 	}
+	p.tidy()
 	p.handOver()
 	out := plan.Plan{Steps: p.steps}
 	return out, out.Validate()
@@ -98,21 +105,24 @@ func (p *planner) order() []v1alpha1.Host {
 
 func (p *planner) prepare(h v1alpha1.Host) {
 	s := plan.Step{ID: id(tasks.Prepare, h), Host: h.Name, Task: tasks.Prepare, Timeout: prepareTimeout,
-		Title: "install binaries and images"}
-	spec := prepare.Spec{Node: h.Name, Roles: roles(p.c, h), AgentImage: p.in.AgentImage,
-		Environment: environment(p.c), RegistryMirrors: registryMirrors(p.c), KeepBlobs: h.Name == p.source.Name}
+		Title: "install binaries and the container runtime"}
+	spec := prepare.Spec{Node: h.Name, Roles: roles(p.c, h), Environment: environment(p.c), RegistryMirrors: registryMirrors(p.c)}
+	// Somebody else then removes them.
+	spec.KeepBlobs = h.Name == p.source.Name || isIn(p.c.Nodes(), h) && !p.imported(h)
 	if p.in.Contents != nil {
-		spec.Contents = p.in.Contents.For(spec.Roles)
-		spec.SandboxImage = spec.Contents.PauseImage()
-		if p.prepared(h, spec.Contents) {
-			s.Skip = "the binaries and images are there"
+		contents := p.in.Contents.For(spec.Roles)
+		spec.SandboxImage = contents.PauseImage()
+		contents.Images = nil
+		spec.Contents = contents
+		if p.prepared(h, contents) {
+			s.Skip = "they are there"
 		}
 	}
 	s.Spec = spec
 	p.add(s)
 }
 
-// prepared tells whether a host has all that the bundle has for it.
+// prepared tells whether a host has all binaries that the bundle has for it.
 func (p *planner) prepared(h v1alpha1.Host, contents bundle.Contents) bool {
 	seen := p.o[h.Name]
 	if !seen.done(tasks.Prepare) {
@@ -123,13 +133,72 @@ func (p *planner) prepared(h v1alpha1.Host, contents bundle.Contents) bool {
 			return false
 		}
 	}
-	for _, i := range contents.Images {
+	return true
+}
+
+// images come to the source first: the first control plane is what everything
+// waits for, and its images are those that the others fetch from it. They get
+// theirs while it starts.
+func (p *planner) images(h v1alpha1.Host) {
+	s := plan.Step{ID: id(tasks.Images, h), Host: h.Name, Task: tasks.Images, Timeout: prepareTimeout,
+		Title: "import images", After: []string{id(tasks.Prepare, h)}}
+	spec := prepare.ImagesSpec{AgentImage: p.in.AgentImage, KeepBlobs: h.Name == p.source.Name}
+	if h.Name != p.source.Name {
+		s.After = append(s.After, id(tasks.Images, p.source))
+	}
+	if p.in.Contents != nil {
+		contents := p.in.Contents.For(roles(p.c, h))
+		spec.Images, spec.SandboxImage = contents.Images, contents.PauseImage()
+	}
+	if p.imported(h) {
+		s.Skip = "they are there"
+	}
+	s.Spec = spec
+	p.add(s)
+}
+
+// imported tells whether a host has all images that the bundle has for it, and
+// the agent's.
+func (p *planner) imported(h v1alpha1.Host) bool {
+	seen := p.o[h.Name]
+	if p.in.Contents == nil || !seen.done(tasks.Images) {
+		return false
+	}
+	for _, i := range p.in.Contents.For(roles(p.c, h)).Images {
 		if seen.Facts.Images[i.Ref] != string(i.Manifest.Digest) {
 			return false
 		}
 	}
-	// Only nodes have images, the agent's own among them.
-	return p.in.AgentImage == "" || !isIn(p.c.Nodes(), h) || seen.Facts.Images[p.in.AgentImage] != ""
+	return p.in.AgentImage == "" || seen.Facts.Images[p.in.AgentImage] != ""
+}
+
+// tidy removes what was fetched from the host that served it to the others, and
+// what earlier runs left elsewhere.
+func (p *planner) tidy() {
+	for _, h := range p.order() {
+		s := plan.Step{ID: id(tasks.Tidy, h), Host: h.Name, Task: tasks.Tidy, Timeout: tidyTimeout,
+			Title: "remove what was fetched", Spec: prepare.TidySpec{}}
+		idle := true
+		for _, o := range p.order() {
+			if h.Name != p.source.Name && o.Name != h.Name {
+				continue
+			}
+			for _, task := range []string{tasks.Prepare, tasks.Images} {
+				i := slices.IndexFunc(p.steps, func(s plan.Step) bool { return s.ID == id(task, o) })
+				if i >= 0 {
+					s.After = append(s.After, p.steps[i].ID)
+					idle = idle && p.steps[i].Skip != ""
+				}
+			}
+		}
+		switch {
+		case h.Name == p.source.Name && idle && !p.o[h.Name].Facts.Fetched:
+			s.Skip = "nothing is there"
+		case h.Name != p.source.Name && (!idle || !p.o[h.Name].Facts.Fetched):
+			continue // There is nothing, or the images' task removes it.
+		}
+		p.add(s)
+	}
 }
 
 func (p *planner) etcd(h v1alpha1.Host) {
@@ -181,7 +250,7 @@ func (p *planner) vip(h v1alpha1.Host, priority int32) {
 func (p *planner) init() {
 	h := p.source
 	s := plan.Step{ID: id(tasks.Init, h), Host: h.Name, Task: tasks.Init, Timeout: initTimeout, Title: "make the first control plane",
-		After: []string{id(tasks.Prepare, h), tasks.EtcdHealth, id(tasks.VIP, h)},
+		After: []string{id(tasks.Images, h), tasks.EtcdHealth, id(tasks.VIP, h)},
 		Spec: controlplane.InitSpec{Patches: p.c.Spec.Kubeadm.Patches, LocalEndpoint: localEndpoint(p.c, h),
 			VirtualEndpoint: "https://" + p.c.Endpoint()}}
 	if p.made {
@@ -192,7 +261,7 @@ func (p *planner) init() {
 
 func (p *planner) enrol(h v1alpha1.Host) {
 	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "enrol the kubelet",
-		After: []string{id(tasks.Init, p.source), id(tasks.Prepare, h)},
+		After: []string{id(tasks.Init, p.source), id(tasks.Images, h)},
 		Spec:  controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
 	seen := p.o[h.Name]
 	if seen.Facts.State.Enrolled && seen.Facts.State.KubeletActive &&

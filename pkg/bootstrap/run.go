@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -204,6 +205,12 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 	if b != nil {
 		e.blobs.bundle = b
 	}
+	for _, s := range r.Plan.Pending() {
+		if s.Task == tasks.Prepare || s.Task == tasks.Images {
+			e.blobs.left++
+		}
+	}
+	defer e.blobs.close() // When steps were left it still runs.
 	err = plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, report.SinkFunc(func(ev report.Event) {
 		if ev.Kind == report.StepDone && ev.Changed {
 			e.mu.Lock()

@@ -135,6 +135,9 @@ func (w *world) whole() {
 		if !facts.State.Enrolled && isIn(w.c.Nodes(), h) || h.Has(v1alpha1.RoleControlPlane) && !facts.State.ControlPlane {
 			w.t.Errorf("%s is not complete: %+v", name, facts.State)
 		}
+		if facts.Fetched {
+			w.t.Errorf("%s still has what was fetched", name)
+		}
 	}
 	for _, m := range w.c.EtcdMembers() {
 		if n := w.hosts.etcdData[m.Name]; n != 1 {
@@ -196,7 +199,7 @@ func TestBootstrapAndAgain(t *testing.T) {
 
 // Each step fails in each way once; the second run does the rest.
 func TestBootstrapFailsAtEachStep(t *testing.T) {
-	ids := []string{"prepare/cp1", "prepare/w1", "etcd/cp1", "etcd/cp3", "etcd-health", "vip/cp1", "vip/cp2", "init/cp1",
+	ids := []string{"prepare/cp1", "prepare/w1", "images/cp1", "images/cp3", "tidy/cp1", "etcd/cp1", "etcd/cp3", "etcd-health", "vip/cp1", "vip/cp2", "init/cp1",
 		"enrol/cp2", "enrol/w1", "admin-kubeconfig", StepJoin, StepKubeconfig, "bundle"}
 	for _, id := range ids {
 		for _, lost := range []bool{false, true} {
@@ -290,7 +293,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 				change(c)
 			}
 		})
-		if err != nil || len(r.Plan.Pending()) != 17 {
+		if err != nil || len(r.Plan.Pending()) != 22 {
 			t.Errorf("%s: %d steps, %v", name, len(r.Plan.Pending()), err)
 		}
 		for _, req := range w.hosts.take() {

@@ -3,10 +3,13 @@ package tasks
 
 // Names of the tasks, as they stand in requests.
 const (
-	Observe    = "observe"
-	Listen     = "listen"
-	Dial       = "dial"
-	Prepare    = "prepare"
+	Observe = "observe"
+	Listen  = "listen"
+	Dial    = "dial"
+	Prepare = "prepare"
+	Images  = "images"
+	// Tidy removes what was fetched, once nobody needs it any more.
+	Tidy       = "tidy"
 	Etcd       = "etcd"
 	EtcdHealth = "etcd-health"
 	VIP        = "vip"

@@ -49,11 +49,11 @@ type call struct {
 	err  error
 }
 
-func newBlobs(ctx context.Context, h *host.Host, from fetcher, contents bundle.Contents, progress func(string, ...any)) *blobs {
+func newBlobs(ctx context.Context, h *host.Host, from fetcher, binaries []bundle.Binary, images []bundle.Image, progress func(string, ...any)) *blobs {
 	b := &blobs{from: from, store: bundle.OpenStore(h.Path(StoreDir)), progress: progress,
 		known: map[digest.Digest]bundle.Blob{}, slots: make(chan struct{}, fetching), calls: map[digest.Digest]*call{},
 		announced: map[digest.Digest]bool{}}
-	for _, blob := range contents.Blobs() {
+	for _, blob := range (bundle.Contents{Binaries: binaries, Images: images}).Blobs() {
 		b.known[blob.Digest] = blob
 	}
 	b.prepareStore = sync.OnceValue(func() error {

@@ -19,6 +19,12 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
+// manifestsDir is where kubeadm's kubelets find their static pods.
+const manifestsDir = "/etc/kubernetes/manifests"
+
+// ownExecutable is the running agent's own file.
+const ownExecutable = "/proc/self/exe"
+
 // preparer holds what one run of the task works with.
 type preparer struct {
 	h        *host.Host
@@ -43,7 +49,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, fmt.Errorf("the source of blobs: %w", err)
 	}
 	defer client.Close()
-	p := &preparer{h: env.Host, env: env, spec: spec, progress: env.Progress, executable: "/proc/self/exe",
+	p := &preparer{h: env.Host, env: env, spec: spec, progress: env.Progress, executable: ownExecutable,
 		runtime: containerdRuntime{socket: Socket}}
 	return p.run(ctx, client)
 }
@@ -54,7 +60,7 @@ func (p *preparer) run(ctx context.Context, from fetcher) (any, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // Ends fetches that nobody waits for any more.
-	p.blobs = newBlobs(ctx, p.h, from, p.spec.Contents, p.progress)
+	p.blobs = newBlobs(ctx, p.h, from, p.spec.Contents.Binaries, nil, p.progress)
 	if err := p.installAgent(ctx); err != nil {
 		return nil, err
 	}
@@ -105,8 +111,8 @@ func (p *preparer) path(name string) string {
 	return "/usr/local/bin/" + name
 }
 
-// node prepares a host that runs pods. The container runtime and its images
-// take the longest, so all else goes on beside them.
+// node prepares a host that runs pods. The container runtime takes the longest,
+// so all else goes on beside it.
 func (p *preparer) node(ctx context.Context) error {
 	if err := kernel(ctx, p.env); err != nil {
 		return err
@@ -115,24 +121,23 @@ func (p *preparer) node(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rest := []string{bundle.ComponentKubernetes, bundle.ComponentCNI, bundle.ComponentEtcd}
+	rest := []string{bundle.ComponentEtcd, bundle.ComponentKubernetes, bundle.ComponentCNI}
 	if foreign {
 		if _, err := p.h.LookPath("runc"); err != nil {
 			rest = append(rest, bundle.ComponentRunc)
 		}
 	}
+	// A kubelet that starts without its directory of static pods looks for it at
+	// growing intervals of up to 20 s, by which a host's promotion would be late.
+	if _, err := p.h.Mkdir(ctx, manifestsDir, 0o700, os.Getuid(), os.Getgid()); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if foreign {
-			if err := p.useForeign(ctx); err != nil {
-				return err
-			}
-		} else if err := p.prefetchForBare(ctx, group); err != nil {
-			return err
-		} else if err := p.installContainerd(ctx); err != nil {
-			return err
+			return p.useForeign(ctx)
 		}
-		return p.images(ctx, group)
+		return p.installContainerd(ctx)
 	})
 	group.Go(func() error {
 		if _, err := p.installBinaries(ctx, rest...); err != nil {
@@ -141,29 +146,6 @@ func (p *preparer) node(ctx context.Context) error {
 		return p.kubelet(ctx)
 	})
 	return group.Wait()
-}
-
-// prefetchForBare lets all blobs travel from the beginning when there is no
-// container runtime, and so no image: nothing need be asked first.
-func (p *preparer) prefetchForBare(ctx context.Context, group *errgroup.Group) error {
-	there, err := p.h.Exists(p.path("containerd"))
-	if err != nil || there || p.h.DryRun() {
-		return err
-	}
-	first := []string{bundle.ComponentContainerd, bundle.ComponentRunc}
-	var list []bundle.Blob
-	for _, early := range []bool{true, false} {
-		for _, b := range p.spec.Contents.Binaries {
-			if slices.Contains(first, b.Component) == early {
-				list = append(list, b.Blob)
-			}
-		}
-	}
-	for _, i := range p.spec.Contents.Images {
-		list = append(list, i.Blobs...)
-	}
-	group.Go(func() error { return p.blobs.prefetch(ctx, list) })
-	return nil
 }
 
 // installBinaries installs the binaries of some components, side by side.

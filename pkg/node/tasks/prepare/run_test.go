@@ -62,7 +62,7 @@ type daemon struct {
 	down   error
 }
 
-func (d *daemon) Version(context.Context) (string, error) { return "v2.4.2", d.down }
+func (d *daemon) Ready(context.Context) error { return d.down }
 
 func (d *daemon) List(context.Context) (map[string]digest.Digest, error) {
 	if d.down != nil {
@@ -118,6 +118,7 @@ type bench struct {
 	daemon   *daemon
 	source   *source
 	spec     Spec
+	images   ImagesSpec
 	warnings []string
 }
 
@@ -129,6 +130,8 @@ func newBench(t *testing.T) *bench {
 	for _, s := range sysctls() {
 		b.file(host.SysctlPath(s[0]), "0\n")
 	}
+	b.file(host.SysctlPath("fs.inotify.max_user_instances"), "128\n")
+	b.file(host.SysctlPath("fs.inotify.max_user_watches"), "1000000\n")
 	b.file("/agent", "the agent")
 	for _, unit := range []string{containerdUnit, kubeletUnit} {
 		b.commands.OnUnit(unit, "LoadState=not-found", "ActiveState=inactive")
@@ -146,13 +149,14 @@ func newBench(t *testing.T) *bench {
 		return host.Output{}, nil
 	})
 	b.spec = Spec{Node: "n1", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}, SandboxImage: "registry.k8s.io/pause:3.10",
-		AgentImage: "agent:1", Contents: bundle.Contents{Arch: goruntime.GOARCH}}
+		KeepBlobs: true, Contents: bundle.Contents{Arch: goruntime.GOARCH}}
 	for name, component := range map[string]string{"containerd": bundle.ComponentContainerd, "runc": bundle.ComponentRunc,
 		"kubelet": bundle.ComponentKubernetes, "etcd": bundle.ComponentEtcd} {
 		b.spec.Contents.Binaries = append(b.spec.Contents.Binaries, b.binary(name, component))
 	}
 	manifest, layer := b.source.add([]byte("manifest")), b.source.add([]byte("layer"))
-	b.spec.Contents.Images = []bundle.Image{{Ref: b.spec.SandboxImage, Manifest: manifest, Blobs: []bundle.Blob{manifest, layer}}}
+	b.images = ImagesSpec{SandboxImage: b.spec.SandboxImage, AgentImage: "agent:1",
+		Images: []bundle.Image{{Ref: b.spec.SandboxImage, Manifest: manifest, Blobs: []bundle.Blob{manifest, layer}}}}
 	return b
 }
 
@@ -175,6 +179,8 @@ func (b *bench) file(path, content string) {
 	}
 }
 
+// run prepares the host and then, when it runs pods, imports images; what both
+// did is counted together.
 func (b *bench) run(options ...hosttest.Options) (*host.Host, Data, error) {
 	b.t.Helper()
 	h := hosttest.Open(b.t, b.root, b.commands, options...)
@@ -189,6 +195,13 @@ func (b *bench) run(options ...hosttest.Options) (*host.Host, Data, error) {
 	p := &preparer{h: h, env: env, spec: b.spec, progress: env.Progress, executable: h.Path("/agent"), runtime: b.daemon}
 	data, err := p.run(context.Background(), b.source)
 	d, _ := data.(Data)
+	if err != nil || !b.spec.kube() {
+		return h, d, err
+	}
+	i := &importer{h: h, spec: b.images, progress: env.Progress, executable: h.Path("/agent"), runtime: b.daemon}
+	data, err = i.run(context.Background(), b.source)
+	more, _ := data.(Data)
+	d.ImportedImages, d.FetchedBytes = more.ImportedImages, d.FetchedBytes+more.FetchedBytes
 	return h, d, err
 }
 
@@ -219,16 +232,22 @@ func TestPrepareABareHost(t *testing.T) {
 		AgentPath:                "the agent",
 		containerdConfig:         "SystemdCgroup = true",
 		unitDir + containerdUnit: "OOMScoreAdjust=-999",
-		unitDir + kubeletUnit + ".d/10-kubeadm.conf":   "ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS",
-		unitDir + containerdUnit + ".d/" + proxyDropIn: `Environment="NO_PROXY=10.0.0.0/8,50%%"`,
-		certsDir + "/docker.io/hosts.toml":             `[host."http://m:5000/v2/docker.io"]`,
-		modulesFile:                                    "br_netfilter",
-		host.SysctlPath("net.ipv4.ip_forward"):         "1\n",
-		host.StateDir + "/ledger.jsonl":                `"kind":"image","target":"registry.k8s.io/pause:3.10"`,
+		unitDir + kubeletUnit + ".d/10-kubeadm.conf":     "ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS",
+		unitDir + containerdUnit + ".d/" + proxyDropIn:   `Environment="NO_PROXY=10.0.0.0/8,50%%"`,
+		certsDir + "/docker.io/hosts.toml":               `[host."http://m:5000/v2/docker.io"]`,
+		modulesFile:                                      "br_netfilter",
+		host.SysctlPath("net.ipv4.ip_forward"):           "1\n",
+		host.SysctlPath("fs.inotify.max_user_instances"): "8192\n",
+		host.SysctlPath("fs.inotify.max_user_watches"):   "1000000\n",
+		sysctlFile:                      "fs.inotify.max_user_instances = 8192\n",
+		host.StateDir + "/ledger.jsonl": `"kind":"image","target":"registry.k8s.io/pause:3.10"`,
 	} {
 		if got := b.read(path); !strings.Contains(got, want) {
 			t.Errorf("%s lacks %q:\n%s", path, want, got)
 		}
+	}
+	if strings.Contains(b.read(sysctlFile), "max_user_watches") {
+		t.Error("a setting that is high enough is ours")
 	}
 	if strings.Contains(b.read(containerdConfig), "restrict_oom_score_adj") {
 		t.Error("OOM scores are restricted on a host that may set them")
@@ -333,6 +352,9 @@ func TestPrepareFails(t *testing.T) {
 		{"a mirror that is no URL", func(b *bench) { b.spec.RegistryMirrors = map[string][]string{"x": {"ftp://y"}} }, "ftp://y"},
 		{"a blob that the source lacks", func(b *bench) { delete(b.source.blobs, b.spec.Contents.Binaries[0].Blob.Digest) }, "no such blob"},
 		{"a binary with another content", func(b *bench) { b.spec.Contents.Binaries[0].SHA256 = strings.Repeat("0", 64) }, "SHA-256"},
+		{"a containerd whose CRI plugin did not load", func(b *bench) {
+			b.daemon.down = &ctrd.BrokenError{Reason: "failed to create fsnotify watcher: too many open files"}
+		}, "did not load: failed to create fsnotify watcher"},
 		{"a kernel without br_netfilter", func(b *bench) {
 			if err := os.RemoveAll(filepath.Join(b.root, "/proc/sys/net/bridge")); err != nil {
 				b.t.Fatal(err)

@@ -1,5 +1,6 @@
-// Package prepare makes a bare host able to run Kubernetes: binaries, units,
-// sysctls, kernel modules, containerd, images and the agent's own image.
+// Package prepare makes a bare host able to run Kubernetes. Its tasks are
+// prepare (binaries, units, sysctls, kernel modules, containerd), images (the
+// bundle's and the agent's own, into containerd) and tidy (what was fetched goes).
 package prepare
 
 import (
@@ -16,22 +17,39 @@ type Spec struct {
 	Node string `json:"node"`
 	// Roles of the host. A host with only the etcd role gets etcd's binaries alone.
 	Roles []v1alpha1.Role `json:"roles"`
-	// Contents is the bundle's, already cut to what this host's roles need.
+	// Contents is the bundle's, already cut to what this host's roles need. Its
+	// images are of no interest here.
 	Contents bundle.Contents `json:"contents"`
 	// Source is where blobs that are missing are fetched from.
 	Source bundle.Source `json:"source"`
 	// SandboxImage is the pause image's reference.
 	SandboxImage string `json:"sandboxImage,omitempty"`
-	// AgentImage is the reference given to the agent's own image.
-	AgentImage string `json:"agentImage,omitempty"`
 	// Environment for containerd and the kubelet (proxies), NAME=value.
 	Environment []string `json:"environment,omitempty"`
 	// RegistryMirrors maps a registry to base URLs for containerd's hosts.toml.
 	RegistryMirrors map[string][]string `json:"registryMirrors,omitempty"`
-	// KeepBlobs leaves fetched blobs in StoreDir, for a host that serves them to
-	// the others. Else they are removed once all is installed and imported.
+	// KeepBlobs leaves fetched blobs in StoreDir, for images or Tidy to remove.
+	// Else they are removed once all is installed.
 	KeepBlobs bool `json:"keepBlobs,omitempty"`
 }
+
+// ImagesSpec is what a host's containerd needs.
+type ImagesSpec struct {
+	// Images are the bundle's that this host's roles need.
+	Images []bundle.Image `json:"images"`
+	// Source is where blobs that are missing are fetched from.
+	Source bundle.Source `json:"source"`
+	// SandboxImage is the pause image's reference; it is pinned.
+	SandboxImage string `json:"sandboxImage,omitempty"`
+	// AgentImage is the reference given to the agent's own image.
+	AgentImage string `json:"agentImage,omitempty"`
+	// KeepBlobs leaves fetched blobs in StoreDir, for a host that serves them to
+	// the others, until Tidy. Else they are removed once all is imported.
+	KeepBlobs bool `json:"keepBlobs,omitempty"`
+}
+
+// TidySpec has no settings.
+type TidySpec struct{}
 
 // StoreDir is the bundle.Store on a host: fetched blobs until they are used.
 const StoreDir = host.StateDir + "/blobs"

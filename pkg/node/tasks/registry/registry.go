@@ -20,6 +20,8 @@ func All() map[string]node.Task {
 		{Name: tasks.Listen, ReadOnly: true, Run: node.Typed(reach.Listen)},
 		{Name: tasks.Dial, ReadOnly: true, Run: node.Typed(reach.Dial)},
 		{Name: tasks.Prepare, Run: node.Typed(prepare.Run)},
+		{Name: tasks.Images, Beside: true, Run: node.Typed(prepare.Images)},
+		{Name: tasks.Tidy, Run: node.Typed(prepare.Tidy)},
 		{Name: tasks.Etcd, Run: node.Typed(etcdmember.Run)},
 		{Name: tasks.EtcdHealth, ReadOnly: true, Run: node.Typed(etcdmember.Health)},
 		{Name: tasks.VIP, Run: node.Typed(vip.Run)},
