@@ -330,3 +330,42 @@ func TestFetchRefuses(t *testing.T) {
 		})
 	}
 }
+
+// The host that serves fetches into the server's own store: it only waits.
+func TestClientOnTheServersHost(t *testing.T) {
+	upstream, blobs := newUpstream(noise(1, 1<<20), noise(2, 1))
+	upstream.gate = make(chan struct{})
+	store := OpenStore(t.TempDir())
+	source := serving(t, store, upstream)
+	source.SameStore = true
+	client := clientFor(t, source)
+	fetched := make(chan error, 1)
+	go func() {
+		_, err := client.FetchAll(t.Context(), blobs, store, 2, nil)
+		fetched <- err
+	}()
+	select {
+	case err := <-fetched:
+		t.Fatalf("it did not wait for what has not arrived: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(upstream.gate)
+	must(t, <-fetched)
+	for _, b := range blobs {
+		must(t, store.Verify(t.Context(), b.Digest))
+		if n := upstream.count(b.Digest); n != 1 {
+			t.Errorf("%s was asked for %d times", b.Digest, n)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(store.Dir(), "ingest", "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("written twice: %v %v", left, err)
+	}
+	if _, err := client.Fetch(t.Context(), blobs[0], OpenStore(t.TempDir())); !errors.Is(err, ErrMissing) {
+		t.Errorf("another store than the server's: %v", err)
+	}
+	missing := Blob{Digest: digest.FromString("nobody has it"), Size: 13}
+	if _, err := client.Fetch(t.Context(), missing, store); !errors.Is(err, ErrMissing) {
+		t.Errorf("a blob that nobody has: %v", err)
+	}
+}
