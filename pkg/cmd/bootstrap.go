@@ -139,7 +139,7 @@ func (o *bootstrapOptions) validateKubeconfig() error {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return usageErrorf("the kubeconfig would replace %w; choose another file with --kubeconfig-out", err)
+	return usageErrorf("the kubeconfig can't go to %w; choose another file with --kubeconfig-out", err)
 }
 
 // Run makes the cluster.

@@ -183,7 +183,7 @@ func (o *kubeconfigOptions) validateOutput() error {
 	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return usageErrorf("the kubeconfig would replace %w; choose another file with -o, or --merge", err)
+	return usageErrorf("the kubeconfig can't go to %w; choose another file with -o, or --merge", err)
 }
 
 // store puts the kubeconfig where it was asked for, and says where that is.

@@ -37,7 +37,8 @@ func Load(path, cluster string) (*Existing, error) {
 	}
 	c, err := clientcmd.Load(content)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no kubeconfig: %w", path, err)
+		// What the decoder says of foreign content helps nobody.
+		return nil, fmt.Errorf("%s, which is no kubeconfig", path)
 	}
 	for name := range c.Contexts {
 		if name != cluster {
