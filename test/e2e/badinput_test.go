@@ -178,6 +178,26 @@ func hostMistakes() []badInput {
 		{name: "keepalived of somebody else", code: exitFindings, says: []string{"cp1", "keepalived"},
 			spoil: sh("cp1", "cp", "/etc/hostname", "/etc/keepalived/keepalived.conf"),
 			mend:  sh("cp1", "rm", "/etc/keepalived/keepalived.conf")},
+		{name: "another cluster with the router id", code: exitFindings, says: []string{"router id", "77"},
+			edit: func(_ *lab, s string) string {
+				return strings.Replace(s, "\nspec:\n", "\nspec:\n  keepalived:\n    routerID: 77\n", 1)
+			},
+			spoil: func(t *testing.T, l *lab) {
+				// Somebody else's keepalived, which speaks to all as it does by default.
+				conf := "vrrp_instance other { \n state MASTER\n interface eth0\n virtual_router_id 77\n priority 200\n advert_int 1\n virtual_ipaddress { 192.0.2.9/32 }\n}\n"
+				if r := l.try(t, "w1", []byte(conf), "tee", "/run/other-keepalived.conf"); r.code != 0 {
+					t.Fatal(r)
+				}
+				l.exec(t, "w1", "systemd-run", "--unit=other-keepalived", "keepalived", "--dont-fork", "--use-file", "/run/other-keepalived.conf", "--pid", "/run/other-keepalived.pid")
+				eventually(t, 20*time.Second, "the other cluster's keepalived has its address", func() (bool, string) {
+					r := l.try(t, "w1", nil, "ip", "-o", "addr", "show", "to", "192.0.2.9")
+					return r.stdout != "", r.stdout
+				})
+			},
+			mend: func(t *testing.T, l *lab) {
+				l.exec(t, "w1", "systemctl", "stop", "other-keepalived")
+				l.exec(t, "w1", "rm", "/run/other-keepalived.conf")
+			}},
 		{name: "etcd data of somebody else", code: exitFindings, says: []string{"cp2", "/var/lib/etcd"},
 			spoil: sh("cp2", "mkdir", "-p", "/var/lib/etcd/member/wal"), mend: sh("cp2", "rm", "-r", "/var/lib/etcd")},
 		{name: "duplicate machine-id", code: exitFindings, says: []string{"cp1", "cp2", "machine"},

@@ -22,6 +22,9 @@ import (
 func TestBootstrapInterrupted(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
+	if len(c.trail) == 0 {
+		t.Fatal("the cluster was not bootstrapped by this run (E2E_REUSE): there is nothing to look at")
+	}
 	for i := 1; i < len(c.trail); i++ {
 		before, after := c.trail[i-1], c.trail[i]
 		for what, pair := range map[string][2]map[string]string{"cluster CA": {before.clusterCA, after.clusterCA}, "etcd CA": {before.etcdCA, after.etcdCA}} {

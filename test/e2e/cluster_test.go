@@ -49,12 +49,28 @@ func sharedCluster(t testing.TB) *cluster {
 	if suite.shared != nil {
 		return suite.shared
 	}
+	if dir := os.Getenv("E2E_REUSE"); dir != "" {
+		suite.shared = reuse(t, dir)
+		return suite.shared
+	}
 	l := upLab(t, "e2e", 3, 1)
 	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "e2e.kubeconfig"), vip: l.status(t).VirtualIP}
 	c.bundle(t)
 	c.bootstrapInterrupted(t, 3)
 	c.connect(t)
 	suite.shared = c
+	return c
+}
+
+// reuse takes the cluster that an earlier run with E2E_KEEP left, by the folder
+// it left. Its bootstrap is not repeated, so TestBootstrapInterrupted has nothing to look at.
+func reuse(t testing.TB, dir string) *cluster {
+	t.Helper()
+	l := &lab{name: "e2e", dir: dir}
+	l.cached = l.status(t)
+	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(dir, "e2e.kubeconfig"), vip: l.cached.VirtualIP}
+	c.bundle(t)
+	c.connect(t)
 	return c
 }
 

@@ -23,10 +23,13 @@ func TestKeysArePrivate(t *testing.T) {
 		if h != "w1" && len(keys) < 5 {
 			t.Errorf("%s: only %d keys found, the search itself is broken: %s", h, len(keys), found)
 		}
-		for _, k := range keys {
-			got := strings.TrimSpace(c.exec(t, h, "stat", "-L", "-c", "%a %U", k))
-			if got != "600 root" && got != "600 etcd" {
-				t.Errorf("%s: %s is %s", h, k, got)
+		seen := strings.Split(strings.TrimSpace(c.exec(t, h, append([]string{"stat", "-L", "-c", "%a %U"}, keys...)...)), "\n")
+		if len(seen) != len(keys) {
+			t.Fatalf("%s: %d keys, but %d answers", h, len(keys), len(seen))
+		}
+		for i, k := range keys {
+			if seen[i] != "600 root" && seen[i] != "600 etcd" {
+				t.Errorf("%s: %s is %s", h, k, seen[i])
 			}
 			if strings.HasPrefix(k, "/tmp") || strings.HasPrefix(k, "/var/tmp") || strings.HasPrefix(k, "/home") {
 				t.Errorf("%s: a key was left in %s", h, k)
@@ -39,12 +42,10 @@ func TestKeysArePrivate(t *testing.T) {
 // in no file of any host.
 func TestEtcdCAKeyOnNoMember(t *testing.T) {
 	c := sharedCluster(t)
-	keys, err := filepath.Glob(filepath.Join(c.dir, "state", "kubectl-ha", c.name, "*", "ca.key"))
+	// One folder for each cluster, named after it and its address.
+	keys, err := filepath.Glob(filepath.Join(c.dir, "state", "kubectl-ha", c.name+"@"+c.vip, "*", "ca.key"))
 	if err != nil || len(keys) != 1 {
-		nested, _ := filepath.Glob(filepath.Join(c.dir, "state", "kubectl-ha", c.name, "ca.key")) // the pattern is constant
-		if keys = append(keys, nested...); len(keys) != 1 {
-			t.Fatalf("the etcd CA's key on the workstation: %v %v", keys, err)
-		}
+		t.Fatalf("the etcd CA's key on the workstation: %v %v", keys, err)
 	}
 	info, err := os.Stat(keys[0])
 	if err != nil || info.Mode().Perm() != 0o600 {
