@@ -55,7 +55,8 @@ const testCA = "0123abcd"
 func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	o := bare(c, h)
 	f := &o.Facts
-	f.Ours = &observe.Ours{Cluster: c.Metadata.Name, Done: []string{"prepare", "images"}}
+	f.Ours = &observe.Ours{Cluster: c.Metadata.Name, Done: []string{"prepare", "images"},
+		Settings: map[string]string{"prepare": settings(prepareSettings(c, h))}}
 	f.State.Enrolled, f.State.KubeletActive = true, true
 	f.Binaries, f.Images = map[string]string{}, map[string]string{"agent": "sha256:a"}
 	for _, b := range testContents().For(roles(c, h)).Binaries {

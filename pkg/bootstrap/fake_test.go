@@ -95,6 +95,10 @@ func (f *fakeHosts) Run(ctx context.Context, name string, req node.Request, sink
 		if !slices.Contains(facts.Ours.Done, req.Task) {
 			facts.Ours.Done = append(facts.Ours.Done, req.Task)
 		}
+		if facts.Ours.Settings == nil {
+			facts.Ours.Settings = map[string]string{}
+		}
+		facts.Ours.Settings[req.Task] = req.Settings
 	}
 	res := node.Result{}
 	if changed {

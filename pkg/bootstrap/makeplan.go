@@ -1,6 +1,9 @@
 package bootstrap
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net"
 	"slices"
@@ -106,7 +109,8 @@ func (p *planner) order() []v1alpha1.Host {
 func (p *planner) prepare(h v1alpha1.Host) {
 	s := plan.Step{ID: id(tasks.Prepare, h), Host: h.Name, Task: tasks.Prepare, Timeout: prepareTimeout,
 		Title: "install binaries and the container runtime"}
-	spec := prepare.Spec{Node: h.Name, Roles: roles(p.c, h), Environment: environment(p.c), RegistryMirrors: registryMirrors(p.c)}
+	spec := prepareSettings(p.c, h)
+	s.Settings = settings(spec)
 	// Somebody else then removes them.
 	spec.KeepBlobs = h.Name == p.source.Name || isIn(p.c.Nodes(), h) && !p.imported(h)
 	if p.in.Contents != nil {
@@ -114,12 +118,27 @@ func (p *planner) prepare(h v1alpha1.Host) {
 		spec.SandboxImage = contents.PauseImage()
 		contents.Images = nil
 		spec.Contents = contents
-		if p.prepared(h, contents) {
+		if p.prepared(h, contents) && p.o[h.Name].Facts.Ours.Settings[tasks.Prepare] == s.Settings {
 			s.Skip = "they are there"
 		}
 	}
 	s.Spec = spec
 	p.add(s)
+}
+
+// prepareSettings is the part of a host's spec that comes from the Cluster file.
+func prepareSettings(c *v1alpha1.Cluster, h v1alpha1.Host) prepare.Spec {
+	return prepare.Spec{Node: h.Name, Roles: roles(c, h), Environment: environment(c), RegistryMirrors: registryMirrors(c)}
+}
+
+// settings is the digest of a spec that holds settings only.
+func settings(spec any) string {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return "" // Specs are plain data; whoever sends one has the error again.
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // prepared tells whether a host has all binaries that the bundle has for it.

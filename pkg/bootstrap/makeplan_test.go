@@ -106,6 +106,8 @@ func TestPlanResumes(t *testing.T) {
 			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
 		"a binary is another": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Binaries["/usr/local/bin/kubelet"] = "old" },
 			want: []string{"prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
+		"a proxy was set in the file": {cluster: func(c *v1alpha1.Cluster) { c.Spec.Proxy.HTTPProxy = "http://p:3128" },
+			want: []string{"prepare/cp1", "prepare/cp2", "prepare/cp3", "prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
 		"what was fetched is left on the serving host": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.Fetched = true },
 			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
 		"what was fetched is left elsewhere": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Fetched = true },

@@ -138,7 +138,7 @@ func (a *Agent) Run(ctx context.Context, raw []byte, gone <-chan struct{}, sink 
 
 	data, err := run(ctx, task, env(h, req, sink), req.Spec)
 	if err == nil && opts.Ledger != nil && !req.DryRun {
-		err = opts.Ledger.Done(task.Name)
+		err = opts.Ledger.DoneWith(task.Name, req.Settings)
 	}
 	return conclude(h, data, errors.Join(err, release()))
 }

@@ -22,6 +22,10 @@ type Request struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// LockTimeout bounds the wait for another agent on this host. Zero: two minutes.
 	LockTimeout time.Duration `json:"lockTimeout,omitempty"`
+	// Settings is the digest of the settings that the spec was made of. The ledger
+	// keeps it with the note that the task ended well, so that a later run can
+	// tell whether they have changed. May be empty.
+	Settings string `json:"settings,omitempty"`
 	// Spec is the task's typed input. It may hold secrets.
 	Spec json.RawMessage `json:"spec,omitempty"`
 }

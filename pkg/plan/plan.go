@@ -22,6 +22,9 @@ type Step struct {
 	// is up to whoever runs the plan.
 	Task string
 	Spec any
+	// Settings is a digest of what in Spec a later run would have to apply anew,
+	// had it changed. May be empty.
+	Settings string
 	// Timeout bounds one attempt. Zero: the runner's default.
 	Timeout time.Duration
 	// Skip, when not empty, says why nothing is to be done; the step is shown

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,8 @@ type Ledger struct {
 	// known has the targets that are ours by kind and name.
 	known map[string]bool
 	done  []string
+	// settings are those with which a task ended well last.
+	settings map[string]string
 }
 
 // OpenLedger opens the host's ledger for a cluster, or begins one. It is an
@@ -108,7 +111,7 @@ func OpenLedger(root, cluster string) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	l := &Ledger{root: root, file: file, known: map[string]bool{}}
+	l := &Ledger{root: root, file: file, known: map[string]bool{}, settings: map[string]string{}}
 	if err := l.load(cluster); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -122,7 +125,7 @@ func ReadLedger(root string) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
-	l := &Ledger{root: root, known: map[string]bool{}}
+	l := &Ledger{root: root, known: map[string]bool{}, settings: map[string]string{}}
 	if _, err := l.parse(content); err != nil {
 		return nil, err
 	}
@@ -197,6 +200,7 @@ func (l *Ledger) remember(e Entry) {
 		if !slices.Contains(l.done, e.Target) {
 			l.done = append(l.done, e.Target)
 		}
+		l.settings[e.Target] = e.Note
 	case ActionRemove:
 		for _, kind := range []string{KindFile, KindDirectory, KindLink} {
 			delete(l.known, key(kind, e.Target))
@@ -294,11 +298,22 @@ func (l *Ledger) Owns(path string) bool {
 }
 
 // Done marks a task as one that ended well, once.
-func (l *Ledger) Done(task string) error {
-	if slices.Contains(l.DoneTasks(), task) {
+func (l *Ledger) Done(task string) error { return l.DoneWith(task, "") }
+
+// DoneWith marks a task as one that ended well with the given settings, once as
+// long as they stay the same.
+func (l *Ledger) DoneWith(task, settings string) error {
+	if slices.Contains(l.DoneTasks(), task) && l.Settings()[task] == settings {
 		return nil
 	}
-	return l.append(Entry{Action: ActionDone, Kind: KindTask, Target: task})
+	return l.append(Entry{Action: ActionDone, Kind: KindTask, Target: task, Note: settings})
+}
+
+// Settings are those with which tasks ended well last, by task.
+func (l *Ledger) Settings() map[string]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.settings)
 }
 
 // DoneTasks lists the tasks that ended well at least once.

@@ -3,10 +3,12 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,5 +130,51 @@ func TestLockSaysWhoHoldsIt(t *testing.T) {
 	}
 	if err := second.Release(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestLedgerKeepsSettings(t *testing.T) {
+	root := t.TempDir()
+	l, err := host.OpenLedger(root, "red")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.DoneWith("prepare", "a"), l.DoneWith("prepare", "a"), l.DoneWith("prepare", "b"), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := host.ReadLedger(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(again.Entries()) != 2 || again.Settings()["prepare"] != "b" || len(again.DoneTasks()) != 1 {
+		t.Errorf("%+v, %v, %v", again.Entries(), again.Settings(), again.DoneTasks())
+	}
+}
+
+// Two tasks side by side write into one ledger.
+func TestLedgerOfTwoWriters(t *testing.T) {
+	root := t.TempDir()
+	const each = 50
+	var writers sync.WaitGroup
+	for _, name := range []string{"one", "two"} {
+		writers.Go(func() {
+			for i := range each {
+				l, err := host.OpenLedger(root, "red")
+				if err == nil {
+					err = errors.Join(l.Done(fmt.Sprint(name, i)), l.Close())
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	l, err := host.ReadLedger(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(l.DoneTasks()); n != 2*each {
+		t.Errorf("%d tasks are done, want %d", n, 2*each)
 	}
 }

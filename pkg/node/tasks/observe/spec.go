@@ -101,6 +101,8 @@ type Ours struct {
 	Cluster string `json:"cluster"`
 	// Done are the tasks that ended well at least once.
 	Done []string `json:"done,omitempty"`
+	// Settings are the digests of the settings with which they ended well last.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 // State is what a host is, found from the host itself.
