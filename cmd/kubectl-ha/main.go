@@ -23,6 +23,10 @@ func main() {
 func run() int {
 	ctx, stop := interruptible()
 	defer stop()
+	// A reader of our output that goes away (a pipe to head) makes writes fail
+	// instead of ending a bootstrap half way. Notify, and not Ignore, since
+	// commands that the agent runs would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	return cmd.Main(ctx, streams, os.Args[1:])
 }

@@ -52,8 +52,18 @@ func newOperation(streams genericiooptions.IOStreams) *cobra.Command {
 	return c
 }
 
-// Complete connects to the cluster.
-func (o *operationOptions) Complete(ctx context.Context) error {
+// Complete connects to the cluster, to look.
+func (o *operationOptions) Complete() error {
+	config, err := restConfig(o.access)
+	if err != nil {
+		return err
+	}
+	o.ops, err = incluster.NewOperations(config, "")
+	return err
+}
+
+// completeToAct connects to the cluster for what may start a coordinator.
+func (o *operationOptions) completeToAct(ctx context.Context) error {
 	config, err := restConfig(o.access)
 	if err != nil {
 		return err
@@ -90,7 +100,7 @@ func (o *operationOptions) newVerb(verb, short, done string, do func(context.Con
 		Args:              oneArg("the Operation"),
 		ValidArgsFunction: o.completeNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.Complete(c.Context()); err != nil {
+			if err := o.completeToAct(c.Context()); err != nil {
 				return err
 			}
 			if err := do(c.Context(), args[0]); err != nil {
@@ -104,7 +114,7 @@ func (o *operationOptions) newVerb(verb, short, done string, do func(context.Con
 
 // completeNames completes an Operation's name for the shell.
 func (o *operationOptions) completeNames(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || o.Complete(c.Context()) != nil {
+	if len(args) > 0 || o.Complete() != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	all, err := o.ops.List(c.Context())
@@ -133,7 +143,7 @@ func (o *operationOptions) newWatch() *cobra.Command {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
-			if err := o.Complete(c.Context()); err != nil {
+			if err := o.Complete(); err != nil {
 				return err
 			}
 			name := ""

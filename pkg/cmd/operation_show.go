@@ -28,7 +28,7 @@ func (o *operationOptions) newList() *cobra.Command {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
-			if err := o.Complete(c.Context()); err != nil {
+			if err := o.Complete(); err != nil {
 				return err
 			}
 			all, err := o.ops.List(c.Context())
@@ -91,7 +91,7 @@ func (o *operationOptions) newShow() *cobra.Command {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
-			if err := o.Complete(c.Context()); err != nil {
+			if err := o.Complete(); err != nil {
 				return err
 			}
 			name := ""

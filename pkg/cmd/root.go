@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -50,8 +51,8 @@ func quietLibraries() {
 // printError prints the message of an error. An interruption is no failure of
 // ours, and said in a word.
 func printError(ctx context.Context, w io.Writer, err error) {
-	var silent *silentError
-	if errors.As(err, &silent) {
+	if errors.Is(err, syscall.EPIPE) {
+		// Whoever read the output has seen enough.
 		return
 	}
 	prefix := "error: "
@@ -66,12 +67,6 @@ func printError(ctx context.Context, w io.Writer, err error) {
 	// A standard error that is closed has nobody to be told about it.
 	_, _ = fmt.Fprintln(w, prefix+message)
 }
-
-// silentError is an error whose message was shown already.
-type silentError struct{ err error }
-
-func (s *silentError) Error() string { return s.err.Error() }
-func (s *silentError) Unwrap() error { return s.err }
 
 // NewRoot makes the command tree.
 func NewRoot(streams genericiooptions.IOStreams) *cobra.Command {
@@ -161,4 +156,14 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usageErrorf("%s takes no argument, but was given %q", cmd.CommandPath(), args[0])
 	}
 	return nil
+}
+
+// oneArg asks for exactly one argument.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageErrorf("name %s, and nothing else: %s", what, c.UseLine())
+		}
+		return nil
+	}
 }

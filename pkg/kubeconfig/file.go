@@ -27,8 +27,11 @@ func Encode(c *clientcmdapi.Config) ([]byte, error) {
 }
 
 // WriteFile puts the content at path, mode 0600, at once or not at all. What
-// was there is replaced.
+// was there is replaced; a link stays, and the file that it names is replaced.
 func WriteFile(path string, content []byte) (err error) {
+	if real, linkErr := filepath.EvalSymlinks(path); linkErr == nil {
+		path = real
+	}
 	if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no plain file; choose another one", path)
 	}
