@@ -43,7 +43,7 @@ type sighting struct {
 }
 
 // sharedCluster bootstraps the shared lab (three control planes, one worker)
-// on first use. The bootstrap is interrupted three times on its way.
+// on first use. The bootstrap is interrupted on its way.
 func sharedCluster(t testing.TB) *cluster {
 	t.Helper()
 	if suite.shared != nil {
@@ -56,7 +56,7 @@ func sharedCluster(t testing.TB) *cluster {
 	l := upLab(t, "e2e", 3, 1)
 	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "e2e.kubeconfig"), vip: l.status(t).VirtualIP}
 	c.bundle(t)
-	c.bootstrapInterrupted(t, 3)
+	c.bootstrapInterrupted(t, interruptions())
 	c.connect(t)
 	suite.shared = c
 	return c
@@ -93,6 +93,15 @@ func (l *lab) bundle(t testing.TB) string {
 func (c *cluster) bootstrapArgs() []string {
 	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundle,
 		"--yes", "-o", "json", "--kubeconfig-out", c.kubeconfig}
+}
+
+// interruptions is how often the shared cluster's bootstrap is interrupted:
+// three times, or fifty in `make soak`.
+func interruptions() int {
+	if os.Getenv("E2E_SOAK") != "" {
+		return 50
+	}
+	return 3
 }
 
 // bootstrapInterrupted runs the bootstrap, kills it n times at a random event
