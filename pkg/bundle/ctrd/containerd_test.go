@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -272,5 +273,19 @@ func TestImportAgentImage(t *testing.T) {
 	must(t, os.WriteFile(binary, []byte("newer"), 0o755))
 	if did, err := ImportAgentImage(t.Context(), socket, ref, binary, nil); !did || err != nil {
 		t.Errorf("a newer agent: %v %v", did, err)
+	}
+}
+
+// The test's daemon has no CRI plugin.
+func TestCheckCRI(t *testing.T) {
+	socket := daemon(t)
+	var broken *BrokenError
+	if err := CheckCRI(t.Context(), socket); !errors.As(err, &broken) || broken.Reason != "" {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := CheckCRI(ctx, socket+"-that-is-none"); err == nil || errors.As(err, &broken) {
+		t.Errorf("a daemon that does not answer: %v", err)
 	}
 }
