@@ -92,7 +92,7 @@ X
 }
 
 vip() { # name=address priority
-  local a=${1#*=} peers=""; for h in "${CP[@]}"; do if [ "$h" != "$1" ]; then peers+="${h#*=} "; fi; done
+  local a=${1#*=} peers=""; for h in "${CP[@]}"; do if [ "$h" != "$1" ]; then peers+=$'\n    '"${h#*=}"; fi; done
   on "$a" "cat >/etc/keepalived/keepalived.conf; systemctl restart keepalived" <<X
 global_defs { vrrp_version 3 }
 vrrp_instance VI {
@@ -102,7 +102,8 @@ vrrp_instance VI {
   priority $2
   advert_int 0.2
   unicast_src_ip $a
-  unicast_peer { $peers }
+  unicast_peer {$peers
+  }
   virtual_ipaddress { $VIP/24 }
 }
 X
