@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"path"
 	"time"
 
@@ -163,8 +164,14 @@ func died(ctx context.Context, h *host.Host, cause error) error {
 	return &node.Failure{Message: cause.Error(), Output: string(out.Stdout), Hint: "look at journalctl -u etcd on the host"}
 }
 
+// dialPeer connects from the address itself: a host that does not have the
+// address must not take somebody else who has it for its own member.
 func dialPeer(ctx context.Context, address string) error {
-	d := net.Dialer{Timeout: time.Second}
+	own, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	d := net.Dialer{Timeout: time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(own.Addr(), 0))}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err

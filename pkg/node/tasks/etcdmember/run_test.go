@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -297,5 +299,20 @@ func TestLimitsOnlyWithTheCapability(t *testing.T) {
 		if got := strings.Contains(string(unit(want)), "OOMScoreAdjust"); got != want {
 			t.Errorf("the unit lowers the OOM score: %v, want %v", got, want)
 		}
+	}
+}
+
+func TestDialPeerOnlyReachesItself(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // the test is over
+	if err := dialPeer(t.Context(), l.Addr().String()); err != nil {
+		t.Errorf("its own address: %v", err)
+	}
+	// TEST-NET-1 is nobody's address (RFC 5737).
+	if err := dialPeer(t.Context(), "192.0.2.1:2380"); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("an address that the host does not have: %v", err)
 	}
 }
