@@ -67,19 +67,24 @@ X
   tar -C "$W/root" -cf "$W/units.tar" .
 }
 
-prepare() { # name=address: binaries, units, containerd, images
-  local a=${1#*=} cp=$2
-  on "$a" 'tar -C / -xf -' <"$W/units.tar"
+prepare() { # name=address control-plane? priority: binaries, units; then etcd, keepalived and all images side by side
+  local a=${1#*=} pids=()
+  on "$a" 'tar -C / -xf -' <"$W/units.tar" # opens the connection that the others share
   on "$a" 'tar -C / -xf -' <"$ARTIFACTS/bin.tar"
+  if [ "$2" = 1 ]; then etcd "$1" & pids+=($!); vip "$1" "$3" & pids+=($!); fi
   on "$a" 'echo 1 >/proc/sys/net/ipv4/ip_forward; systemctl daemon-reload; systemctl enable -q kubelet; systemctl enable -q --now containerd'
-  on "$a" '/usr/local/bin/ctr -n k8s.io images import --digests=false - >/dev/null' <"$ARTIFACTS/images-node.tar"
-  if [ "$cp" = 1 ]; then on "$a" '/usr/local/bin/ctr -n k8s.io images import --digests=false - >/dev/null' <"$ARTIFACTS/images-cp.tar"; fi
+  import "$a" node & pids+=($!)
+  if [ "$2" = 1 ]; then import "$a" cp & pids+=($!); fi
+  all_of "${pids[@]}"
 }
+
+import() { on "$1" '/usr/local/bin/ctr -n k8s.io images import --digests=false - >/dev/null 2>&1' <"$ARTIFACTS/images-$2.tar"; }
+
+all_of() { local p rc=0; for p in "$@"; do wait "$p" || rc=1; done; return $rc; }
 
 etcd() { # name=address
   local n=${1%=*} a=${1#*=} all=(); for h in "${CP[@]}"; do all+=("${h%=*}=https://${h#*=}:2380"); done
   on "$a" 'mkdir -p /etc/etcd /etc/kubernetes/pki; tar -C /etc/etcd -xf -' < <(tar -C "$W" -cf - ca.crt etcd.crt etcd.key)
-  on "$a" 'tar -C /usr/local/bin --strip-components=3 -xf - ./usr/local/bin/etcd' <"$ARTIFACTS/bin.tar"
   on "$a" "cat >/etc/systemd/system/etcd.service" <<X
 [Service]
 Type=simple
@@ -88,7 +93,7 @@ ExecStart=/usr/local/bin/etcd --name $n --data-dir /var/lib/etcd --listen-peer-u
 [Install]
 WantedBy=multi-user.target
 X
-  on "$a" 'systemctl daemon-reload; systemctl enable -q --now etcd'
+  on "$a" 'systemctl daemon-reload; systemctl enable -q --now etcd'; touch "$W/etcd-$n"
 }
 
 vip() { # name=address priority
@@ -160,18 +165,17 @@ $cp
 X
 }
 
-all_of() { local p rc=0; for p in "$@"; do wait "$p" || rc=1; done; return $rc; }
-
 certs; units
-pids=()
 declare -A PREPARED
 i=0; for h in "${ALL[@]}"; do
-  cp=0; if ((i < CPS)); then cp=1; etcd "$h" & pids+=($!); vip "$h" $((200 - i)) & pids+=($!); fi
-  prepare "$h" $cp & PREPARED[$h]=$!
+  cp=0; if ((i < CPS)); then cp=1; fi
+  prepare "$h" $cp $((200 - i)) & PREPARED[$h]=$!
   i=$((i + 1))
 done
-all_of "${pids[@]}"; say "etcd and keepalived"
 wait "${PREPARED[${CP[0]}]}"; say "first host prepared"
+for h in "${CP[@]}"; do
+  until [ -e "$W/etcd-${h%=*}" ]; do ((SECONDS < 900)) || { echo "no etcd on $h" >&2; exit 1; }; sleep 0.1; done
+done; say "etcd"
 init; say "kubeadm init"
 export KUBECONFIG=$W/admin.conf
 "$KUBECTL" apply -f "$ARTIFACTS/flannel.yaml" >/dev/null & pids=($!)
