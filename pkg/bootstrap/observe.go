@@ -71,6 +71,11 @@ func observeHost(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluste
 	spec := observe.Spec{Address: h.Address, Ports: ports(c, h), DataDir: c.Spec.Etcd.DataDir, APIServerPort: c.Spec.APIServerPort}
 	if h.Has(v1alpha1.RoleControlPlane) {
 		spec.VirtualIP = c.Spec.VirtualIP
+		// Another cluster with our router id would fight for both addresses.
+		spec.ListenVRRP = true
+		for _, o := range c.ControlPlanes() {
+			spec.Peers = append(spec.Peers, o.Address)
+		}
 	}
 	clock := newClock(time.Now())
 	res, err := call(ctx, hosts, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Observe, Step: "observe/" + h.Name,

@@ -22,7 +22,7 @@ type failure struct {
 	// inject breaks the holder; repair mends it.
 	inject, repair func(t *testing.T, c *cluster, holder string)
 	// within is how long the API may be away from the virtual IP. Zero: no
-	// request may fail.
+	// request may fail, for a client that asks again when its connection is reset.
 	within time.Duration
 }
 
@@ -82,6 +82,7 @@ func (c *cluster) failOnce(t *testing.T, f failure, write string) outage {
 		c.exec(t, holder, "systemctl", "stop", "kubelet")
 	}
 	p := c.prober(t, c.vip)
+	p.retryReset = f.within == 0
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); p.run(ctx) }()

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 // probe is one request: when it was sent, and how it ended.
@@ -20,6 +22,8 @@ type probe struct {
 	start time.Time
 	took  time.Duration
 	err   error
+	// reset is true when it was asked again after a reset.
+	reset bool
 }
 
 // prober asks one URL at a fixed rate, each time on a new connection, so that
@@ -28,6 +32,10 @@ type prober struct {
 	client *http.Client
 	url    string
 	every  time.Duration
+	// retryReset asks again, once, when the connection was reset, as client-go does
+	// for every read (rest.Request). A request in flight when the address moves is
+	// reset by the new holder, which knows nothing of its connection.
+	retryReset bool
 
 	mu     sync.Mutex
 	probes []probe
@@ -71,18 +79,29 @@ func (p *prober) run(ctx context.Context) {
 
 func (p *prober) ask() {
 	defer p.wg.Done()
-	start := time.Now()
-	resp, err := p.client.Get(p.url)
-	if err == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("status %s", resp.Status)
-		}
+	x := probe{start: time.Now()}
+	x.err = p.once()
+	if p.retryReset && (utilnet.IsConnectionReset(x.err) || utilnet.IsProbableEOF(x.err)) {
+		x.reset = true
+		x.err = p.once()
 	}
+	x.took = time.Since(x.start)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.probes = append(p.probes, probe{start: start, took: time.Since(start), err: err})
+	p.probes = append(p.probes, x)
+}
+
+func (p *prober) once() error {
+	resp, err := p.client.Get(p.url)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %s", resp.Status)
+	}
+	return err
 }
 
 // since returns the probes sent at or after t, in the order of their sending.
@@ -115,7 +134,7 @@ func (p *prober) steadyFor(d time.Duration) bool {
 
 // outage is what the probes since a moment say of it.
 type outage struct {
-	requests, failed int
+	requests, failed, resets int
 	// away is the time from the moment until the first request was sent after
 	// which none failed; zero when none failed.
 	away   time.Duration
@@ -128,6 +147,9 @@ func (p *prober) outageSince(t time.Time) outage {
 	o.requests = len(probes)
 	lastFailed := -1
 	for i, x := range probes {
+		if x.reset {
+			o.resets++
+		}
 		if x.err != nil {
 			o.failed++
 			o.errors[x.err.Error()]++
@@ -150,5 +172,6 @@ func (o outage) String() string {
 		kinds = append(kinds, fmt.Sprintf("%d × %s", n, e))
 	}
 	sort.Strings(kinds)
-	return fmt.Sprintf("%d of %d requests failed, away for %.2f s %s", o.failed, o.requests, o.away.Seconds(), strings.Join(kinds, "; "))
+	return fmt.Sprintf("%d of %d requests failed, %d asked again after a reset, away for %.2f s %s",
+		o.failed, o.requests, o.resets, o.away.Seconds(), strings.Join(kinds, "; "))
 }
