@@ -39,12 +39,25 @@ const (
 	tidyTimeout    = 5 * time.Minute
 )
 
-// VRRP's base priorities: the first control plane's, and the distance to the
-// next. What a dead apiserver costs a host must be more than all the distances.
+// VRRP's base priorities: the first control plane's, and at most how far apart
+// the first and the last are. A drained host must come behind all the others
+// (-50). Within that the distances are as large as can be: the higher a priority
+// the sooner a host takes a free address, and two that do it at once announce it
+// against each other.
 const (
-	topPriority  = 150
-	priorityStep = 2
+	topPriority      = 200
+	prioritySpan     = 48
+	priorityStepMost = 20
 )
+
+// priority is the base priority of the i-th of n control planes.
+func priority(i, n int) int32 {
+	step := priorityStepMost
+	if n > 1 {
+		step = min(step, prioritySpan/(n-1))
+	}
+	return int32(topPriority - step*i)
+}
 
 // MakePlan says what is to be done to have the cluster as wanted, and what of
 // it is done already. It is pure, and what it returns holds no secret. Nothing
@@ -69,7 +82,7 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 	}
 	p.etcdHealth()
 	for i, h := range c.ControlPlanes() {
-		p.vip(h, topPriority-priorityStep*int32(i))
+		p.vip(h, priority(i, len(c.ControlPlanes())))
 	}
 	p.init()
 	for _, h := range c.Nodes() {

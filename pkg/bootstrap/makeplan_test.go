@@ -238,3 +238,22 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("without a proxy: %q", got)
 	}
 }
+
+// TestPriority: all different, all in keepalived's range even when a host is
+// sick and drained at once, and a drained host comes behind every other one.
+func TestPriority(t *testing.T) {
+	for n := 1; n <= 9; n++ {
+		for i := range n {
+			p := priority(i, n)
+			if i > 0 && p >= priority(i-1, n) {
+				t.Errorf("%d of %d has %d, not less than the one before", i, n, p)
+			}
+			if p-150 < 1 {
+				t.Errorf("%d of %d: %d leaves no room for sick and drained", i, n, p)
+			}
+		}
+		if drained := priority(0, n) - 50; drained >= priority(n-1, n) {
+			t.Errorf("of %d: the first one drained has %d, the last one %d", n, drained, priority(n-1, n))
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -129,7 +130,7 @@ func (c *cluster) holdersOutside(t testing.TB, without string) []string {
 // drainVIP asks a host's agent to give the address away, or to take part again.
 func (c *cluster) drainVIP(t testing.TB, host string, drain bool) {
 	t.Helper()
-	req, err := json.Marshal(map[string]any{"cluster": c.name, "task": "vip-drain", "spec": map[string]any{"drain": drain}})
+	req, err := json.Marshal(map[string]any{"cluster": c.name, "task": "drain", "spec": map[string]any{"drain": drain}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func (c *cluster) drainVIP(t testing.TB, host string, drain bool) {
 		}
 	}
 	if err := json.Unmarshal(lastLine(r.stdout), &last); err != nil || last.Result == nil || last.Result.Failure != nil {
-		t.Fatalf("vip-drain on %s: %v %s", host, err, r)
+		t.Fatalf("drain on %s: %v %s", host, err, r)
 	}
 }
 
@@ -156,19 +157,20 @@ func lastLine(s string) []byte {
 	return []byte(last)
 }
 
-// write stores a value, through the virtual IP, and returns when it is acknowledged.
+// write stores a value, through the virtual IP, and returns when it is
+// acknowledged. A connection that an earlier move of the address broke is no
+// matter: the write is made again under the same name.
 func (c *cluster) write(t testing.TB, name, value string) {
 	t.Helper()
 	maps := c.client.CoreV1().ConfigMaps("default")
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"value": value}}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := maps.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-		t.Logf("no %s before: %v", name, err)
-	}
-	if _, err := maps.Create(ctx, cm, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, 20*time.Second, name+" is written", func() (bool, string) {
+		_, err := maps.Update(context.Background(), cm, metav1.UpdateOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = maps.Create(context.Background(), cm, metav1.CreateOptions{})
+		}
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 func (c *cluster) read(t testing.TB, name string) string {
