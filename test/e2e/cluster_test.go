@@ -121,7 +121,7 @@ func (c *cluster) bootstrapInterrupted(t testing.TB, n int) {
 		if i%3 == 1 {
 			sig = os.Interrupt
 		}
-		at := c.killedAt(t, 1+random.IntN(25), time.Duration(random.IntN(1500))*time.Millisecond, sig)
+		at := c.killedAt(t, 1+random.IntN(40), time.Duration(random.IntN(1500))*time.Millisecond, sig)
 		t.Logf("interrupted (%s) at: %s", sig, at)
 		c.trail = append(c.trail, c.sight(t, at))
 	}

@@ -24,6 +24,8 @@ type probe struct {
 	err   error
 	// reset is true when it was asked again after a reset.
 	reset bool
+	// pending is true until it has ended.
+	pending bool
 }
 
 // prober asks one URL at a fixed rate, each time on a new connection, so that
@@ -38,7 +40,7 @@ type prober struct {
 	retryReset bool
 
 	mu     sync.Mutex
-	probes []probe
+	probes []*probe
 	wg     sync.WaitGroup
 }
 
@@ -79,16 +81,18 @@ func (p *prober) run(ctx context.Context) {
 
 func (p *prober) ask() {
 	defer p.wg.Done()
-	x := probe{start: time.Now()}
-	x.err = p.once()
-	if p.retryReset && (utilnet.IsConnectionReset(x.err) || utilnet.IsProbableEOF(x.err)) {
-		x.reset = true
-		x.err = p.once()
+	x := &probe{start: time.Now(), pending: true}
+	p.mu.Lock()
+	p.probes = append(p.probes, x)
+	p.mu.Unlock()
+	err := p.once()
+	reset := p.retryReset && (utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err))
+	if reset {
+		err = p.once()
 	}
-	x.took = time.Since(x.start)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.probes = append(p.probes, x)
+	x.err, x.reset, x.took, x.pending = err, reset, time.Since(x.start), false
 }
 
 func (p *prober) once() error {
@@ -111,7 +115,7 @@ func (p *prober) since(t time.Time) []probe {
 	var out []probe
 	for _, x := range p.probes {
 		if !x.start.Before(t) {
-			out = append(out, x)
+			out = append(out, *x)
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].start.Before(out[j].start) })
@@ -119,15 +123,19 @@ func (p *prober) since(t time.Time) []probe {
 }
 
 // steadyFor tells whether every probe that was sent in the last d has
-// succeeded, and there were enough of them to say so.
+// succeeded, none hangs, and there were enough of them to say so.
 func (p *prober) steadyFor(d time.Duration) bool {
-	probes := p.since(time.Now().Add(-d))
+	now := time.Now()
 	good := 0
-	for _, x := range probes {
-		if x.err != nil {
+	for _, x := range p.since(now.Add(-d)) {
+		switch {
+		case x.pending && now.Sub(x.start) < d/4:
+			// Too young to tell.
+		case x.pending || x.err != nil:
 			return false
+		default:
+			good++
 		}
-		good++
 	}
 	return good >= int(d/p.every)/2
 }

@@ -90,7 +90,7 @@ func Coordinate(ctx context.Context, c Config) error {
 // takeOver makes this coordinator the one in charge, and makes the plan when
 // there is none. The plan is written before anything is done.
 func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
-	op, err := r.ops.Modify(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+	_, err := r.ops.Modify(ctx, r.Operation, func(op *v1alpha1.Operation) error {
 		if op.DeletionTimestamp == nil && !slices.Contains(op.Finalizers, Finalizer) {
 			op.Finalizers = append(op.Finalizers, Finalizer)
 		}
@@ -99,7 +99,7 @@ func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
 	if err != nil {
 		return nil, err
 	}
-	op, err = r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+	op, err := r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
 		op.Status.Coordinator = r.Identity
 		if op.Status.Phase == "" {
 			op.Status.Phase = v1alpha1.OperationPending

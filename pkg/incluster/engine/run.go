@@ -65,7 +65,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		return r.release(ctx)
 	}
 	if err == nil {
-		op, err = r.takeOver(ctx)
+		_, err = r.takeOver(ctx)
 	}
 	looks := r.ops.Follow(ctx, r.Operation)
 	tick := time.NewTicker(progressInterval)

@@ -140,7 +140,7 @@ func (b *builder) publish(ctx context.Context, roots rootTars) error {
 func Program(c cache.Dir, version, name string) (string, error) {
 	path := c.Build(kubernetesKey(version)) + "/bin/" + name
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("Kubernetes %s is not built (lab build --kubernetes %s): %w", version, version, err)
+		return "", fmt.Errorf("programs of Kubernetes %s are not built (lab build --kubernetes %s): %w", version, version, err)
 	}
 	return path, nil
 }

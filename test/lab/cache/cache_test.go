@@ -20,7 +20,7 @@ func TestKeyDependsOnEverything(t *testing.T) {
 		}
 		keys[k] = true
 	}
-	if Key("a", "v1", "x") != Key("a", "v1", "x") {
+	if one, other := Key("a", "v1", "x"), Key("a", "v1", "x"); one != other {
 		t.Error("the same recipe has two keys")
 	}
 }
