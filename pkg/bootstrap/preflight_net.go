@@ -134,12 +134,19 @@ func (k *checker) authorities() {
 		if s.EtcdCA != "" && k.ours(h.Name) {
 			etcd[s.EtcdCA] = append(etcd[s.EtcdCA], h.Name)
 		}
-		if s.ClusterCA != "" && k.ours(h.Name) && h.Has(v1alpha1.RoleControlPlane) {
+		// Workers as well: clusters may have the same name, CAs are never the same.
+		if s.ClusterCA != "" && k.ours(h.Name) {
 			cluster[s.ClusterCA] = append(cluster[s.ClusterCA], h.Name)
 		}
 	}
 	k.oneOf(etcd, "etcd-ca", "etcd CA")
 	k.oneOf(cluster, "cluster-ca", "cluster CA")
+	if len(cluster) == 1 && !clusterInUse(k.c, k.o) {
+		for _, names := range cluster {
+			k.err("", "cluster-ca", "take these hosts out of that cluster first, or name its control planes in the Cluster file",
+				"%s joined a cluster of this name already, but no control plane of it is in the Cluster file", strings.Join(names, ", "))
+		}
+	}
 	if len(etcd) != 1 || !clusterInUse(k.c, k.o) && !k.etcdHasData() {
 		return
 	}

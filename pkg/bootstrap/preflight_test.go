@@ -135,6 +135,8 @@ func TestPreflight(t *testing.T) {
 			want: []string{"error etcd-lost cp2"}},
 		"two etcd CAs": {complete: true, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.EtcdCA = "other" },
 			want: []string{"error etcd-ca "}},
+		"a worker of a cluster with the same name": {complete: true, hosts: func(o map[string]*HostObservation) { o["w1"].Facts.State.ClusterCA = "other" },
+			want: []string{"error cluster-ca "}},
 		"two clusters' CAs": {complete: true, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.ClusterCA = "other" },
 			want: []string{"error cluster-ca "}},
 		"CA key not here":    {complete: true, in: func(in *Inputs) { in.EtcdCA = "" }, want: []string{"error etcd-ca "}, says: "not on this machine"},

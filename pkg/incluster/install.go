@@ -3,6 +3,7 @@ package incluster
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -62,7 +63,10 @@ func systemObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
 }
 
 func clusterConfigMap(c *v1alpha1.Cluster) (*unstructured.Unstructured, error) {
-	data, err := v1alpha1.Marshal(c)
+	stored := *c
+	stored.Spec.Proxy.HTTPProxy = withoutLogin(stored.Spec.Proxy.HTTPProxy)
+	stored.Spec.Proxy.HTTPSProxy = withoutLogin(stored.Spec.Proxy.HTTPSProxy)
+	data, err := v1alpha1.Marshal(&stored)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +75,17 @@ func clusterConfigMap(c *v1alpha1.Cluster) (*unstructured.Unstructured, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterConfigMap, Namespace: v1alpha1.SystemNamespace},
 		Data:       map[string]string{v1alpha1.ClusterConfigMapKey: string(data)},
 	})
+}
+
+// withoutLogin takes user and password out of a URL: a ConfigMap is no place for
+// them, since whoever may look at the cluster may read it.
+func withoutLogin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return address
+	}
+	u.User = nil
+	return u.String()
 }
 
 // StoredCluster reads the Cluster document that Install stored, with its

@@ -97,6 +97,9 @@ func TestMergeKeepsWhatIsThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
 	other := build(Options{Cluster: "other", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"})
 	write(t, path, other)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -121,8 +124,10 @@ func TestMergeKeepsWhatIsThere(t *testing.T) {
 	if err != nil || string(copied) != string(before) {
 		t.Errorf("the copy is not what was there: %v\n%s", err, copied)
 	}
-	if info, err := os.Stat(done.Backups[0]); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+	for _, private := range []string{path, done.Backups[0]} {
+		if info, err := os.Stat(private); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", private, info.Mode(), err)
+		}
 	}
 }
 

@@ -61,6 +61,11 @@ func Merge(paths *clientcmd.PathOptions, c *clientcmdapi.Config, now time.Time) 
 	if err != nil {
 		return Merged{}, err
 	}
+	// A file that is there keeps its mode when it is written: it must be private
+	// before a credential is put into it.
+	if err := before.makePrivate(); err != nil {
+		return Merged{Backups: before.names()}, err
+	}
 	if err := clientcmd.ModifyConfig(paths, *mine, true); err != nil {
 		return Merged{Backups: before.names()}, fmt.Errorf("change the kubeconfig: %w", err)
 	}
@@ -84,6 +89,16 @@ func refuseTaken(mine, c *clientcmdapi.Config) error {
 type backups []struct {
 	file, copy string
 	content    []byte
+}
+
+// makePrivate gives the files, which were backed up since they are there, mode 0600.
+func (b backups) makePrivate() error {
+	for _, f := range b {
+		if err := os.Chmod(f.file, 0o600); err != nil {
+			return fmt.Errorf("make %s readable for its owner only: %w", f.file, err)
+		}
+	}
+	return nil
 }
 
 func (b backups) names() []string {

@@ -143,9 +143,14 @@ func (p *prober) steadyFor(d time.Duration) bool {
 // outage is what the probes since a moment say of it.
 type outage struct {
 	requests, failed, resets int
-	// away is the time from the moment until the first request was sent after
-	// which none failed; zero when none failed.
-	away   time.Duration
+	// away is the time from the moment until the API answered again: the first
+	// probe after a failure with which half a second of good answers began. Zero
+	// when none failed.
+	away time.Duration
+	// late are failures after that. There are some when a host with an etcd member
+	// freezes: for up to ten seconds the other apiservers' etcd clients still send
+	// every third request to it (its connection is not closed, only silent).
+	late   int
 	errors map[string]int
 }
 
@@ -153,7 +158,8 @@ func (p *prober) outageSince(t time.Time) outage {
 	o := outage{errors: map[string]int{}}
 	probes := p.since(t)
 	o.requests = len(probes)
-	lastFailed := -1
+	again := int(500 * time.Millisecond / p.every)
+	good := 0
 	for i, x := range probes {
 		if x.reset {
 			o.resets++
@@ -161,15 +167,19 @@ func (p *prober) outageSince(t time.Time) outage {
 		if x.err != nil {
 			o.failed++
 			o.errors[x.err.Error()]++
-			lastFailed = i
+			if o.away > 0 {
+				o.late++
+			}
+			good = 0
+			continue
+		}
+		good++
+		if o.failed > 0 && o.away == 0 && good == again {
+			o.away = probes[i-again+1].start.Sub(t)
 		}
 	}
-	switch {
-	case lastFailed < 0:
-	case lastFailed+1 < len(probes):
-		o.away = probes[lastFailed+1].start.Sub(t)
-	default:
-		o.away = time.Since(t)
+	if o.failed > 0 && o.away == 0 {
+		o.away = time.Since(t) // it never did
 	}
 	return o
 }
@@ -180,6 +190,6 @@ func (o outage) String() string {
 		kinds = append(kinds, fmt.Sprintf("%d × %s", n, e))
 	}
 	sort.Strings(kinds)
-	return fmt.Sprintf("%d of %d requests failed, %d asked again after a reset, away for %.2f s %s",
-		o.failed, o.requests, o.resets, o.away.Seconds(), strings.Join(kinds, "; "))
+	return fmt.Sprintf("away for %.2f s; %d of %d requests failed, %d of them late, %d asked again after a reset; %s",
+		o.away.Seconds(), o.failed, o.requests, o.late, o.resets, strings.Join(kinds, "; "))
 }
