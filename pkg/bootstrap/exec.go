@@ -37,10 +37,12 @@ type executor struct {
 	// init makes the token.
 	fresh bool
 
-	mu     sync.Mutex
-	token  string
-	caHash string
-	access *Access
+	mu    sync.Mutex
+	token string
+	// tokenFrom is when the token's life began, at the earliest.
+	tokenFrom time.Time
+	caHash    string
+	access    *Access
 }
 
 // run is plan.Options.Exec.
@@ -136,6 +138,7 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 	if err != nil {
 		return plan.Outcome{}, err
 	}
+	begun := time.Now()
 	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.ca.CertPEM, client.CertPEM, client.KeyPEM
 	spec.Config, err = kubeadm.Init(e.cfg.Cluster, kubeadm.InitParams{Host: e.source, Token: token, TokenTTL: tokenLife,
 		PatchesDir: e.patches()})
@@ -154,7 +157,7 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 	defer e.mu.Unlock()
 	e.caHash = data.CACertHash
 	if e.fresh {
-		e.token = token
+		e.token, e.tokenFrom = token, begun
 	}
 	return outcome, nil
 }
@@ -186,7 +189,8 @@ func (e *executor) patches() string {
 func (e *executor) discovery(ctx context.Context) (token, hash string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.token != "" && e.caHash != "" {
+	// A host whose images took long must not enrol with a token that ends meanwhile.
+	if e.token != "" && e.caHash != "" && time.Since(e.tokenFrom) < tokenLife-enrolTimeout {
 		return e.token, e.caHash, nil
 	}
 	a, err := e.admin(ctx)
@@ -206,7 +210,8 @@ func (e *executor) discovery(ctx context.Context) (token, hash string, err error
 	if err != nil {
 		return "", "", err
 	}
-	e.token, err = e.cfg.newToken(ctx, client, time.Now())
+	e.tokenFrom = time.Now()
+	e.token, err = e.cfg.newToken(ctx, client, e.tokenFrom)
 	return e.token, e.caHash, err
 }
 

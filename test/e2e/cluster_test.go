@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -32,6 +33,8 @@ type cluster struct {
 	client     *kubernetes.Clientset
 	// trail is what was seen after each interruption of its bootstrap.
 	trail []sighting
+	// printed is all that the runs of its bootstrap printed.
+	printed string
 }
 
 // sighting is what must never change once it is there.
@@ -126,6 +129,7 @@ func (c *cluster) bootstrapInterrupted(t testing.TB, n int) {
 		c.trail = append(c.trail, c.sight(t, at))
 	}
 	r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...)
+	c.printed += r.stdout + r.stderr
 	if r.code != 0 {
 		t.Fatalf("the bootstrap after %d interruptions: %s", n, r)
 	}
@@ -151,7 +155,9 @@ func (c *cluster) killedAt(t testing.TB, n int, after time.Duration, sig os.Sign
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	dec := json.NewDecoder(out)
+	var printed strings.Builder
+	defer func() { c.printed += printed.String() + stderr.String() }()
+	dec := json.NewDecoder(io.TeeReader(out, &printed))
 	last := "the start"
 	for seen := 0; ; {
 		var e struct{ Kind, Step, Host, Message string }
