@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 // probe is one request: when it was sent, and how it ended.
@@ -22,8 +20,6 @@ type probe struct {
 	start time.Time
 	took  time.Duration
 	err   error
-	// reset is true when it was asked again after a reset.
-	reset bool
 	// pending is true until it has ended.
 	pending bool
 }
@@ -34,10 +30,6 @@ type prober struct {
 	client *http.Client
 	url    string
 	every  time.Duration
-	// retryReset asks again, once, when the connection was reset, as client-go does
-	// for every read (rest.Request). A request in flight when the address moves is
-	// reset by the new holder, which knows nothing of its connection.
-	retryReset bool
 
 	mu     sync.Mutex
 	probes []*probe
@@ -86,13 +78,9 @@ func (p *prober) ask() {
 	p.probes = append(p.probes, x)
 	p.mu.Unlock()
 	err := p.once()
-	reset := p.retryReset && (utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err))
-	if reset {
-		err = p.once()
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	x.err, x.reset, x.took, x.pending = err, reset, time.Since(x.start), false
+	x.err, x.took, x.pending = err, time.Since(x.start), false
 }
 
 func (p *prober) once() error {
@@ -142,7 +130,7 @@ func (p *prober) steadyFor(d time.Duration) bool {
 
 // outage is what the probes since a moment say of it.
 type outage struct {
-	requests, failed, resets int
+	requests, failed int
 	// away is the time from the moment until the API answered again: the first
 	// probe after a failure with which half a second of good answers began. Zero
 	// when none failed.
@@ -161,9 +149,6 @@ func (p *prober) outageSince(t time.Time) outage {
 	again := int(500 * time.Millisecond / p.every)
 	good := 0
 	for i, x := range probes {
-		if x.reset {
-			o.resets++
-		}
 		if x.err != nil {
 			o.failed++
 			o.errors[x.err.Error()]++
@@ -190,6 +175,6 @@ func (o outage) String() string {
 		kinds = append(kinds, fmt.Sprintf("%d × %s", n, e))
 	}
 	sort.Strings(kinds)
-	return fmt.Sprintf("away for %.2f s; %d of %d requests failed, %d of them late, %d asked again after a reset; %s",
-		o.away.Seconds(), o.failed, o.requests, o.late, o.resets, strings.Join(kinds, "; "))
+	return fmt.Sprintf("away for %.2f s; %d of %d requests failed, %d of them late; %s",
+		o.away.Seconds(), o.failed, o.requests, o.late, strings.Join(kinds, "; "))
 }
