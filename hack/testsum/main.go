@@ -1,6 +1,6 @@
 // Command testsum reads what `go test -json` prints and shows it as `go test`
 // would, then how many tests passed, failed and were skipped. It ends with 1
-// when one failed.
+// when one failed, or none was run.
 package main
 
 import (
@@ -44,6 +44,10 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Print(s)
+	if s.passed+s.skipped+len(s.failed) == 0 {
+		fmt.Fprintln(os.Stderr, "testsum: no test was run")
+		os.Exit(1)
+	}
 	if len(s.failed) > 0 || s.packages > 0 {
 		os.Exit(1)
 	}
