@@ -18,6 +18,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
 func TestAgentSource(t *testing.T) {
@@ -124,7 +126,7 @@ func TestFindingsDecideOnTheExitCode(t *testing.T) {
 		{Check: "cluster-file", Severity: bootstrap.Warning, Message: "two etcd members"}}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "findings.txt", b.String())
+	golden.Compare(t, "findings.txt", b.String())
 }
 
 func samplePlan() (*v1alpha1.Cluster, plan.Plan) {
@@ -145,7 +147,7 @@ func TestPrintPlan(t *testing.T) {
 	if err := printPlan(&b, report.Style{ASCII: true}, c, p); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "plan.txt", b.String())
+	golden.Compare(t, "plan.txt", b.String())
 	if !leftToMake(p) {
 		t.Error("w1 is left to be prepared")
 	}
@@ -171,7 +173,7 @@ func TestPrintOperations(t *testing.T) {
 		printOperation(&b, report.Style{ASCII: true}, op, now)); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "operations.txt", b.String())
+	golden.Compare(t, "operations.txt", b.String())
 }
 
 func TestConfirm(t *testing.T) {

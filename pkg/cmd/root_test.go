@@ -3,36 +3,16 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with testdata/NAME.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 // run runs a command line without any terminal.
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -65,7 +45,7 @@ func TestRootHelp(t *testing.T) {
 	if code != ExitOK || errOut != "" {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
-	golden(t, "help.txt", out)
+	golden.Compare(t, "help.txt", out)
 	if _, bare, _ := run(t); bare != out {
 		t.Error("without an argument there is no help")
 	}

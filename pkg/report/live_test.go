@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
 func TestFrames(t *testing.T) {
@@ -21,7 +23,7 @@ func TestFrames(t *testing.T) {
 		}
 		b.WriteString("\n")
 	}
-	golden(t, "frames.txt", b.String())
+	golden.Compare(t, "frames.txt", b.String())
 }
 
 func TestFrameFitsTheTerminal(t *testing.T) {

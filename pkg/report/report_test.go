@@ -3,35 +3,14 @@ package report
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with testdata/NAME.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
@@ -63,7 +42,7 @@ func TestPlain(t *testing.T) {
 	for _, e := range story() {
 		sink.Emit(e)
 	}
-	golden(t, "plain.txt", b.String())
+	golden.Compare(t, "plain.txt", b.String())
 }
 
 func TestJSON(t *testing.T) {
@@ -72,7 +51,7 @@ func TestJSON(t *testing.T) {
 	for _, e := range story() {
 		sink.Emit(e)
 	}
-	golden(t, "events.jsonl", b.String())
+	golden.Compare(t, "events.jsonl", b.String())
 }
 
 func TestPlainShowsProgressOnceInAWhile(t *testing.T) {

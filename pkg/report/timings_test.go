@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
 // run emits a step that starts and ends at these seconds.
@@ -54,5 +56,5 @@ func TestWriteTimings(t *testing.T) {
 	if err := WriteTimings(&b, r.Timings(nil)); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "timings.txt", b.String())
+	golden.Compare(t, "timings.txt", b.String())
 }

@@ -93,10 +93,8 @@ func (c *cluster) failOnce(t *testing.T, f failure, write string) outage {
 		c.exec(t, holder, "systemctl", "stop", "kubelet")
 	}
 	p := c.prober(t, c.vip)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); p.run(ctx) }()
-	defer func() { cancel(); <-done }()
+	stop := p.start()
+	defer stop()
 	eventually(t, 30*time.Second, "the API is steady before the failure", func() (bool, string) {
 		return p.steadyFor(time.Second), p.outageSince(time.Now().Add(-time.Second)).String()
 	})
@@ -113,8 +111,7 @@ func (c *cluster) failOnce(t *testing.T, f failure, write string) outage {
 		back := f.within == 0 || o.failed > 0 && o.away < time.Since(start)-2*time.Second
 		return back && time.Since(start) > 4*time.Second, o.String()
 	})
-	cancel()
-	<-done
+	stop()
 	o := p.outageSince(start)
 	if got := c.read(t, write); got != value {
 		t.Errorf("the write acknowledged before the failure is %q, not %q", got, value)
@@ -216,10 +213,8 @@ func (c *cluster) stopMember(t *testing.T, member string) {
 	t.Helper()
 	c.settled(t)
 	p := c.prober(t, c.vip)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); p.run(ctx) }()
-	defer func() { cancel(); <-done }()
+	stop := p.start()
+	defer stop()
 	start := time.Now()
 	c.exec(t, member, "systemctl", "stop", "etcd")
 	for i := range 10 {
@@ -228,8 +223,7 @@ func (c *cluster) stopMember(t *testing.T, member string) {
 	eventually(t, 15*time.Second, "eight seconds with a member down", func() (bool, string) {
 		return time.Since(start) > 8*time.Second, ""
 	})
-	cancel()
-	<-done
+	stop()
 	if o := p.outageSince(start); o.failed > 0 {
 		t.Errorf("etcd on %s stopped: %s", member, o)
 	}

@@ -55,6 +55,15 @@ func newProber(url string, ca []byte) (*prober, error) {
 	}, nil
 }
 
+// start begins sending requests. What it returns ends that, and returns when
+// the last answer is in; it may be called twice.
+func (p *prober) start() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
 // run sends requests until the context ends, then waits for the last answers.
 func (p *prober) run(ctx context.Context) {
 	tick := time.NewTicker(p.every)
