@@ -149,7 +149,7 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 		spec := decode[vip.Spec](f, req.Spec)
 		changed = facts.Commands["keepalived"] == ""
 		facts.Commands["keepalived"] = "/usr/sbin/keepalived"
-		if spec.Priority == topPriority {
+		if spec.Priority == vip.HighestPriority {
 			facts.VirtualIPHere = true
 		}
 		return nil, changed, nil

@@ -39,24 +39,19 @@ const (
 	tidyTimeout    = 5 * time.Minute
 )
 
-// VRRP's base priorities: the first control plane's, and at most how far apart
-// the first and the last are. A drained host must come behind all the others
-// (-50). Within that the distances are as large as can be: the higher a priority
-// the sooner a host takes a free address, and two that do it at once announce it
-// against each other.
-const (
-	topPriority      = 200
-	prioritySpan     = 48
-	priorityStepMost = 20
-)
+// priorityStepMost is how far VRRP's base priorities of two control planes are
+// apart at most. Within their range the distances are as large as can be: the
+// higher a priority the sooner a host takes a free address, and two that do it at
+// once announce it against each other.
+const priorityStepMost = 19
 
 // priority is the base priority of the i-th of n control planes.
 func priority(i, n int) int32 {
 	step := priorityStepMost
 	if n > 1 {
-		step = min(step, prioritySpan/(n-1))
+		step = min(step, (vip.HighestPriority-vip.LowestPriority)/(n-1))
 	}
-	return int32(topPriority - step*i)
+	return int32(vip.HighestPriority - step*i)
 }
 
 // MakePlan says what is to be done to have the cluster as wanted, and what of

@@ -2,7 +2,9 @@ package vip
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -17,9 +19,17 @@ const (
 )
 
 // Drain makes this host the last healthy one to have the virtual IP, and waits
-// until it has moved; or takes that back, without a wait: when the address
-// comes back depends on the others. A reboot takes it back too.
+// until it has moved; or takes that back, which moves nothing. A reboot takes it
+// back too. While the address moves new connections are held, so that none is
+// lost; where the kernel can't do that the move goes on without.
 func Drain(ctx context.Context, env node.Env, spec DrainSpec) (any, error) {
+	return drain(ctx, env, spec, hold)
+}
+
+// holder is hold, or what a test puts in its place.
+type holder func(netip.Addr) (release func() error, err error)
+
+func drain(ctx context.Context, env node.Env, spec DrainSpec, hold holder) (any, error) {
 	h := env.Host
 	raw, err := h.ReadFile(WatchConfigPath)
 	if err != nil {
@@ -33,8 +43,14 @@ func Drain(ctx context.Context, env node.Env, spec DrainSpec) (any, error) {
 	if spec.Drain {
 		value = 1
 	}
+	release := func() error { return nil }
+	if spec.Drain && !h.DryRun() {
+		if release, err = holdHeld(ctx, env, cfg, hold); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := h.WriteFile(ctx, host.File{Path: DrainFile, Mode: 0o644, Content: []byte(content(value)), Note: "whether the virtual IP is to be elsewhere"}); err != nil {
-		return nil, err
+		return nil, errors.Join(err, release())
 	}
 	if h.DryRun() {
 		return DrainData{}, nil
@@ -44,7 +60,31 @@ func Drain(ctx context.Context, env node.Env, spec DrainSpec) (any, error) {
 		return DrainData{Held: holds(all, cfg.VirtualIP)}, err
 	}
 	env.Progress("waiting until %s has moved to another control plane", cfg.VirtualIP)
-	return waitGone(ctx, h, cfg.VirtualIP)
+	data, err := waitGone(ctx, h, cfg.VirtualIP)
+	if failed := release(); failed != nil {
+		// The kernel ends it by itself a moment later.
+		env.Progress("%v", failed)
+	}
+	return data, err
+}
+
+// holdHeld holds new connections when this host has the address.
+func holdHeld(ctx context.Context, env node.Env, cfg WatchConfig, hold holder) (release func() error, err error) {
+	none := func() error { return nil }
+	all, err := links(ctx, env.Host)
+	if err != nil || !holds(all, cfg.VirtualIP) {
+		return none, err
+	}
+	address, err := netip.ParseAddr(cfg.VirtualIP)
+	if err != nil {
+		return none, fmt.Errorf("the watcher's configuration: %w", err)
+	}
+	release, err = hold(address)
+	if err != nil {
+		env.Progress("new connections can't be held, so that one may be cut while %s moves: %v", cfg.VirtualIP, err)
+		return none, nil
+	}
+	return release, nil
 }
 
 func waitGone(ctx context.Context, h *host.Host, address string) (DrainData, error) {

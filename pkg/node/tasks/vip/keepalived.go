@@ -53,8 +53,8 @@ func (s Spec) validate() error {
 	if ms := s.AdvertisementMilliseconds; ms < 10 || ms > 40950 || ms%10 != 0 {
 		return fmt.Errorf("keepalived.advertisementIntervalMilliseconds: %d is not between 10 and 40950 in steps of 10", ms)
 	}
-	if s.Priority < 101 || s.Priority > 200 {
-		return fmt.Errorf("virtual IP: the base priority %d is not between 101 and 200", s.Priority)
+	if s.Priority < LowestPriority || s.Priority > HighestPriority {
+		return fmt.Errorf("virtual IP: the base priority %d is not between %d and %d", s.Priority, LowestPriority, HighestPriority)
 	}
 	if s.APIServerPort < 1 || s.APIServerPort > 65535 {
 		return fmt.Errorf("apiServerPort: %d is not a port", s.APIServerPort)
@@ -72,8 +72,8 @@ global_defs {
     vrrp_version 3
     # Only the peers below may speak.
     vrrp_check_unicast_src
-    # Tell the network twice of a move, and again now and then, for switches and
-    # hosts that missed it.
+    # Tell the network three times of a move, and again now and then, for switches
+    # and hosts that missed it.
     vrrp_garp_master_delay 1
     vrrp_garp_master_repeat 3
     vrrp_garp_master_refresh 10
@@ -95,13 +95,18 @@ track_file drain {
     weight %d
 }
 
+track_file holder {
+    file %s
+    weight %d
+}
+
 vrrp_instance kubernetes {
     state BACKUP
     interface %s
     virtual_router_id %d
     priority %d
     advert_int %s
-`, configMark, s.RouterID, HealthFile, weightHealth, DrainFile, weightDrain, at.Interface, s.RouterID, s.Priority, seconds(s.AdvertisementMilliseconds))
+`, configMark, s.RouterID, HealthFile, weightHealth, DrainFile, weightDrain, HolderFile, weightHolder, at.Interface, s.RouterID, s.Priority, seconds(s.AdvertisementMilliseconds))
 	if len(s.Peers) > 0 {
 		fmt.Fprintf(&b, "    unicast_src_ip %s\n    unicast_peer {\n", s.Address)
 		for _, p := range slices.Sorted(slices.Values(s.Peers)) {
@@ -109,7 +114,7 @@ vrrp_instance kubernetes {
 		}
 		b.WriteString("    }\n")
 	}
-	fmt.Fprintf(&b, "    virtual_ipaddress {\n        %s dev %s\n    }\n    track_file {\n        apiserver\n        drain\n    }\n}\n", at.Prefix, at.Interface)
+	fmt.Fprintf(&b, "    virtual_ipaddress {\n        %s dev %s\n    }\n    track_file {\n        apiserver\n        drain\n        holder\n    }\n}\n", at.Prefix, at.Interface)
 	return []byte(b.String())
 }
 

@@ -17,9 +17,10 @@ import (
 func TestConf(t *testing.T) {
 	conf := string(testSpec().conf(place{"eth0", netip.MustParsePrefix("10.0.0.100/24")}))
 	for _, want := range []string{
-		"vrrp_version 3\n", "vrrp_check_unicast_src\n", "interface eth0\n", "virtual_router_id 51\n", "priority 150\n", "advert_int 0.2\n",
+		"vrrp_version 3\n", "vrrp_check_unicast_src\n", "interface eth0\n", "virtual_router_id 51\n", "priority 190\n", "advert_int 0.2\n",
 		"unicast_src_ip 10.0.0.1\n    unicast_peer {\n        10.0.0.2\n        10.0.0.3\n    }\n", "10.0.0.100/24 dev eth0\n",
-		"file /run/kubectl-ha/apiserver\n    weight -100\n", "file /run/kubectl-ha/drain\n    weight -50\n",
+		"file /run/kubectl-ha/apiserver\n    weight -160\n", "file /run/kubectl-ha/drain\n    weight -80\n",
+		"file /run/kubectl-ha/holder\n    weight 40\n",
 	} {
 		if strings.Count(conf, want) != 1 {
 			t.Errorf("the configuration does not have once:\n%s", want)
@@ -81,8 +82,8 @@ func TestValidate(t *testing.T) {
 		{"router id 256", func(s *Spec) { s.RouterID = 256 }, "routerID"},
 		{"too fast", func(s *Spec) { s.AdvertisementMilliseconds = 5 }, "advertisementInterval"},
 		{"odd interval", func(s *Spec) { s.AdvertisementMilliseconds = 205 }, "advertisementInterval"},
-		{"priority too low", func(s *Spec) { s.Priority = 100 }, "priority"},
-		{"priority too high", func(s *Spec) { s.Priority = 201 }, "priority"},
+		{"priority too low", func(s *Spec) { s.Priority = 171 }, "priority"},
+		{"priority too high", func(s *Spec) { s.Priority = 211 }, "priority"},
 		{"no port", func(s *Spec) { s.APIServerPort = 0 }, "apiServerPort"},
 	}
 	for _, tt := range tests {

@@ -26,10 +26,15 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// The weights of keepalived's track files; see the package's comment.
+// The weights of keepalived's track files, and the base priorities for which
+// they do what the package's comment says. keepalived cuts what comes of them
+// to 1 to 254.
 const (
-	weightHealth = -100
-	weightDrain  = -50
+	LowestPriority, HighestPriority = 172, 210
+
+	weightHolder = 40
+	weightDrain  = -80
+	weightHealth = -160
 )
 
 // observation is what one look at the apiserver showed.

@@ -77,13 +77,16 @@ func TestPolicyLooksAgainSoonAtTheFirstSignOfDeath(t *testing.T) {
 // The weights decide who has the address. keepalived.conf(5): a result of -254
 // or less is the FAULT state, and priorities are cut off at 1 and 254.
 func TestWeights(t *testing.T) {
-	const lowest, highest = 101, 200
-	effective := func(base int, s State, drained bool) int {
+	const lowest, highest = LowestPriority, HighestPriority
+	effective := func(base int, s State, drained, holder bool) int {
 		p := base + int(s)*weightHealth
 		if drained {
 			p += weightDrain
 		}
-		return max(p, 1)
+		if holder {
+			p += weightHolder
+		}
+		return min(max(p, 1), 254)
 	}
 	if int(Dead)*weightHealth > -254 {
 		t.Error("a dead apiserver does not put keepalived into its FAULT state")
@@ -91,13 +94,22 @@ func TestWeights(t *testing.T) {
 	if int(Sick)*weightHealth <= -254 {
 		t.Error("a sick apiserver takes the address away for good")
 	}
-	if effective(highest, Sick, false) >= effective(lowest, Healthy, false) {
-		t.Error("the first host sick is before the last host healthy")
+	// Each is the worst case of before and the best of after.
+	for _, c := range []struct {
+		name          string
+		before, after int
+	}{
+		{"the holder, and a host that comes back", effective(lowest, Healthy, false, true), effective(highest, Healthy, false, false)},
+		{"a healthy host, and the holder drained", effective(lowest, Healthy, false, false), effective(highest, Healthy, true, true)},
+		{"a drained host, and the holder sick", effective(lowest, Healthy, true, false), effective(highest, Sick, false, true)},
+		{"sick hosts in their order", effective(lowest+1, Sick, false, false), effective(lowest, Sick, false, false)},
+		{"a sick host, and the holder sick and drained", effective(lowest, Sick, false, false), effective(highest, Sick, true, true)},
+	} {
+		if c.before <= c.after {
+			t.Errorf("%s: %d and %d", c.name, c.before, c.after)
+		}
 	}
-	if effective(highest, Sick, false) > effective(lowest+50, Healthy, true) {
-		t.Error("a sick host is before a drained, healthy one")
-	}
-	if effective(highest, Sick, false) <= effective(lowest, Sick, false) {
-		t.Error("with all sick the order is lost")
+	if top := highest + weightHolder; top > 254 {
+		t.Errorf("the best is cut off: %d", top)
 	}
 }

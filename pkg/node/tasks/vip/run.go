@@ -65,7 +65,7 @@ RestartSec=1
 
 // tmpfiles makes the track files at boot, before any service: keepalived takes
 // a missing file for a healthy apiserver.
-var tmpfiles = fmt.Sprintf("d %s 0755 root root -\nf %s 0644 root root - %d\nf %s 0644 root root - 0\n", RunDir, HealthFile, Dead, DrainFile)
+var tmpfiles = fmt.Sprintf("d %s 0755 root root -\nf %s 0644 root root - %d\nf %s 0644 root root - 0\nf %s 0644 root root - 0\n", RunDir, HealthFile, Dead, DrainFile, HolderFile)
 
 // Run makes keepalived and the watcher of the local apiserver as wanted. It
 // does not wait for the address: before an apiserver runs, nobody has it.

@@ -2,6 +2,7 @@ package vip
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ const addresses = `[{"ifname":"lo","addr_info":[{"local":"127.0.0.1","prefixlen"
 
 func testSpec() Spec {
 	return Spec{VirtualIP: "10.0.0.100", RouterID: 51, AdvertisementMilliseconds: 200, Address: "10.0.0.1",
-		Peers: []string{"10.0.0.3", "10.0.0.2"}, Priority: 150, APIServerPort: 6443}
+		Peers: []string{"10.0.0.3", "10.0.0.2"}, Priority: 190, APIServerPort: 6443}
 }
 
 // machine is a fake host whose units start when they are told to.
@@ -81,7 +82,7 @@ func TestRunTwiceAndChange(t *testing.T) {
 	// A changed setting is read in without a restart, which would drop the address.
 	m.On("systemctl reload keepalived.service", "")
 	spec := testSpec()
-	spec.Priority = 140
+	spec.Priority = 180
 	if _, err := Run(t.Context(), m.env(t), spec); err != nil || m.mutations() != "systemctl reload keepalived.service" {
 		t.Errorf("a changed priority: %v, ran %s", err, m.mutations())
 	}
@@ -93,7 +94,7 @@ func TestInterruptedBeforeTheReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := testSpec()
-	spec.Priority = 140
+	spec.Priority = 180
 	m.Fail("systemctl reload keepalived.service", 1, "no")
 	if _, err := Run(t.Context(), m.env(t), spec); err == nil {
 		t.Fatal("a failed reload is no error")
@@ -155,7 +156,7 @@ func TestRefusedConfigLeavesTheLiveOne(t *testing.T) {
 	}
 	m.Fail("keepalived --config-test --use-file "+candidatePath, 4, "Unknown keyword")
 	spec := testSpec()
-	spec.Priority = 140
+	spec.Priority = 180
 	_, err = Run(t.Context(), env, spec)
 	var f *node.Failure
 	if !errors.As(err, &f) || !strings.Contains(f.Output, "Unknown keyword") || f.Hint == "" {
@@ -241,7 +242,12 @@ func TestDryRunChangesNothing(t *testing.T) {
 func TestDrain(t *testing.T) {
 	m := newMachine(t)
 	env := m.env(t)
-	if _, err := Drain(t.Context(), env, DrainSpec{Drain: true}); err == nil || host.Hint(err) == "" {
+	var log []string
+	record := func(a netip.Addr) (func() error, error) {
+		log = append(log, "hold "+a.String())
+		return func() error { log = append(log, "release"); return nil }, nil
+	}
+	if _, err := drain(t.Context(), env, DrainSpec{Drain: true}, record); err == nil || host.Hint(err) == "" {
 		t.Errorf("on a host without the virtual IP: %v", err)
 	}
 	if _, err := Run(t.Context(), env, testSpec()); err != nil {
@@ -250,20 +256,43 @@ func TestDrain(t *testing.T) {
 	held := strings.Replace(addresses, `{"local":"10.0.0.1","prefixlen":24}`, `{"local":"10.0.0.1","prefixlen":24},{"local":"10.0.0.100","prefixlen":24}`, 1)
 	asked := 0
 	m.OnFunc("ip -json address show", func(host.Command) (host.Output, error) {
-		if raw, err := env.Host.ReadFile(DrainFile); err != nil || string(raw) != "1\n" {
+		want := "1\n"
+		if asked == 0 {
+			want = "0\n" // Connections are held before anything moves.
+		}
+		if raw, err := env.Host.ReadFile(DrainFile); err != nil || string(raw) != want {
 			t.Errorf("the switch holds %q, %v", raw, err)
 		}
-		if asked++; asked < 3 {
+		if asked++; asked < 4 {
 			return host.Output{Stdout: []byte(held)}, nil
 		}
 		return host.Output{Stdout: []byte(addresses)}, nil
 	})
-	data, err := Drain(t.Context(), env, DrainSpec{Drain: true})
-	if err != nil || data.(DrainData).Held || asked != 3 {
+	data, err := drain(t.Context(), env, DrainSpec{Drain: true}, record)
+	if err != nil || data.(DrainData).Held || asked != 4 {
 		t.Errorf("Drain = %+v, %v after %d looks", data, err, asked)
 	}
+	if got := strings.Join(log, ", "); got != "hold 10.0.0.100, release" {
+		t.Errorf("done: %s", got)
+	}
+	// A host that has not the address holds nobody, and a kernel that can't does not stop the move.
+	data, err = drain(t.Context(), env, DrainSpec{Drain: true}, record)
+	if err != nil || data.(DrainData).Held || len(log) != 2 {
+		t.Errorf("drained again: %+v, %v, %q", data, err, log)
+	}
+	asked = 0
+	m.OnFunc("ip -json address show", func(host.Command) (host.Output, error) {
+		if asked++; asked < 2 {
+			return host.Output{Stdout: []byte(held)}, nil
+		}
+		return host.Output{Stdout: []byte(addresses)}, nil
+	})
+	data, err = drain(t.Context(), env, DrainSpec{Drain: true}, func(netip.Addr) (func() error, error) { return nil, errors.New("no nf_tables") })
+	if err != nil || data.(DrainData).Held || asked != 2 {
+		t.Errorf("without nftables: %+v, %v after %d looks", data, err, asked)
+	}
 	m.On("ip -json address show", held)
-	data, err = Drain(t.Context(), env, DrainSpec{})
+	data, err = drain(t.Context(), env, DrainSpec{}, record)
 	if err != nil || !data.(DrainData).Held {
 		t.Errorf("taken back: %+v, %v", data, err)
 	}

@@ -7,6 +7,9 @@ const (
 	RunDir = "/run/kubectl-ha"
 	// HealthFile holds a State, which keepalived multiplies with its weight.
 	HealthFile = RunDir + "/apiserver"
+	// HolderFile holds 1 while this host has the address, else 0: whoever has it
+	// keeps it.
+	HolderFile = RunDir + "/holder"
 	// DrainFile holds 1 when the address is to move away without loss, else 0.
 	DrainFile = RunDir + "/drain"
 )
@@ -22,7 +25,8 @@ type Spec struct {
 	// Address of this host; Peers are the other control planes'.
 	Address string   `json:"address"`
 	Peers   []string `json:"peers"`
-	// Priority is the base priority, 101 to 200, different on every host.
+	// Priority is the base priority, LowestPriority to HighestPriority, different
+	// on every host.
 	Priority int32 `json:"priority"`
 	// APIServerPort of the local apiserver.
 	APIServerPort int32 `json:"apiServerPort"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -29,6 +30,10 @@ type WatchConfig struct {
 	CAFile string `json:"caFile,omitempty"`
 	// HealthFile is where the State goes. Default HealthFile.
 	HealthFile string `json:"healthFile,omitempty"`
+	// HolderFile is where it goes whether this host has the address. Default HolderFile.
+	HolderFile string `json:"holderFile,omitempty"`
+	// Addresses lists the host's addresses. Default net.InterfaceAddrs.
+	Addresses func() ([]net.Addr, error) `json:"-"`
 	// NotifySocket is systemd's, from the environment variable NOTIFY_SOCKET
 	// (sd_notify(3)). Empty: nobody is told.
 	NotifySocket string `json:"-"`
@@ -52,6 +57,9 @@ func parseWatchConfig(raw []byte) (WatchConfig, error) {
 	if err := d.Decode(&cfg); err != nil {
 		return WatchConfig{}, fmt.Errorf("the watcher's configuration: %w", err)
 	}
+	if _, err := netip.ParseAddr(cfg.VirtualIP); err != nil {
+		return WatchConfig{}, fmt.Errorf("the watcher's configuration: the virtual IP: %w", err)
+	}
 	if _, err := netip.ParseAddr(cfg.Address); err != nil || cfg.Port < 1 || cfg.Port > 65535 {
 		return WatchConfig{}, fmt.Errorf("the watcher's configuration: %q, port %d is no address to watch", cfg.Address, cfg.Port)
 	}
@@ -61,22 +69,28 @@ func parseWatchConfig(raw []byte) (WatchConfig, error) {
 	if cfg.HealthFile == "" {
 		cfg.HealthFile = HealthFile
 	}
+	if cfg.HolderFile == "" {
+		cfg.HolderFile = HolderFile
+	}
 	return cfg, nil
 }
 
 // Watch looks at the local apiserver five times a second, and writes what
-// keepalived is to know of it, until the context ends. It tells systemd that it
+// keepalived is to know of it and of who has the address, until the context ends. It tells systemd that it
 // is ready once the first state is written, and that it lives with every look.
 //
 // It begins with the state that an earlier watcher left, so that its own restart
 // moves no address; without one, with Dead.
 func Watch(ctx context.Context, cfg WatchConfig) error {
 	p := policy{state: readState(cfg.HealthFile)}
-	if err := writeState(cfg.HealthFile, p.state); err != nil {
+	if err := write(cfg.HealthFile, int(p.state)); err != nil {
 		return err
 	}
 	if err := notify(cfg.NotifySocket, "READY=1\nSTATUS=the apiserver is "+p.state.String()); err != nil {
 		return err
+	}
+	if cfg.Addresses == nil {
+		cfg.Addresses = net.InterfaceAddrs
 	}
 	probe := newProber(cfg)
 	for {
@@ -87,7 +101,10 @@ func Watch(ctx context.Context, cfg WatchConfig) error {
 			return nil
 		}
 		again := p.see(seen)
-		if err := keepState(cfg.HealthFile, p.state); err != nil {
+		if err := keep(cfg.HealthFile, int(p.state)); err != nil {
+			return err
+		}
+		if err := keepHolder(cfg); err != nil {
 			return err
 		}
 		status := "WATCHDOG=1"
@@ -125,26 +142,45 @@ func readState(path string) State {
 	return Dead
 }
 
-// keepState writes the state where it is not what stands there: keepalived
-// takes a file that was removed for a 0.
-func keepState(path string, s State) error {
+// keepHolder writes down whether this host has the address.
+func keepHolder(cfg WatchConfig) error {
+	all, err := cfg.Addresses()
+	if err != nil {
+		return fmt.Errorf("look at the host's addresses: %w", err)
+	}
+	address, err := netip.ParseAddr(cfg.VirtualIP)
+	if err != nil {
+		return fmt.Errorf("the watcher's configuration: %w", err)
+	}
+	value := 0
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == address {
+			value = 1
+		}
+	}
+	return keep(cfg.HolderFile, value)
+}
+
+// keep writes a number where it is not what stands there: keepalived takes a
+// file that was removed for a 0.
+func keep(path string, n int) error {
 	raw, err := os.ReadFile(path)
-	if err == nil && string(raw) == content(int(s)) {
+	if err == nil && string(raw) == content(n) {
 		return nil
 	}
-	return writeState(path, s)
+	return write(path, n)
 }
 
 func content(n int) string { return strconv.Itoa(n) + "\n" }
 
-// writeState replaces the file in one step: keepalived would read 0, which is
+// write replaces the file in one step: keepalived would read 0, which is
 // healthy, from a file that is empty for a moment. It takes a rename for a write.
-func writeState(path string, s State) error {
+func write(path string, n int) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(content(int(s))), 0o644); err != nil {
+	if err := os.WriteFile(tmp, []byte(content(n)), 0o644); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -43,7 +43,7 @@ func newStandIn(t *testing.T) *standIn {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	s.cfg = WatchConfig{VirtualIP: "10.0.0.100", Address: at.Addr().String(), Port: int32(at.Port()), CAFile: filepath.Join(dir, "ca.crt"), HealthFile: filepath.Join(dir, "run", "apiserver")}
+	s.cfg = WatchConfig{VirtualIP: "10.0.0.100", Address: at.Addr().String(), Port: int32(at.Port()), CAFile: filepath.Join(dir, "ca.crt"), HealthFile: filepath.Join(dir, "run", "apiserver"), HolderFile: filepath.Join(dir, "run", "holder")}
 	s.writeCA(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 	return s
 }
@@ -166,6 +166,15 @@ func TestWatch(t *testing.T) {
 	}
 	defer systemd.Close() //nolint:errcheck // the test is over
 	s.cfg.NotifySocket = socket
+	var mask atomic.Value // of the virtual IP, nil without it
+	mask.Store(net.IPMask(nil))
+	s.cfg.Addresses = func() ([]net.Addr, error) {
+		all := []net.Addr{&net.IPNet{IP: net.IPv4(10, 0, 0, 1), Mask: net.CIDRMask(24, 32)}}
+		if m, ok := mask.Load().(net.IPMask); ok && m != nil {
+			all = append(all, &net.IPNet{IP: net.IPv4(10, 0, 0, 100), Mask: m})
+		}
+		return all, nil
+	}
 	var lines atomic.Value
 	s.cfg.Log = func(line string) { lines.Store(line) }
 	ctx, stop := context.WithCancel(t.Context())
@@ -188,6 +197,11 @@ func TestWatch(t *testing.T) {
 		}
 	}()
 	until(t, s.cfg.HealthFile, "0\n")
+	until(t, s.cfg.HolderFile, "0\n")
+	mask.Store(net.CIDRMask(24, 32))
+	until(t, s.cfg.HolderFile, "1\n")
+	mask.Store(net.IPMask(nil))
+	until(t, s.cfg.HolderFile, "0\n")
 	// keepalived takes a file that is gone for a 0: it has to come back.
 	s.status.Store(http.StatusInternalServerError)
 	until(t, s.cfg.HealthFile, "1\n")
@@ -227,8 +241,9 @@ func TestWatchConfigErrors(t *testing.T) {
 	for raw, want := range map[string]string{
 		`{"address":"10.0.0.1","port":6443,"virtualIP":"10.0.0.9"}`: "",
 		`{"address":"10.0.0.1","port":6443,"adress":"x"}`:           "unknown field",
-		`{"address":"host","port":6443}`:                            "no address to watch",
-		`{"address":"10.0.0.1"}`:                                    "no address to watch",
+		`{"address":"host","port":6443,"virtualIP":"10.0.0.9"}`:     "no address to watch",
+		`{"address":"10.0.0.1","virtualIP":"10.0.0.9"}`:             "no address to watch",
+		`{"address":"10.0.0.1","port":6443}`:                        "the virtual IP",
 		``:                                                          "EOF",
 	} {
 		cfg, err := parseWatchConfig([]byte(raw))
