@@ -34,7 +34,10 @@ func ImportAgentImage(ctx context.Context, socket, ref, binaryPath string, label
 	if err != nil {
 		return false, fmt.Errorf("make the agent's image: %w", err)
 	}
-	want := images.Image{Name: ref, Target: built.manifest, Labels: im.labels(ref)}
+	want, err := im.named(images.Image{Name: ref, Target: built.manifest, Labels: im.labels(ref)}, built.config.Digest)
+	if err != nil {
+		return false, err
+	}
 	if ok, err := im.inPlace(ctx, want); ok || err != nil {
 		return false, err
 	}

@@ -31,11 +31,15 @@ func connect(ctx context.Context, socket string) (context.Context, *containerd.C
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to containerd at %s: %w; see `journalctl -u containerd`", socket, err)
 	}
-	return namespaces.WithNamespace(ctx, Namespace), client, nil
+	return inNamespace(ctx), client, nil
+}
+
+func inNamespace(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
 }
 
 // ListImages tells the manifest's (or index's) digest of every image by its
-// reference.
+// references, those by digest among them.
 func ListImages(ctx context.Context, socket string) (_ map[string]digest.Digest, err error) {
 	ctx, client, err := connect(ctx, socket)
 	if err != nil {

@@ -165,7 +165,7 @@ func TestImportImages(t *testing.T) {
 	}
 	listed, err := ListImages(t.Context(), socket)
 	must(t, err)
-	if len(listed) != len(list) || listed[list[2].Ref] != list[2].Manifest.Digest {
+	if len(listed) != 3*len(list) || listed[list[2].Ref] != list[2].Manifest.Digest {
 		t.Errorf("listed %v", listed)
 	}
 }
@@ -182,12 +182,21 @@ func checkImported(ctx context.Context, t *testing.T, client *containerd.Client,
 	if ok, err := got.IsUnpacked(ctx, DefaultSnapshotter); !ok || err != nil {
 		t.Errorf("%s is not unpacked: %v", want.Ref, err)
 	}
+	for _, name := range []string{want.Ref, byDigest(want), want.Blobs[1].Digest.String()} {
+		got, err := client.GetImage(ctx, name)
+		if err != nil || got.Target().Digest != want.Manifest.Digest || got.Labels()[labelManaged] != labelManagedValue {
+			t.Errorf("%s: not named %s as CRI does: %v", want.Ref, name, err)
+		}
+	}
 	for _, b := range want.Blobs {
 		if _, err := content.ReadBlob(ctx, client.ContentStore(), descriptor(b)); err != nil {
 			t.Errorf("%s: %v", want.Ref, err)
 		}
 	}
 }
+
+// byDigest is the reference of an image by its manifest.
+func byDigest(i bundle.Image) string { return repositoryOf(i.Ref) + "@" + i.Manifest.Digest.String() }
 
 // collect makes the daemon collect garbage now: a lease that is deleted in sync.
 func collect(ctx context.Context, t *testing.T, client *containerd.Client) {

@@ -122,10 +122,10 @@ func (im *importer) lease(ctx context.Context) (context.Context, func() error, e
 
 // image imports one image unless it is in place.
 func (im *importer) image(ctx context.Context, i bundle.Image) (bool, error) {
-	if len(i.Blobs) < 2 || i.Blobs[0] != i.Manifest {
-		return false, errors.New("its blobs do not begin with its manifest and config")
+	want, err := im.wanted(i)
+	if err != nil {
+		return false, err
 	}
-	want := images.Image{Name: i.Ref, Target: descriptor(i.Manifest), Labels: im.labels(i.Ref)}
 	if ok, err := im.inPlace(ctx, want); ok || err != nil {
 		return false, err
 	}
@@ -145,6 +145,14 @@ func (im *importer) image(ctx context.Context, i bundle.Image) (bool, error) {
 	return true, im.publish(ctx, want)
 }
 
+// wanted are the references that an image is to have.
+func (im *importer) wanted(i bundle.Image) (named, error) {
+	if len(i.Blobs) < 2 || i.Blobs[0] != i.Manifest {
+		return nil, errors.New("its blobs do not begin with its manifest and config")
+	}
+	return im.named(images.Image{Name: i.Ref, Target: descriptor(i.Manifest), Labels: im.labels(i.Ref)}, i.Blobs[1].Digest)
+}
+
 func (im *importer) labels(ref string) map[string]string {
 	out := map[string]string{}
 	for k, v := range im.opts.Labels {
@@ -157,23 +165,11 @@ func (im *importer) labels(ref string) map[string]string {
 }
 
 // inPlace tells whether there is nothing to do.
-func (im *importer) inPlace(ctx context.Context, want images.Image) (bool, error) {
-	have, err := im.client.ImageService().Get(ctx, want.Name)
-	if errdefs.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
+func (im *importer) inPlace(ctx context.Context, want named) (bool, error) {
+	if ok, err := im.there(ctx, want); !ok || err != nil {
 		return false, err
 	}
-	if have.Target.Digest != want.Target.Digest {
-		return false, nil
-	}
-	for k, v := range want.Labels {
-		if have.Labels[k] != v {
-			return false, nil
-		}
-	}
-	unpacked, err := containerd.NewImage(im.client, have).IsUnpacked(ctx, im.opts.Snapshotter)
+	unpacked, err := containerd.NewImage(im.client, want[len(want)-1]).IsUnpacked(ctx, im.opts.Snapshotter)
 	if errdefs.IsNotFound(err) {
 		// Its manifest or config is gone: it is to be imported again.
 		return false, nil

@@ -9,7 +9,6 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -70,21 +69,11 @@ func (im *importer) label(ctx context.Context, d ocispec.Descriptor, labels map[
 	return nil
 }
 
-// publish unpacks an image and then gives it its name, so that whoever sees the
-// name can use the image.
-func (im *importer) publish(ctx context.Context, want images.Image) error {
-	if err := containerd.NewImage(im.client, want).Unpack(ctx, im.opts.Snapshotter); err != nil {
+// publish unpacks an image and then gives it its names, so that whoever sees one
+// can use the image.
+func (im *importer) publish(ctx context.Context, want named) error {
+	if err := containerd.NewImage(im.client, want[len(want)-1]).Unpack(ctx, im.opts.Snapshotter); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
-	service := im.client.ImageService()
-	_, err := service.Create(ctx, want)
-	if !errdefs.IsAlreadyExists(err) {
-		return err
-	}
-	fields := []string{"target"}
-	for k := range want.Labels {
-		fields = append(fields, "labels."+k)
-	}
-	_, err = service.Update(ctx, want, fields...)
-	return err
+	return im.name(ctx, want)
 }

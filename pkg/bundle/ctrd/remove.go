@@ -1,0 +1,181 @@
+package ctrd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+)
+
+// Removal is what became of one reference that was to be removed.
+type Removal struct {
+	Ref string `json:"ref"`
+	// Removed tells that it was there and is gone.
+	Removed bool `json:"removed,omitempty"`
+	// Kept says why it was left; empty when it was removed or not there.
+	Kept string `json:"kept,omitempty"`
+}
+
+// RemoveImages removes images by their references, unless a container uses them
+// or they are pinned, and with them the references by digest that CRI made, as
+// far as no other reference needs them. What is not there is no error.
+func RemoveImages(ctx context.Context, socket string, refs []string) (_ []Removal, err error) {
+	ctx, client, err := connect(ctx, socket)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	used, err := lookAtContainers(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	var out []Removal
+	for _, ref := range refs {
+		one := Removal{Ref: ref}
+		all, err := client.ImageService().List(ctx)
+		if err != nil {
+			return out, fmt.Errorf("list the images in containerd: %w", err)
+		}
+		i := slices.IndexFunc(all, func(i images.Image) bool { return i.Name == ref })
+		if i >= 0 {
+			if one.Kept, err = used.keeps(ctx, client, all[i], all); err == nil && one.Kept == "" {
+				err = remove(ctx, client, companions(all[i], all))
+				one.Removed = err == nil
+			}
+		}
+		if err != nil {
+			return out, fmt.Errorf("remove image %s: %w", ref, err)
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// companions are an image and the references that are of no use without it: by
+// the digest in the same repository, and the bare digest with the last name.
+func companions(image images.Image, all []images.Image) []string {
+	repository := repositoryOf(image.Name)
+	out := []string{}
+	othersInRepository, others := false, false
+	var byDigest, bare []string
+	for _, i := range all {
+		switch {
+		case i.Target.Digest != image.Target.Digest || i.Name == image.Name:
+		case digest.Digest(i.Name).Validate() == nil:
+			bare = append(bare, i.Name)
+		case repositoryOf(i.Name) == repository && strings.Contains(i.Name, "@"):
+			byDigest = append(byDigest, i.Name)
+		default:
+			others = true
+			othersInRepository = othersInRepository || repositoryOf(i.Name) == repository
+		}
+	}
+	if !othersInRepository {
+		out = append(out, byDigest...)
+	}
+	if !others {
+		out = append(out, bare...)
+	}
+	return append(out, image.Name)
+}
+
+func repositoryOf(name string) string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return named.Name()
+}
+
+// remove removes references; with the last one the collector runs.
+func remove(ctx context.Context, client *containerd.Client, names []string) error {
+	for n, name := range names {
+		var opts []images.DeleteOpt
+		if n == len(names)-1 {
+			opts = append(opts, images.SynchronousDelete())
+		}
+		if err := client.ImageService().Delete(ctx, name, opts...); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// usage is what containers need, running or not.
+type usage struct {
+	// names are of the images that containers were made of.
+	names map[string]string
+	// chains are the layers that containers' own layers lie on.
+	chains map[string]string
+}
+
+// lookAtContainers asks containerd, not the cluster: a container is there before
+// and after its pod is.
+func lookAtContainers(ctx context.Context, client *containerd.Client) (usage, error) {
+	u := usage{names: map[string]string{}, chains: map[string]string{}}
+	containers, err := client.ContainerService().List(ctx)
+	if err != nil {
+		return u, fmt.Errorf("list the containers in containerd: %w", err)
+	}
+	for _, c := range containers {
+		who := containerName(c.ID, c.Labels)
+		if c.Image != "" {
+			u.names[c.Image] = who
+		}
+		if c.SnapshotKey == "" {
+			continue
+		}
+		info, err := client.SnapshotService(c.Snapshotter).Stat(ctx, c.SnapshotKey)
+		if errdefs.IsNotFound(err) {
+			continue // It is just being removed.
+		}
+		if err != nil {
+			return u, fmt.Errorf("look at the layers of container %s: %w", c.ID, err)
+		}
+		u.chains[info.Parent] = who
+	}
+	return u, nil
+}
+
+// containerName names a container by the kubelet's labels, if it has them.
+func containerName(id string, labels map[string]string) string {
+	pod := labels["io.kubernetes.pod.name"]
+	if pod == "" {
+		return "container " + id
+	}
+	return "pod " + labels["io.kubernetes.pod.namespace"] + "/" + pod
+}
+
+// keeps says why an image must stay, empty when nothing speaks for it.
+func (u usage) keeps(ctx context.Context, client *containerd.Client, image images.Image, all []images.Image) (string, error) {
+	for _, i := range all {
+		if i.Target.Digest != image.Target.Digest {
+			continue
+		}
+		if i.Labels[labelPinned] == labelPinnedValue {
+			return "it is pinned", nil
+		}
+		if who := u.names[i.Name]; who != "" {
+			return "used by " + who, nil
+		}
+	}
+	diffs, err := containerd.NewImage(client, image).RootFS(ctx)
+	if errdefs.IsNotFound(err) {
+		return "", nil // It is not whole, so nothing can be made of it.
+	}
+	if err != nil {
+		return "", err
+	}
+	if who := u.chains[identity.ChainID(diffs).String()]; len(diffs) > 0 && who != "" {
+		return "used by " + who, nil
+	}
+	return "", nil
+}
