@@ -30,6 +30,14 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 		out.Join = &JoinSpec{}
 		in.Join.DeepCopyInto(out.Join)
 	}
+	if in.Images != nil {
+		out.Images = &ImagesSpec{}
+		in.Images.DeepCopyInto(out.Images)
+	}
+	if in.PruneImages != nil {
+		out.PruneImages = &PruneImagesSpec{}
+		in.PruneImages.DeepCopyInto(out.PruneImages)
+	}
 }
 
 // DeepCopyInto copies everything into out; they share nothing.

@@ -41,6 +41,10 @@ type OperationSpec struct {
 	Aborted bool `json:"aborted,omitempty"`
 	// Join is set when Type is Join.
 	Join *JoinSpec `json:"join,omitempty"`
+	// Images is set when Type is Images.
+	Images *ImagesSpec `json:"images,omitempty"`
+	// PruneImages is set when Type is PruneImages.
+	PruneImages *PruneImagesSpec `json:"pruneImages,omitempty"`
 }
 
 // JoinSpec says which enrolled nodes become what.
