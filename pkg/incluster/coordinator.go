@@ -86,7 +86,7 @@ func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) e
 // coordinatorJobName names the Job that carries an Operation out.
 func coordinatorJobName(operation string) string { return operation + "-coordinator" }
 
-// coordinatorJob is the Job for an Operation. The API is reached through the
+// coordinatorJob is the Job for an Operation: a coordinator and a standby. The API is reached through the
 // virtual IP, since there may be no pod network and no kube-proxy yet.
 func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (*batchv1.Job, error) {
 	j := &batchv1.Job{}
@@ -98,7 +98,7 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID,
 	}}
 	pod := &j.Spec.Template.Spec
-	pod.Affinity = affinity(avoid(op, c))
+	pod.Affinity.NodeAffinity = nodeAffinity(avoid(op, c))
 	main := &pod.Containers[0]
 	main.Image = image
 	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", image)
@@ -122,7 +122,7 @@ func avoid(op *v1alpha1.Operation, c *v1alpha1.Cluster) (worked, controlPlanes [
 	return worked, controlPlanes
 }
 
-func affinity(worked, controlPlanes []string) *corev1.Affinity {
+func nodeAffinity(worked, controlPlanes []string) *corev1.NodeAffinity {
 	var terms []corev1.PreferredSchedulingTerm
 	for _, t := range []struct {
 		weight int32
@@ -138,10 +138,10 @@ func affinity(worked, controlPlanes []string) *corev1.Affinity {
 			}}},
 		})
 	}
-	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: terms}}
+	return &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: terms}
 }
 
-// ensureCoordinator creates the coordinator's Job; one that has ended makes way
+// ensureCoordinator creates the coordinators' Job; one that has ended makes way
 // for a new one, one that has not is left to do its work.
 func ensureCoordinator(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) error {
 	want, err := coordinatorJob(op, c, image)
@@ -166,6 +166,21 @@ func ensureCoordinator(ctx context.Context, kube kubernetes.Interface, op *v1alp
 	return nil
 }
 
+// endCoordinators removes the Job of an Operation that has failed, if it is still
+// there. Its coordinators are done, or about to be: a Job of which one has yet to
+// exit must not be taken for one at work.
+func endCoordinators(ctx context.Context, kube kubernetes.Interface, operation string) error {
+	name := coordinatorJobName(operation)
+	j, err := kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read job %s: %w", name, err)
+	}
+	return removeJob(ctx, kube, j)
+}
+
 func removeJob(ctx context.Context, kube kubernetes.Interface, j *batchv1.Job) error {
 	jobs := kube.BatchV1().Jobs(v1alpha1.SystemNamespace)
 	background := metav1.DeletePropagationBackground
@@ -183,8 +198,15 @@ func removeJob(ctx context.Context, kube kubernetes.Interface, j *batchv1.Job) e
 	return nil
 }
 
+// jobEnded tells whether a coordinator's Job does nothing more. It is as good as
+// ended from when that is decided: it is complete only when all its pods are
+// gone, which those on a dead node may never be.
 func jobEnded(j *batchv1.Job) bool {
 	return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+		switch c.Type {
+		case batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget:
+			return c.Status == corev1.ConditionTrue
+		}
+		return false
 	})
 }

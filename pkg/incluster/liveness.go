@@ -3,6 +3,8 @@ package incluster
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -16,7 +18,9 @@ import (
 
 const (
 	// goneTimeout is how long an Operation may be without a coordinator at work
-	// before watching gives up: a lost node's coordinator is replaced in one to two minutes.
+	// before watching gives up: a standby takes over in 10 to 15 seconds, and where
+	// there was none, since a single node was of use, a lost node's coordinator is
+	// replaced in one to two minutes.
 	goneTimeout = 4 * time.Minute
 	// quiet is how long a coordinator may not have renewed its lease before the
 	// state of its pod is told.
@@ -66,7 +70,7 @@ func (l *liveness) check(ctx context.Context, op *v1alpha1.Operation) error {
 	return nil
 }
 
-// coordinatorState says in one line where the coordinator's pod is.
+// coordinatorState says in one line where the coordinators' pods are.
 func (o *Operations) coordinatorState(ctx context.Context, operation string) (string, error) {
 	pods, err := o.clients.Kube.CoreV1().Pods(v1alpha1.SystemNamespace).List(ctx, metav1.ListOptions{
 		LabelSelector: batchv1.JobNameLabel + "=" + coordinatorJobName(operation),
@@ -74,10 +78,34 @@ func (o *Operations) coordinatorState(ctx context.Context, operation string) (st
 	if err != nil {
 		return "", err
 	}
-	if len(pods.Items) == 0 {
-		return "its job has no pod", nil
+	return podStates(pods.Items), nil
+}
+
+// podStates says in one line where the pods are: those at work, or about to be,
+// and only where there are none of them how the others ended. A standby without
+// a node is of interest only as long as nobody has one.
+func podStates(pods []corev1.Pod) string {
+	var placed, waiting, ended []string
+	for _, p := range pods {
+		state := podState(p)
+		switch {
+		case p.DeletionTimestamp != nil:
+			ended = append(ended, state+", being removed")
+		case p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed:
+			ended = append(ended, state)
+		case p.Spec.NodeName == "":
+			waiting = append(waiting, state)
+		default:
+			placed = append(placed, state)
+		}
 	}
-	return podState(pods.Items[len(pods.Items)-1]), nil
+	for _, states := range [][]string{placed, waiting, ended} {
+		if len(states) > 0 {
+			slices.Sort(states)
+			return strings.Join(slices.Compact(states), "; ")
+		}
+	}
+	return "its job has no pod"
 }
 
 func podState(p corev1.Pod) string {

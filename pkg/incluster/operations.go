@@ -114,6 +114,9 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 		return err
 	}
 	if op.Status.Phase == v1alpha1.OperationFailed {
+		if err := endCoordinators(ctx, o.clients.Kube, name); err != nil {
+			return err
+		}
 		if op, err = o.ops.ModifyStatus(ctx, name, func(op *v1alpha1.Operation) error {
 			if op.Status.Phase == v1alpha1.OperationFailed {
 				op.Status = operations.Retry(op.Status)
@@ -142,6 +145,11 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 	cluster, err := StoredCluster(ctx, o.clients.Kube)
 	if err != nil {
 		return err
+	}
+	if op.Status.Phase == v1alpha1.OperationFailed {
+		if err := endCoordinators(ctx, o.clients.Kube, name); err != nil {
+			return err
+		}
 	}
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
 }

@@ -7,19 +7,33 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
-// TestCoordinatorLost: while the Join runs, the coordinator's pod is deleted;
-// then the node on which its successor runs is stopped. It ends well all the
-// same, and the stopped node is well once it is back.
+// takeover bounds how long an Operation may be without a coordinator: a standby
+// needs 10 to 15 seconds. A replacement would come after the eviction from the
+// dead node, which takes a minute at least, and never comes before there is a
+// pod network.
+const takeover = 40 * time.Second
+
+// TestCoordinatorLost: the coordinator's pod is deleted before its first step,
+// and then the node on which its successor runs is killed. That is the worst
+// moment: nearly no node is ready yet, so that nothing is evicted, and the one
+// who would change that is the coordinator. A third one takes over, the Join
+// ends well, and the killed node is well once it is back.
 func TestCoordinatorLost(t *testing.T) {
 	l := upLab(t, "e2e-join", 3, 2)
 	t.Cleanup(func() { l.drop(t) })
@@ -35,32 +49,187 @@ func TestCoordinatorLost(t *testing.T) {
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	client := c.adminClient(t, "cp1")
-	first := c.coordinatorPod(t, client, "")
+	j := c.watchJoin(t, "cp1")
+	// Paused, it has a coordinator that leads it and has done nothing.
+	j.pause(t, true)
+	first := j.leader(t, 5*time.Minute)
 	t.Logf("deleting the coordinator %s on %s", first.Name, first.Spec.NodeName)
 	now := int64(0)
-	if err := client.CoreV1().Pods("ha-system").Delete(ctx, first.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+	if err := j.kube.CoreV1().Pods("ha-system").Delete(ctx, first.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 		t.Fatal(err)
 	}
-	second := c.coordinatorPod(t, client, first.Name)
-	t.Logf("stopping %s, on which %s runs", second.Spec.NodeName, second.Name)
-	if second.Spec.NodeName == "cp1" {
-		t.Errorf("the coordinator runs on the only control plane there is")
+	second := j.leader(t, takeover, first.Name)
+	t.Logf("%s took over on %s, which is killed", second.Name, second.Spec.NodeName)
+	for _, p := range []corev1.Pod{first, second} {
+		if p.Spec.NodeName == "cp1" {
+			t.Errorf("the coordinator %s runs on the only control plane there is", p.Name)
+		}
 	}
+	j.untilStandby(t, second.Name)
 	l.run(t, "kill", second.Spec.NodeName)
-	third := c.coordinatorPod(t, client, first.Name, second.Name)
+	third := j.leader(t, takeover, first.Name, second.Name)
 	t.Logf("%s took over on %s", third.Name, third.Spec.NodeName)
+	if op := j.get(t); stepState(op, "network") != v1alpha1.StepPending {
+		t.Errorf("the network plugin is %s already: this was not the early moment that it was to be", stepState(op, "network"))
+	}
+	j.pause(t, false)
+	j.untilStep(t, "network")
 	l.run(t, "start", second.Spec.NodeName)
 	if err := run.Wait(); err != nil {
 		t.Fatalf("the bootstrap: %v\n%s", err, tail(out.String(), 4000))
 	}
+	if op := j.get(t); op.Status.Phase != v1alpha1.OperationSucceeded {
+		t.Errorf("the operation is %s: %s", op.Status.Phase, op.Status.Message)
+	}
 	c.connect(t)
 	c.settled(t)
 	c.checkDNSSpread(t)
+	j.untilNoPod(t)
 }
 
-// adminClient waits for the first control plane's admin.conf and opens it.
-func (c *cluster) adminClient(t *testing.T, host string) *kubernetes.Clientset {
+// join is the one Operation of a bootstrap.
+type join struct {
+	name string
+	kube *kubernetes.Clientset
+	ops  *operations.Client
+}
+
+// watchJoin waits for the Join, seen through a control plane of its own.
+func (c *cluster) watchJoin(t *testing.T, host string) *join {
+	t.Helper()
+	cfg := c.adminConfig(t, host)
+	kube, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dyn, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &join{kube: kube, ops: operations.New(dyn)}
+	eventually(t, 5*time.Minute, "there is a Join", func() (bool, string) {
+		all, err := j.ops.List(context.Background())
+		if err != nil || len(all) == 0 {
+			return false, fmt.Sprint(err)
+		}
+		j.name = all[0].Name
+		return true, ""
+	})
+	return j
+}
+
+func (j *join) get(t *testing.T) *v1alpha1.Operation {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	op, err := j.ops.Get(ctx, j.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return op
+}
+
+func (j *join) pause(t *testing.T, paused bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := j.ops.Modify(ctx, j.name, func(op *v1alpha1.Operation) error {
+		op.Spec.Paused = paused
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leader waits until the lease has a holder that is none of those named, which
+// the Operation's status names as well, and returns its pod.
+func (j *join) leader(t *testing.T, deadline time.Duration, but ...string) corev1.Pod {
+	t.Helper()
+	var found *corev1.Pod
+	eventually(t, deadline, "another coordinator than "+fmt.Sprint(but)+" has the lease", func() (bool, string) {
+		ctx := context.Background()
+		lease, err := j.kube.CoordinationV1().Leases("ha-system").Get(ctx, "operation-"+j.name, metav1.GetOptions{})
+		if err != nil {
+			return false, err.Error()
+		}
+		holder := lease.Spec.HolderIdentity
+		if holder == nil || *holder == "" || slices.Contains(but, *holder) {
+			return false, j.pods()
+		}
+		op, err := j.ops.Get(ctx, j.name)
+		if err != nil || op.Status.Coordinator != *holder {
+			return false, fmt.Sprintf("%s has the lease: %v", *holder, err)
+		}
+		found, err = j.kube.CoreV1().Pods("ha-system").Get(ctx, *holder, metav1.GetOptions{})
+		return err == nil, fmt.Sprint(err)
+	})
+	return *found
+}
+
+// untilStandby waits until there is a coordinator at work beside the leader.
+func (j *join) untilStandby(t *testing.T, leader string) {
+	t.Helper()
+	eventually(t, time.Minute, leader+" has a standby", func() (bool, string) {
+		pods, err := j.list()
+		return slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+			return p.Name != leader && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil
+		}), fmt.Sprint(j.pods(), err)
+	})
+}
+
+// untilStep waits until a step has been done.
+func (j *join) untilStep(t *testing.T, id string) {
+	t.Helper()
+	eventually(t, time.Minute, "step "+id+" is done", func() (bool, string) {
+		op, err := j.ops.Get(context.Background(), j.name)
+		if err != nil {
+			return false, err.Error()
+		}
+		return stepState(op, id) == v1alpha1.StepSucceeded, op.Status.Message
+	})
+}
+
+// stepState is empty for a step that is not planned.
+func stepState(op *v1alpha1.Operation, id string) v1alpha1.StepState {
+	for _, s := range op.Status.Steps {
+		if s.ID == id {
+			return s.State
+		}
+	}
+	return ""
+}
+
+// untilNoPod waits until no coordinator is at work any more.
+func (j *join) untilNoPod(t *testing.T) {
+	t.Helper()
+	eventually(t, 2*time.Minute, "the coordinators have ended", func() (bool, string) {
+		pods, err := j.list()
+		return err == nil && !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+			return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
+		}), fmt.Sprint(j.pods(), err)
+	})
+}
+
+func (j *join) list() ([]corev1.Pod, error) {
+	pods, err := j.kube.CoreV1().Pods("ha-system").List(context.Background(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=coordinator"})
+	if err != nil {
+		return nil, err
+	}
+	return pods.Items, nil
+}
+
+// pods says where the coordinators are.
+func (j *join) pods() string {
+	pods, err := j.list()
+	seen := []string{}
+	for _, p := range pods {
+		seen = append(seen, p.Name+" "+string(p.Status.Phase)+" on "+p.Spec.NodeName)
+	}
+	return fmt.Sprint(strings.Join(seen, ", "), err)
+}
+
+// adminConfig waits for a control plane's admin.conf and reads it.
+func (c *cluster) adminConfig(t *testing.T, host string) *rest.Config {
 	t.Helper()
 	var conf string
 	eventually(t, 5*time.Minute, "there is an admin.conf on "+host, func() (bool, string) {
@@ -73,35 +242,5 @@ func (c *cluster) adminClient(t *testing.T, host string) *kubernetes.Clientset {
 		t.Fatal(err)
 	}
 	cfg.Timeout = 5 * time.Second
-	client, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
-// coordinatorPod waits for a running coordinator that is none of those named.
-func (c *cluster) coordinatorPod(t *testing.T, client *kubernetes.Clientset, but ...string) corev1.Pod {
-	t.Helper()
-	var found corev1.Pod
-	eventually(t, 5*time.Minute, "another coordinator than "+fmt.Sprint(but)+" runs", func() (bool, string) {
-		pods, err := client.CoreV1().Pods("ha-system").List(context.Background(), metav1.ListOptions{})
-		if err != nil {
-			return false, err.Error()
-		}
-		var seen []string
-		for _, p := range pods.Items {
-			seen = append(seen, p.Name+" "+string(p.Status.Phase)+" on "+p.Spec.NodeName)
-			old := false
-			for _, b := range but {
-				old = old || b == p.Name
-			}
-			if strings.Contains(p.Name, "-coordinator") && !old && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
-				found = p
-				return true, ""
-			}
-		}
-		return false, strings.Join(seen, ", ")
-	})
-	return found
+	return cfg
 }

@@ -75,6 +75,9 @@ type Job struct {
 	Name string
 	// Owner is the Operation.
 	Owner metav1.OwnerReference
+	// LostAfter is for how long its node may not have been heard of before it
+	// counts as lost. Zero: until its own deadline.
+	LostAfter time.Duration
 }
 
 // Turn is one attempt of a step.

@@ -181,7 +181,7 @@ func TestEngine(t *testing.T) {
 		"success": testSuccess, "pause": testPause, "abort": testAbort, "failure": testFailure, "lost": testLost,
 		"killed-before-acting": testKilledBeforeActing, "killed-before-recording": testKilledBeforeRecording,
 		"two-coordinators": testTwoCoordinators, "lease-lost": testLeaseLost, "deleted": testDeleted, "no-plan": testNoPlan,
-		"removed": testRemoved,
+		"removed": testRemoved, "removed-with-lease": testRemovedWithLease,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -481,6 +481,49 @@ func testRemoved(w *world) {
 		w.Fatal("the coordinator did not end")
 	}
 	w.ran(map[string]int{"a/n1": 1})
+}
+
+// testRemovedWithLease removes the Operation and, as garbage collection does,
+// its lease, while a standby waits for that: it ends, and leaves no lease behind.
+func testRemovedWithLease(w *world) {
+	release := make(chan struct{})
+	defer close(release)
+	w.nodes.tasks["a/n1"] = func(n int) (node.Result, error) { <-release; return well(n) }
+	one := w.start(w.config("one"))
+	w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	two := w.config("two")
+	waiting := make(chan struct{})
+	two.Sink = report.SinkFunc(func(e report.Event) {
+		if strings.Contains(e.Message, "one coordinates") {
+			close(waiting)
+		}
+	})
+	standby := w.start(two)
+	<-waiting
+	if _, err := w.ops.Modify(context.Background(), w.name, func(op *v1alpha1.Operation) error {
+		op.Finalizers = nil
+		return nil
+	}); err != nil {
+		w.Fatal(err)
+	}
+	leases := w.clients.Kube.CoordinationV1().Leases(v1alpha1.SystemNamespace)
+	err := errors.Join(w.ops.Delete(context.Background(), w.name), leases.Delete(context.Background(), engine.LeaseName(w.name), metav1.DeleteOptions{}))
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, c := range []*coordinator{one, standby} {
+		select {
+		case err := <-c.end:
+			if err != nil {
+				w.Errorf("a coordinator ended with %v", err)
+			}
+		case <-time.After(deadline):
+			w.Fatal("a coordinator did not end")
+		}
+	}
+	if lease, err := leases.Get(context.Background(), engine.LeaseName(w.name), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		w.Errorf("a lease is left: %v, %v", lease, err)
+	}
 }
 
 // testNoPlan has a type that the coordinator doesn't know.

@@ -67,11 +67,11 @@ func underLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Ope
 	defer stopWaiting()
 	done := make(chan error, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
+		Lock: ownedLock{gone: stopElecting, LeaseLock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: name},
 			Client:     kube.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
-		},
+		}},
 		LeaseDuration: t.Duration, RenewDeadline: t.Renew, RetryPeriod: t.Retry,
 		ReleaseOnCancel: true, Name: name,
 		Callbacks: leaderelection.LeaderCallbacks{
@@ -95,8 +95,25 @@ func underLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Ope
 	case <-began:
 		return <-done
 	default:
+		if ctx.Err() == nil {
+			return fmt.Errorf("waiting for the lease %s, which is gone: %w", name, errLeaseLost)
+		}
 		return fmt.Errorf("waiting for the lease %s: %w", name, context.Cause(ctx))
 	}
+}
+
+// ownedLock is a lease that makeLease has made. The elector would make a new
+// one without an owner, which nothing would ever remove, when the lease has gone
+// together with its Operation.
+type ownedLock struct {
+	*resourcelock.LeaseLock
+	gone func()
+}
+
+// Create is called when the lease is not there; it ends the election instead.
+func (l ownedLock) Create(context.Context, resourcelock.LeaderElectionRecord) error {
+	l.gone()
+	return errLeaseLost
 }
 
 // working runs the work in a context that ends with the caller's as well as

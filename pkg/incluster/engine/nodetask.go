@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -17,6 +18,10 @@ type NodeTask struct {
 	// LostRetries is how often the task is begun anew after an attempt that was
 	// lost with its node. Zero for a task that a person should look at first.
 	LostRetries int
+	// LostAfter is for how long the node may not have been heard of before the
+	// attempt counts as lost: for tasks that take longer than anybody would wait
+	// for a dead node. Zero: until the task's own deadline.
+	LostAfter time.Duration
 }
 
 // Retries is LostRetries.
@@ -31,7 +36,7 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 		return Outcome{}, err
 	}
 	req.Cluster, req.Step = turn.Cluster.Metadata.Name, turn.Step.ID
-	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: owner(turn.Operation)})
+	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: owner(turn.Operation), LostAfter: n.LostAfter})
 	result, err := runner.Run(ctx, turn.Step.Node, req, turn.Sink)
 	if err != nil {
 		return Outcome{}, err
