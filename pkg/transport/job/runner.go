@@ -42,6 +42,9 @@ type Runner struct {
 	Owner *metav1.OwnerReference
 	// Image is the agent image, which every node has in its image store.
 	Image string
+	// LostAfter is for how long the node may not have been heard of before the
+	// task counts as lost, and its Job is removed. Zero: until the Job's deadline.
+	LostAfter time.Duration
 }
 
 var _ transport.Runner = Runner{}
@@ -141,7 +144,8 @@ func (r Runner) putRequest(ctx context.Context, req node.Request) (*corev1.Secre
 }
 
 // forget removes the request; a Job whose pod could never start is removed
-// too, since it would start whenever the obstacle is gone. When the wait was
+// too, since it would start whenever the obstacle is gone, and so is one that
+// went silent with its node, since it may go on with its node. When the wait was
 // only cut short the Job goes on, and so it keeps its request.
 func (r Runner) forget(ctx context.Context, err error) {
 	if errors.Is(err, context.Canceled) {
@@ -150,7 +154,8 @@ func (r Runner) forget(ctx context.Context, err error) {
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()
 	var start *StartError
-	if errors.As(err, &start) {
+	var lost *LostError
+	if errors.As(err, &start) || errors.As(err, &lost) && r.LostAfter > 0 {
 		background := metav1.DeletePropagationBackground
 		// Best effort: its deadline ends it otherwise.
 		_ = r.Kube.BatchV1().Jobs(namespace).Delete(ctx, r.Name, metav1.DeleteOptions{PropagationPolicy: &background})

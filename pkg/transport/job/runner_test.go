@@ -44,7 +44,7 @@ func TestRunner(t *testing.T) {
 	c.create()
 	for name, test := range map[string]func(*cluster){
 		"result": testResult, "adopts": testAdopts, "no image": testNoImage, "pod deleted": testPodDeleted,
-		"container unknown": testContainerUnknown, "job deleted": testJobDeleted, "deadline": testDeadline, "canceled": testCanceled,
+		"container unknown": testContainerUnknown, "job deleted": testJobDeleted, "deadline": testDeadline, "canceled": testCanceled, "silent": testSilent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,5 +307,49 @@ func testCanceled(c *cluster) {
 	c.status(p, terminated(node.Result{}))
 	if got := c.await(next); got.err != nil {
 		c.Errorf("got %+v", got)
+	}
+}
+
+// testSilent runs on a node that goes away in the middle and is not waited for
+// until the task's deadline.
+func testSilent(c *cluster) {
+	c.node("n2", corev1.ConditionTrue)
+	out := make(chan end, 1)
+	r := job.Runner{Kube: c.kube, Name: "silent", Image: "agent:1", LostAfter: time.Second}
+	go func() {
+		result, err := r.Run(c.Context(), "n2", node.Request{Task: "x", Timeout: time.Hour}, report.SinkFunc(func(report.Event) {}))
+		out <- end{result, err}
+	}()
+	c.status(c.pod("silent"), running())
+	c.node("n2", corev1.ConditionUnknown)
+	c.lostBecause(out, "n2", "not been heard of")
+	if _, err := c.kube.BatchV1().Jobs(namespace).Get(c.Context(), "silent", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		c.Errorf("the job is still there: %v", err)
+	}
+}
+
+// lostBecause tells that the runner says so, of which node, and why.
+func (c *cluster) lostBecause(e <-chan end, node, why string) {
+	c.Helper()
+	var l *job.LostError
+	if got := c.await(e); !errors.As(got.err, &l) || l.Node != node || !strings.Contains(got.err.Error(), why) {
+		c.Errorf("got %+v", got)
+	}
+}
+
+// node makes a node with that Ready condition.
+func (c *cluster) node(name string, ready corev1.ConditionStatus) {
+	c.Helper()
+	nodes := c.kube.CoreV1().Nodes()
+	n, err := nodes.Get(c.Context(), name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		n, err = nodes.Create(c.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+	if _, err := nodes.UpdateStatus(c.Context(), n, metav1.UpdateOptions{}); err != nil {
+		c.Fatal(err)
 	}
 }

@@ -23,6 +23,8 @@ const (
 	retryInterval = 500 * time.Millisecond
 	// requestTimeout bounds one look.
 	requestTimeout = 10 * time.Second
+	// startTimeout bounds the start of a pod whose task may take for ever.
+	startTimeout = 3 * time.Minute
 	// logGrace is how long the log's end is waited for once the container has ended.
 	logGrace = 3 * time.Second
 )
@@ -35,6 +37,9 @@ type waiter struct {
 	log  *log
 	// seen is what was last seen, for errors.
 	seen string
+	// unheard is since when the node has been silent, by our own clock, and
+	// looked is when it was last asked about.
+	unheard, looked time.Time
 }
 
 // wait returns when the task's container has ended. It does not wait for the
@@ -69,6 +74,11 @@ func (w *waiter) wait(ctx context.Context) (node.Result, error) {
 			return node.Result{}, w.deadline(ctx)
 		case v.lost:
 			return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen}
+		case w.LostAfter > 0 && !v.started && time.Since(job.CreationTimestamp.Time) > w.LostAfter+startTimeout:
+			return node.Result{}, &StartError{Node: w.host, Job: w.Name, Reason: "it has not begun within " + (w.LostAfter + startTimeout).String() + ", last seen: " + w.seen,
+				Hint: "see kubectl -n " + namespace + " describe pods of this job, and whether containerd and the kubelet on " + w.host + " are well"}
+		case w.silent(ctx):
+			return node.Result{}, &LostError{Node: w.host, Job: w.Name, Seen: w.seen + "; the node has not been heard of for " + w.LostAfter.String()}
 		}
 		w.await(ctx, pods.ResourceVersion)
 	}
@@ -108,6 +118,39 @@ func (w *waiter) await(ctx context.Context, version string) {
 			pause(ctx, retryInterval)
 		}
 	}
+}
+
+// silent tells whether the node has not been heard of for too long. That nobody
+// answers about the node says nothing about it.
+func (w *waiter) silent(ctx context.Context) bool {
+	if w.LostAfter == 0 || time.Since(w.looked) < resync {
+		return false
+	}
+	w.looked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	n, err := w.Kube.CoreV1().Nodes().Get(ctx, w.host, metav1.GetOptions{})
+	switch {
+	case err != nil && !apierrors.IsNotFound(err):
+		return false
+	case err == nil && heardOf(n):
+		w.unheard = time.Time{}
+		return false
+	case w.unheard.IsZero():
+		w.unheard = time.Now()
+	}
+	return time.Since(w.unheard) >= w.LostAfter
+}
+
+// heardOf tells whether a node's kubelet posts its status: the node lifecycle
+// controller makes the condition unknown when it does not.
+func heardOf(n *corev1.Node) bool {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status != corev1.ConditionUnknown
+		}
+	}
+	return false
 }
 
 // result takes the task's result: from the log, which has all of it, when it
