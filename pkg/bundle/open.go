@@ -77,14 +77,20 @@ func (b *Bundle) Contents() Contents { return b.contents }
 // everything else by digest.
 func (b *Bundle) Digest() digest.Digest { return b.identity }
 
-// Blob reads a blob straight from the file. It makes a Bundle an Upstream.
+// Blob reads a blob straight from the file. It makes a Bundle an Upstream. The
+// reader is an io.ReaderAt too.
 func (b *Bundle) Blob(_ context.Context, d digest.Digest) (io.ReadCloser, int64, error) {
 	e, ok := b.blobs[d]
 	if !ok {
 		return nil, 0, fmt.Errorf("%.100s in bundle %s: %w", d, b.name, ErrMissing)
 	}
-	return io.NopCloser(b.section(e)), e.size, nil
+	return openSection{b.section(e)}, e.size, nil
 }
+
+// openSection is a part of a file that somebody else closes.
+type openSection struct{ *io.SectionReader }
+
+func (openSection) Close() error { return nil }
 
 func (b *Bundle) section(e extent) *io.SectionReader {
 	return io.NewSectionReader(b.file, e.offset, e.size)

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -79,6 +80,17 @@ func NewPeers(hosts []string) (Peers, error) {
 // Source is where and how a host fetches from a server at addr (host:port).
 func (p Peers) Source(addr string) Source {
 	return Source{URL: "https://" + addr, CA: p.CA, Cert: p.Cert, Key: p.Key}
+}
+
+// TLS is both ends' configuration with these credentials: TLS 1.3, and only
+// peers with a certificate of the same CA.
+func (p Peers) TLS() (*tls.Config, error) {
+	config, err := tlsConfig(p.CA, p.Cert, p.Key)
+	if err != nil {
+		return nil, err
+	}
+	config.ClientCAs, config.ClientAuth = config.RootCAs, tls.RequireAndVerifyClientCert
+	return config, nil
 }
 
 func template(name string) (*x509.Certificate, error) {
