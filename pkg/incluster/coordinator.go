@@ -21,6 +21,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -37,7 +38,9 @@ const (
 // definitions are the types of Operations that this program knows.
 func definitions() map[v1alpha1.OperationType]engine.Definition {
 	return map[v1alpha1.OperationType]engine.Definition{
-		v1alpha1.OperationJoin: join.Definition(),
+		v1alpha1.OperationJoin:        join.Definition(),
+		v1alpha1.OperationImages:      images.Definition(),
+		v1alpha1.OperationPruneImages: images.PruneDefinition(),
 	}
 }
 
@@ -78,7 +81,7 @@ func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) e
 		Clients: clients, LeaseClient: leases, Operation: o.Operation, Identity: o.Identity,
 		Cluster: cluster, Definitions: definitions(), Sink: o.Sink, Lease: times,
 		Runner: func(j engine.Job) transport.Runner {
-			return job.Runner{Kube: clients.Kube, Name: j.Name, Owner: &j.Owner, Image: o.AgentImage}
+			return job.Runner{Kube: clients.Kube, Name: j.Name, Owner: &j.Owner, Image: o.AgentImage, LostAfter: j.LostAfter}
 		},
 	})
 }

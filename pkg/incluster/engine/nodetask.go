@@ -22,6 +22,9 @@ type NodeTask struct {
 	// attempt counts as lost: for tasks that take longer than anybody would wait
 	// for a dead node. Zero: until the task's own deadline.
 	LostAfter time.Duration
+	// Message makes a line for people of a task's result. Default: how many
+	// changes there were.
+	Message func(node.Result) string
 }
 
 // Retries is LostRetries.
@@ -43,6 +46,9 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	}
 	if result.Failure != nil {
 		return Outcome{}, &TaskError{Node: turn.Step.Node, Failure: *result.Failure}
+	}
+	if n.Message != nil {
+		return Outcome{Message: n.Message(result)}, nil
 	}
 	switch len(result.Changes) {
 	case 0:

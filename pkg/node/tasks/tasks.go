@@ -19,6 +19,10 @@ const (
 	Enrol       = "enrol"
 	UploadCerts = "upload-certs"
 	Promote     = "promote"
+	// PushImages takes images from the swarm of all nodes into containerd.
+	PushImages = "push-images"
+	// PruneImages removes images that no container uses.
+	PruneImages = "prune-images"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

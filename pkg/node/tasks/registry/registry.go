@@ -6,6 +6,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
@@ -30,6 +31,8 @@ func All() map[string]node.Task {
 		{Name: tasks.Enrol, Run: node.Typed(controlplane.Enrol)},
 		{Name: tasks.UploadCerts, Run: node.Typed(controlplane.UploadCerts)},
 		{Name: tasks.Promote, Run: node.Typed(controlplane.Promote)},
+		{Name: tasks.PushImages, Beside: true, Run: node.Typed(images.Run)},
+		{Name: tasks.PruneImages, Beside: true, Run: node.Typed(images.Prune)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t

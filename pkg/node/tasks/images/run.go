@@ -1,0 +1,247 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/ctrd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// memoryLimit is what the collector aims at. What is held is bounded by the
+// pieces under way; without this, garbage would come on top.
+const memoryLimit = 96 << 20
+
+// errEnough ends the peer and what goes with it once nobody needs it.
+var errEnough = errors.New("the images are in place")
+
+// Run is the task.
+func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
+	if env.Host.DryRun() {
+		return nil, nil // What is missing is known once the parcel has come.
+	}
+	debug.SetMemoryLimit(memoryLimit)
+	t := &task{env: env, spec: spec, socket: prepare.Socket, feedSocket: FeedSocket}
+	data, err := t.run(ctx)
+	return data, t.explain(err)
+}
+
+// task is one run.
+type task struct {
+	env    node.Env
+	spec   Spec
+	peer   *swarm.Peer
+	shown  progress
+	socket string
+	// feedSocket is where `agent feed` connects to.
+	feedSocket string
+}
+
+// run brings the images in, and then gives to others until they have theirs.
+func (t *task) run(ctx context.Context) (data Data, err error) {
+	content, err := ctrd.OpenContent(ctx, t.socket)
+	if err != nil {
+		return data, err
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	if err := t.directories(ctx); err != nil {
+		return data, err
+	}
+	t.peer, err = swarm.NewPeer(swarm.Config{
+		Listen: t.spec.Self, Self: t.spec.Self, Peers: t.spec.Peers, Credentials: t.spec.Credentials, Parcel: t.spec.Parcel,
+		Dir: t.env.Host.Path(StagingDir), Local: local{content}, MaxRate: t.spec.MaxRate,
+		Log: func(message string) { t.env.Sink.Emit(report.Event{Kind: report.Info, Message: message}) },
+	})
+	if err != nil {
+		return data, err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return t.peer.Run(groupCtx) })
+	group.Go(func() error { return t.takeFeeds(groupCtx) })
+	group.Go(func() error { return t.watch(groupCtx) })
+	group.Go(func() error {
+		if err := t.bring(groupCtx, &data); err != nil {
+			return err
+		}
+		t.peer.Complete()
+		t.shown.handOn(data.Images)
+		if err := t.peer.WaitAll(groupCtx); err != nil {
+			return err
+		}
+		return errEnough
+	})
+	err = group.Wait()
+	t.account(&data)
+	if errors.Is(err, errEnough) && ctx.Err() == nil {
+		err = nil
+	}
+	if err == nil || ctx.Err() == nil && diskFull(t.env.Host, err) {
+		// Anything else is gone on with by the next run.
+		_, removed := t.env.Host.RemoveTree(ctx, StagingDir)
+		err = errors.Join(err, removed)
+	}
+	if ctx.Err() != nil {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	return data, err
+}
+
+// directories makes what the task needs on the host.
+func (t *task) directories(ctx context.Context) error {
+	if _, err := t.env.Host.Mkdir(ctx, StagingDir, 0o700, 0, 0); err != nil {
+		return err
+	}
+	_, err := t.env.Host.Mkdir(ctx, FeedDir, 0o700, 0, 0)
+	return err
+}
+
+// bring waits for the parcel and imports what this node lacks of it, while it
+// still arrives.
+func (t *task) bring(ctx context.Context, data *Data) error {
+	t.shown.say("waiting for the list of images")
+	parcel, err := t.peer.Parcel(ctx)
+	if err != nil {
+		return err
+	}
+	mine := choose(parcel.Images, t.spec.Roles, t.spec.AllRoles)
+	opts := ctrd.ImportOptions{Pinned: pinned(parcel.Images)}
+	missing, err := ctrd.Missing(ctx, t.socket, mine, opts)
+	if err != nil {
+		return err
+	}
+	data.Images, data.Imported = len(mine), len(missing)
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := t.checkSpace(ctx, missing); err != nil {
+		return err
+	}
+	for _, i := range missing {
+		if err := t.env.Host.Record(ctx, "image", i.Ref, "image in containerd"); err != nil {
+			return err
+		}
+	}
+	t.peer.Want(digests(missing)...)
+	t.shown.fetching(len(missing))
+	// Those with the fewest bytes first: they can be unpacked while the others arrive.
+	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return compare(bundle.SizeOf(a.Blobs), bundle.SizeOf(b.Blobs)) })
+	_, err = ctrd.ImportImages(ctx, t.socket, missing, t.peer, opts, func(_ string, _ bool, done, _ int) { t.shown.imported(done) })
+	return err
+}
+
+func compare(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// choose are the images that a node with these roles is to have.
+func choose(all []bundle.Image, roles []v1alpha1.Role, allRoles bool) []bundle.Image {
+	spec := v1alpha1.ImagesSpec{AllRoles: allRoles}
+	var out []bundle.Image
+	for _, i := range all {
+		if spec.Wants(i.For, roles) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// pinned are the sandbox's images: no pod names them, but none starts without.
+func pinned(all []bundle.Image) []string {
+	if ref := (bundle.Contents{Images: all}).PauseImage(); ref != "" {
+		return []string{ref}
+	}
+	return nil
+}
+
+func digests(list []bundle.Image) []digest.Digest {
+	var out []digest.Digest
+	for _, b := range (bundle.Contents{Images: list}).Blobs() {
+		out = append(out, b.Digest)
+	}
+	return out
+}
+
+// local gives the swarm what containerd has already.
+type local struct{ content *ctrd.Content }
+
+// Open opens a blob.
+func (l local) Open(ctx context.Context, d digest.Digest) (swarm.Content, error) {
+	return l.content.ReaderAt(ctx, d)
+}
+
+// account is what travelled.
+func (t *task) account(data *Data) {
+	s := t.peer.Status()
+	data.FromFeed, data.FromPeers, data.Sent = s.FromFeed, s.FromPeers, s.Sent
+	for _, p := range s.Peers {
+		if !p.Complete {
+			data.Gone = append(data.Gone, p.Addr)
+		}
+	}
+}
+
+// explain adds what to do next.
+func (t *task) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNobody):
+		return host.WithHint(err, "run kubectl ha images push again, with the same bundle: it goes on with what is missing")
+	case diskFull(t.env.Host, err):
+		return host.WithHint(err, "make room on the node (kubectl ha images prune, or a larger disk), then run kubectl ha images push again")
+	}
+	return err
+}
+
+// errNobody is the end of a node's patience.
+var errNobody = errors.New("nobody brings what is missing")
+
+// watch shows how far it is, and ends the task when nobody brings what it lacks.
+func (t *task) watch(ctx context.Context) error {
+	patience := t.spec.Patience
+	if patience == 0 {
+		patience = DefaultPatience
+	}
+	tick := time.NewTicker(showInterval)
+	defer tick.Stop()
+	var alone time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s := t.peer.Status()
+		if line := t.shown.line(s, time.Now()); line != "" {
+			t.env.Progress("%s", line)
+		}
+		switch {
+		case s.Parcel || s.SwarmFeed:
+			alone = time.Time{}
+		case alone.IsZero():
+			alone = time.Now()
+		}
+		if s.Stuck > patience || !alone.IsZero() && time.Since(alone) > patience {
+			return fmt.Errorf("%w: no node has it, and for %s no kubectl ha images push has been connected", errNobody, patience)
+		}
+	}
+}
