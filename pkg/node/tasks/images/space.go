@@ -21,7 +21,7 @@ const defaultRoot = "/var/lib/containerd"
 // unpacked, which is no less. How much more that is nobody can tell before. The
 // peer looks after its own directory, which may be on the same disk.
 func (t *task) checkSpace(ctx context.Context, missing []bundle.Image) error {
-	size := bundle.SizeOf((bundle.Contents{Images: missing}).Blobs())
+	size := sizeOf((bundle.Contents{Images: missing}).Blobs())
 	blobs, layers, err := ctrd.Directories(ctx, t.socket)
 	if err != nil {
 		return err
@@ -72,4 +72,11 @@ func diskFull(h *host.Host, err error) bool {
 		}
 	}
 	return false
+}
+
+func sizeOf(blobs []bundle.Blob) (n int64) {
+	for _, b := range blobs {
+		n += b.Size
+	}
+	return n
 }
