@@ -137,7 +137,7 @@ func (t *task) bring(ctx context.Context, data *Data) error {
 	t.peer.Want(digests(missing)...)
 	t.shown.fetching(len(missing))
 	// Those with the fewest bytes first: they can be unpacked while the others arrive.
-	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return compare(sizeOf(a.Blobs), bundle.SizeOf(b.Blobs)) })
+	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return compare(sizeOf(a.Blobs), sizeOf(b.Blobs)) })
 	_, err = ctrd.ImportImages(ctx, t.socket, missing, t.peer, opts, func(_ string, _ bool, done, _ int) { t.shown.imported(done) })
 	return err
 }
