@@ -20,6 +20,10 @@ NAME        ?= demo
 # Where everything that is built for the lab is kept, outside of this tree.
 LAB_CACHE   ?= $(HOME)/.cache/kubectl-ha-lab
 export LAB_CACHE
+# Where hack/setup.sh keeps the Go that it has fetched, on a machine whose own is too old.
+GO_CACHE    ?= $(HOME)/.cache/kubectl-ha-go
+export GO_CACHE
+export PATH := $(GO_CACHE)/current/bin:$(PATH)
 
 .PHONY: help
 help: ## List what there is to make
