@@ -1,8 +1,8 @@
 package swarm
 
 import (
+	"bytes"
 	"crypto/sha256"
-	"slices"
 	"sort"
 
 	"github.com/opencontainers/go-digest"
@@ -49,9 +49,14 @@ func (l *layout) size(piece int) int64 {
 
 // right tells whether data is the piece.
 func (l *layout) right(piece int, data []byte) bool {
-	n := l.blobOf(piece)
 	sum := sha256.Sum256(data)
-	return slices.Equal(sum[:], l.parcel.Blobs[n].Pieces[piece-l.first[n]])
+	return l.sums(piece, sum[:])
+}
+
+// sums tells whether the piece has this sum.
+func (l *layout) sums(piece int, sum []byte) bool {
+	n := l.blobOf(piece)
+	return bytes.Equal(sum, l.parcel.Blobs[n].Pieces[piece-l.first[n]])
 }
 
 // whole tells whether all pieces of a blob are in have.

@@ -154,8 +154,8 @@ func (p *Parcel) check() error {
 	if p.PieceSize < minPieceSize || p.PieceSize > maxPieceSize {
 		return fmt.Errorf("pieces of %d bytes can't be", p.PieceSize)
 	}
-	if len(p.Images) > maxImages || len(p.Blobs) > maxBlobs {
-		return fmt.Errorf("%d images of %d blobs are too many", len(p.Images), len(p.Blobs))
+	if len(p.Images) == 0 || len(p.Images) > maxImages || len(p.Blobs) > maxBlobs {
+		return fmt.Errorf("%d images of %d blobs are none or too many", len(p.Images), len(p.Blobs))
 	}
 	sizes, pieces := map[digest.Digest]int64{}, int64(0)
 	for _, b := range p.Blobs {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
@@ -24,7 +23,7 @@ type Peer struct {
 	listener net.Listener
 	client   *http.Client
 	server   *http.Server
-	limiter  *rate.Limiter
+	throttle throttle
 	stage    *stage
 	buffers  buffers
 	// adopting lets one parcel be taken in at a time.
@@ -44,9 +43,10 @@ type Peer struct {
 	// asked are the blobs that Want named, wanted the same as a set.
 	asked  map[digest.Digest]bool
 	wanted bitset
-	// have are the pieces that are here, local the blobs that Config.Local has,
+	// have are the pieces that are here, checked those of them that were checked
+	// before they were given to others, local the blobs that Config.Local has,
 	// verified those whose own digest was checked.
-	have            bitset
+	have, checked   bitset
 	local, verified map[int]bool
 	complete        bool
 	// failed is why nothing is fetched any more.
@@ -85,7 +85,7 @@ func NewPeer(cfg Config) (*Peer, error) {
 	}
 	p := &Peer{cfg: cfg, tune: *cfg.tune, changed: make(chan struct{}), asked: map[digest.Digest]bool{},
 		local: map[int]bool{}, verified: map[int]bool{}, flights: map[int][]*flight{}, feedAsked: map[int]bool{},
-		sending: map[int][]time.Time{}, limiter: newLimiter(cfg.MaxRate), client: newClient(config)}
+		sending: map[int][]time.Time{}, throttle: newThrottle(cfg.MaxRate), client: newClient(config)}
 	for _, addr := range cfg.Peers {
 		p.others = append(p.others, &other{addr: addr, busy: map[int]time.Time{}})
 	}

@@ -67,3 +67,122 @@ type FeedStatus struct {
 // AllIn says that all that is wanted is in the swarm: the peers can finish
 // without the workstation. A peer that comes later may want more.
 func (s FeedStatus) AllIn() bool { return s.InSwarm == s.Wanted && s.Wanted > 0 }
+
+// Status tells what this peer has and knows.
+func (p *Peer) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	s := Status{
+		Parcel: p.layout != nil, FromFeed: p.counts.fromFeed, FromPeers: p.counts.fromPeers,
+		FoundLocally: p.counts.foundLocally, FoundStaged: p.counts.foundStaged, Sent: p.counts.sent,
+		Refused: p.counts.refused, Feed: p.feeds > 0, SwarmFeed: p.swarmFeed(), NobodyHas: p.nobodyHas(),
+	}
+	if p.failed != nil {
+		s.Error = p.failed.Error()
+	}
+	if !p.stuckSince.IsZero() {
+		s.Stuck = now.Sub(p.stuckSince)
+	}
+	if p.layout != nil {
+		s.Wanted, s.Had = p.layout.bytes(p.wanted, p.have.has)
+	}
+	for _, o := range p.others {
+		s.Peers = append(s.Peers, p.statusOf(o))
+	}
+	return s
+}
+
+func (p *Peer) statusOf(o *other) PeerStatus {
+	s := PeerStatus{Addr: o.addr, Seen: o.seen, Reachable: o.reachable, Complete: o.complete, Feed: o.feed,
+		Dropped: o.dropped, LastError: o.lastError}
+	if p.layout != nil {
+		s.Wanted, s.Had = p.layout.bytes(o.wants, o.have.has)
+	}
+	return s
+}
+
+// feedStatus is what the workstation is told. The lock is held.
+func (p *Peer) feedStatus(now time.Time) FeedStatus {
+	s := FeedStatus{Done: (p.complete || p.failed != nil) && p.othersDone(now)}
+	self := PeerStatus{Addr: p.cfg.Self, Seen: true, Reachable: true, Complete: p.complete, Feed: true}
+	if p.layout != nil {
+		self.Wanted, self.Had = p.layout.bytes(p.wanted, p.have.has)
+		s.Wanted, s.InSwarm = p.layout.bytes(p.wantedByAny(), p.inSwarm)
+	}
+	s.Peers = append(s.Peers, self)
+	for _, o := range p.others {
+		s.Peers = append(s.Peers, p.statusOf(o))
+	}
+	return s
+}
+
+// wantedByAny are the blobs that this peer or a reachable one wants. The lock is
+// held.
+func (p *Peer) wantedByAny() bitset {
+	all := p.wanted.clone()
+	for _, o := range p.others {
+		if !o.reachable {
+			continue
+		}
+		for n := range all {
+			if n < len(o.wants) {
+				all[n] |= o.wants[n]
+			}
+		}
+	}
+	return all
+}
+
+// inSwarm says that a piece is here or can be fetched from another peer. The
+// lock is held.
+func (p *Peer) inSwarm(piece int) bool {
+	if p.have.has(piece) {
+		return true
+	}
+	for _, o := range p.others {
+		if o.reachable && o.dropped == "" && o.have.has(piece) {
+			return true
+		}
+	}
+	return false
+}
+
+// swarmFeed says that there is a feed somewhere. The lock is held.
+func (p *Peer) swarmFeed() bool {
+	if p.feeds > 0 {
+		return true
+	}
+	for _, o := range p.others {
+		if o.reachable && o.feed {
+			return true
+		}
+	}
+	return false
+}
+
+// nobodyHas is how many bytes this peer wants that nobody has; the whole parcel's
+// own while that is missing. The lock is held.
+func (p *Peer) nobodyHas() int64 {
+	if p.layout != nil {
+		wanted, there := p.layout.bytes(p.wanted, p.inSwarm)
+		return wanted - there
+	}
+	for _, o := range p.others {
+		if o.reachable && o.dropped == "" && o.parcel {
+			return 0
+		}
+	}
+	return p.cfg.Parcel.Size
+}
+
+// noteStuck notes since when only a feed could help and there is none. The lock
+// is held.
+func (p *Peer) noteStuck(now time.Time) {
+	switch {
+	case p.failed != nil || p.swarmFeed() || p.nobodyHas() == 0:
+		p.stuckSince = time.Time{}
+	case p.stuckSince.IsZero():
+		p.stuckSince = now
+	}
+}

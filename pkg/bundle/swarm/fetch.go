@@ -1,0 +1,389 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Why a piece did not come although its source is well.
+var (
+	errBusy   = errors.New("it is sending this piece to others")
+	errAbsent = errors.New("it does not have this piece")
+	errStall  = errors.New("nothing came for too long")
+)
+
+// flight is one request for one piece.
+type flight struct {
+	piece  int
+	source int
+	began  time.Time
+	// last is when a byte came last, in Unix nanoseconds.
+	last   atomic.Int64
+	cancel context.CancelCauseFunc
+	// late says that it stalled or became slow, lost that another one was first.
+	late, lost bool
+}
+
+// fetchLoop keeps requests under way until the context ends, and then waits for
+// them.
+func (p *Peer) fetchLoop(ctx context.Context) {
+	ticker := time.NewTicker(p.tune.tick)
+	defer ticker.Stop()
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		p.judge(time.Now())
+		p.start(ctx, time.Now())
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			// Their contexts have ended too.
+			p.mu.Lock()
+			for p.running > 0 {
+				changed = p.changed
+				p.mu.Unlock()
+				<-changed
+				p.mu.Lock()
+			}
+			p.mu.Unlock()
+			return
+		case <-changed:
+		case <-ticker.C:
+		}
+	}
+}
+
+// judge finds requests that have stalled or are slow. The lock is held.
+func (p *Peer) judge(now time.Time) {
+	p.noteStuck(now)
+	patience := p.tune.slowAfter
+	if p.typical > 0 {
+		patience = max(p.tune.minSlow, 4*p.typical)
+	}
+	for _, flights := range p.flights {
+		for _, f := range flights {
+			silent := now.Sub(time.Unix(0, f.last.Load()))
+			if silent > p.tune.giveUp {
+				f.cancel(errStall)
+			}
+			if !f.late && (silent > p.tune.stallAfter || now.Sub(f.began) > patience) {
+				f.late = true
+				p.others[f.source].slow = true
+			}
+		}
+	}
+}
+
+// start begins as many requests as may be under way. The lock is held.
+func (p *Peer) start(ctx context.Context, now time.Time) {
+	if p.layout == nil || p.failed != nil || ctx.Err() != nil {
+		return
+	}
+	active := 0
+	for _, flights := range p.flights {
+		for _, f := range flights {
+			if !f.late {
+				active++
+			}
+		}
+	}
+	if active >= p.tune.active || p.running >= p.tune.total {
+		return
+	}
+	needs, sources := p.needs(), p.sources(now)
+	for active < p.tune.active && p.running < p.tune.total {
+		n, from, ok := pick(needs, sources, rand.IntN)
+		if !ok {
+			return
+		}
+		p.launch(ctx, n.piece, from, now)
+		active++
+		sources[from].free--
+		sources[from].load++
+		for i := range needs {
+			if needs[i].piece == n.piece {
+				needs = append(needs[:i], needs[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// needs lists what is wanted and missing, unless it is on its way well. The lock
+// is held.
+func (p *Peer) needs() (list []need) {
+	l := p.layout
+	for blob := range l.parcel.Blobs {
+		if !p.wanted.has(blob) {
+			continue
+		}
+	pieces:
+		for piece := l.first[blob]; piece < l.first[blob+1]; piece++ {
+			if p.have.has(piece) || p.feedAsked[piece] {
+				continue
+			}
+			n := need{piece: piece}
+			for _, f := range p.flights[piece] {
+				if !f.late {
+					continue pieces
+				}
+				n.asked = append(n.asked, f.source)
+			}
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// sources lists the other peers as pick wants them. The lock is held.
+func (p *Peer) sources(now time.Time) []source {
+	list := make([]source, len(p.others))
+	for i, o := range p.others {
+		if !o.reachable || o.dropped != "" {
+			continue
+		}
+		s := source{has: o.have, slow: o.slow, load: o.running, busy: map[int]bool{}}
+		if !now.Before(o.retryAt) {
+			s.free = p.tune.perSource - o.running
+		}
+		if o.slow {
+			s.free = min(s.free, 1-o.running)
+		}
+		for piece, until := range o.busy {
+			if now.Before(until) {
+				s.busy[piece] = true
+			} else {
+				delete(o.busy, piece)
+			}
+		}
+		list[i] = s
+	}
+	return list
+}
+
+// launch sends one request. The lock is held.
+func (p *Peer) launch(ctx context.Context, piece, from int, now time.Time) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	f := &flight{piece: piece, source: from, began: now, cancel: cancel}
+	f.last.Store(now.UnixNano())
+	p.flights[piece] = append(p.flights[piece], f)
+	p.running++
+	o := p.others[from]
+	o.running++
+	layout := p.layout
+	go func() {
+		defer cancel(nil)
+		buffer := p.buffers.get(int(layout.parcel.PieceSize))
+		data := buffer[:layout.size(piece)]
+		err := p.get(ctx, o, layout, f, data)
+		if err == nil && !layout.right(piece, data) {
+			err = errWrong
+		}
+		if err == nil {
+			err = p.keep(layout, piece, data)
+		}
+		p.buffers.put(buffer)
+		p.landed(f, err, time.Now())
+	}()
+}
+
+// get asks a peer for one piece.
+func (p *Peer) get(ctx context.Context, o *other, l *layout, f *flight, data []byte) error {
+	blob, offset, _ := l.at(f.piece)
+	res, err := p.ask(ctx, o, fmt.Sprintf("/piece/%s/%d", blob.Digest, offset/l.parcel.PieceSize))
+	if err != nil {
+		return err
+	}
+	// What is left unread ends with the connection.
+	defer func() { _ = res.Body.Close() }()
+	if res.ContentLength != int64(len(data)) {
+		return fmt.Errorf("%d bytes were announced instead of %d: %w", res.ContentLength, len(data), errWrong)
+	}
+	for n := 0; n < len(data); {
+		m, err := res.Body.Read(data[n:min(len(data), n+chunk)])
+		if n += m; m > 0 {
+			f.last.Store(time.Now().UnixNano())
+		}
+		if err != nil && n < len(data) {
+			return fmt.Errorf("after %d of %d bytes: %w", n, len(data), err)
+		}
+	}
+	// Reading to the end lets the connection be used again.
+	_, _ = io.CopyN(io.Discard, res.Body, 1)
+	return nil
+}
+
+// ask sends a GET to a peer. Its answer is OK or an error.
+func (p *Peer) ask(ctx context.Context, o *other, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+o.addr+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := p.client.Do(req)
+	if err != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
+	switch res.StatusCode {
+	case http.StatusOK:
+		return res, nil
+	case http.StatusServiceUnavailable:
+		err = errBusy
+	case http.StatusNotFound:
+		err = errAbsent
+	default:
+		err = fmt.Errorf("GET %s: %s", path, res.Status)
+	}
+	// So that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, res.Body, chunk)
+	return nil, errors.Join(err, res.Body.Close())
+}
+
+// keep writes a piece that is right to the disk.
+func (p *Peer) keep(l *layout, piece int, data []byte) error {
+	blob, offset, _ := l.at(piece)
+	p.mu.Lock()
+	had, failed := p.have.has(piece), p.failed
+	p.mu.Unlock()
+	if had || failed != nil {
+		return failed
+	}
+	err := p.stage.write(blob.Digest, offset, data)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.fail(fmt.Errorf("keep blob %s: %w", blob.Digest, err))
+		return p.failed
+	}
+	if p.failed != nil {
+		return errors.Join(p.failed, p.stage.remove(blob.Digest))
+	}
+	p.have.set(piece)
+	p.wake()
+	return nil
+}
+
+// landed notes how a request ended.
+func (p *Peer) landed(f *flight, err error, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.others[f.source]
+	o.running--
+	p.running--
+	p.removeFlight(f)
+	size := p.layout.size(f.piece)
+	switch {
+	case err == nil:
+		p.counts.fromPeers += size
+		o.failures = 0
+		p.arrived(f, o, size, now.Sub(f.began))
+	case f.lost || p.failed != nil:
+	case errors.Is(err, errWrong):
+		p.counts.refused++
+		p.drop(o, fmt.Sprintf("it sent a wrong piece: %v", err))
+	case errors.Is(err, errBusy):
+		o.busy[f.piece] = now.Add(p.tune.tick/2 + rand.N(p.tune.tick))
+	case errors.Is(err, errAbsent):
+		o.have.clear(f.piece)
+	default:
+		o.failures++
+		o.retryAt = now.Add(backoff(p.tune.backoff, p.tune.maxBackoff, o.failures))
+		o.lastError = err.Error()
+	}
+	p.wake()
+}
+
+// arrived ends the other requests for a piece and compares its source's speed
+// with that of the others. The lock is held.
+func (p *Peer) arrived(f *flight, o *other, size int64, took time.Duration) {
+	for _, behind := range p.flights[f.piece] {
+		behind.lost = true
+		behind.cancel(errors.New("another source was first"))
+	}
+	if 2*size < p.layout.parcel.PieceSize {
+		// It says little about a source's speed.
+		return
+	}
+	o.slow = p.typical > 0 && took > max(p.tune.minSlow, 4*p.typical)
+	if o.slow {
+		return
+	}
+	if p.typical == 0 {
+		p.typical = took
+	}
+	p.typical += (took - p.typical) / 8
+}
+
+func (p *Peer) removeFlight(f *flight) {
+	list := p.flights[f.piece]
+	for i := range list {
+		if list[i] == f {
+			p.flights[f.piece] = append(list[:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(p.flights[f.piece]) == 0 {
+		delete(p.flights, f.piece)
+	}
+}
+
+// drop lets go of a source for good. The lock is held.
+func (p *Peer) drop(o *other, why string) {
+	if o.dropped == "" {
+		o.dropped = why
+		p.cfg.Log(fmt.Sprintf("nothing more is fetched from the peer %s: %s", o.addr, why))
+	}
+}
+
+// fail ends all fetching: there is nowhere to put what comes. What is complete
+// stays, to be served; half-written files are removed. The lock is held.
+func (p *Peer) fail(why error) {
+	if p.failed != nil {
+		return
+	}
+	p.failed = why
+	p.cfg.Log(fmt.Sprintf("this peer has given up fetching: %v", why))
+	for _, flights := range p.flights {
+		for _, f := range flights {
+			f.cancel(why)
+		}
+	}
+	if p.layout != nil {
+		if errors.Is(why, syscall.ENOSPC) {
+			p.removeHalves()
+		}
+		p.wanted = newBitset(len(p.layout.parcel.Blobs))
+	}
+	p.wake()
+}
+
+// removeHalves removes the files of blobs that are not complete. The lock is
+// held.
+func (p *Peer) removeHalves() {
+	for blob, b := range p.layout.parcel.Blobs {
+		if p.local[blob] || p.layout.whole(blob, p.have) {
+			continue
+		}
+		if err := p.stage.remove(b.Digest); err != nil {
+			p.cfg.Log(err.Error())
+		}
+		for n := p.layout.first[blob]; n < p.layout.first[blob+1]; n++ {
+			p.have.clear(n)
+		}
+	}
+}
+
+// backoff is a pause that doubles with each failure, with some chance in it.
+func backoff(first, most time.Duration, failures int) time.Duration {
+	pause := first << min(failures-1, 16)
+	if pause > most || pause <= 0 {
+		pause = most
+	}
+	return pause/2 + rand.N(pause/2+1)
+}

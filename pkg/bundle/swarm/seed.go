@@ -1,0 +1,328 @@
+package swarm
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// errProtocol is wrapped when the other end of a feed says what can't be.
+var errProtocol = errors.New("the feed's protocol was not kept")
+
+// maxAsks bounds how many pieces are asked of a feed at once, however small.
+const maxAsks = 1024
+
+// statusEvery is how often the workstation is told about the swarm.
+const statusEvery = time.Second
+
+// ServeFeed is the seed's end of a feed: it asks the workstation at the other
+// end of rw, where Feed runs, for the parcel and for each piece that any
+// reachable peer wants and none has, until the swarm is done (it returns nil),
+// the stream or the context ends, or the feed fails. rw is closed. A piece that
+// comes wrong is asked for again a few times.
+func (p *Peer) ServeFeed(ctx context.Context, rw io.ReadWriteCloser) error {
+	if !p.enter() {
+		return errors.Join(errEnded, rw.Close())
+	}
+	defer p.serving.Done()
+	s := &seed{p: p, frames: newFrames(rw), ended: make(chan struct{}), wrong: map[uint32]int{}}
+	p.mu.Lock()
+	p.feeds++
+	p.wake()
+	p.mu.Unlock()
+	p.cfg.Log("a feed is attached to this peer")
+	err := s.run(ctx)
+	p.mu.Lock()
+	p.feeds--
+	for _, n := range s.asked {
+		delete(p.feedAsked, int(n))
+	}
+	p.wake()
+	p.mu.Unlock()
+	if err != nil {
+		p.cfg.Log(fmt.Sprintf("the feed of this peer has ended: %v", err))
+		return fmt.Errorf("feed: %w", err)
+	}
+	p.cfg.Log("the feed of this peer is done")
+	return nil
+}
+
+// seed is one feed's session at the seed.
+type seed struct {
+	p      *Peer
+	frames *frames
+	// ended is closed when reading has; failure says why.
+	ended   chan struct{}
+	failure error
+
+	// Under the peer's lock: what was asked for and has not come, in order, and
+	// how many bytes that is.
+	asked       []uint32
+	outstanding int64
+	// Of the reader alone: what has come of the first of asked, and how often
+	// each came wrong.
+	data  []byte
+	wrong map[uint32]int
+}
+
+func (s *seed) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		// Reading ends.
+		_ = s.frames.rw.Close()
+	})
+	defer stop()
+	go func() {
+		s.failure = s.read(ctx)
+		close(s.ended)
+	}()
+	err := s.write(ctx)
+	if err == nil {
+		err = s.frames.write(frameBye, nil)
+	} else if ctx.Err() == nil {
+		s.explain(err)
+	}
+	err = errors.Join(ctx.Err(), err)
+	// The result of closing says nothing about what was sent.
+	_ = s.frames.rw.Close()
+	<-s.ended
+	return err
+}
+
+// explain tells the workstation why this end gives up.
+func (s *seed) explain(err error) {
+	select {
+	case <-s.ended:
+		if !errors.Is(err, errProtocol) && !errors.Is(err, errWrong) && !errors.Is(err, syscall.ENOSPC) {
+			return
+		}
+	default:
+	}
+	kind := byte(frameError)
+	if errors.Is(err, syscall.ENOSPC) {
+		kind = frameFull
+	}
+	// When it can't be told, the workstation still sees the end.
+	_ = s.frames.writeText(kind, err.Error())
+}
+
+// write asks for pieces and tells the workstation about the swarm, until that is
+// done, which is no error.
+func (s *seed) write(ctx context.Context) error {
+	want := s.p.cfg.Parcel
+	if err := s.frames.writeJSON(frameHello, hello{Version: feedVersion, Parcel: want.Digest.String(), Size: want.Size}); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(s.p.tune.tick)
+	defer ticker.Stop()
+	var told time.Time
+	for {
+		now := time.Now()
+		s.p.mu.Lock()
+		changed, ended := s.p.changed, s.p.ended
+		asks, err := s.next(now)
+		var status FeedStatus
+		due := now.Sub(told) >= statusEvery
+		if due = due || s.done(now); due {
+			status = s.p.feedStatus(now)
+		}
+		s.p.mu.Unlock()
+		if ended {
+			return errEnded
+		}
+		if err != nil {
+			return err
+		}
+		for _, n := range asks {
+			if err := s.frames.write(frameAsk, binary.BigEndian.AppendUint32(nil, n)); err != nil {
+				return err
+			}
+		}
+		if due {
+			if told = now; len(status.Peers) > maxStatusPeers {
+				status.Peers = status.Peers[:maxStatusPeers]
+			}
+			if err := s.frames.writeJSON(frameStatus, status); err != nil || status.Done {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ended:
+			return s.failure
+		case <-changed:
+		case <-ticker.C:
+		}
+	}
+}
+
+// maxStatusPeers keeps a status within its frame.
+const maxStatusPeers = 1000
+
+// done says that every peer has what it needs. The lock is held.
+func (s *seed) done(now time.Time) bool {
+	return (s.p.complete || s.p.failed != nil) && s.p.othersDone(now)
+}
+
+// next chooses what to ask for now: in order, what any reachable peer wants and
+// none has. The lock is held.
+func (s *seed) next(now time.Time) ([]uint32, error) {
+	p := s.p
+	if p.failed != nil && !s.done(now) {
+		return nil, p.failed
+	}
+	if p.layout == nil {
+		if len(s.asked) > 0 {
+			return nil, nil
+		}
+		s.asked, s.outstanding = append(s.asked, askParcel), p.cfg.Parcel.Size
+		return []uint32{askParcel}, nil
+	}
+	if len(s.asked) >= maxAsks/2 || s.outstanding > p.tune.window/2 || !p.gathered(now) {
+		return nil, nil
+	}
+	var list []uint32
+	var missing int64
+	wanted := p.wantedByAny()
+	for blob := range p.layout.parcel.Blobs {
+		if !wanted.has(blob) {
+			continue
+		}
+		for piece := p.layout.first[blob]; piece < p.layout.first[blob+1]; piece++ {
+			if p.feedAsked[piece] || len(p.flights[piece]) > 0 || p.inSwarm(piece) {
+				continue
+			}
+			size := p.layout.size(piece)
+			missing += size
+			if len(s.asked) < maxAsks && s.outstanding+size <= p.tune.window {
+				p.feedAsked[piece] = true
+				s.asked, s.outstanding = append(s.asked, uint32(piece)), s.outstanding+size
+				list = append(list, uint32(piece))
+			}
+		}
+	}
+	return list, p.stage.room(missing)
+}
+
+// gathered says that the peers had time to tell what they have, so that nothing
+// is asked of the workstation that is there already. The lock is held.
+func (p *Peer) gathered(now time.Time) bool {
+	for _, o := range p.others {
+		if o.reachable && !o.snapshot && now.Sub(o.reached) < p.tune.snapshot {
+			return false
+		}
+		if !o.seen && now.Sub(p.began) < p.tune.gather {
+			return false
+		}
+	}
+	return true
+}
+
+// read takes in what the workstation sends.
+func (s *seed) read(ctx context.Context) error {
+	greeted := false
+	for {
+		kind, payload, err := s.frames.read()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFeedEnded, err)
+		}
+		switch {
+		case !greeted && kind == frameHello:
+			if err := s.greet(payload); err != nil {
+				return err
+			}
+			greeted = true
+		case kind == frameError:
+			return fmt.Errorf("the workstation gave up: %q", payload)
+		case greeted && kind == frameData:
+			if err := s.take(ctx, payload); err != nil {
+				return err
+			}
+		case kind == framePing:
+		default:
+			return fmt.Errorf("%w: a frame %q was not expected", errProtocol, kind)
+		}
+	}
+}
+
+func (s *seed) greet(payload []byte) error {
+	var h hello
+	if err := json.Unmarshal(payload, &h); err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	if want := s.p.cfg.Parcel; h.Version != feedVersion || h.Parcel != want.Digest.String() || h.Size != want.Size {
+		return fmt.Errorf("%w: the workstation has parcel %.100q (version %d), this peer is for %s (version %d)",
+			errProtocol, h.Parcel, h.Version, want.Digest, feedVersion)
+	}
+	return nil
+}
+
+// take takes in a part of the first thing that was asked for.
+func (s *seed) take(ctx context.Context, payload []byte) error {
+	n, part, err := number(payload)
+	if err != nil {
+		return err
+	}
+	p := s.p
+	p.mu.Lock()
+	expected, l := len(s.asked) > 0 && s.asked[0] == n, p.layout
+	p.mu.Unlock()
+	if !expected || len(part) == 0 {
+		return fmt.Errorf("%w: a piece %d came that it was not its turn", errProtocol, n)
+	}
+	size := p.cfg.Parcel.Size
+	if n != askParcel {
+		size = l.size(int(n))
+	}
+	if int64(len(s.data)+len(part)) > size {
+		return fmt.Errorf("%w: the piece %d is longer than %d bytes", errProtocol, n, size)
+	}
+	if s.data = append(s.data, part...); int64(len(s.data)) < size {
+		return nil
+	}
+	if n == askParcel {
+		err = p.adopt(ctx, s.data)
+		// It keeps the bytes.
+		s.data = nil
+	} else {
+		err = s.keep(l, int(n))
+		s.data = s.data[:0]
+	}
+	return s.taken(n, size, err)
+}
+
+// keep takes in a piece that has come whole.
+func (s *seed) keep(l *layout, piece int) error {
+	if !l.right(piece, s.data) {
+		return errWrong
+	}
+	return s.p.keep(l, piece, s.data)
+}
+
+// taken notes how something that was asked for has come.
+func (s *seed) taken(n uint32, size int64, err error) error {
+	p := s.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.asked = slices.Delete(s.asked, 0, 1)
+	s.outstanding -= size
+	delete(p.feedAsked, int(n))
+	p.counts.fromFeed += size
+	p.wake()
+	if !errors.Is(err, errWrong) {
+		return err
+	}
+	p.counts.refused++
+	s.wrong[n]++
+	p.cfg.Log(fmt.Sprintf("the piece %d came wrong from the feed", n))
+	if s.wrong[n] >= p.tune.feedTries {
+		return fmt.Errorf("the workstation has sent the piece %d wrong %d times: %w; see `kubectl ha bundle verify`", n, s.wrong[n], errWrong)
+	}
+	return nil
+}
