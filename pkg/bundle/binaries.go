@@ -120,7 +120,7 @@ func packBinary(ctx context.Context, item download, name string, r io.Reader, to
 	blob.MediaType = MediaTypeBinary
 	return Binary{
 		Name: name, Component: item.component, Version: item.version,
-		Path: path.Join(item.dir, name), Mode: 0o755,
+		Path: path.Join(item.dir, name), Arch: item.arch, Mode: 0o755,
 		Blob: blob, SHA256: hex.EncodeToString(in.hash.Sum(nil)), Size: in.n,
 		Source: item.url, For: slices.Clone(item.roles),
 	}, nil

@@ -27,6 +27,7 @@ const (
 type download struct {
 	// name is for people and for the step's ID.
 	name      string
+	arch      string
 	component string
 	version   string
 	// url is upstream's; sums is the URL of the file with its checksum.
@@ -45,7 +46,7 @@ func (d download) file() string { return d.url[strings.LastIndex(d.url, "/")+1:]
 
 // catalogue lists the downloads for one set of versions, in a stable order.
 func catalogue(kubernetes, etcd, arch string) []download {
-	nodes := []v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleWorker}
+	nodes := nodeRoles()
 	var out []download
 	for _, name := range []string{"kubeadm", "kubectl", "kubelet"} {
 		u := fmt.Sprintf("https://dl.k8s.io/%s/bin/linux/%s/%s", kubernetes, arch, name)
@@ -61,7 +62,7 @@ func catalogue(kubernetes, etcd, arch string) []download {
 	runcBase := "https://github.com/opencontainers/runc/releases/download/" + RuncVersion
 	cni := fmt.Sprintf("https://github.com/containernetworking/plugins/releases/download/%s/cni-plugins-linux-%s-%s.tgz",
 		CNIVersion, arch, CNIVersion)
-	return append(out,
+	out = append(out,
 		download{
 			name: "etcd", component: ComponentEtcd, version: etcd,
 			url: etcdBase + "/" + etcdDir + ".tar.gz", sums: etcdBase + "/SHA256SUMS",
@@ -85,6 +86,15 @@ func catalogue(kubernetes, etcd, arch string) []download {
 			dir: cniDir, roles: nodes,
 		},
 	)
+	for n := range out {
+		out[n].arch = arch
+	}
+	return out
+}
+
+// nodeRoles are the roles of hosts that run pods.
+func nodeRoles() []v1alpha1.Role {
+	return []v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleWorker}
 }
 
 // mirrored turns an upstream URL into the mirror's: M/<upstream host>/<path>.

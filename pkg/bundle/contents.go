@@ -18,19 +18,34 @@ type Blob struct {
 	MediaType string `json:"mediaType,omitempty"`
 }
 
-// Contents lists what a bundle holds. It is the config blob of the bundle's
-// own manifest.
+// Contents lists what a bundle holds: name, version, digest, size and source of
+// everything in it. It is the config blob of the bundle's own manifest.
 type Contents struct {
 	// KubernetesVersion, such as v1.36.3; the others alike, with the leading v.
+	// All are empty in a bundle of images only.
 	KubernetesVersion string `json:"kubernetesVersion"`
 	EtcdVersion       string `json:"etcdVersion"`
 	ContainerdVersion string `json:"containerdVersion"`
 	RuncVersion       string `json:"runcVersion"`
 	CNIVersion        string `json:"cniVersion"`
-	// Arch is the hosts' architecture in Go's terms: amd64.
-	Arch     string   `json:"arch"`
-	Binaries []Binary `json:"binaries"`
-	Images   []Image  `json:"images"`
+	// Arch is the hosts' architecture in Go's terms: amd64. It is empty in a
+	// bundle for several, which are then in Platforms.
+	Arch      string   `json:"arch"`
+	Platforms []string `json:"platforms,omitempty"`
+	Binaries  []Binary `json:"binaries"`
+	Images    []Image  `json:"images"`
+	// Since is set in a bundle that is only the difference to another.
+	Since *Since `json:"since,omitempty"`
+}
+
+// Since names the bundle that a difference is to be used together with, and
+// what is left out because it is in that one. A blob that is left out is listed
+// like all others where it belongs, but is not in the file.
+type Since struct {
+	// Bundle is the other bundle's Digest.
+	Bundle digest.Digest `json:"bundle"`
+	// Blobs are left out, in the order of their digests.
+	Blobs []digest.Digest `json:"blobs"`
 }
 
 // Binary is one file to be installed on hosts.
@@ -41,7 +56,9 @@ type Binary struct {
 	Component string `json:"component"`
 	Version   string `json:"version"`
 	// Path is where it is installed: /usr/local/bin/kubelet, /opt/cni/bin/bridge.
-	Path string      `json:"path"`
+	Path string `json:"path"`
+	// Arch is empty in a bundle for one architecture: Contents has it.
+	Arch string      `json:"arch,omitempty"`
 	Mode fs.FileMode `json:"mode"`
 	// Blob is the file compressed with zstd.
 	Blob Blob `json:"blob"`
@@ -59,6 +76,12 @@ type Image struct {
 	// Ref is the full reference under which pods name it:
 	// registry.k8s.io/kube-apiserver:v1.36.3.
 	Ref string `json:"ref"`
+	// Arch is empty in a bundle for one architecture: Contents has it.
+	Arch string `json:"arch,omitempty"`
+	// Source is where it came from, in the notation of containers-transports(5)
+	// and without any mirror: docker://registry.k8s.io/pause:3.10.2, or only the
+	// transport (docker-archive) of a local file. Empty in older bundles.
+	Source string `json:"source,omitempty"`
 	// Manifest is the image's manifest; it is one of Blobs.
 	Manifest Blob `json:"manifest"`
 	// Blobs are the manifest, the config and the layers.

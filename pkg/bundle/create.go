@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/containers/image/v5/types"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
@@ -27,14 +26,19 @@ const (
 	parallelBlobs     = 6
 )
 
-// CreateOptions says what goes into a bundle, and where it comes from.
+// CreateOptions says what goes into a bundle, and where it comes from. Without
+// a KubernetesVersion the bundle holds images only: the extra ones, those named
+// in manifests, and those of files.
 type CreateOptions struct {
-	// KubernetesVersion, such as v1.36.3. Required.
+	// KubernetesVersion, such as v1.36.3. Empty for images only.
 	KubernetesVersion string
 	// EtcdVersion defaults to DefaultEtcdVersion.
 	EtcdVersion string
 	// Arch is the hosts' architecture, amd64 or arm64. Default amd64.
 	Arch string
+	// Archs are the hosts' architectures where there are several; it goes
+	// before Arch.
+	Archs []string
 	// Registry is where kubeadm's images come from and what they are named
 	// after, kubeadm's imageRepository. Default KubernetesRegistry.
 	Registry string
@@ -52,8 +56,20 @@ type CreateOptions struct {
 	SignaturePolicy string
 	// ExtraImages are put in as well, for all nodes.
 	ExtraImages []string
+	// Manifests are files and directories of Kubernetes manifests; the images
+	// that pods in them name are put in as well, for all nodes.
+	Manifests []string
+	// From are local files with images, PATH or REF=PATH; they go before the
+	// registries. See local.go for the kinds.
+	From []string
 	// NetworkPlugin adds the plugin's images. Default none.
 	NetworkPlugin v1alpha1.NetworkPlugin
+	// LoadBalancer, haproxy or nginx, adds its image for control planes.
+	// Default none.
+	LoadBalancer string
+	// Since is another bundle's file; what it has is left out, see
+	// Contents.Since.
+	Since string
 	// Output is the file to write. It only appears when it is complete.
 	Output string
 	// WorkDir keeps downloads and blobs, so that an interrupted run goes on
@@ -78,7 +94,7 @@ func Create(ctx context.Context, opts CreateOptions, sink report.Sink) (Contents
 		downloads: OpenStore(filepath.Join(work, "downloads")), blobs: OpenStore(work)}
 	contents, err := c.run(ctx)
 	if err != nil {
-		return Contents{}, fmt.Errorf("make a bundle of Kubernetes %s: %w", opts.KubernetesVersion, err)
+		return Contents{}, fmt.Errorf("make %s: %w", opts.what(), err)
 	}
 	if !keep {
 		if err := os.RemoveAll(work); err != nil {
@@ -88,6 +104,13 @@ func Create(ctx context.Context, opts CreateOptions, sink report.Sink) (Contents
 	return contents, nil
 }
 
+func (o *CreateOptions) what() string {
+	if o.KubernetesVersion == "" {
+		return "a bundle of images"
+	}
+	return "a bundle of Kubernetes " + o.KubernetesVersion
+}
+
 // complete sets the defaults and refuses what can't work.
 func (o *CreateOptions) complete() error {
 	set := func(field *string, value string) {
@@ -95,9 +118,12 @@ func (o *CreateOptions) complete() error {
 			*field = value
 		}
 	}
-	set(&o.EtcdVersion, DefaultEtcdVersion)
 	set(&o.Arch, "amd64")
 	set(&o.Registry, KubernetesRegistry)
+	if len(o.Archs) == 0 {
+		o.Archs = []string{o.Arch}
+	}
+	o.Archs = slices.Compact(slices.Sorted(slices.Values(o.Archs)))
 	if o.HTTPClient == nil {
 		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: time.Minute,
 			TLSHandshakeTimeout: 30 * time.Second, ForceAttemptHTTP2: true}
@@ -109,7 +135,14 @@ func (o *CreateOptions) complete() error {
 	if _, _, err := mirrorHost(o.Mirror); err != nil {
 		return err
 	}
-	return checkVersions(o.Arch, map[string]string{"Kubernetes": o.KubernetesVersion, "etcd": o.EtcdVersion})
+	if _, err := loadBalancerImages(o.LoadBalancer); err != nil {
+		return err
+	}
+	if o.KubernetesVersion == "" {
+		return checkVersions(o.Archs, nil)
+	}
+	set(&o.EtcdVersion, DefaultEtcdVersion)
+	return checkVersions(o.Archs, map[string]string{"Kubernetes": o.KubernetesVersion, "etcd": o.EtcdVersion})
 }
 
 // creation is one run of Create.
@@ -118,38 +151,45 @@ type creation struct {
 	steps     stepper
 	downloads *Store
 	blobs     *Store
+	// since is nil unless only a difference is made.
+	since *Bundle
 }
 
-func (c *creation) run(ctx context.Context) (Contents, error) {
+func (c *creation) run(ctx context.Context) (_ Contents, err error) {
+	if c.opts.Since != "" {
+		if c.since, err = Open(c.opts.Since); err != nil {
+			return Contents{}, err
+		}
+		defer func() { err = errors.Join(err, c.since.Close()) }()
+	}
 	if err := os.MkdirAll(filepath.Dir(c.opts.Output), 0o755); err != nil {
 		return Contents{}, err
 	}
-	binaries, kubeadm, err := c.binaries(ctx)
+	contents := Contents{KubernetesVersion: c.opts.KubernetesVersion}
+	var listed []string
+	if c.opts.KubernetesVersion != "" {
+		contents.EtcdVersion, contents.ContainerdVersion = c.opts.EtcdVersion, ContainerdVersion
+		contents.RuncVersion, contents.CNIVersion = RuncVersion, CNIVersion
+		if contents.Binaries, listed, err = c.kubernetes(ctx); err != nil {
+			return Contents{}, err
+		}
+	}
+	named, err := ImagesInManifests(c.opts.Manifests)
 	if err != nil {
 		return Contents{}, err
 	}
-	listed, why, err := kubeadmImages(ctx, c.downloads, kubeadm, c.opts)
+	want, err := wantedImages(listed, named, c.opts)
 	if err != nil {
 		return Contents{}, err
 	}
-	if why != nil {
-		c.steps.sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning,
-			Message: fmt.Sprintf("kubeadm could not be asked for its images (%v); the built-in list is used", why),
-			Hint:    "allow programs to be run from " + c.downloads.Dir()})
-	}
-	want, err := wantedImages(listed, c.opts)
-	if err != nil {
+	if contents.Images, err = c.images(ctx, want); err != nil {
 		return Contents{}, err
 	}
-	images, err := c.images(ctx, want)
-	if err != nil {
-		return Contents{}, err
+	if len(contents.Images)+len(contents.Binaries) == 0 {
+		return Contents{}, errors.New("nothing is to go into it: name a Kubernetes version, images, manifests or files")
 	}
-	contents := Contents{
-		KubernetesVersion: c.opts.KubernetesVersion, EtcdVersion: c.opts.EtcdVersion,
-		ContainerdVersion: ContainerdVersion, RuncVersion: RuncVersion, CNIVersion: CNIVersion,
-		Arch: c.opts.Arch, Binaries: binaries, Images: images,
-	}
+	setArchs(&contents, c.opts.Archs)
+	contents.Since = c.leftOut(contents)
 	if err := checkContents(contents); err != nil {
 		return Contents{}, err
 	}
@@ -157,129 +197,111 @@ func (c *creation) run(ctx context.Context) (Contents, error) {
 	return contents, step.end(writeFile(ctx, c.opts.Output, contents, c.blobs, step.progress))
 }
 
+// kubernetes gets the binaries, and the list of images that kubeadm wants.
+func (c *creation) kubernetes(ctx context.Context) ([]Binary, []string, error) {
+	binaries, kubeadm, err := c.binaries(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	listed, why, err := kubeadmImages(ctx, c.downloads, kubeadm, c.opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if why != nil {
+		c.steps.emit(report.Event{Kind: report.Warning,
+			Message: fmt.Sprintf("kubeadm could not be asked for its images (%v); the built-in list is used", why),
+			Hint:    "allow programs to be run from " + c.downloads.Dir()})
+	}
+	return binaries, listed, nil
+}
+
+// setArchs says for which architectures the contents are. In a bundle for one
+// the entries do not repeat it.
+func setArchs(c *Contents, archs []string) {
+	if len(archs) > 1 {
+		c.Platforms = archs
+		return
+	}
+	c.Arch = archs[0]
+	for n := range c.Binaries {
+		c.Binaries[n].Arch = ""
+	}
+	for n := range c.Images {
+		c.Images[n].Arch = ""
+	}
+}
+
+// leftOut is what the bundle that is only to be added to has already.
+func (c *creation) leftOut(contents Contents) *Since {
+	if c.since == nil {
+		return nil
+	}
+	out := &Since{Bundle: c.since.Digest()}
+	for _, b := range contents.Blobs() {
+		if c.since.Has(b) {
+			out.Blobs = append(out.Blobs, b.Digest)
+		}
+	}
+	if len(out.Blobs) == 0 {
+		c.steps.info(c.opts.Since + " has nothing of it: the new bundle is whole")
+		return nil
+	}
+	slices.Sort(out.Blobs)
+	return out
+}
+
 // binaries downloads and packs the host binaries, and tells kubeadm's digest
-// among the downloads.
-func (c *creation) binaries(ctx context.Context) ([]Binary, digest.Digest, error) {
+// among the downloads, by architecture.
+func (c *creation) binaries(ctx context.Context) ([]Binary, map[string]digest.Digest, error) {
 	d := &downloader{client: c.opts.HTTPClient, mirror: c.opts.Mirror, store: c.downloads}
-	items := catalogue(c.opts.KubernetesVersion, c.opts.EtcdVersion, c.opts.Arch)
+	var items []download
+	for _, arch := range c.opts.Archs {
+		items = append(items, catalogue(c.opts.KubernetesVersion, c.opts.EtcdVersion, arch)...)
+	}
 	packed := make([][]Binary, len(items))
 	files := make([]digest.Digest, len(items))
-	group, ctx := errgroup.WithContext(ctx)
+	all := c.steps.start("bundle/binaries", "download programs")
+	m := newMeter(all, len(items), -1)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelDownloads)
 	for i, item := range items {
-		group.Go(func() error {
-			step := c.steps.start("bundle/binary/"+item.name, "download "+item.name+" "+item.version)
-			var err error
-			if files[i], err = d.get(ctx, item, step.progress, step.note); err == nil {
-				packed[i], err = packBinaries(ctx, item, files[i], c.downloads, c.blobs)
+		group.Go(func() (err error) {
+			one := c.steps.quiet("bundle/binary/"+c.named(item.name, item.arch), "download "+c.named(item.name, item.arch)+" "+item.version)
+			part := m.part()
+			if files[i], err = d.get(groupCtx, item, part.to, c.again); err == nil {
+				packed[i], err = packBinaries(groupCtx, item, files[i], c.downloads, c.blobs)
 			}
-			return step.end(err)
+			if err != nil {
+				return err
+			}
+			part.ended()
+			return one.end(nil)
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, "", err
+	if err := all.end(group.Wait()); err != nil {
+		return nil, nil, err
 	}
 	var out []Binary
-	var kubeadm digest.Digest
+	kubeadm := map[string]digest.Digest{}
 	for i, item := range items {
 		if item.name == "kubeadm" {
-			kubeadm = files[i]
+			kubeadm[item.arch] = files[i]
 		}
 		out = append(out, packed[i]...)
 	}
-	slices.SortFunc(out, func(a, b Binary) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(out, func(a, b Binary) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Arch, b.Arch))
+	})
 	return out, kubeadm, nil
 }
 
-// images pulls the wanted images; layers that several share are pulled once.
-func (c *creation) images(ctx context.Context, want []wantedImage) (_ []Image, err error) {
-	steps := make([]*step, len(want))
-	note := func(err error) { c.steps.info(fmt.Sprintf("tried again: %v", err)) }
-	p, err := newPuller(c.opts, c.blobs, note)
-	if err != nil {
-		return nil, err
+// named is a name with its architecture, where there are several.
+func (c *creation) named(name, arch string) string {
+	if len(c.opts.Archs) < 2 || arch == "" {
+		return name
 	}
-	found := make([]*opened, len(want))
-	defer func() {
-		for _, o := range found {
-			if o != nil {
-				err = errors.Join(err, o.closeSource())
-			}
-		}
-	}()
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelBlobs)
-	for i, w := range want {
-		group.Go(func() (err error) {
-			steps[i] = c.steps.start("bundle/image/"+w.ref, "pull "+w.ref)
-			if found[i], err = p.open(groupCtx, w); err != nil {
-				return steps[i].end(err)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	if err := pullLayers(ctx, p, found, steps); err != nil {
-		return nil, err
-	}
-	var out []Image
-	for _, o := range found {
-		out = append(out, o.image)
-	}
-	return out, nil
+	return name + " (" + arch + ")"
 }
 
-// pullLayers pulls every layer once and ends an image's step with its last.
-func pullLayers(ctx context.Context, p *puller, found []*opened, steps []*step) error {
-	type pull struct {
-		from  *opened
-		layer types.BlobInfo
-		users []int
-	}
-	var pulls []*pull
-	byDigest := map[digest.Digest]*pull{}
-	left := make([]atomic.Int64, len(found))
-	for i, o := range found {
-		own := map[digest.Digest]bool{}
-		for _, layer := range o.layers {
-			if own[layer.Digest] {
-				continue
-			}
-			own[layer.Digest] = true
-			one := byDigest[layer.Digest]
-			if one == nil {
-				one = &pull{from: o, layer: layer}
-				byDigest[layer.Digest] = one
-				pulls = append(pulls, one)
-			}
-			one.users = append(one.users, i)
-			left[i].Add(1)
-		}
-	}
-	for i := range found {
-		if left[i].Load() == 0 {
-			// There is no error to hand on.
-			_ = steps[i].end(nil)
-		}
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelBlobs)
-	for _, one := range pulls {
-		group.Go(func() error {
-			err := p.fetch(ctx, one.from.source, one.layer)
-			if err != nil {
-				err = fmt.Errorf("image %s: layer %s: %w", one.from.image.Ref, one.layer.Digest, err)
-			}
-			for _, i := range one.users {
-				if n := left[i].Add(-1); n == 0 || (err != nil && ctx.Err() == nil) {
-					// The group has the error; the step only shows it.
-					_ = steps[i].end(err)
-				}
-			}
-			return err
-		})
-	}
-	return group.Wait()
-}
+// again tells of a read that failed and is tried again.
+func (c *creation) again(err error) { c.steps.info(fmt.Sprintf("tried again: %v", err)) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containers/image/v5/types"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -25,10 +27,27 @@ import (
 // kubeadmTimeout bounds a run of kubeadm that only prints.
 const kubeadmTimeout = time.Minute
 
-// wantedImage is an image and who needs it.
+// wantedImage is an image for one architecture, and who needs it.
 type wantedImage struct {
 	ref   string
 	roles []v1alpha1.Role
+	// arch is empty for an image of a local file of which nothing more is known:
+	// it may then be any of the bundle's.
+	arch string
+	// local is where it is when it does not come from a registry; shared says
+	// that its blobs are in the store already.
+	local  types.ImageReference
+	shared bool
+	// transport is the kind of local file, as the user gave it.
+	transport string
+}
+
+// source is where an image comes from, for Image.Source.
+func (w wantedImage) source() string {
+	if w.local == nil {
+		return "docker://" + w.ref
+	}
+	return w.transport
 }
 
 // kubeadmTable is kubeadm's list for a known minor version, without etcd.
@@ -86,11 +105,11 @@ func kubeadmList(ctx context.Context, kubeadm, kubernetes, registry string) ([]s
 }
 
 // kubeadmImages asks the downloaded kubeadm when this machine can run it, and
-// looks into the table otherwise. why tells why the table was used although
+// looks into the table otherwise: the list is the same for all architectures. why tells why the table was used although
 // kubeadm should have run.
-func kubeadmImages(ctx context.Context, downloads *Store, kubeadm digest.Digest, opts CreateOptions) (refs []string, why error, err error) {
-	if runtime.GOOS == "linux" && runtime.GOARCH == opts.Arch {
-		refs, err = runKubeadm(ctx, downloads, kubeadm, opts)
+func kubeadmImages(ctx context.Context, downloads *Store, kubeadm map[string]digest.Digest, opts CreateOptions) (refs []string, why error, err error) {
+	if own, ok := kubeadm[runtime.GOARCH]; ok && runtime.GOOS == "linux" {
+		refs, err = runKubeadm(ctx, downloads, own, opts)
 		if err == nil || ctx.Err() != nil {
 			return refs, nil, err
 		}
@@ -123,41 +142,67 @@ func runKubeadm(ctx context.Context, downloads *Store, kubeadm digest.Digest, op
 	return kubeadmList(ctx, program, opts.KubernetesVersion, opts.Registry)
 }
 
-// wantedImages says which image goes to whom, sorted by reference.
-func wantedImages(kubeadm []string, opts CreateOptions) ([]wantedImage, error) {
-	nodes := []v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleWorker}
+// wantedImages says which image goes to whom, sorted by reference, then by
+// architecture. An image that is wanted twice goes to whom either says.
+func wantedImages(kubeadm, named []string, opts CreateOptions) ([]wantedImage, error) {
+	nodes := nodeRoles()
 	want := map[string][]v1alpha1.Role{}
-	add := func(ref string, roles []v1alpha1.Role) error {
-		full, err := normalizeRef(ref)
-		if err == nil && len(roles) >= len(want[full]) {
-			want[full] = roles
+	add := func(refs []string, roles func(string) []v1alpha1.Role) error {
+		for _, ref := range refs {
+			full, err := normalizeRef(ref)
+			if err != nil {
+				return err
+			}
+			if r := roles(ref); len(r) >= len(want[full]) {
+				want[full] = r
+			}
 		}
-		return err
+		return nil
 	}
-	for _, ref := range kubeadm {
-		roles := nodes
-		if controlPlaneOnly(ref) {
-			roles = nodes[:1]
-		}
-		if err := add(ref, roles); err != nil {
-			return nil, err
-		}
+	balancer, err := loadBalancerImages(opts.LoadBalancer)
+	if err != nil {
+		return nil, err
 	}
-	more := slices.Clone(opts.ExtraImages)
+	everyNode := func(string) []v1alpha1.Role { return nodes }
+	more := slices.Concat(opts.ExtraImages, named)
 	if opts.NetworkPlugin == v1alpha1.NetworkPluginFlannel {
 		more = append(more, flannelImages()...)
 	}
-	for _, ref := range more {
-		if err := add(ref, nodes); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(
+		add(kubeadm, func(ref string) []v1alpha1.Role {
+			if controlPlaneOnly(ref) {
+				return nodes[:1]
+			}
+			return nodes
+		}),
+		add(balancer, func(string) []v1alpha1.Role { return nodes[:1] }),
+		add(more, everyNode),
+	); err != nil {
+		return nil, err
 	}
 	var out []wantedImage
-	for ref, roles := range want {
-		out = append(out, wantedImage{ref: ref, roles: slices.Clone(roles)})
+	for _, ref := range slices.Sorted(maps.Keys(want)) {
+		for _, arch := range opts.Archs {
+			out = append(out, wantedImage{ref: ref, arch: arch, roles: slices.Clone(want[ref])})
+		}
 	}
-	slices.SortFunc(out, func(a, b wantedImage) int { return strings.Compare(a.ref, b.ref) })
 	return out, nil
+}
+
+// loadBalancerImages are the images of a load balancer, which runs on control
+// planes.
+func loadBalancerImages(kind string) ([]string, error) {
+	switch kind {
+	case "":
+		return nil, nil
+	case v1alpha1.LoadBalancerHAProxy:
+		return []string{HAProxyImage}, nil
+	case v1alpha1.LoadBalancerNginx:
+		return []string{NginxImage}, nil
+	default:
+		return nil, fmt.Errorf("the load balancer %.50q is not known; it may be %s or %s",
+			kind, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+	}
 }
 
 // controlPlaneOnly tells the images that only a control plane runs.

@@ -65,7 +65,7 @@ func seal(c Contents) (sealed, error) {
 	}
 	for _, i := range c.Images {
 		d := describe(i.Manifest)
-		d.Platform = &ocispec.Platform{OS: "linux", Architecture: c.Arch}
+		d.Platform = &ocispec.Platform{OS: "linux", Architecture: c.archOf(i.Arch)}
 		d.Annotations = map[string]string{ocispec.AnnotationRefName: i.Ref}
 		index.Manifests = append(index.Manifests, d)
 	}
@@ -96,7 +96,7 @@ func writeFile(ctx context.Context, path string, c Contents, store *Store, progr
 			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	w := &progressWriter{w: f, total: c.Size(), report: progress}
+	w := &progressWriter{w: f, total: c.Size() - SizeOf(c.LeftOut()), report: progress}
 	if err := writeLayout(ctx, w, c, store); err != nil {
 		return err
 	}
@@ -132,9 +132,15 @@ func writeLayout(ctx context.Context, w io.Writer, c Contents, store *Store) err
 	if err := writeEntry(archive, ocispec.ImageIndexFile, int64(len(docs.index)), strings.NewReader(string(docs.index))); err != nil {
 		return err
 	}
+	left := map[digest.Digest]bool{}
+	for _, b := range c.LeftOut() {
+		left[b.Digest] = true
+	}
 	var all []digest.Digest
 	for _, b := range c.Blobs() {
-		all = append(all, b.Digest)
+		if !left[b.Digest] {
+			all = append(all, b.Digest)
+		}
 	}
 	for d := range docs.blobs {
 		all = append(all, d)

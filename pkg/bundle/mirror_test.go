@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -91,34 +91,48 @@ func (m *fakeMirror) put(d download, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.files[strings.Replace(d.url, "https:/", "", 1)] = data
-	m.files[strings.Replace(d.sums, "https:/", "", 1)] = []byte(line)
+	sums := mirrorPath(d.sums)
+	if d.component == ComponentEtcd || d.component == ComponentRunc {
+		// One list for all architectures.
+		line += string(m.files[sums])
+	}
+	m.files[sums] = []byte(line)
 }
 
 // path is where the mirror has an upstream URL.
 func mirrorPath(url string) string { return strings.Replace(url, "https:/", "", 1) }
 
-// seed puts everything that a bundle needs.
-func (m *fakeMirror) seed() {
+// seed puts everything that a bundle needs, for amd64 unless told otherwise.
+func (m *fakeMirror) seed(archs ...string) {
 	m.t.Helper()
+	if len(archs) == 0 {
+		archs = []string{"amd64"}
+	}
 	kubeadm, err := os.ReadFile("testdata/kubeadm")
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	for _, d := range catalogue(testVersion, DefaultEtcdVersion, "amd64") {
+	for _, arch := range archs {
+		m.seedBinaries(arch, kubeadm)
+	}
+	for _, repo := range []string{"kube-apiserver:" + testVersion, "kube-controller-manager:" + testVersion,
+		"kube-scheduler:" + testVersion, "kube-proxy:" + testVersion, "coredns/coredns:v1.14.2", "pause:3.10.2"} {
+		m.push("registry.k8s.io/"+repo, "amd64", "arm64")
+	}
+}
+
+func (m *fakeMirror) seedBinaries(arch string, kubeadm []byte) {
+	for _, d := range catalogue(testVersion, DefaultEtcdVersion, arch) {
 		switch {
 		case d.name == "kubeadm":
 			m.put(d, kubeadm)
 		case d.members == nil:
-			m.put(d, []byte("program "+d.name+strings.Repeat(" text", 20000)))
+			m.put(d, []byte(arch+" program "+d.name+strings.Repeat(" text", 20000)))
 		case d.name == "cni":
 			m.put(d, targz(m.t, "./", "", "./bridge", "x", "./loopback", "x", "./LICENSE", "-"))
 		default:
 			m.put(d, targz(m.t, append(pairs(d.members), "bin/containerd-stress", "x", "README.md", "-")...))
 		}
-	}
-	for _, repo := range []string{"kube-apiserver:" + testVersion, "kube-controller-manager:" + testVersion,
-		"kube-scheduler:" + testVersion, "kube-proxy:" + testVersion, "coredns/coredns:v1.14.2", "pause:3.10.2"} {
-		m.push("registry.k8s.io/"+repo, "amd64", "arm64")
 	}
 }
 
@@ -166,7 +180,9 @@ func testImage(t *testing.T, ref, arch string) v1.Image {
 	img, err = mutate.ConfigFile(img, config)
 	must(t, err)
 	for _, content := range []string{"shared", ref + arch} {
-		layer := static.NewLayer(targz(t, content, "-"), types.DockerLayer)
+		data := targz(t, content, "-")
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+		must(t, err)
 		img, err = mutate.AppendLayers(img, layer)
 		must(t, err)
 	}

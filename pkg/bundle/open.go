@@ -73,6 +73,14 @@ func (b *Bundle) Close() error {
 // Contents says what is in it.
 func (b *Bundle) Contents() Contents { return b.contents }
 
+// ForArch is the bundle as if it were made for this one architecture alone. It
+// reads from the same file; closing either closes it.
+func (b *Bundle) ForArch(arch string) *Bundle {
+	out := *b
+	out.contents = b.contents.ForArch(arch)
+	return &out
+}
+
 // Digest identifies the bundle: that of its own manifest, which names
 // everything else by digest.
 func (b *Bundle) Digest() digest.Digest { return b.identity }
@@ -91,6 +99,12 @@ func (b *Bundle) Blob(_ context.Context, d digest.Digest) (io.ReadCloser, int64,
 type openSection struct{ *io.SectionReader }
 
 func (openSection) Close() error { return nil }
+
+// Has tells whether the blob is in the file with that size.
+func (b *Bundle) Has(blob Blob) bool {
+	e, ok := b.blobs[blob.Digest]
+	return ok && e.size == blob.Size
+}
 
 func (b *Bundle) section(e extent) *io.SectionReader {
 	return io.NewSectionReader(b.file, e.offset, e.size)

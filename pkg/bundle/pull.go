@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containers/image/v5/docker"
 	"github.com/containers/image/v5/image"
@@ -30,6 +32,7 @@ const (
 // puller reads images from registries, byte for byte as they are there.
 type puller struct {
 	system *types.SystemContext
+	archs  []string
 	policy *signature.Policy
 	store  *Store
 	// host is the mirror's, empty for none; mirrors are per registry.
@@ -37,16 +40,18 @@ type puller struct {
 	plain   bool
 	mirrors map[string]string
 	note    func(error)
+	// elsewhere tells of blobs that need not be fetched; nil when all must be.
+	elsewhere func(Blob) bool
 }
 
-// newPuller prepares pulling for one platform.
+// newPuller prepares pulling.
 func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, error) {
 	host, plain, err := mirrorHost(opts.Mirror)
 	if err != nil {
 		return nil, err
 	}
 	system := &types.SystemContext{
-		OSChoice: "linux", ArchitectureChoice: opts.Arch,
+		OSChoice: "linux", OCISharedBlobDirPath: filepath.Join(store.Dir(), "blobs"),
 		AuthFilePath: opts.AuthFile, SignaturePolicyPath: opts.SignaturePolicy,
 		DockerRegistryUserAgent: "kubectl-ha",
 	}
@@ -56,7 +61,7 @@ func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, err
 			return nil, fmt.Errorf("signature policy %s: %w", opts.SignaturePolicy, err)
 		}
 	}
-	return &puller{system: system, policy: policy, store: store, host: host, plain: plain, mirrors: opts.Mirrors, note: note}, nil
+	return &puller{system: system, archs: opts.Archs, policy: policy, store: store, host: host, plain: plain, mirrors: opts.Mirrors, note: note}, nil
 }
 
 // location is where an image is pulled from: its own registry, or a mirror,
@@ -83,6 +88,27 @@ type opened struct {
 	image  Image
 	source types.ImageSource
 	layers []types.BlobInfo
+	local  bool
+	// one is held while a blob is read from a source that gives only one at a
+	// time.
+	one sync.Mutex
+}
+
+// fetch brings a layer into the store.
+func (o *opened) fetch(ctx context.Context, p *puller, layer types.BlobInfo, at func(done, total int64)) error {
+	if !o.source.HasThreadSafeGetBlob() {
+		o.one.Lock()
+		defer o.one.Unlock()
+	}
+	return p.fetch(ctx, o.source, layer, at)
+}
+
+// verb says what is done with it.
+func (o *opened) verb() string {
+	if o.local {
+		return "take"
+	}
+	return "pull"
 }
 
 // open finds the platform's manifest and puts it and the config into the store.
@@ -92,22 +118,32 @@ func (p *puller) open(ctx context.Context, want wantedImage) (*opened, error) {
 		out, err = p.tryOpen(ctx, want)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", want.ref, err)
+	return out, err
+}
+
+// reference is where an image is to be read, and whether without TLS.
+func (p *puller) reference(want wantedImage) (ref types.ImageReference, plain bool, err error) {
+	if want.local != nil {
+		return want.local, false, nil
 	}
-	return out, nil
+	location, plain, err := p.location(want.ref)
+	if err != nil {
+		return nil, false, err
+	}
+	ref, err = docker.ParseReference("//" + location)
+	return ref, plain, err
 }
 
 func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err error) {
-	location, plain, err := p.location(want.ref)
-	if err != nil {
-		return nil, err
-	}
-	ref, err := docker.ParseReference("//" + location)
+	ref, plain, err := p.reference(want)
 	if err != nil {
 		return nil, err
 	}
 	system := *p.system
+	system.ArchitectureChoice = want.arch
+	if !want.shared {
+		system.OCISharedBlobDirPath = ""
+	}
 	system.DockerInsecureSkipTLSVerify = types.NewOptionalBool(plain)
 	source, err := ref.NewImageSource(ctx, &system)
 	if err != nil {
@@ -118,7 +154,7 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 			err = errors.Join(err, source.Close())
 		}
 	}()
-	data, mediaType, err := p.platformManifest(ctx, source)
+	data, mediaType, err := p.platformManifest(ctx, source, &system)
 	if err != nil {
 		return nil, err
 	}
@@ -130,8 +166,8 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 	if config.Digest == "" {
 		return nil, fmt.Errorf("its manifest is of the type %s, which is too old to be used here", mediaType)
 	}
-	out := &opened{source: source}
-	out.image = Image{Ref: want.ref, For: want.roles, Manifest: Blob{
+	out := &opened{source: source, local: want.local != nil}
+	out.image = Image{Ref: want.ref, Source: want.source(), For: want.roles, Manifest: Blob{
 		Digest: digest.FromBytes(data), Size: int64(len(data)), MediaType: mediaType}}
 	out.image.Blobs = []Blob{out.image.Manifest, blobOf(config)}
 	for _, l := range parsed.LayerInfos() {
@@ -146,15 +182,16 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 	if err := p.store.Put(ctx, out.image.Manifest, strings.NewReader(string(data))); err != nil {
 		return nil, err
 	}
-	if err := p.fetch(ctx, source, config); err != nil {
+	if err := p.bring(ctx, source, config, nil); err != nil {
 		return nil, err
 	}
-	return out, p.checkPlatform(config.Digest)
+	out.image.Arch, err = p.checkPlatform(config.Digest, want.arch)
+	return out, err
 }
 
 // platformManifest reads the manifest for the platform, through a manifest list
 // when there is one, and applies the signature policy.
-func (p *puller) platformManifest(ctx context.Context, source types.ImageSource) ([]byte, string, error) {
+func (p *puller) platformManifest(ctx context.Context, source types.ImageSource, system *types.SystemContext) ([]byte, string, error) {
 	top := image.UnparsedInstance(source, nil)
 	if err := p.allowed(ctx, top); err != nil {
 		return nil, "", err
@@ -171,7 +208,7 @@ func (p *puller) platformManifest(ctx context.Context, source types.ImageSource)
 	if err != nil {
 		return nil, "", err
 	}
-	instance, err := list.ChooseInstance(p.system)
+	instance, err := list.ChooseInstance(system)
 	if err != nil {
 		return nil, "", err
 	}
@@ -195,12 +232,13 @@ func (p *puller) allowed(ctx context.Context, img types.UnparsedImage) error {
 	return nil
 }
 
-// checkPlatform refuses an image of another platform: what is not behind a
-// manifest list is given whatever was asked for.
-func (p *puller) checkPlatform(config digest.Digest) error {
+// checkPlatform tells an image's architecture and refuses one of another
+// platform than asked for: what is not behind a manifest list is given whatever
+// was asked for. Without an architecture any of the bundle's will do.
+func (p *puller) checkPlatform(config digest.Digest, arch string) (string, error) {
 	f, err := p.store.Open(config)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var got struct {
 		OS           string `json:"os"`
@@ -208,19 +246,37 @@ func (p *puller) checkPlatform(config digest.Digest) error {
 	}
 	err = json.NewDecoder(io.LimitReader(f, maxConfig)).Decode(&got)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("its config %s: %w", config, err)
+		return "", fmt.Errorf("its config %s: %w", config, err)
 	}
-	if got.OS != p.system.OSChoice || got.Architecture != p.system.ArchitectureChoice {
-		return fmt.Errorf("it is for %s/%s, not for %s/%s", got.OS, got.Architecture,
-			p.system.OSChoice, p.system.ArchitectureChoice)
+	archs := p.archs
+	if arch != "" {
+		archs = []string{arch}
 	}
-	return nil
+	if got.OS != p.system.OSChoice || !slices.Contains(archs, got.Architecture) {
+		return "", fmt.Errorf("it is for %.50s/%.50s, not for %s/%s", got.OS, got.Architecture,
+			p.system.OSChoice, strings.Join(archs, " or "))
+	}
+	return got.Architecture, nil
 }
 
-// fetch brings one blob of an image into the store, unless it is there.
-func (p *puller) fetch(ctx context.Context, source types.ImageSource, info types.BlobInfo) error {
+// fetch brings one blob of an image into the store, unless it is there or is
+// not needed. at, which may be nil, is told how many bytes came of how many.
+func (p *puller) fetch(ctx context.Context, source types.ImageSource, info types.BlobInfo, at func(done, total int64)) error {
+	if p.elsewhere != nil && p.elsewhere(blobOf(info)) {
+		if at != nil {
+			at(info.Size, info.Size)
+		}
+		return nil
+	}
+	return p.bring(ctx, source, info, at)
+}
+
+func (p *puller) bring(ctx context.Context, source types.ImageSource, info types.BlobInfo, at func(done, total int64)) error {
 	blob := blobOf(info)
 	if p.store.Has(blob) && p.store.Verify(ctx, blob.Digest) == nil {
+		if at != nil {
+			at(blob.Size, blob.Size)
+		}
 		return nil
 	}
 	return retryRead(ctx, p.note, func() error {
@@ -228,7 +284,8 @@ func (p *puller) fetch(ctx context.Context, source types.ImageSource, info types
 		if err != nil {
 			return err
 		}
-		err = p.store.Put(ctx, blob, r)
+		count := &progressWriter{w: io.Discard, total: blob.Size, report: at}
+		err = p.store.Put(ctx, blob, io.TeeReader(r, count))
 		return errors.Join(err, r.Close())
 	})
 }

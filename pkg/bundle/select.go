@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -27,6 +28,64 @@ func (c Contents) For(roles []v1alpha1.Role) Contents {
 		}
 	}
 	return out
+}
+
+// Archs are the architectures that it is for, in Go's terms.
+func (c Contents) Archs() []string {
+	if c.Arch != "" {
+		return []string{c.Arch}
+	}
+	return slices.Clone(c.Platforms)
+}
+
+// ForArch cuts the contents to one architecture: they are then as if they were
+// made for it alone. Nothing is left for one that they are not for; Check tells.
+func (c Contents) ForArch(arch string) Contents {
+	if c.Arch == arch {
+		return c
+	}
+	out := c
+	out.Arch, out.Platforms, out.Binaries, out.Images = arch, nil, nil, nil
+	if c.Arch != "" {
+		return out
+	}
+	for _, b := range c.Binaries {
+		if b.Arch == arch {
+			b.Arch = ""
+			out.Binaries = append(out.Binaries, b)
+		}
+	}
+	for _, i := range c.Images {
+		if i.Arch == arch {
+			i.Arch = ""
+			out.Images = append(out.Images, i)
+		}
+	}
+	return out
+}
+
+// archOf is an entry's architecture, whose own is empty in a bundle for one.
+func (c Contents) archOf(own string) string { return cmp.Or(own, c.Arch) }
+
+// LeftOut are the blobs that are not in the bundle since they are in the one
+// that it is the difference to.
+func (c Contents) LeftOut() []Blob {
+	if c.Since == nil {
+		return nil
+	}
+	left := map[digest.Digest]bool{}
+	for _, d := range c.Since.Blobs {
+		left[d] = true
+	}
+	return slices.DeleteFunc(c.Blobs(), func(b Blob) bool { return !left[b.Digest] })
+}
+
+// SizeOf is the number of bytes of blobs.
+func SizeOf(blobs []Blob) (n int64) {
+	for _, b := range blobs {
+		n += b.Size
+	}
+	return n
 }
 
 func overlap(a, b []v1alpha1.Role) bool {
@@ -56,17 +115,25 @@ func (c Contents) Blobs() []Blob {
 }
 
 // Check tells whether the bundle is for this Kubernetes version, architecture
-// and network plugin. Empty arguments are not compared. The error says what to
-// do.
+// and network plugin, and whole. Empty arguments are not compared. The error
+// says what to do.
 func (c Contents) Check(kubernetesVersion, arch string, plugin v1alpha1.NetworkPlugin) error {
+	if kubernetesVersion != "" && c.KubernetesVersion == "" {
+		return fmt.Errorf("the bundle holds images only, but Kubernetes %s is wanted: make one with "+
+			"`kubectl ha bundle create --kubernetes-version %s`", kubernetesVersion, kubernetesVersion)
+	}
 	if kubernetesVersion != "" && kubernetesVersion != c.KubernetesVersion {
 		return fmt.Errorf("the bundle holds Kubernetes %s, but %s is wanted: make one with "+
 			"`kubectl ha bundle create --kubernetes-version %s`, or set spec.kubernetesVersion to %s",
 			c.KubernetesVersion, kubernetesVersion, kubernetesVersion, c.KubernetesVersion)
 	}
-	if arch != "" && arch != c.Arch {
-		return fmt.Errorf("the bundle is for %s hosts, but a host is %s: make one with "+
-			"`kubectl ha bundle create --kubernetes-version %s --arch %s`", c.Arch, arch, c.KubernetesVersion, arch)
+	if archs := c.Archs(); arch != "" && !slices.Contains(archs, arch) {
+		return fmt.Errorf("the bundle is for %s hosts, but a host is %s: make one with `kubectl ha bundle create%s --arch %s`",
+			strings.Join(archs, " and "), arch, c.versionFlag(), arch)
+	}
+	if c.Since != nil {
+		return fmt.Errorf("the bundle is only the difference to the bundle %s, which has %d of its blobs: "+
+			"use a whole one, made with `kubectl ha bundle create%s` without --since", c.Since.Bundle, len(c.Since.Blobs), c.versionFlag())
 	}
 	if plugin != v1alpha1.NetworkPluginFlannel {
 		return nil
@@ -74,13 +141,22 @@ func (c Contents) Check(kubernetesVersion, arch string, plugin v1alpha1.NetworkP
 	for _, ref := range flannelImages() {
 		if _, ok := c.Image(ref); !ok {
 			return fmt.Errorf("the bundle lacks the network plugin's image %s: make it anew with "+
-				"`kubectl ha bundle create --kubernetes-version %s`, or set spec.network.plugin to none", ref, c.KubernetesVersion)
+				"`kubectl ha bundle create%s`, or set spec.network.plugin to none", ref, c.versionFlag())
 		}
 	}
 	return nil
 }
 
-// Image finds an image by its full reference.
+// versionFlag is how a bundle of the same version is asked for.
+func (c Contents) versionFlag() string {
+	if c.KubernetesVersion == "" {
+		return ""
+	}
+	return " --kubernetes-version " + c.KubernetesVersion
+}
+
+// Image finds an image by its full reference; in a bundle for several
+// architectures the first one's, see ForArch.
 func (c Contents) Image(ref string) (Image, bool) {
 	for _, i := range c.Images {
 		if i.Ref == ref {
@@ -100,7 +176,8 @@ func (c Contents) PauseImage() string {
 	return ""
 }
 
-// Binary finds a binary by its name.
+// Binary finds a binary by its name; in a bundle for several architectures the
+// first one's, see ForArch.
 func (c Contents) Binary(name string) (Binary, bool) {
 	for _, b := range c.Binaries {
 		if b.Name == name {
@@ -111,13 +188,7 @@ func (c Contents) Binary(name string) (Binary, bool) {
 }
 
 // Size is the number of bytes of all blobs, each counted once.
-func (c Contents) Size() int64 {
-	var n int64
-	for _, b := range c.Blobs() {
-		n += b.Size
-	}
-	return n
-}
+func (c Contents) Size() int64 { return SizeOf(c.Blobs()) }
 
 func flannelImages() []string { return []string{FlannelImage, FlannelCNIPluginImage} }
 

@@ -164,7 +164,7 @@ func TestPullLocation(t *testing.T) {
 func TestWantedImages(t *testing.T) {
 	table, err := kubeadmTable("v1.34.9", KubernetesRegistry)
 	must(t, err)
-	got, err := wantedImages(table, CreateOptions{ExtraImages: []string{"nginx", "docker.io/library/nginx:latest",
+	got, err := wantedImages(table, nil, CreateOptions{Archs: []string{"amd64"}, ExtraImages: []string{"nginx", "docker.io/library/nginx:latest",
 		"registry.k8s.io/kube-apiserver:v1.34.9"}, NetworkPlugin: v1alpha1.NetworkPluginFlannel})
 	must(t, err)
 	var lines []string

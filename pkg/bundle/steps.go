@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
@@ -24,8 +23,14 @@ func (s stepper) emit(e report.Event) {
 func (s stepper) info(message string) { s.emit(report.Event{Kind: report.Info, Message: message}) }
 
 func (s stepper) start(id, title string) *step {
-	now := time.Now()
 	s.emit(report.Event{Kind: report.StepStarted, Step: id, Title: title})
+	return s.quiet(id, title)
+}
+
+// quiet is a step of which only the end is told: one of many that go on at
+// once, while another tells of their progress.
+func (s stepper) quiet(id, title string) *step {
+	now := time.Now()
 	return &step{stepper: s, id: id, title: title, began: now, told: now}
 }
 
@@ -37,27 +42,29 @@ type step struct {
 
 	mu    sync.Mutex
 	told  time.Time
+	pace  pace
 	ended bool
 }
 
-// progress tells how many bytes of how many, now and then.
+// progress tells how many bytes of how many, how fast and for how long yet, now
+// and then.
 func (s *step) progress(done, total int64) {
+	s.mu.Lock()
+	s.pace.at(time.Now(), done)
+	text := bytesOf(done, total) + s.pace.text(total-done)
+	s.mu.Unlock()
+	s.tell(text)
+}
+
+// tell shows a text beside the running step, now and then.
+func (s *step) tell(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.told) < progressEvery || s.ended {
 		return
 	}
 	s.told = time.Now()
-	message := formatBytes(done)
-	if total > 0 {
-		message += " of " + formatBytes(total)
-	}
-	s.emit(report.Event{Kind: report.StepProgress, Step: s.id, Title: s.title, Message: message})
-}
-
-// note tells of something that went wrong and is tried again.
-func (s *step) note(err error) {
-	s.emit(report.Event{Kind: report.StepProgress, Step: s.id, Title: s.title, Message: fmt.Sprintf("tried again: %v", err)})
+	s.emit(report.Event{Kind: report.StepProgress, Step: s.id, Title: s.title, Message: text})
 }
 
 // end ends the step and hands the error on. Only the first call is told.
@@ -74,18 +81,4 @@ func (s *step) end(err error) error {
 	}
 	s.emit(e)
 	return err
-}
-
-// formatBytes writes a size for people.
-func formatBytes(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, prefix := float64(n), 0
-	for value >= unit && prefix < 4 {
-		value /= unit
-		prefix++
-	}
-	return fmt.Sprintf("%.1f %cB", value, " kMGT"[prefix])
 }

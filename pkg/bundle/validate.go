@@ -14,31 +14,89 @@ import (
 // checkContents refuses contents that could do harm on a host (a path that is
 // not one for binaries) or that contradict themselves.
 func checkContents(c Contents) error {
-	if err := checkVersions(c.Arch, map[string]string{"Kubernetes": c.KubernetesVersion, "etcd": c.EtcdVersion,
-		"containerd": c.ContainerdVersion, "runc": c.RuncVersion, "CNI": c.CNIVersion}); err != nil {
+	if err := checkArchs(c); err != nil {
 		return err
 	}
-	paths := map[string]bool{}
+	versions := map[string]string{"Kubernetes": c.KubernetesVersion, "etcd": c.EtcdVersion,
+		"containerd": c.ContainerdVersion, "runc": c.RuncVersion, "CNI": c.CNIVersion}
+	if c.imagesOnly() {
+		versions = nil
+	}
+	if err := checkVersions(c.Archs(), versions); err != nil {
+		return err
+	}
+	paths := map[[2]string]bool{}
 	for _, b := range c.Binaries {
 		if err := checkBinary(b); err != nil {
 			return fmt.Errorf("binary %.100q: %w", b.Name, err)
 		}
-		if paths[b.Path] {
+		if err := c.checkArch(b.Arch); err != nil {
+			return fmt.Errorf("binary %.100q: %w", b.Name, err)
+		}
+		key := [2]string{b.Path, b.Arch}
+		if paths[key] {
 			return fmt.Errorf("%s is there twice", b.Path)
 		}
-		paths[b.Path] = true
+		paths[key] = true
 	}
-	refs := map[string]bool{}
+	refs := map[[2]string]bool{}
 	for _, i := range c.Images {
 		if err := checkImage(i); err != nil {
 			return fmt.Errorf("image %.200q: %w", i.Ref, err)
 		}
-		if refs[i.Ref] {
+		if err := c.checkArch(i.Arch); err != nil {
+			return fmt.Errorf("image %.200q: %w", i.Ref, err)
+		}
+		key := [2]string{i.Ref, i.Arch}
+		if refs[key] {
 			return fmt.Errorf("image %s is there twice", i.Ref)
 		}
-		refs[i.Ref] = true
+		refs[key] = true
 	}
-	return checkSizes(c)
+	if err := checkSizes(c); err != nil {
+		return err
+	}
+	return checkSince(c)
+}
+
+// imagesOnly tells a bundle without any program, which has no versions.
+func (c Contents) imagesOnly() bool {
+	return len(c.Binaries) == 0 && c.KubernetesVersion == "" && c.EtcdVersion == "" &&
+		c.ContainerdVersion == "" && c.RuncVersion == "" && c.CNIVersion == ""
+}
+
+// checkArchs: either one architecture, or at least two in Platforms.
+func checkArchs(c Contents) error {
+	if c.Arch != "" && len(c.Platforms) > 0 || c.Arch == "" && len(c.Platforms) == 1 {
+		return fmt.Errorf("one architecture is in arch, several are in platforms, never both")
+	}
+	if !slices.IsSorted(c.Platforms) || len(slices.Compact(slices.Clone(c.Platforms))) != len(c.Platforms) {
+		return fmt.Errorf("the platforms %.100q are not in order, or one is there twice", c.Platforms)
+	}
+	return nil
+}
+
+// checkArch checks an entry's own architecture.
+func (c Contents) checkArch(own string) error {
+	if c.Arch != "" && own != "" || c.Arch == "" && !slices.Contains(c.Platforms, own) {
+		return fmt.Errorf("the architecture %.50q is not one of the bundle's", own)
+	}
+	return nil
+}
+
+// checkSince refuses a difference that leaves out what it does not list.
+func checkSince(c Contents) error {
+	if c.Since == nil {
+		return nil
+	}
+	if err := checkDigest(c.Since.Bundle); err != nil {
+		return err
+	}
+	left := c.Since.Blobs
+	if len(left) == 0 || !slices.IsSorted(left) || len(c.LeftOut()) != len(left) {
+		return fmt.Errorf("the %d blobs that are left out are not among its blobs, or not in order", len(left))
+	}
+	return nil
 }
 
 func checkBinary(b Binary) error {

@@ -22,6 +22,10 @@ const (
 	FlannelImage = "ghcr.io/flannel-io/flannel:v0.28.10"
 	// FlannelCNIPluginImage installs flannel's CNI plugin on a node.
 	FlannelCNIPluginImage = "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.0-flannel1"
+	// HAProxyImage and NginxImage are the load balancers that can be asked for:
+	// branches with long-term fixes.
+	HAProxyImage = "docker.io/library/haproxy:3.0"
+	NginxImage   = "docker.io/library/nginx:1.28"
 	// KubernetesRegistry is where kubeadm's images come from by default.
 	KubernetesRegistry = "registry.k8s.io"
 )
@@ -48,14 +52,22 @@ func tagsOf(minor uint) (kubeadmTags, bool) {
 	}
 }
 
+// Archs are the architectures that a bundle can be for, in Go's terms.
+func Archs() []string { return knownArchs() }
+
 // knownArchs are the architectures for which everything in the catalogue is
 // published, in Go's terms.
 func knownArchs() []string { return []string{"amd64", "arm64"} }
 
 // checkVersions refuses what can't be turned into a URL or a file name.
-func checkVersions(arch string, versions map[string]string) error {
-	if !slices.Contains(knownArchs(), arch) {
-		return fmt.Errorf("architecture %q is not one of %v", arch, knownArchs())
+func checkVersions(archs []string, versions map[string]string) error {
+	if len(archs) == 0 {
+		return fmt.Errorf("there is no architecture; it may be one of %v", knownArchs())
+	}
+	for _, arch := range archs {
+		if !slices.Contains(knownArchs(), arch) {
+			return fmt.Errorf("architecture %.50q is not one of %v", arch, knownArchs())
+		}
 	}
 	for what, v := range versions {
 		parsed, err := version.ParseSemantic(v)

@@ -31,7 +31,7 @@ func (o *bootstrapOptions) bundles(ctx context.Context, sink report.Sink, looked
 			if err := <-verified; err != nil {
 				return nil, withCode(ExitUsage, err)
 			}
-			return o.bundle, withCode(ExitUsage, o.bundle.Contents().Check("", arch, ""))
+			return o.bundle.ForArch(arch), withCode(ExitUsage, o.bundle.Contents().Check("", arch, ""))
 		}
 		if o.dryRun {
 			return nil, nil

@@ -3,9 +3,11 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -34,6 +36,7 @@ type bundleCreateOptions struct {
 	genericiooptions.IOStreams
 	file, output string
 	mirrors      []string
+	archs        []string
 	plugin       string
 	opts         bundle.CreateOptions
 }
@@ -41,16 +44,27 @@ type bundleCreateOptions struct {
 func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &bundleCreateOptions{IOStreams: streams}
 	c := &cobra.Command{
-		Use:   "create {--kubernetes-version V | -f FILE} -o FILE",
+		Use:   "create -o FILE [--kubernetes-version V | -f CLUSTER] [IMAGES]",
 		Short: "Download everything that a version needs into one file",
 		Long: paragraphs(
-			"Downloads the images and host programs of one Kubernetes version, checks each against what upstream publishes, and writes them into one file. The same version gives the same bytes. An interrupted run goes on where it was."),
+			"Downloads the images and host programs of one Kubernetes version, checks each against what upstream publishes, and writes them into one file. The same inputs give the same bytes. An interrupted run goes on where it was. Without a version the bundle holds images only.",
+			"--from takes what `docker save` wrote, OCI archives and layouts (a bundle is one), and directories of skopeo's dir: kind. Images are called what the file calls them, or REF in REF=PATH, and go before the registries'."),
 		Example: examples(`
 			# For amd64 hosts, with flannel's images
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` -o bundle.tar
 
 			# What the Cluster file wants: version, registry, mirrors, network plugin, extra images
 			kubectl ha bundle create -f cluster.yaml -o bundle.tar
+
+			# For hosts of two kinds, with the load balancer and the images of one's own applications
+			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --arch amd64,arm64 \
+			  --load-balancer haproxy --from-manifest deploy/ --add-image quay.io/team/tool:v1 -o bundle.tar
+
+			# Images only, some of them from files
+			kubectl ha bundle create --from saved.tar --from quay.io/team/app:v2=app-oci/ -o images.tar
+
+			# Only what the bundle that is there already lacks
+			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --since old.tar -o difference.tar
 
 			# Through a mirror that serves upstream's files and images under their own paths
 			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com -o bundle.tar`),
@@ -65,26 +79,34 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 			return o.Run(c.Context())
 		},
 	}
-	f := c.Flags()
-	c.Flags().StringVarP(&o.file, "filename", "f", "", "take version and sources from this Cluster `file`; flags go before")
+	o.addFlags(c.Flags())
+	return c
+}
+
+func (o *bundleCreateOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVarP(&o.opts.Output, "output", "o", "", "the `file` to write")
+	f.StringVarP(&o.file, "filename", "f", "", "take version and sources from this Cluster `file`; flags go before")
 	f.StringVar(&o.opts.KubernetesVersion, "kubernetes-version", "", "the Kubernetes `version`, such as "+v1alpha1.DefaultKubernetesVersion)
 	f.StringVar(&o.opts.EtcdVersion, "etcd-version", "", "the etcd `version` (default "+bundle.DefaultEtcdVersion+")")
-	f.StringVar(&o.opts.Arch, "arch", "", "the hosts' `architecture`: amd64 (default) or arm64")
+	f.StringSliceVar(&o.archs, "arch", nil, "the hosts' `architectures`: amd64 (default), arm64, or both with a comma")
+	f.StringVar(&o.plugin, "network-plugin", "", "the network `plugin` whose images are added: flannel (default), manifest or none")
+	f.StringVar(&o.opts.LoadBalancer, "load-balancer", "", "the load balancer (`type`) whose image is added: haproxy or nginx")
+	f.StringArrayVar(&o.opts.ExtraImages, "add-image", nil, "an image (`REF`) to put in as well; may be repeated")
+	f.StringArrayVar(&o.opts.Manifests, "from-manifest", nil, "put the images of the pods in this Kubernetes manifest, or in all of a directory\n(`PATH`), in as well; may be repeated")
+	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH`); may be repeated")
+	f.StringVar(&o.opts.Since, "since", "", "leave out what this other bundle (`file`) has")
 	f.StringVar(&o.opts.Mirror, "mirror", "", "a base `URL` that serves upstream's files and images under their own paths")
 	f.StringArrayVar(&o.mirrors, "registry-mirror", nil, "`REGISTRY=PREFIX` to pull a registry's images from; may be repeated")
 	f.StringVar(&o.opts.Registry, "registry", "", "the `registry` of Kubernetes' own images (default "+bundle.KubernetesRegistry+")")
 	f.StringVar(&o.opts.AuthFile, "auth-file", "", "a containers-auth.json or docker config.json (`file`)")
 	f.StringVar(&o.opts.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`); without one digests are checked, no signatures")
-	f.StringVar(&o.plugin, "network-plugin", "", "the network `plugin` whose images are added: flannel (default), manifest or none")
-	f.StringArrayVar(&o.opts.ExtraImages, "image", nil, "an image (`REF`) to put in as well; may be repeated")
-	f.StringVarP(&o.opts.Output, "output", "o", "", "the `file` to write")
 	f.StringVar(&o.output, "progress", "", "how to show what happens: text (default) or json")
-	return c
 }
 
 // Complete fills in what the Cluster file says.
 func (o *bundleCreateOptions) Complete() error {
 	o.opts.NetworkPlugin = v1alpha1.NetworkPlugin(o.plugin)
+	o.opts.Archs = o.archs
 	for _, m := range o.mirrors {
 		registry, prefix, ok := strings.Cut(m, "=")
 		if !ok || registry == "" || prefix == "" {
@@ -102,7 +124,7 @@ func (o *bundleCreateOptions) Complete() error {
 		}
 		o.opts = withClusterSources(o.opts, c)
 	}
-	if o.opts.NetworkPlugin == "" {
+	if o.opts.NetworkPlugin == "" && o.opts.KubernetesVersion != "" {
 		o.opts.NetworkPlugin = v1alpha1.NetworkPluginFlannel
 	}
 	return nil
@@ -135,18 +157,30 @@ func withClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.C
 // Validate refuses what is missing or unknown.
 func (o *bundleCreateOptions) Validate() error {
 	if o.opts.KubernetesVersion == "" {
-		return usageErrorf("name the version with --kubernetes-version, or a Cluster file with -f")
-	}
-	if _, err := v1alpha1.MinorOf(o.opts.KubernetesVersion); err != nil {
+		if len(o.opts.ExtraImages)+len(o.opts.Manifests)+len(o.opts.From) == 0 && o.opts.NetworkPlugin == "" && o.opts.LoadBalancer == "" {
+			return usageErrorf("say what is to go into it: a version with --kubernetes-version, a Cluster file with -f, " +
+				"or images with --add-image, --from-manifest or --from")
+		}
+	} else if _, err := v1alpha1.MinorOf(o.opts.KubernetesVersion); err != nil {
 		return usageErrorf("--kubernetes-version: %w", err)
 	}
 	if o.opts.Output == "" {
 		return usageErrorf("name the file to write with -o")
 	}
 	switch o.opts.NetworkPlugin {
-	case v1alpha1.NetworkPluginFlannel, v1alpha1.NetworkPluginManifest, v1alpha1.NetworkPluginNone:
+	case "", v1alpha1.NetworkPluginFlannel, v1alpha1.NetworkPluginManifest, v1alpha1.NetworkPluginNone:
 	default:
 		return usageErrorf("--network-plugin %s is not known; use flannel, manifest or none", o.opts.NetworkPlugin)
+	}
+	switch o.opts.LoadBalancer {
+	case "", v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
+	default:
+		return usageErrorf("--load-balancer %s is not known; use %s or %s", o.opts.LoadBalancer, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+	}
+	for _, arch := range o.opts.Archs {
+		if !slices.Contains(bundle.Archs(), arch) {
+			return usageErrorf("--arch %s is not known; use %s", arch, strings.Join(bundle.Archs(), " or "))
+		}
 	}
 	return checkOutput(o.output)
 }

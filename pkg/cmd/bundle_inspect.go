@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -13,8 +14,12 @@ import (
 
 // summary is a bundle in a line.
 func summary(c bundle.Contents) string {
+	hosts := strings.Join(c.Archs(), " and ")
+	if c.KubernetesVersion == "" {
+		return fmt.Sprintf("%d images for %s, %s", len(c.Images), hosts, size(c.Size()))
+	}
 	return fmt.Sprintf("Kubernetes %s for %s, %d images and %d programs, %s",
-		c.KubernetesVersion, c.Arch, len(c.Images), len(c.Binaries), size(c.Size()))
+		c.KubernetesVersion, hosts, len(c.Images), len(c.Binaries), size(c.Size()))
 }
 
 // size writes bytes for people.
