@@ -1,0 +1,234 @@
+package images
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// reportedImages is how many images a kubelet reports unless told otherwise, the
+// largest ones: nodeStatusMaxImages of its configuration. Of a node that reports
+// that many nobody knows what else it has.
+const reportedImages = 50
+
+// State is how an image stands on a node, as far as the node reports.
+type State string
+
+// The states.
+const (
+	// Present: it is there with the digest that is wanted.
+	Present State = "present"
+	// Missing: it is not there.
+	Missing State = "missing"
+	// OtherDigest: something else is there under its name.
+	OtherDigest State = "other digest"
+	// Unknown: the node reports too little to tell.
+	Unknown State = "unknown"
+	// NotNeeded: the node has no role that needs it.
+	NotNeeded State = "not needed"
+)
+
+// Matrix is images by nodes.
+type Matrix struct {
+	// Nodes are names, in order.
+	Nodes  []string `json:"nodes"`
+	Images []Row    `json:"images"`
+}
+
+// Row is one image.
+type Row struct {
+	Ref string `json:"ref"`
+	// Digest is the one that is wanted; empty when none is known.
+	Digest string `json:"digest,omitempty"`
+	// Size in bytes, as nodes report it or as it is sent; zero when not known.
+	Size int64 `json:"size,omitempty"`
+	// States by node.
+	States map[string]State `json:"states"`
+}
+
+// report is what a node says about its images.
+type report struct {
+	// digests are those by which the image of a reference is known, empty for an
+	// image that was imported without any.
+	digests map[string][]string
+	sizes   map[string]int64
+	cut     bool
+}
+
+func reportOf(n corev1.Node) report {
+	r := report{digests: map[string][]string{}, sizes: map[string]int64{}, cut: len(n.Status.Images) >= reportedImages}
+	for _, image := range n.Status.Images {
+		var digests []string
+		for _, name := range image.Names {
+			if _, d, ok := strings.Cut(name, "@"); ok && !slices.Contains(digests, d) {
+				digests = append(digests, d)
+			}
+		}
+		for _, name := range image.Names {
+			r.digests[name], r.sizes[name] = digests, image.SizeBytes
+		}
+	}
+	return r
+}
+
+// state is how an image stands; digest may be empty for any.
+func (r report) state(ref, digest string) State {
+	digests, ok := r.digests[ref]
+	switch {
+	case !ok && r.cut:
+		return Unknown
+	case !ok:
+		return Missing
+	case digest == "" || slices.Contains(digests, digest):
+		return Present
+	case len(digests) == 0:
+		return Unknown
+	}
+	return OtherDigest
+}
+
+// Compare is how the wanted images stand on nodes.
+func Compare(nodes []corev1.Node, wanted []v1alpha1.PushedImage, allRoles bool) Matrix {
+	m := newMatrix(nodes)
+	spec := &v1alpha1.ImagesSpec{AllRoles: allRoles}
+	rows := make([]Row, len(wanted))
+	for i, w := range wanted {
+		rows[i] = Row{Ref: w.Ref, Digest: w.Digest, Size: w.Size, States: map[string]State{}}
+	}
+	for _, n := range nodes {
+		r := reportOf(n)
+		for i, w := range wanted {
+			rows[i].States[n.Name] = NotNeeded
+			if spec.Wants(w.For, RolesOf(n)) {
+				rows[i].States[n.Name] = r.state(w.Ref, w.Digest)
+			}
+		}
+	}
+	m.Images = rows
+	return m
+}
+
+// Survey is what the nodes have: every image that one of them reports under a
+// tag. The digest that most have is taken for the wanted one.
+func Survey(nodes []corev1.Node) Matrix {
+	m := newMatrix(nodes)
+	reports := map[string]report{}
+	votes := map[string]map[string]int{}
+	sizes := map[string]int64{}
+	for _, n := range nodes {
+		r := reportOf(n)
+		reports[n.Name] = r
+		for name, digests := range r.digests {
+			if strings.Contains(name, "@") {
+				continue
+			}
+			if votes[name] == nil {
+				votes[name] = map[string]int{}
+			}
+			for _, d := range digests {
+				votes[name][d]++
+			}
+			sizes[name] = max(sizes[name], r.sizes[name])
+		}
+	}
+	for name, digests := range votes {
+		row := Row{Ref: name, Digest: winner(digests), Size: sizes[name], States: map[string]State{}}
+		for _, n := range m.Nodes {
+			row.States[n] = reports[n].state(name, row.Digest)
+		}
+		m.Images = append(m.Images, row)
+	}
+	slices.SortFunc(m.Images, func(a, b Row) int { return strings.Compare(a.Ref, b.Ref) })
+	return m
+}
+
+func newMatrix(nodes []corev1.Node) Matrix {
+	m := Matrix{Nodes: []string{}, Images: []Row{}}
+	for _, n := range nodes {
+		m.Nodes = append(m.Nodes, n.Name)
+	}
+	return m
+}
+
+// winner is the digest with the most votes, the first in order among equals.
+func winner(votes map[string]int) string {
+	best := ""
+	for d, n := range votes {
+		if best == "" || n > votes[best] || n == votes[best] && d < best {
+			best = d
+		}
+	}
+	return best
+}
+
+// Lacking are the images that a node lacks or may lack.
+func (m Matrix) Lacking(node string) []Row {
+	var out []Row
+	for _, row := range m.Images {
+		if s := row.States[node]; s != Present && s != NotNeeded {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+// sources is how many nodes that have everything hand on to those that don't.
+const sources = 2
+
+// Targets are the nodes for an Operation: those that lack something, and some
+// that have most of that, so that it need not come from the workstation. None
+// when nothing is lacking.
+func (m Matrix) Targets() []string {
+	var lacking, others []string
+	gives := map[string]int64{}
+	for _, n := range m.Nodes {
+		if len(m.Lacking(n)) > 0 {
+			lacking = append(lacking, n)
+			continue
+		}
+		for _, row := range m.Images {
+			if row.States[n] == Present && row.lackedBy(m.Nodes) {
+				gives[n] += max(row.Size, 1)
+			}
+		}
+		if gives[n] > 0 {
+			others = append(others, n)
+		}
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(others, func(a, b string) int { return cmp.Compare(gives[b], gives[a]) })
+	all := append(lacking, others[:min(len(others), sources)]...)
+	slices.Sort(all)
+	return all
+}
+
+// lackedBy tells whether one of the nodes lacks it or may lack it.
+func (r Row) lackedBy(nodes []string) bool {
+	return slices.ContainsFunc(nodes, func(n string) bool { return r.States[n] != Present && r.States[n] != NotNeeded })
+}
+
+// full writes a reference as nodes report it: with registry and tag. What is no
+// reference stays as it is.
+func full(ref string) string {
+	named, err := reference.ParseDockerRef(ref)
+	if err != nil {
+		return ref
+	}
+	return named.String()
+}
+
+// repository is a reference without tag and digest.
+func repository(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return named.Name()
+}
