@@ -12,6 +12,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newPreflight(streams),
 		newBootstrap(streams),
 		newBundle(streams),
+		newImages(streams),
 		newKubeconfig(streams),
 		newOperation(streams),
 		newCompletion(streams),

@@ -1,0 +1,23 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
+)
+
+// newAgentFeed is what `images push` executes in a node's pod.
+func newAgentFeed(streams genericiooptions.IOStreams) *cobra.Command {
+	socket := images.FeedSocket
+	c := &cobra.Command{
+		Use:   "feed --socket PATH",
+		Short: "Connect standard input and output to the task that puts images into this node",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return images.Feed(c.Context(), socket, streams.In, streams.Out)
+		},
+	}
+	c.Flags().StringVar(&socket, "socket", socket, "the task's `socket`")
+	return c
+}

@@ -1,0 +1,276 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+)
+
+// The values of --via.
+const (
+	viaAPI    = "api"
+	viaDirect = "direct"
+)
+
+// imagesPushOptions put images into nodes.
+type imagesPushOptions struct {
+	imagesOptions
+	args     []string
+	allNodes bool
+	maxRate  rateFlag
+	via      string
+	port     int32
+	dryRun   bool
+	pull     bundle.CreateOptions
+}
+
+func newImagesPush(shared imagesOptions) *cobra.Command {
+	o := &imagesPushOptions{imagesOptions: shared}
+	c := &cobra.Command{
+		Use:   "push {BUNDLE | REF...}",
+		Short: "Put a bundle's images, or images by name, into the nodes' image stores",
+		Long: paragraphs(
+			"Puts the images of a bundle, or images that are pulled here by their names, into the image stores of the nodes. Each byte leaves this machine once, through the API server and with your own rights; the nodes pass it to each other, and what a node has is not sent. No registry is needed.",
+			"Images that only control planes run go to control planes only. An interrupted push goes on with what is missing when it is run again. While another Operation is in progress it is waited for."),
+		Example: examples(`
+			kubectl ha images push bundle.tar
+			kubectl ha images push docker.io/library/nginx:1.29 --nodes role=edge
+
+			# Leave room on the link; show only what would go where
+			kubectl ha images push bundle.tar --max-rate 50Mbit
+			kubectl ha images push bundle.tar --dry-run`),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			o.args = args
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			if err := o.connect(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	f := c.Flags()
+	o.addSelector(c, "push only to")
+	f.BoolVar(&o.allNodes, "all-nodes", false, "push every image to every node, whatever role it is for")
+	f.Var(&o.maxRate, "max-rate", "what this machine, and each node, sends at most, such as 50Mbit")
+	f.StringVar(&o.via, "via", viaAPI, "the `way` to the nodes: api is through the API server, direct is to one node's --peer-port")
+	f.Int32Var(&o.port, "peer-port", v1alpha1.DefaultPeerPort, "the nodes' TCP `port` for each other")
+	f.StringVar(&o.pull.Mirror, "mirror", "", "a base `URL` that serves images under their own paths, for REF")
+	f.StringVar(&o.pull.AuthFile, "auth-file", "", "a containers-auth.json or docker config.json (`file`), for REF")
+	f.StringVar(&o.pull.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`), for REF")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go where, and end")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
+	return c
+}
+
+// Validate refuses what can't be.
+func (o *imagesPushOptions) Validate() error {
+	if len(o.args) == 0 {
+		return usageErrorf("name a bundle, or images")
+	}
+	if o.via != viaAPI && o.via != viaDirect {
+		return usageErrorf("--via %s is not known; use %s or %s", o.via, viaAPI, viaDirect)
+	}
+	if o.port < 1 || o.port > 65535 {
+		return usageErrorf("--peer-port %d is no port", o.port)
+	}
+	return checkOutput(o.output)
+}
+
+// Run pushes, once for each architecture that the nodes have.
+func (o *imagesPushOptions) Run(ctx context.Context) error {
+	nodes, err := o.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := o.open(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // only read
+	pushes, err := planPushes(b.Contents(), nodes, o.allNodes)
+	if err != nil {
+		return withCode(ExitUsage, err)
+	}
+	if o.dryRun {
+		return o.show(pushes)
+	}
+	for _, p := range pushes {
+		if len(p.targets) == 0 {
+			if err := o.say("%s for %s: every node has what it needs\n", plural(len(p.images), "image", "images"), p.arch); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := o.push(ctx, b, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// say writes a line for people.
+func (o *imagesPushOptions) say(format string, args ...any) error {
+	var w io.Writer = o.Out
+	if o.output == outputJSON {
+		w = o.ErrOut
+	}
+	_, err := fmt.Fprintf(w, format, args...)
+	return err
+}
+
+// push has one Operation carried out, and feeds it.
+func (o *imagesPushOptions) push(ctx context.Context, b *bundle.Bundle, p push) error {
+	if err := b.Contents().ForArch(p.arch).Check("", p.arch, ""); err != nil {
+		return withCode(ExitUsage, err)
+	}
+	parcel, err := swarm.NewParcel(ctx, p.images, b)
+	if err != nil {
+		return withCode(ExitUsage, fmt.Errorf("read %s: %w", o.args[0], err))
+	}
+	_, identity := parcel.Encode()
+	ops, err := o.operations(ctx)
+	if err != nil {
+		return err
+	}
+	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: &v1alpha1.ImagesSpec{
+		Parcel: v1alpha1.Content{Digest: identity.Digest.String(), Size: identity.Size},
+		Images: pushedImages(p.images), Nodes: p.targets, AllRoles: o.allNodes, MaxRate: o.maxRate.bytes, Port: o.port,
+	}}
+	op, over, err := o.operation(ctx, ops, spec)
+	if err != nil {
+		return clusterError(err)
+	}
+	if over {
+		return o.say("operation %s has just put these images there\n", op.Name)
+	}
+	sent, err := o.carryOut(ctx, ops, op.Name, parcel, b)
+	if err != nil {
+		return err
+	}
+	return o.say("%s on %s; %s were sent\n", isAre(len(p.images), "image"), plural(len(p.targets), "node", "nodes"), size(sent))
+}
+
+func isAre(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, what)
+}
+
+// justNow is for how long nodes may not report yet what an Operation put there:
+// kubelets look about twice a minute.
+const justNow = 2 * time.Minute
+
+// operation finds the Operation that does the same already, or creates one. over
+// says that one has just done it.
+func (o *imagesPushOptions) operation(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec) (op *v1alpha1.Operation, over bool, err error) {
+	all, err := ops.List(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		one := &all[i]
+		if !samePush(one.Spec, spec) {
+			continue
+		}
+		if finished := one.Status.FinishedAt; one.Status.Phase == v1alpha1.OperationSucceeded && time.Since(finished.Time) < justNow {
+			return one, true, nil
+		}
+		if operations.Unfinished(*one) && !one.Spec.Aborted {
+			if err := o.say("going on with operation %s\n", one.Name); err != nil {
+				return nil, false, err
+			}
+			return one, false, ops.Resume(ctx, one.Name)
+		}
+	}
+	op, err = createWhenFree(ctx, ops, spec, o.ErrOut)
+	return op, false, err
+}
+
+// samePush tells whether an Operation brings all that is wanted.
+func samePush(have, want v1alpha1.OperationSpec) bool {
+	if have.Images == nil || have.Images.Parcel != want.Images.Parcel || want.Images.AllRoles && !have.Images.AllRoles {
+		return false
+	}
+	at := map[string]bool{}
+	for _, n := range have.Images.Nodes {
+		at[n] = true
+	}
+	for _, n := range want.Images.Nodes {
+		if !at[n] {
+			return false
+		}
+	}
+	return true
+}
+
+// busyInterval is the time between two looks at an Operation that is waited for.
+const busyInterval = 2 * time.Second
+
+// createWhenFree creates an Operation, once the one in progress has ended.
+func createWhenFree(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec, w io.Writer) (*v1alpha1.Operation, error) {
+	told := ""
+	for {
+		op, err := ops.Create(ctx, spec)
+		var busy *incluster.BusyError
+		if !errors.As(err, &busy) {
+			return op, err
+		}
+		if busy.Name != told {
+			told = busy.Name
+			if _, err := fmt.Fprintf(w, "waiting for operation %s (%s), which is in progress; %s operation watch %s shows it\n", busy.Name, busy.Type, displayName, busy.Name); err != nil {
+				return nil, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(busyInterval):
+		}
+	}
+}
+
+// carryOut feeds an Operation and shows it until it ends.
+func (o *imagesPushOptions) carryOut(ctx context.Context, ops *incluster.Operations, name string, parcel *swarm.Parcel, source bundle.Upstream) (sent int64, err error) {
+	feeder, err := images.NewFeeder(o.config)
+	if err != nil {
+		return 0, err
+	}
+	shown := newProgress(o.Out, o.output)
+	feed := newFeedProgress(shown, name, time.Now)
+	feeder.Direct, feeder.MaxRate = o.via == viaDirect, o.maxRate.bytes
+	feeder.Progress, feeder.Log = feed.tell, feed.log
+	feeding, stop := context.WithCancel(ctx)
+	fed := make(chan error, 1)
+	go func() { fed <- feeder.Feed(feeding, name, parcel, source) }()
+	err = ops.Watch(ctx, name, shown)
+	stop()
+	// That it was ended is no error, and what else ended it is the Operation's.
+	<-fed
+	feed.end(err)
+	shown.Close()
+	var failed *incluster.FailedError
+	switch {
+	case err == nil:
+		return feed.sent(), nil
+	case ctx.Err() != nil:
+		return 0, fmt.Errorf("%w; the same command again goes on with what is missing", err)
+	case errors.As(err, &failed):
+		return 0, err
+	}
+	return 0, clusterError(err)
+}

@@ -1,0 +1,118 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+const (
+	// feedStep is the workstation's own step beside the Operation's.
+	feedStep  = "send"
+	feedTitle = "send the images into the cluster"
+	// feedEvery is how often it tells how far it is, feedWindow what a rate is
+	// the mean of.
+	feedEvery  = time.Second
+	feedWindow = 5 * time.Second
+)
+
+// feedProgress makes events of how far the sending is.
+type feedProgress struct {
+	sink      report.Sink
+	operation string
+	now       func() time.Time
+
+	mu             sync.Mutex
+	began, told    time.Time
+	bytes          int64
+	allIn, started bool
+	marks          []feedMark
+}
+
+// feedMark is how many bytes had left at a moment.
+type feedMark struct {
+	at    time.Time
+	bytes int64
+}
+
+func newFeedProgress(sink report.Sink, operation string, now func() time.Time) *feedProgress {
+	return &feedProgress{sink: sink, operation: operation, now: now, began: now()}
+}
+
+func (p *feedProgress) emit(e report.Event) {
+	e.Time = p.now()
+	p.sink.Emit(e)
+}
+
+// log tells what happened on the way.
+func (p *feedProgress) log(message string) { p.emit(report.Event{Kind: report.Info, Message: message}) }
+
+// sent is how many bytes have left.
+func (p *feedProgress) sent() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes
+}
+
+// tell takes the newest state.
+func (p *feedProgress) tell(f images.FeedProgress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.started {
+		p.started = true
+		p.emit(report.Event{Kind: report.StepStarted, Step: feedStep, Title: feedTitle, Message: "through " + f.Node})
+	}
+	p.bytes = f.Sent
+	now := p.now()
+	if f.Swarm.AllIn() && !p.allIn {
+		p.allIn = true
+		p.emit(report.Event{Kind: report.StepDone, Changed: f.Sent > 0, Step: feedStep, Title: feedTitle, Elapsed: now.Sub(p.began),
+			Message: size(f.Sent) + " sent"})
+		p.emit(report.Event{Kind: report.Info, Message: fmt.Sprintf(
+			"everything is in the cluster: this may be closed now, the nodes finish by themselves; %s operation watch %s shows it", displayName, p.operation)})
+	}
+	if p.allIn || now.Sub(p.told) < feedEvery {
+		return
+	}
+	p.told = now
+	p.emit(report.Event{Kind: report.StepProgress, Step: feedStep, Title: feedTitle, Message: p.line(f, now)})
+}
+
+// line is how far it is. The mutex is held.
+func (p *feedProgress) line(f images.FeedProgress, now time.Time) string {
+	p.marks = append(p.marks, feedMark{now, f.Sent})
+	for len(p.marks) > 2 && now.Sub(p.marks[0].at) > feedWindow {
+		p.marks = p.marks[1:]
+	}
+	parts := []string{fmt.Sprintf("%s of %s in the cluster", size(f.Swarm.InSwarm), size(f.Swarm.Wanted)), size(f.Sent) + " sent"}
+	first := p.marks[0]
+	if rate := float64(f.Sent-first.bytes) / now.Sub(first.at).Seconds(); now.After(first.at) && rate > 0 {
+		left := time.Duration(float64(f.Swarm.Wanted-f.Swarm.InSwarm) / rate * float64(time.Second))
+		parts = append(parts, size(int64(rate))+"/s", left.Round(time.Second).String()+" left")
+	}
+	done := 0
+	for _, peer := range f.Swarm.Peers {
+		if peer.Complete {
+			done++
+		}
+	}
+	return strings.Join(append(parts, fmt.Sprintf("%d of %s done", done, plural(len(f.Swarm.Peers), "node", "nodes"))), ", ")
+}
+
+// end ends the step, if it was not done.
+func (p *feedProgress) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.started || p.allIn {
+		return
+	}
+	e := report.Event{Kind: report.StepDone, Step: feedStep, Title: feedTitle, Elapsed: p.now().Sub(p.began), Message: size(p.bytes) + " sent", Changed: p.bytes > 0}
+	if err != nil {
+		e.Kind, e.Message, e.Error = report.StepFailed, "", "ended after "+size(p.bytes)
+	}
+	p.emit(e)
+}
