@@ -56,7 +56,7 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	o := bare(c, h)
 	f := &o.Facts
 	f.Ours = &observe.Ours{Cluster: c.Metadata.Name, Done: []string{"prepare", "images"},
-		Settings: map[string]string{"prepare": settings(prepareSettings(c, h))}}
+		Settings: map[string]string{"prepare": settings(prepareSettings(c, h)), "etcd": settings(c.Spec.Etcd.ExtraArgs)}}
 	f.State.Enrolled, f.State.KubeletActive = true, true
 	f.Binaries, f.Images = map[string]string{}, map[string]string{"agent": "sha256:a"}
 	for _, b := range testContents().For(roles(c, h)).Binaries {

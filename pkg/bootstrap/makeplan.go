@@ -72,7 +72,7 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 			p.images(h)
 		}
 	}
-	for _, h := range c.EtcdMembers() {
+	for _, h := range p.members() {
 		p.etcd(h)
 	}
 	p.etcdHealth()
@@ -228,6 +228,9 @@ func (p *planner) tidy() {
 	}
 }
 
+// etcd starts the member, or restarts it with settings that have changed:
+// one after the other, when those that are away have been started. The task itself
+// sees to the quorum.
 func (p *planner) etcd(h v1alpha1.Host) {
 	members := map[string]string{}
 	for _, m := range p.c.EtcdMembers() {
@@ -237,10 +240,38 @@ func (p *planner) etcd(h v1alpha1.Host) {
 		Timeout: etcdTimeout, Title: "start the etcd member", Spec: etcdmember.Spec{
 			Name: h.Name, Address: h.Address, Members: members, DataDir: p.c.Spec.Etcd.DataDir, Args: p.c.Spec.Etcd.ExtraArgs,
 			New: !clusterInUse(p.c, p.o)}}
-	if st := p.o[h.Name].Facts.State; p.o[h.Name].done(tasks.Etcd) && st.EtcdActive && st.EtcdData && st.EtcdCA != "" && st.EtcdCA == p.in.EtcdCA {
+	s.Settings = settings(p.c.Spec.Etcd.ExtraArgs)
+	switch {
+	case !p.memberRuns(h):
+	case p.o[h.Name].Facts.Ours.Settings[tasks.Etcd] == s.Settings:
 		s.Skip = "the member runs"
+	default:
+		s.Title = "apply the etcd member's settings"
+		for _, o := range p.steps {
+			if o.Task == tasks.Etcd {
+				s.After = append(s.After, o.ID)
+			}
+		}
 	}
 	p.add(s)
+}
+
+// members are the etcd members, those that are away first.
+func (p *planner) members() []v1alpha1.Host {
+	var away, run []v1alpha1.Host
+	for _, h := range p.c.EtcdMembers() {
+		if p.memberRuns(h) {
+			run = append(run, h)
+		} else {
+			away = append(away, h)
+		}
+	}
+	return append(away, run...)
+}
+
+func (p *planner) memberRuns(h v1alpha1.Host) bool {
+	st := p.o[h.Name].Facts.State
+	return p.o[h.Name].done(tasks.Etcd) && st.EtcdActive && st.EtcdData && st.EtcdCA != "" && st.EtcdCA == p.in.EtcdCA
 }
 
 func (p *planner) etcdHealth() {

@@ -88,6 +88,9 @@ func TestPlanResumes(t *testing.T) {
 	etcdHosts := func(c *v1alpha1.Cluster) {
 		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: "e1", Address: "127.0.7.31", Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
 	}
+	slowBeat := func(c *v1alpha1.Cluster) {
+		c.Spec.Etcd.ExtraArgs = map[string]string{"heartbeat-interval": "500"}
+	}
 	always := []string{"vip/cp1", "vip/cp2", "vip/cp3", "join", "kubeconfig"}
 	undo := func(o *HostObservation, tasks ...string) {
 		o.Facts.Ours.Done = slices.DeleteFunc(o.Facts.Ours.Done, func(s string) bool { return slices.Contains(tasks, s) })
@@ -116,6 +119,9 @@ func TestPlanResumes(t *testing.T) {
 			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
 		"etcd is down": {hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.EtcdActive = false },
 			want: append([]string{"etcd/cp2", "etcd-health"}, always...)},
+		"etcd's arguments were changed in the file": {cluster: slowBeat, want: append([]string{"etcd/cp1", "etcd/cp2", "etcd/cp3", "etcd-health"}, always...)},
+		"the same while a member is away": {cluster: slowBeat, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.EtcdActive = false },
+			want: append([]string{"etcd/cp2", "etcd/cp1", "etcd/cp3", "etcd-health"}, always...)},
 		"a kubelet is down": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.State.KubeletActive = false },
 			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "enrol/w1", "join", "kubeconfig"}},
 		"the first control plane is lost and bare again": {cluster: etcdHosts, made: etcdHosts, bare: "cp1", want: []string{"prepare/cp1", "images/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "tidy/cp2", "join", "kubeconfig"}, initOn: "cp2"},
@@ -194,6 +200,26 @@ func TestPlanResumes(t *testing.T) {
 				t.Errorf("etcd is new: %v", m.New)
 			}
 		})
+	}
+}
+
+// TestPlanRestartsMembersInTurn: changed settings reach one member after the
+// other, the ones that are away first.
+func TestPlanRestartsMembersInTurn(t *testing.T) {
+	c := testCluster(t, nil)
+	o := completeHosts(c)
+	away := o["cp2"]
+	away.Facts.State.EtcdActive = false
+	o["cp2"] = away
+	c.Spec.Etcd.ExtraArgs = map[string]string{"heartbeat-interval": "500"}
+	p, err := MakePlan(c, o, testInputs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"etcd/cp2": "prepare/cp2", "etcd/cp1": "prepare/cp1,etcd/cp2", "etcd/cp3": "prepare/cp3,etcd/cp2,etcd/cp1"} {
+		if got := strings.Join(find(t, p, id).After, ","); got != want {
+			t.Errorf("%s comes after %s, want %s", id, got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -174,6 +175,41 @@ func alarms(status []MemberStatus, ids map[uint64]string) []string {
 		}
 	}
 	return wrong
+}
+
+// Spare tells whether the cluster goes on without the member at an endpoint for
+// a while, as when it is restarted. One that does not answer is of no use to it.
+// Of one or two members none can ever be spared, so that it is enough that the
+// other is well.
+func Spare(v View, endpoint string) error {
+	others := View{Members: v.Members}
+	for _, s := range v.Status {
+		switch {
+		case s.Endpoint != endpoint:
+			others.Status = append(others.Status, s)
+		case s.Err != nil:
+			return nil
+		}
+	}
+	if v.MembersErr != nil {
+		return fmt.Errorf("the list of members can't be read: %w", v.MembersErr)
+	}
+	switch len(v.Members) {
+	case 1:
+		return nil
+	case 2:
+		return Healthy(v)
+	}
+	if ok, _ := HasQuorum(others); ok {
+		return nil
+	}
+	var wrong []string
+	for _, s := range others.Status {
+		if s.Err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s does not answer: %v", s.Endpoint, s.Err))
+		}
+	}
+	return errors.New("without it there is no quorum; " + cmp.Or(strings.Join(wrong, "; "), "the others agree on no leader"))
 }
 
 // HasQuorum tells whether enough of the listed voting members answer and agree

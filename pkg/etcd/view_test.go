@@ -120,3 +120,36 @@ func TestHasQuorum(t *testing.T) {
 		})
 	}
 }
+
+func TestSpare(t *testing.T) {
+	away := func(v *View, i int) {
+		v.Status[i] = MemberStatus{Endpoint: v.Status[i].Endpoint, Err: errors.New("refused")}
+	}
+	tests := []struct {
+		name  string
+		spoil func(*View)
+		want  string
+	}{
+		{"all well", func(*View) {}, ""},
+		{"it is away itself", func(v *View) { away(v, 0) }, ""},
+		{"all are away", func(v *View) { away(v, 0); away(v, 1); away(v, 2) }, ""},
+		{"another is away", func(v *View) { away(v, 2) }, "https://c does not answer: refused"},
+		{"both others are away", func(v *View) { away(v, 1); away(v, 2) }, "https://b does not answer: refused; https://c"},
+		{"the others have no leader", func(v *View) { v.Status[1].Leader, v.Status[2].Leader = 0, 0 }, "agree on no leader"},
+		{"another is a learner", func(v *View) { v.Members = append(v.Members, Member{ID: 4}); v.Members[2].Learner = true }, "no quorum"},
+		{"no list", func(v *View) { v.Members, v.MembersErr = nil, errors.New("no quorum") }, "list of members"},
+		{"alone", func(v *View) { v.Status, v.Members = v.Status[:1], v.Members[:1] }, ""},
+		{"of two", func(v *View) { v.Status, v.Members = v.Status[:2], v.Members[:2] }, ""},
+		{"of two, the other is away", func(v *View) { v.Status, v.Members = v.Status[:2], v.Members[:2]; away(v, 1) }, "https://b does not answer"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := three()
+			tt.spoil(&v)
+			err := Spare(v, "https://a")
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("judged %v, want %q", err, tt.want)
+			}
+		})
+	}
+}

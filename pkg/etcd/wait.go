@@ -13,13 +13,23 @@ const pollInterval = 300 * time.Millisecond
 // wait ends with the context or after the limit, with an error that tells what
 // was last seen to be wrong. seen, when not nil, is called with that after each look.
 func (c *Client) WaitHealthy(ctx context.Context, limit time.Duration, seen func(wrong error)) (View, error) {
+	return c.wait(ctx, limit, "healthy", Healthy, seen)
+}
+
+// WaitSpare is WaitHealthy for Spare: it waits until the member at an endpoint
+// can be restarted.
+func (c *Client) WaitSpare(ctx context.Context, limit time.Duration, endpoint string, seen func(wrong error)) (View, error) {
+	return c.wait(ctx, limit, "able to spare "+endpoint, func(v View) error { return Spare(v, endpoint) }, seen)
+}
+
+func (c *Client) wait(ctx context.Context, limit time.Duration, what string, judge func(View) error, seen func(wrong error)) (View, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	begun := time.Now()
 	var last error
 	for {
 		v := c.View(ctx)
-		wrong := Healthy(v)
+		wrong := judge(v)
 		if wrong == nil {
 			return v, nil
 		}
@@ -32,7 +42,7 @@ func (c *Client) WaitHealthy(ctx context.Context, limit time.Duration, seen func
 		}
 		select {
 		case <-ctx.Done():
-			return v, fmt.Errorf("etcd was not healthy after %v; last seen: %w", time.Since(begun).Round(time.Second), last)
+			return v, fmt.Errorf("etcd was not %s after %v; last seen: %w", what, time.Since(begun).Round(time.Second), last)
 		case <-time.After(pollInterval):
 		}
 	}

@@ -3,6 +3,9 @@ package etcdmember
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
@@ -13,6 +16,9 @@ import (
 // healthTimeout bounds the wait for a healthy cluster. A first election takes
 // seconds; a slow disk on every host takes longer.
 const healthTimeout = 2 * time.Minute
+
+// spareTimeout bounds the wait for members that should be there anyway.
+const spareTimeout = 30 * time.Second
 
 // Health waits until the etcd cluster is healthy, as seen from this host. It
 // changes nothing. In a dry run there is no cluster to look at, and it waits for none.
@@ -25,11 +31,50 @@ func Health(ctx context.Context, env node.Env, spec HealthSpec) (_ any, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	v, err := client.WaitHealthy(ctx, healthTimeout, func(wrong error) { env.Progress("waiting for etcd: %v", wrong) })
+	v, err := client.WaitHealthy(ctx, healthTimeout, told(env))
 	if err != nil {
 		return nil, host.WithHint(err, "look at journalctl -u etcd on the members; TCP ports 2379 and 2380 must be open between them")
 	}
 	return healthData(v), nil
+}
+
+func told(env node.Env) func(error) {
+	return func(wrong error) { env.Progress("waiting for etcd: %v", wrong) }
+}
+
+// connect talks to all members as this one, whose server certificate is a
+// client's as well.
+func (s Spec) connect(ctx context.Context) (*etcd.Client, error) {
+	var endpoints []string
+	for _, name := range slices.Sorted(maps.Keys(s.Members)) {
+		endpoints = append(endpoints, httpsURL(s.Members[name], ClientPort))
+	}
+	return etcd.Connect(ctx, endpoints, etcd.TLS{CA: s.CA, Cert: s.ServerCert, Key: s.ServerKey})
+}
+
+func waitSpare(ctx context.Context, env node.Env, spec Spec) (err error) {
+	client, err := spec.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	if _, err := client.WaitSpare(ctx, spareTimeout, httpsURL(spec.Address, ClientPort), told(env)); err != nil {
+		return host.WithHint(fmt.Errorf("etcd is not restarted with its new configuration: %w", err), "see to the other members first, then run the command again")
+	}
+	return nil
+}
+
+func waitHealthy(ctx context.Context, env node.Env, spec Spec) (err error) {
+	client, err := spec.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	if _, err := client.WaitHealthy(ctx, healthTimeout, told(env)); err != nil {
+		return host.WithHint(fmt.Errorf("after etcd was restarted with its new configuration: %w", err),
+			"look at journalctl -u etcd on the host and at spec.etcd.extraArgs; the other members still have the old configuration")
+	}
+	return nil
 }
 
 func healthData(v etcd.View) HealthData {

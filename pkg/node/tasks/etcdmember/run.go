@@ -19,12 +19,23 @@ import (
 // Data that exists is never touched.
 //
 // When something that etcd reads only at its start has changed, it is
-// restarted: on a cluster that is in use, run the task on one member at a time.
+// restarted. On a cluster that is in use (not New) that waits until the others are
+// a quorum without it, and ends when all are healthy again; run it on one member
+// at a time.
 func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
-	return run(ctx, env, spec, dialPeer)
+	return run(ctx, env, spec, probes{dial: dialPeer, spare: waitSpare, healthy: waitHealthy})
 }
 
-func run(ctx context.Context, env node.Env, spec Spec, dial func(ctx context.Context, address string) error) (any, error) {
+// probes are how the members are looked at.
+type probes struct {
+	// dial connects to an address of this host.
+	dial func(ctx context.Context, address string) error
+	// spare waits until the cluster can do without this member for a while,
+	// healthy until all members are well.
+	spare, healthy func(ctx context.Context, env node.Env, spec Spec) error
+}
+
+func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 	if err := spec.validate(); err != nil {
 		return nil, err
 	}
@@ -44,18 +55,27 @@ func run(ctx context.Context, env node.Env, spec Spec, dial func(ctx context.Con
 		return nil, err
 	}
 	env.Progress("writing etcd's configuration")
-	restart, err := writeFiles(ctx, h, spec)
+	changed, err := writeFiles(ctx, h, spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := start(ctx, h, restart); err != nil {
+	restarted, err := start(ctx, h, changed, func() error {
+		if spec.New {
+			return nil
+		}
+		return p.spare(ctx, env, spec)
+	})
+	if err != nil || h.DryRun() {
 		return nil, err
 	}
-	if h.DryRun() {
-		return nil, nil
-	}
 	env.Progress("waiting for etcd to listen for its peers")
-	return nil, waitUp(ctx, h, net.JoinHostPort(spec.Address, PeerPort), dial)
+	if err := waitUp(ctx, h, net.JoinHostPort(spec.Address, PeerPort), p.dial); err != nil {
+		return nil, err
+	}
+	if restarted && !spec.New {
+		return nil, p.healthy(ctx, env, spec)
+	}
+	return nil, nil
 }
 
 // writeFiles makes the user, directories, keys, configuration and unit. It
@@ -103,25 +123,31 @@ func writeFiles(ctx context.Context, h *host.Host, spec Spec) (restart bool, err
 }
 
 // start enables the unit and starts or restarts it where that is needed. It
-// asks systemd not to wait: the unit counts as started only with a quorum.
-func start(ctx context.Context, h *host.Host, restart bool) error {
+// asks systemd not to wait: the unit counts as started only with a quorum. may is
+// asked before a restart.
+func start(ctx context.Context, h *host.Host, changed bool, may func() error) (restarted bool, err error) {
 	if _, err := h.EnableUnit(ctx, UnitName); err != nil {
-		return err
+		return false, err
 	}
 	u, err := h.Unit(ctx, UnitName)
 	if err != nil {
-		return err
+		return false, err
 	}
 	verb, why := "start", "start etcd"
 	if u.Active() {
 		// A restart may be owed from a run that wrote the file and was interrupted.
-		if !restart && !h.Stale(u, ConfigPath, caFile) {
-			return nil
+		if !changed && !h.Stale(u, ConfigPath, caFile) {
+			return false, nil
+		}
+		if !h.DryRun() {
+			if err := may(); err != nil {
+				return false, err
+			}
 		}
 		verb, why = "restart", "restart etcd with its new configuration"
 	}
 	_, err = h.Run(ctx, why, host.Command{Argv: []string{"systemctl", verb, "--no-block", UnitName}, Timeout: time.Minute})
-	return err
+	return verb == "restart", err
 }
 
 const (

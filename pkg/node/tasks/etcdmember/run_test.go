@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +30,9 @@ type machine struct {
 	*hosttest.Commander
 	root string
 	up   bool
+	// asked are the looks at the other members; sick is what the first of them sees.
+	asked []string
+	sick  error
 }
 
 func newMachine(t *testing.T) *machine {
@@ -54,11 +58,22 @@ func (m *machine) run(t *testing.T, spec Spec, options ...hosttest.Options) (*ho
 	t.Helper()
 	h := hosttest.Open(t, m.root, m, options...)
 	m.Reset()
-	_, err := run(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, spec, func(context.Context, string) error {
-		if !m.up {
-			return errors.New("refused")
-		}
-		return nil
+	m.asked = nil
+	_, err := run(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, spec, probes{
+		dial: func(context.Context, string) error {
+			if !m.up {
+				return errors.New("refused")
+			}
+			return nil
+		},
+		spare: func(context.Context, node.Env, Spec) error {
+			m.asked = append(m.asked, "spare")
+			return m.sick
+		},
+		healthy: func(context.Context, node.Env, Spec) error {
+			m.asked = append(m.asked, "healthy")
+			return nil
+		},
 	})
 	return h, err
 }
@@ -105,6 +120,34 @@ func TestRunTwiceAndChange(t *testing.T) {
 	spec.Args = map[string]string{"heartbeat-interval": "200"}
 	if _, err := m.run(t, spec); err != nil || mutations(m) != "systemctl restart --no-block etcd.service" {
 		t.Errorf("a changed setting: %v, ran %q", err, mutations(m))
+	}
+	if m.asked != nil {
+		t.Errorf("a new cluster was asked %v", m.asked)
+	}
+}
+
+// TestRestartInUse changes a setting of a cluster that is in use: only with the
+// others' quorum, and once.
+func TestRestartInUse(t *testing.T) {
+	m := newMachine(t)
+	if _, err := m.run(t, testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	spec := testSpec()
+	spec.New = false
+	spec.Args = map[string]string{"heartbeat-interval": "200"}
+	m.sick = errors.New("b is away")
+	if _, err := m.run(t, spec); !errors.Is(err, m.sick) || mutations(m) != "" || !slices.Equal(m.asked, []string{"spare"}) {
+		t.Errorf("without a quorum of the others: %v, ran %q, asked %v", err, mutations(m), m.asked)
+	}
+	// The restart is still owed: the file is newer than the process.
+	m.sick = nil
+	m.OnUnit(UnitName, "LoadState=loaded", "ActiveState=active", "SubState=running", "UnitFileState=enabled", "MainPID=9", "ExecMainStartTimestampMonotonic=1")
+	if _, err := m.run(t, spec); err != nil || mutations(m) != "systemctl restart --no-block etcd.service" || !slices.Equal(m.asked, []string{"spare", "healthy"}) {
+		t.Errorf("with a quorum: %v, ran %q, asked %v", err, mutations(m), m.asked)
+	}
+	if _, err := m.run(t, spec); err != nil || mutations(m) != "" || m.asked != nil {
+		t.Errorf("once more: %v, ran %q, asked %v", err, mutations(m), m.asked)
 	}
 }
 
