@@ -169,9 +169,13 @@ func targz(t *testing.T, pairs ...string) []byte {
 	return out.Bytes()
 }
 
-// testImage is a small image with a layer of its own and one that all share.
-func testImage(t *testing.T, ref, arch string) v1.Image {
+// testImage is a small image with a layer of its own and one that all share, or
+// with the layers given.
+func testImage(t *testing.T, ref, arch string, layers ...string) v1.Image {
 	t.Helper()
+	if len(layers) == 0 {
+		layers = []string{"shared", ref + arch}
+	}
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.DockerManifestSchema2), types.DockerConfigJSON)
 	config, err := img.ConfigFile()
 	must(t, err)
@@ -179,7 +183,7 @@ func testImage(t *testing.T, ref, arch string) v1.Image {
 	config.OS, config.Architecture = "linux", arch
 	img, err = mutate.ConfigFile(img, config)
 	must(t, err)
-	for _, content := range []string{"shared", ref + arch} {
+	for _, content := range layers {
 		data := targz(t, content, "-")
 		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 		must(t, err)

@@ -30,14 +30,18 @@ var ErrNotBundle = errors.New("it is not a bundle made by `kubectl ha bundle cre
 // ErrDamaged is wrapped when a bundle is cut off or changed.
 var ErrDamaged = errors.New("the bundle is damaged; copy it again or make it anew with `kubectl ha bundle create`")
 
-// extent is where a blob lies in the file.
-type extent struct{ offset, size int64 }
+// extent is where a blob lies: in the bundle's file, or in that of the bundle
+// that it is the difference to.
+type extent struct {
+	offset, size int64
+	base         io.ReaderAt
+}
 
 // Bundle is an open bundle. Its methods may be called from many goroutines.
 type Bundle struct {
 	name     string
 	file     io.ReaderAt
-	closer   io.Closer
+	closers  []io.Closer
 	blobs    map[digest.Digest]extent
 	contents Contents
 	identity digest.Digest
@@ -58,16 +62,17 @@ func Open(name string) (*Bundle, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bundle %s: %w", name, err), f.Close())
 	}
-	b.name, b.closer = name, f
+	b.name, b.closers = name, []io.Closer{f}
 	return b, nil
 }
 
-// Close closes the file.
+// Close closes the file, and those of its bases.
 func (b *Bundle) Close() error {
-	if b.closer == nil {
-		return nil
+	var err error
+	for _, c := range b.closers {
+		err = errors.Join(err, c.Close())
 	}
-	return b.closer.Close()
+	return err
 }
 
 // Contents says what is in it.
@@ -107,6 +112,9 @@ func (b *Bundle) Has(blob Blob) bool {
 }
 
 func (b *Bundle) section(e extent) *io.SectionReader {
+	if e.base != nil {
+		return io.NewSectionReader(e.base, e.offset, e.size)
+	}
 	return io.NewSectionReader(b.file, e.offset, e.size)
 }
 
@@ -274,10 +282,18 @@ func (b *Bundle) document(e extent, limit int64, d digest.Digest, into any) erro
 	return nil
 }
 
-// complete checks that every blob of the contents is there with its size.
+// complete checks that every blob of the contents is there with its size, but
+// for those that are left out.
 func (b *Bundle) complete() error {
+	left := map[digest.Digest]bool{}
+	for _, l := range b.contents.LeftOut() {
+		left[l.Digest] = true
+	}
 	for _, want := range b.contents.Blobs() {
 		e, ok := b.blobs[want.Digest]
+		if !ok && left[want.Digest] {
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("blob %s is not in it: %w", want.Digest, ErrDamaged)
 		}
