@@ -24,11 +24,11 @@ func (b bitset) clear(n int) {
 
 func (b bitset) clone() bitset { return append(bitset{}, b...) }
 
-func (b bitset) count() (n int) {
-	for _, x := range b {
-		n += bits.OnesCount8(x)
+// add puts in what other has, up to b's end.
+func (b bitset) add(other bitset) {
+	for i := range min(len(b), len(other)) {
+		b[i] |= other[i]
 	}
-	return n
 }
 
 // without lists what is in b and not in other.

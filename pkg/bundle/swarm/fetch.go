@@ -197,7 +197,7 @@ func (p *Peer) launch(ctx context.Context, piece, from int, now time.Time) {
 // get asks a peer for one piece.
 func (p *Peer) get(ctx context.Context, o *other, l *layout, f *flight, data []byte) error {
 	blob, offset, _ := l.at(f.piece)
-	res, err := p.ask(ctx, o, fmt.Sprintf("/piece/%s/%d", blob.Digest, offset/l.parcel.PieceSize))
+	res, err := p.ask(ctx, o, piecePath(blob, offset/l.parcel.PieceSize))
 	if err != nil {
 		return err
 	}
@@ -219,6 +219,9 @@ func (p *Peer) get(ctx context.Context, o *other, l *layout, f *flight, data []b
 	_, _ = io.CopyN(io.Discard, res.Body, 1)
 	return nil
 }
+
+// piecePath is where a piece is served.
+func piecePath(b ParcelBlob, n int64) string { return fmt.Sprintf("/piece/%s/%d", b.Digest, n) }
 
 // ask sends a GET to a peer. Its answer is OK or an error.
 func (p *Peer) ask(ctx context.Context, o *other, path string) (*http.Response, error) {

@@ -15,6 +15,9 @@ import (
 // maxHaveLine bounds one message of a peer: a set of maxPieces in base64.
 const maxHaveLine = 1 << 18
 
+// maxAvoids bounds how many peers one may avoid.
+const maxAvoids = 1 << 12
+
 // maxGot is how many new pieces are told one by one; more are told as a set.
 const maxGot = 64
 
@@ -32,6 +35,9 @@ type have struct {
 	Feed *bool `json:"feed,omitempty"`
 	// Complete says that it has all that it needs.
 	Complete bool `json:"complete,omitempty"`
+	// Avoids are the peers from which it fetches nothing any more: what only they
+	// have is not there for it.
+	Avoids []string `json:"avoids,omitempty"`
 }
 
 // other is another peer.
@@ -44,6 +50,7 @@ type other struct {
 	// What it told: snapshot says that it told what it has.
 	parcel, snapshot, feed, complete bool
 	have, wants                      bitset
+	avoids                           []string
 	// told says that it knows that we are complete.
 	told bool
 	// What was learnt by fetching from it.
@@ -120,7 +127,7 @@ func (p *Peer) listenTo(ctx context.Context, o *other) (reached bool, err error)
 
 // learn takes one message in; first says that it is a stream's first.
 func (p *Peer) learn(o *other, m have, first bool) error {
-	if len(m.All) > maxPieces/8+1 || len(m.Wants) > maxBlobs/8+1 || len(m.Got) > maxGot {
+	if len(m.All) > maxPieces/8+1 || len(m.Wants) > maxBlobs/8+1 || len(m.Got) > maxGot || len(m.Avoids) > maxAvoids {
 		return errors.New("what it has is more than can be")
 	}
 	for _, n := range m.Got {
@@ -148,6 +155,9 @@ func (p *Peer) learn(o *other, m have, first bool) error {
 	if m.Wants != nil {
 		o.wants = m.Wants
 	}
+	if m.Avoids != nil {
+		o.avoids = m.Avoids
+	}
 	if m.Feed != nil {
 		o.feed = *m.Feed
 	}
@@ -160,6 +170,7 @@ type telling struct {
 	have, wants    bitset
 	parcel, feed   bool
 	complete, once bool
+	avoids         int
 }
 
 // serveHave tells another peer what is here, and goes on as that changes.
@@ -219,6 +230,9 @@ func (p *Peer) news(told *telling) (m have, news bool) {
 	if p.complete && !told.complete {
 		m.Complete, told.complete, news = true, true, true
 	}
+	if avoids := p.avoids(); len(avoids) > told.avoids {
+		m.Avoids, told.avoids, news = avoids, len(avoids), true
+	}
 	if p.layout == nil {
 		return m, news
 	}
@@ -241,6 +255,16 @@ func (p *Peer) news(told *telling) (m have, news bool) {
 		m.Wants, news = told.wants, true
 	}
 	return m, news
+}
+
+// avoids are the peers that were dropped. The lock is held.
+func (p *Peer) avoids() (list []string) {
+	for _, o := range p.others {
+		if o.dropped != "" {
+			list = append(list, o.addr)
+		}
+	}
+	return list
 }
 
 // noteTold remembers who knows that this peer is complete.

@@ -161,6 +161,7 @@ func (s *swarm) start(t *testing.T, i int, change func(*Config)) *node {
 	cfg := Config{Listen: s.addrs[i], Listener: s.listeners[i], Self: s.addrs[i], Peers: s.addrs, Credentials: s.creds,
 		Parcel: s.cargo.blob, Dir: s.dirs[i], tune: &tune,
 		Log: func(m string) { t.Logf("peer %d: %s", i, m) }}
+	// A second time it listens itself.
 	s.listeners[i] = nil
 	if change != nil {
 		change(&cfg)
@@ -173,6 +174,12 @@ func (s *swarm) start(t *testing.T, i int, change func(*Config)) *node {
 	s.nodes[i] = n
 	t.Cleanup(func() { n.end(t) })
 	return n
+}
+
+// keepParcel lets peer i have the parcel from the beginning.
+func (s *swarm) keepParcel(t *testing.T, i int) {
+	t.Helper()
+	must(t, (&stage{dir: s.dirs[i]}).keepParcel(s.cargo.blob, s.cargo.encoded))
 }
 
 // end stops a peer and waits for it.

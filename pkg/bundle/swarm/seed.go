@@ -87,7 +87,9 @@ func (s *seed) run(ctx context.Context) error {
 	} else if ctx.Err() == nil {
 		s.explain(err)
 	}
-	err = errors.Join(ctx.Err(), err)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
 	// The result of closing says nothing about what was sent.
 	_ = s.frames.rw.Close()
 	<-s.ended
@@ -188,26 +190,21 @@ func (s *seed) next(now time.Time) ([]uint32, error) {
 		return nil, nil
 	}
 	var list []uint32
-	var missing int64
-	wanted := p.wantedByAny()
-	for blob := range p.layout.parcel.Blobs {
-		if !wanted.has(blob) {
+	var room int64
+	_, missing := p.wantedAndMissing()
+	for _, piece := range missing {
+		if p.feedAsked[piece] || len(p.flights[piece]) > 0 {
 			continue
 		}
-		for piece := p.layout.first[blob]; piece < p.layout.first[blob+1]; piece++ {
-			if p.feedAsked[piece] || len(p.flights[piece]) > 0 || p.inSwarm(piece) {
-				continue
-			}
-			size := p.layout.size(piece)
-			missing += size
-			if len(s.asked) < maxAsks && s.outstanding+size <= p.tune.window {
-				p.feedAsked[piece] = true
-				s.asked, s.outstanding = append(s.asked, uint32(piece)), s.outstanding+size
-				list = append(list, uint32(piece))
-			}
+		size := p.layout.size(piece)
+		room += size
+		if len(s.asked) < maxAsks && s.outstanding+size <= p.tune.window {
+			p.feedAsked[piece] = true
+			s.asked, s.outstanding = append(s.asked, uint32(piece)), s.outstanding+size
+			list = append(list, uint32(piece))
 		}
 	}
-	return list, p.stage.room(missing)
+	return list, p.stage.room(room)
 }
 
 // gathered says that the peers had time to tell what they have, so that nothing

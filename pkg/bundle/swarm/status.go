@@ -108,44 +108,18 @@ func (p *Peer) feedStatus(now time.Time) FeedStatus {
 	self := PeerStatus{Addr: p.cfg.Self, Seen: true, Reachable: true, Complete: p.complete, Feed: true}
 	if p.layout != nil {
 		self.Wanted, self.Had = p.layout.bytes(p.wanted, p.have.has)
-		s.Wanted, s.InSwarm = p.layout.bytes(p.wantedByAny(), p.inSwarm)
+		wanted, missing := p.wantedAndMissing()
+		s.Wanted, _ = p.layout.bytes(wanted, p.have.has)
+		s.InSwarm = s.Wanted
+		for _, piece := range missing {
+			s.InSwarm -= p.layout.size(piece)
+		}
 	}
 	s.Peers = append(s.Peers, self)
 	for _, o := range p.others {
 		s.Peers = append(s.Peers, p.statusOf(o))
 	}
 	return s
-}
-
-// wantedByAny are the blobs that this peer or a reachable one wants. The lock is
-// held.
-func (p *Peer) wantedByAny() bitset {
-	all := p.wanted.clone()
-	for _, o := range p.others {
-		if !o.reachable {
-			continue
-		}
-		for n := range all {
-			if n < len(o.wants) {
-				all[n] |= o.wants[n]
-			}
-		}
-	}
-	return all
-}
-
-// inSwarm says that a piece is here or can be fetched from another peer. The
-// lock is held.
-func (p *Peer) inSwarm(piece int) bool {
-	if p.have.has(piece) {
-		return true
-	}
-	for _, o := range p.others {
-		if o.reachable && o.dropped == "" && o.have.has(piece) {
-			return true
-		}
-	}
-	return false
 }
 
 // swarmFeed says that there is a feed somewhere. The lock is held.
@@ -165,7 +139,7 @@ func (p *Peer) swarmFeed() bool {
 // own while that is missing. The lock is held.
 func (p *Peer) nobodyHas() int64 {
 	if p.layout != nil {
-		wanted, there := p.layout.bytes(p.wanted, p.inSwarm)
+		wanted, there := p.layout.bytes(p.wanted, func(piece int) bool { return p.available(piece, nil) })
 		return wanted - there
 	}
 	for _, o := range p.others {

@@ -20,10 +20,13 @@ func TestAllGetAll(t *testing.T) {
 				s.start(t, i, nil).Want(c.digests()...)
 			}
 			_, result := s.feed(t, s.nodes[0], c.source)
+			began := time.Now()
 			for _, node := range s.nodes {
 				s.checkAll(t, node)
 			}
+			t.Logf("all there after %s", time.Since(began))
 			s.finish(t)
+			t.Logf("all know after %s", time.Since(began))
 			must(t, await(t, result))
 			if sent, most := s.feeds.Load(), c.parcel.Size()*105/100; sent > most {
 				t.Errorf("%d bytes left the workstation, at most %d may; the blobs have %d", sent, most, c.parcel.Size())
