@@ -2,16 +2,14 @@ package inventory
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func read(t testing.TB, name string) []byte {
 	t.Helper()
@@ -97,14 +95,7 @@ func TestConvertGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := report(t, r)
-			if *update {
-				if err := os.WriteFile("testdata/"+name+".golden", got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if want := read(t, name+".golden"); !bytes.Equal(got, want) {
-				t.Errorf("differs from the golden file (go test -update writes it):\n%s", got)
-			}
+			golden.Compare(t, name+".golden", string(got))
 			for _, secret := range []string{"hunter2", "0123secret"} {
 				if bytes.Contains(got, []byte(secret)) {
 					t.Errorf("a password is repeated: %s", secret)

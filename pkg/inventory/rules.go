@@ -132,7 +132,7 @@ func loadBalancing(cv *converter, value string) string {
 	switch value {
 	case v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
 		cv.result.Cluster.Spec.LoadBalancer.Type = value
-		cv.note("load balancing with %s: the virtual IP works without it; run kubectl ha loadbalancer to have it", value)
+		cv.note("load balancing with %s is not set up by the bootstrap, and the virtual IP works without it; the wish is kept in spec.loadBalancer", value)
 	case "kube-vip":
 		cv.note("kube-vip: keepalived holds the virtual IP instead")
 	default:
@@ -148,7 +148,7 @@ func hasLB(cv *converter, value string) string {
 	}
 	if on {
 		cv.result.Cluster.Spec.LoadBalancer.Type = v1alpha1.LoadBalancerNginx
-		cv.note("HAS_LB: run kubectl ha loadbalancer to have the load balancer")
+		cv.note("HAS_LB: a load balancer is not set up by the bootstrap, and the virtual IP works without it; the wish is kept in spec.loadBalancer")
 	}
 	return ""
 }
@@ -213,12 +213,12 @@ var reasons = map[string]string{
 	"PAUSE_":                   "kubeadm chooses the pause image",
 	"ETCD_VERSION":             "etcd's version is the bundle's; spec.etcd.version names another",
 	"ETCD_TAG":                 "etcd's version is the bundle's; spec.etcd.version names another",
-	"ETCD_OPERATOR_":           "the etcd operator is an addon: kubectl ha addon etcd-operator",
+	"ETCD_OPERATOR_":           "the etcd operator is not a part of the cluster's setup; use its own chart or manifest",
 	"KEEPALIVED_VERSION":       "keepalived comes from the host's own packages",
 	"KEEPALIVED_AUTH_PASS":     "VRRP has no password any more: only the control planes' own addresses may speak (unicast)",
 	"KUBE_VIP":                 "keepalived holds the virtual IP",
-	"NGINX_":                   "the load balancer's image comes with the bundle",
-	"HAPROXY_":                 "the load balancer's image comes with the bundle",
+	"NGINX_":                   "the load balancer is not set up by the bootstrap; spec.loadBalancer keeps its type and port",
+	"HAPROXY_":                 "the load balancer is not set up by the bootstrap; spec.loadBalancer keeps its type and port",
 	"CERT_":                    "etcd's certificates are made with names of their own; nobody reads the subject",
 	"OS_DOCKER_":               "containerd with the systemd cgroup driver is used, and is set up from the bundle",
 	"SETUP_DOCKER":             "containerd is used, and is set up from the bundle",
@@ -233,7 +233,7 @@ var reasons = map[string]string{
 	"FLANNEL_":                 "flannel's manifest comes with kubectl ha; use plugin manifest for one of your own",
 	"CALICO_":                  "download the manifest and name it in spec.network.manifest, with plugin manifest",
 	"WEAVENET_":                "Weave Net is not maintained any more",
-	"DASHBOARD_":               "the dashboard is set up by kubectl ha dashboard",
+	"DASHBOARD_":               "the dashboard is not a part of the cluster's setup; use its own chart",
 	"METRICS_":                 "not a part of the cluster's setup; use its own chart or manifest",
 	"GIT_":                     "nothing is fetched from Git any more",
 	"ES_":                      "the logging stack is not a part of this; use its own operator or chart",

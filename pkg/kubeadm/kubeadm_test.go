@@ -1,8 +1,6 @@
 package kubeadm
 
 import (
-	"bytes"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 const (
 	token = "abcdef.0123456789abcdef"
@@ -77,19 +74,7 @@ func TestGolden(t *testing.T) {
 	for name, c := range clusters(t) {
 		for doc, got := range rendered(t, c) {
 			t.Run(name+"/"+doc, func(t *testing.T) {
-				file := filepath.Join("testdata", name+"."+doc+".golden.yaml")
-				if *update {
-					if err := os.WriteFile(file, got, 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !bytes.Equal(got, want) {
-					t.Errorf("differs from %s (go test -update writes it):\n%s", file, got)
-				}
+				golden.Compare(t, name+"."+doc+".golden.yaml", string(got))
 			})
 		}
 	}

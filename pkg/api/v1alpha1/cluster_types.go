@@ -59,7 +59,7 @@ type ClusterSpec struct {
 	Etcd Etcd `json:"etcd,omitempty"`
 	// Keepalived holds the virtual IP's settings.
 	Keepalived Keepalived `json:"keepalived,omitempty"`
-	// LoadBalancer is used by `kubectl ha loadbalancer`.
+	// LoadBalancer is kept for later; the bootstrap sets none up.
 	LoadBalancer LoadBalancer `json:"loadBalancer,omitempty"`
 	// Images says where images and host binaries come from when a bundle is
 	// made, and which mirrors the hosts' containerd uses.
@@ -185,7 +185,7 @@ type Keepalived struct {
 	AdvertisementInterval int32 `json:"advertisementIntervalMilliseconds,omitempty"`
 }
 
-// LoadBalancer is used by `kubectl ha loadbalancer`.
+// LoadBalancer says which load balancer a cluster is to have. The bootstrap sets none up.
 type LoadBalancer struct {
 	// Type is haproxy or nginx. Default haproxy.
 	Type string `json:"type,omitempty"`

@@ -123,8 +123,9 @@ func redact(output string, config []byte) string {
 // that one may take.
 const otherTimeout = kubeadmTimeout + 30*time.Second
 
-// waitOther waits until no other kubeadm runs on the host. A connection that is
-// lost ends the agent, but not the kubeadm that it began.
+// waitOther waits until no other kubeadm runs on the host: that of an agent whose
+// connection was lost, which finishes what it has begun, or of one that was
+// killed, which ends without its kubeadm.
 func waitOther(ctx context.Context, env node.Env) error {
 	wait, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
