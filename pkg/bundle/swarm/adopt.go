@@ -24,6 +24,10 @@ func (p *Peer) findParcel(ctx context.Context) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		p.cfg.Log(fmt.Sprintf("the parcel that an earlier run kept is of no use: %v", err))
 	}
+	p.mu.Lock()
+	p.looked = true
+	p.wake()
+	p.mu.Unlock()
 	for ctx.Err() == nil {
 		var from *other
 		err := p.awaitTicking(ctx, func() (bool, error) {

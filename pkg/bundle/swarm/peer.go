@@ -37,9 +37,11 @@ type Peer struct {
 	ended   bool
 	serving sync.WaitGroup
 
-	// layout is nil until the parcel is there; encoded is the parcel's bytes.
+	// layout is nil until the parcel is there; encoded is the parcel's bytes,
+	// looked says that what an earlier run kept was looked at.
 	layout  *layout
 	encoded []byte
+	looked  bool
 	// asked are the blobs that Want named, wanted the same as a set.
 	asked  map[digest.Digest]bool
 	wanted bitset

@@ -180,7 +180,7 @@ func (s *seed) next(now time.Time) ([]uint32, error) {
 		return nil, p.failed
 	}
 	if p.layout == nil {
-		if len(s.asked) > 0 {
+		if len(s.asked) > 0 || !p.looked {
 			return nil, nil
 		}
 		s.asked, s.outstanding = append(s.asked, askParcel), p.cfg.Parcel.Size
