@@ -2,6 +2,7 @@ package incluster_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -146,7 +147,7 @@ func TestCoordinators(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		run  func(*jobs)
-	}{{"one node", testOneNode}, {"dead node", testDeadNode}, {"failed operation", testFailedOperation}} {
+	}{{"one node", testOneNode}, {"dead node", testDeadNode}, {"failed operation", testFailedOperation}, {"many finished", testManyFinished}} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(&jobs{T: t, kube: f.kube, ops: ops, all: operations.New(clients.Dynamic)})
 		})
@@ -226,4 +227,28 @@ func testFailedOperation(j *jobs) {
 		j.Error("the job of the ended coordinator was taken for one at work")
 	}
 	j.end(name)
+}
+
+// testManyFinished creates an Operation where there are more finished ones than
+// are kept: the oldest go. Of those of one second the name decides.
+func testManyFinished(j *jobs) {
+	for i := range 22 {
+		name := fmt.Sprintf("a-%02d", i)
+		_, err := j.all.Create(j.Context(), &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: v1alpha1.OperationSpec{Type: v1alpha1.OperationJoin, Join: &v1alpha1.JoinSpec{Source: "cp1"}}})
+		if err == nil {
+			_, err = j.all.ModifyStatus(j.Context(), name, func(op *v1alpha1.Operation) error {
+				op.Status.Phase = v1alpha1.OperationSucceeded
+				return nil
+			})
+		}
+		if err != nil {
+			j.Fatal(err)
+		}
+	}
+	name, _ := j.operation()
+	all, err := j.all.List(j.Context())
+	if err != nil || len(all) != 21 || all[0].Name != "a-02" || all[20].Name != name {
+		j.Errorf("there are %d, the oldest %s, the newest %s: %v", len(all), all[0].Name, all[len(all)-1].Name, err)
+	}
 }

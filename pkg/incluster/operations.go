@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/rest"
@@ -53,7 +54,8 @@ func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation,
 }
 
 // Create creates an Operation with a name made of its type, and starts its
-// coordinator. While another Operation is unfinished it is refused, with a BusyError.
+// coordinator. While another Operation is unfinished it is refused, with a
+// BusyError. Of the finished ones the newest twenty are kept.
 func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error) {
 	cluster, err := StoredCluster(ctx, o.clients.Kube)
 	if err != nil {
@@ -72,7 +74,30 @@ func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*
 	if err := o.claim(ctx, op.Name); err != nil {
 		return nil, errors.Join(err, o.ops.Delete(ctx, op.Name))
 	}
-	return op, ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
+	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage); err != nil {
+		return op, err
+	}
+	// The new one is under way; what can't be removed now the next one removes.
+	_ = o.prune(ctx)
+	return op, nil
+}
+
+// keepFinished is how many finished Operations are kept, with their history.
+const keepFinished = 20
+
+// prune removes the oldest finished Operations, and with them their Jobs.
+func (o *Operations) prune(ctx context.Context) error {
+	all, err := o.ops.List(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, op := range operations.Surplus(all, keepFinished) {
+		if err := o.ops.Delete(ctx, op.Name); err != nil && !apierrors.IsNotFound(err) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // Pause stops an Operation before its next step. Running steps finish.

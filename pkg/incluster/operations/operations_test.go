@@ -152,3 +152,26 @@ func TestFailureText(t *testing.T) {
 		t.Errorf("%d bytes", len(got))
 	}
 }
+
+func TestSurplus(t *testing.T) {
+	var all []v1alpha1.Operation
+	add := func(name string, phase v1alpha1.OperationPhase) {
+		op := v1alpha1.Operation{}
+		op.Name, op.Status.Phase = name, phase
+		all = append(all, op)
+	}
+	add("a", v1alpha1.OperationSucceeded)
+	add("b", v1alpha1.OperationRunning)
+	add("c", v1alpha1.OperationFailed)
+	add("d", "")
+	add("e", v1alpha1.OperationAborted)
+	for keep, want := range map[int]string{0: "ace", 1: "ac", 2: "a", 3: "", 20: ""} {
+		got := ""
+		for _, op := range Surplus(all, keep) {
+			got += op.Name
+		}
+		if got != want {
+			t.Errorf("of a to e, keeping %d: %q, want %q", keep, got, want)
+		}
+	}
+}

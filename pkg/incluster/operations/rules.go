@@ -12,6 +12,13 @@ import (
 // is not final. A failed one does not, it has stopped and cleaned up.
 func Unfinished(op v1alpha1.Operation) bool { return !op.Status.Phase.Final() }
 
+// Surplus are the finished Operations but the newest of them, the oldest first.
+// All of them are given with the oldest first.
+func Surplus(all []v1alpha1.Operation, keep int) []v1alpha1.Operation {
+	finished := slices.DeleteFunc(slices.Clone(all), Unfinished)
+	return finished[:max(0, len(finished)-keep)]
+}
+
 // Retry makes a failed Operation's status one that can be carried on: failed
 // steps are pending again, the clean-up steps too when they ran, and so is each
 // step whose effect the clean-up took back and which one that is left comes
