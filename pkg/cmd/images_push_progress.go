@@ -14,6 +14,9 @@ const (
 	// feedStep is the workstation's own step beside the Operation's.
 	feedStep  = "send"
 	feedTitle = "send the images into the cluster"
+	// spreadStep is the nodes': each is to hold every blob that it needs.
+	spreadStep  = "spread"
+	spreadTitle = "hand the images on from node to node"
 	// feedEvery is how often it tells how far it is, feedWindow what a rate is
 	// the mean of.
 	feedEvery  = time.Second
@@ -26,11 +29,12 @@ type feedProgress struct {
 	operation string
 	now       func() time.Time
 
-	mu             sync.Mutex
-	began, told    time.Time
-	bytes          int64
-	allIn, started bool
-	marks          []feedMark
+	mu          sync.Mutex
+	began, told time.Time
+	bytes       int64
+	marks       []feedMark
+	// allIn is the end of the workstation's step, everywhere that of the nodes'.
+	started, allIn, everywhere bool
 }
 
 // feedMark is how many bytes had left at a moment.
@@ -65,6 +69,7 @@ func (p *feedProgress) tell(f images.FeedProgress) {
 	if !p.started {
 		p.started = true
 		p.emit(report.Event{Kind: report.StepStarted, Step: feedStep, Title: feedTitle, Message: "through " + f.Node})
+		p.emit(report.Event{Kind: report.StepStarted, Step: spreadStep, Title: spreadTitle})
 	}
 	p.bytes = f.Sent
 	now := p.now()
@@ -74,6 +79,11 @@ func (p *feedProgress) tell(f images.FeedProgress) {
 			Message: size(f.Sent) + " sent"})
 		p.emit(report.Event{Kind: report.Info, Message: fmt.Sprintf(
 			"everything is in the cluster: this may be closed now, the nodes finish by themselves; %s operation watch %s shows it", displayName, p.operation)})
+	}
+	if f.Swarm.Everywhere() && !p.everywhere {
+		p.everywhere = true
+		p.emit(report.Event{Kind: report.StepDone, Changed: true, Step: spreadStep, Title: spreadTitle, Elapsed: now.Sub(p.began),
+			Message: "every node holds all that it needs, and unpacks it"})
 	}
 	if p.allIn || now.Sub(p.told) < feedEvery {
 		return
@@ -103,16 +113,28 @@ func (p *feedProgress) line(f images.FeedProgress, now time.Time) string {
 	return strings.Join(append(parts, fmt.Sprintf("%d of %s done", done, plural(len(f.Swarm.Peers), "node", "nodes"))), ", ")
 }
 
-// end ends the step, if it was not done.
+// end ends the steps that are not done. Without an error the Operation has
+// ended well, whatever was seen of it here.
 func (p *feedProgress) end(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.started || p.allIn {
+	if !p.started {
 		return
 	}
-	e := report.Event{Kind: report.StepDone, Step: feedStep, Title: feedTitle, Elapsed: p.now().Sub(p.began), Message: size(p.bytes) + " sent", Changed: p.bytes > 0}
-	if err != nil {
-		e.Kind, e.Message, e.Error = report.StepFailed, "", "ended after "+size(p.bytes)
+	for _, s := range []struct {
+		done                     bool
+		step, title, well, badly string
+	}{
+		{p.allIn, feedStep, feedTitle, size(p.bytes) + " sent", "ended after " + size(p.bytes)},
+		{p.everywhere, spreadStep, spreadTitle, "", "not every node has all that it needs"},
+	} {
+		if s.done {
+			continue
+		}
+		e := report.Event{Kind: report.StepDone, Step: s.step, Title: s.title, Elapsed: p.now().Sub(p.began), Message: s.well, Changed: p.bytes > 0}
+		if err != nil {
+			e.Kind, e.Message, e.Error = report.StepFailed, "", s.badly
+		}
+		p.emit(e)
 	}
-	p.emit(e)
 }

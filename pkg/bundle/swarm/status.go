@@ -68,6 +68,17 @@ type FeedStatus struct {
 // without the workstation. A peer that comes later may want more.
 func (s FeedStatus) AllIn() bool { return s.InSwarm == s.Wanted && s.Wanted > 0 }
 
+// Everywhere says that every peer holds all that it wants, though it may have to
+// unpack it still.
+func (s FeedStatus) Everywhere() bool {
+	for _, p := range s.Peers {
+		if !p.Complete && (p.Wanted == 0 || p.Had < p.Wanted) {
+			return false
+		}
+	}
+	return len(s.Peers) > 0
+}
+
 // Status tells what this peer has and knows.
 func (p *Peer) Status() Status {
 	p.mu.Lock()
