@@ -128,7 +128,7 @@ func fileMistakes() []badInput {
 		{name: "virtual IP of a host", code: exitUsage, says: []string{"virtualIP"}, edit: func(l *lab, s string) string {
 			return strings.Replace(s, labVIP(l), hostAddress(l, "cp1"), 1)
 		}},
-		{name: "even number of members", code: 0, says: []string{"etcd", "2"}, edit: func(l *lab, s string) string {
+		{name: "even number of members", code: 0, says: []string{"2 etcd members, an even number", "the loss of 0", "use 1 or 3"}, edit: func(l *lab, s string) string {
 			return withoutHost(s, "cp3")
 		}},
 		{name: "unreachable host", code: exitUnreachable, says: []string{"w1", "203.0.113.77"}, edit: func(l *lab, s string) string {

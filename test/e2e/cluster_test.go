@@ -69,7 +69,7 @@ func sharedCluster(t testing.TB) *cluster {
 // it left. Its bootstrap is not repeated, so TestBootstrapInterrupted has nothing to look at.
 func reuse(t testing.TB, dir string) *cluster {
 	t.Helper()
-	l := &lab{name: "e2e", dir: dir}
+	l := &lab{name: "e2e", dir: dir, version: suite.version}
 	l.cached = l.status(t)
 	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(dir, "e2e.kubeconfig"), vip: l.cached.VirtualIP}
 	c.bundle(t)
@@ -77,24 +77,24 @@ func reuse(t testing.TB, dir string) *cluster {
 	return c
 }
 
-// bundle makes the bundle once for all labs, before anything is timed or
-// interrupted, and returns its path.
+// bundle makes the bundle once for all labs with the same Kubernetes version,
+// before anything is timed or interrupted, and returns its path.
 func (l *lab) bundle(t testing.TB) string {
 	t.Helper()
-	if suite.bundle != "" {
-		return suite.bundle
+	if out := suite.bundles[l.version]; out != "" {
+		return out
 	}
-	out := filepath.Join(suite.dir, "bundle-"+suite.version+".tar")
-	r := l.ha(t, 5*time.Minute, "bundle", "create", "--kubernetes-version", suite.version, "--mirror", l.cached.Mirror, "-o", out)
+	out := filepath.Join(suite.dir, "bundle-"+l.version+".tar")
+	r := l.ha(t, 5*time.Minute, "bundle", "create", "--kubernetes-version", l.version, "--mirror", l.cached.Mirror, "-o", out)
 	if r.code != 0 {
 		t.Fatalf("bundle create: %s", r)
 	}
-	suite.bundle = out
+	suite.bundles[l.version] = out
 	return out
 }
 
 func (c *cluster) bootstrapArgs() []string {
-	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundle,
+	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundles[c.version],
 		"--yes", "-o", "json", "--kubeconfig-out", c.kubeconfig}
 }
 
@@ -200,13 +200,22 @@ func (c *cluster) sight(t testing.TB, at string) sighting {
 			}
 		}
 	}
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.members(t) {
 		if id := c.etcdClusterID(t, h); id != "" {
 			s.etcdID = id
 			break
 		}
 	}
 	return s
+}
+
+// members are the hosts with an etcd member.
+func (c *cluster) members(t testing.TB) []string {
+	t.Helper()
+	if etcd := c.names(t, "etcd"); len(etcd) > 0 {
+		return etcd
+	}
+	return c.names(t, "control-plane")
 }
 
 // etcdctl runs etcdctl on a member with the member's own certificate.
@@ -302,8 +311,10 @@ func (c *cluster) settled(t testing.TB) {
 			resp.Body.Close()
 			return resp.StatusCode == 200, resp.Status
 		})
-		eventually(t, 60*time.Second, h.Name+"'s etcd member is healthy", func() (bool, string) {
-			r := c.etcdctl(t, h.Name, "endpoint", "health")
+	}
+	for _, member := range c.members(t) {
+		eventually(t, 60*time.Second, member+"'s etcd member is healthy", func() (bool, string) {
+			r := c.etcdctl(t, member, "endpoint", "health")
 			return r.code == 0, r.stderr
 		})
 	}
@@ -318,7 +329,7 @@ func (c *cluster) settled(t testing.TB) {
 				return false, n.Name + " is not"
 			}
 		}
-		return len(nodes.Items) == len(c.names(t)), fmt.Sprintf("%d nodes", len(nodes.Items))
+		return len(nodes.Items) == len(c.names(t, "control-plane", "worker")), fmt.Sprintf("%d nodes", len(nodes.Items))
 	})
 }
 

@@ -82,6 +82,8 @@ func eventually(t testing.TB, deadline time.Duration, what string, cond func() (
 type lab struct {
 	name string
 	dir  string
+	// version is the Kubernetes version of its Cluster file.
+	version string
 	// cached is what `lab status` said when the lab came up: names and addresses.
 	cached labStatus
 }
@@ -101,8 +103,21 @@ type labStatus struct {
 	Hosts     []labHost `json:"hosts"`
 }
 
+// labSize is how many hosts a lab has.
+type labSize struct {
+	controlPlanes, workers int
+	// etcd are hosts for etcd alone; none: the members are on the control planes.
+	etcd int
+}
+
 // upLab brings a lab up, or returns the one that is.
 func upLab(t testing.TB, name string, controlPlanes, workers int) *lab {
+	t.Helper()
+	return upLabOf(t, name, suite.version, labSize{controlPlanes: controlPlanes, workers: workers})
+}
+
+// upLabOf is upLab for a Kubernetes version and with etcd hosts.
+func upLabOf(t testing.TB, name, version string, size labSize) *lab {
 	t.Helper()
 	if l, ok := suite.labs[name]; ok {
 		return l
@@ -111,10 +126,10 @@ func upLab(t testing.TB, name string, controlPlanes, workers int) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{name: name, dir: dir}
+	l := &lab{name: name, dir: dir, version: version}
 	suite.labs[name] = l
 	l.run(t, "down")
-	l.run(t, "up", "--control-planes", fmt.Sprint(controlPlanes), "--workers", fmt.Sprint(workers))
+	l.run(t, "up", "--control-planes", fmt.Sprint(size.controlPlanes), "--workers", fmt.Sprint(size.workers), "--etcd", fmt.Sprint(size.etcd))
 	l.cached = l.status(t)
 	return l
 }
@@ -200,7 +215,7 @@ func (l *lab) down() error {
 // file writes the lab's Cluster file, changed by edit, and returns its path.
 func (l *lab) file(t testing.TB, edit func(string) string) string {
 	t.Helper()
-	text := l.run(t, "config", "--kubernetes-version", suite.version)
+	text := l.run(t, "config", "--kubernetes-version", l.version)
 	if edit != nil {
 		changed := edit(text)
 		if changed == text {

@@ -15,13 +15,15 @@ import (
 // env is what all tests share: where the programs are, and the clusters that
 // were made so far.
 type env struct {
-	root    string
-	version string
-	keep    bool
-	// dir is for files that all tests share; bundle is one of them.
-	dir, bundle string
-	labs        map[string]*lab
-	shared      *cluster
+	root string
+	// version is that of most clusters, other is an older one.
+	version, other string
+	keep           bool
+	// dir is for files that all tests share; bundles are among them, by version.
+	dir     string
+	bundles map[string]string
+	labs    map[string]*lab
+	shared  *cluster
 }
 
 // suiteDeadline bounds one command that has nothing to wait for.
@@ -44,7 +46,8 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	suite = &env{root: root, version: "v1.36.3", keep: os.Getenv("E2E_KEEP") != "", labs: map[string]*lab{}}
+	suite = &env{root: root, version: "v1.36.3", other: "v1.35.4", keep: os.Getenv("E2E_KEEP") != "",
+		bundles: map[string]string{}, labs: map[string]*lab{}}
 	if v := os.Getenv("E2E_KUBERNETES_VERSION"); v != "" {
 		suite.version = v
 	}
@@ -53,7 +56,7 @@ func run(m *testing.M) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Minute)
 	defer cancel()
-	build := exec.CommandContext(ctx, filepath.Join(root, "bin/lab"), "build", "--kubernetes", suite.version)
+	build := exec.CommandContext(ctx, filepath.Join(root, "bin/lab"), "build", "--kubernetes", suite.version+","+suite.other)
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return 1, fmt.Errorf("lab build: %w (run `make build` first)", err)

@@ -1,0 +1,111 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSeparateEtcdHosts makes a cluster of the older Kubernetes version with
+// etcd on hosts of its own: what comes out is what was asked for, the etcd hosts
+// are no nodes, the control planes have no member, and a second run changes nothing.
+func TestSeparateEtcdHosts(t *testing.T) {
+	l := upLabOf(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 1, etcd: 3})
+	t.Cleanup(func() { l.drop(t) })
+	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "etcd.kubeconfig"), vip: l.cached.VirtualIP}
+	c.bundle(t)
+	start := time.Now()
+	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
+		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
+	}
+	t.Logf("the bootstrap took %s", time.Since(start).Round(time.Second))
+	c.connect(t)
+	c.settled(t)
+	c.checkShape(t)
+	c.checkMembers(t)
+	c.checkSecondRun(t)
+	c.checkNewSettings(t)
+}
+
+// checkNewSettings: arguments that were changed in the file reach every member,
+// one after the other, and what is in etcd stays.
+func (c *cluster) checkNewSettings(t *testing.T) {
+	t.Helper()
+	hosts := c.names(t, "etcd")
+	before := c.etcdClusterID(t, hosts[0])
+	c.file = c.lab.file(t, func(s string) string {
+		return strings.Replace(s, "\nspec:\n", "\nspec:\n  etcd:\n    extraArgs: {snapshot-count: \"20000\"}\n", 1)
+	})
+	r := c.ha(t, 5*time.Minute, c.bootstrapArgs()...)
+	if r.code != 0 {
+		t.Fatalf("bootstrap with other arguments of etcd: %s", r)
+	}
+	for _, h := range hosts {
+		if config := c.exec(t, h, "cat", "/etc/etcd/etcd.yaml"); !strings.Contains(config, "snapshot-count: 20000") {
+			t.Errorf("%s does not have the new argument: %s", h, config)
+		}
+		// The process was started after its file was written.
+		started := c.exec(t, h, "stat", "-c", "%Y", "/proc/"+strings.TrimSpace(c.exec(t, h, "systemctl", "show", "--property=MainPID", "--value", "etcd")))
+		written := c.exec(t, h, "stat", "-c", "%Y", "/etc/etcd/etcd.yaml")
+		if strings.TrimSpace(started) < strings.TrimSpace(written) {
+			t.Errorf("%s was not restarted: started at %s, the file is of %s", h, started, written)
+		}
+	}
+	if after := c.etcdClusterID(t, hosts[0]); before == "" || after != before {
+		t.Errorf("etcd's cluster was %s and is %s", before, after)
+	}
+	c.settled(t)
+}
+
+// checkMembers: the etcd hosts are the members, and have nothing of Kubernetes;
+// the control planes have no member, and ask all of them.
+func (c *cluster) checkMembers(t *testing.T) {
+	t.Helper()
+	hosts := c.names(t, "etcd")
+	r := c.etcdctl(t, hosts[0], "member", "list", "-w", "json")
+	var list struct {
+		Members []struct {
+			Name    string `json:"name"`
+			Learner bool   `json:"isLearner"`
+		} `json:"members"`
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
+		t.Fatalf("etcdctl member list: %v %s", err, r)
+	}
+	var members []string
+	for _, m := range list.Members {
+		if m.Learner {
+			t.Errorf("%s is a learner", m.Name)
+		}
+		members = append(members, m.Name)
+	}
+	slices.Sort(members)
+	slices.Sort(hosts)
+	if !slices.Equal(members, hosts) {
+		t.Errorf("the members are %v, want %v", members, hosts)
+	}
+	for _, h := range hosts {
+		if r := c.try(t, h, nil, "systemctl", "is-active", "kubelet", "containerd", "keepalived"); strings.Contains("\n"+r.stdout, "\nactive") {
+			t.Errorf("%s runs more than etcd: %s", h, r)
+		}
+		if r := c.try(t, h, nil, "find", "/", "-xdev", "-name", "ca.key", "-not", "-path", "/proc/*"); r.stdout != "" {
+			t.Errorf("%s has the key of a CA: %s", h, r.stdout)
+		}
+	}
+	for _, h := range c.names(t, "control-plane") {
+		if r := c.try(t, h, nil, "systemctl", "is-active", "etcd"); strings.TrimSpace(r.stdout) == "active" {
+			t.Errorf("%s runs an etcd member", h)
+		}
+		manifest := c.exec(t, h, "cat", "/etc/kubernetes/manifests/kube-apiserver.yaml")
+		for _, e := range hosts {
+			if !strings.Contains(manifest, "https://"+hostAddress(c.lab, e)+":2379") {
+				t.Errorf("%s's apiserver does not know the member %s", h, e)
+			}
+		}
+	}
+}
