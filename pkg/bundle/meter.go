@@ -129,6 +129,9 @@ func (m *meter) endItem() {
 	m.mu.Lock()
 	m.ended++
 	text := m.text()
+	if m.ended == m.items {
+		m.step.summary(fmt.Sprintf("%d, %s", m.items, formatBytes(m.current)))
+	}
 	m.mu.Unlock()
 	m.step.tell(text)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
@@ -206,27 +207,80 @@ func TestOpenNoFile(t *testing.T) {
 	}
 }
 
-// FuzzRead feeds the reader whatever comes: it must not panic, read outside the
-// file or accept what it then can't give.
-func FuzzRead(f *testing.F) {
-	c := Contents{KubernetesVersion: "v1.36.3", EtcdVersion: "v3.6.16", ContainerdVersion: "v2.4.2",
-		RuncVersion: "v1.3.3", CNIVersion: "v1.9.1", Arch: "amd64"}
-	var out bytes.Buffer
-	if err := writeLayout(f.Context(), &out, c, OpenStore(f.TempDir())); err != nil {
+// seeds are small bundles: one with everything, for two architectures, and the
+// difference to it, whose blobs are a few bytes each.
+func seeds(f *testing.F) (out [][]byte) {
+	f.Helper()
+	store := OpenStore(f.TempDir())
+	put := func(data string, mediaType string) Blob {
+		b := Blob{Digest: digest.FromString(data), Size: int64(len(data)), MediaType: mediaType}
+		if err := store.Put(f.Context(), b, strings.NewReader(data)); err != nil {
+			f.Fatal(err)
+		}
+		return b
+	}
+	config, layer := put(`{"os":"linux"}`, ocispec.MediaTypeImageConfig), put("layer", ocispec.MediaTypeImageLayer)
+	own, err := json.Marshal(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: describe(config), Layers: []ocispec.Descriptor{describe(layer)}})
+	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(out.Bytes())
-	f.Add(out.Bytes()[:700])
+	manifest := put(string(own), ocispec.MediaTypeImageManifest)
+	packed, err := store.putUnknown(func(w io.Writer) error { return compress(w, strings.NewReader("program")) })
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := Contents{KubernetesVersion: "v1.36.3", EtcdVersion: "v3.6.16", ContainerdVersion: "v2.4.2",
+		RuncVersion: "v1.3.3", CNIVersion: "v1.9.1", Platforms: []string{"amd64", "arm64"},
+		Binaries: []Binary{{Name: "kubelet", Component: ComponentKubernetes, Path: "/usr/local/bin/kubelet", Mode: 0o755, Arch: "amd64",
+			Blob: packed, SHA256: digest.FromString("program").Encoded(), Size: 7, For: nodeRoles()}},
+		Images: []Image{{Ref: "example.com/a:v1", Arch: "arm64", Manifest: manifest, Blobs: []Blob{manifest, config, layer}, For: nodeRoles()}}}
+	difference := c
+	difference.Since = &Since{Bundle: manifest.Digest, Blobs: []digest.Digest{layer.Digest}}
+	images := Contents{Arch: "arm64", Images: []Image{c.Images[0]}}
+	images.Images[0].Arch = ""
+	for _, c := range []Contents{c, difference, images} {
+		var data bytes.Buffer
+		if err := writeLayout(f.Context(), &data, c, store); err != nil {
+			f.Fatal(err)
+		}
+		b, err := read(bytes.NewReader(data.Bytes()), int64(data.Len()))
+		if err == nil {
+			err = b.Verify(f.Context(), nil)
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		out = append(out, data.Bytes())
+	}
+	return out
+}
+
+// FuzzOpen feeds the reader whatever comes: it must not panic, read outside the
+// file or accept what it then can't give.
+func FuzzOpen(f *testing.F) {
+	for _, seed := range seeds(f) {
+		f.Add(seed)
+		f.Add(seed[:len(seed)/2])
+	}
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := read(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			return
 		}
-		if _, err := json.Marshal(b.Contents()); err != nil {
-			t.Error(err)
+		for _, out := range []any{b.Contents(), b.Contents().ForArch("amd64"), b.SBOM(testTime), Diff(b.Contents(), Contents{})} {
+			if _, err := json.Marshal(out); err != nil {
+				t.Error(err)
+			}
+		}
+		missing := b.Missing()
+		if len(missing) > 0 && b.Contents().Since == nil {
+			t.Error("a bundle that says that it is whole lacks something")
 		}
 		for _, want := range b.Contents().Blobs() {
+			if slices.Contains(missing, want) {
+				continue
+			}
 			r, size, err := b.Blob(t.Context(), want.Digest)
 			must(t, err)
 			content, err := io.ReadAll(r)
@@ -235,6 +289,68 @@ func FuzzRead(f *testing.F) {
 				t.Errorf("blob %s has %d bytes, %d announced, %d promised", want.Digest, len(content), size, want.Size)
 			}
 		}
+		// Whatever it says, it ends.
+		_ = b.Verify(t.Context(), nil)
+	})
+}
+
+// FuzzContents feeds the reader any contents within a bundle that is otherwise
+// right: what it accepts must hold together.
+func FuzzContents(f *testing.F) {
+	all := seeds(f)
+	for _, seed := range all {
+		b, err := read(bytes.NewReader(seed), int64(len(seed)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		text, err := json.Marshal(b.Contents())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, contents []byte) {
+		config := descriptor(MediaTypeContents, contents)
+		artifact, err := json.Marshal(ocispec.Manifest{ArtifactType: ArtifactType, Config: config})
+		must(t, err)
+		own := descriptor(ocispec.MediaTypeImageManifest, artifact)
+		own.ArtifactType = ArtifactType
+		index, err := json.Marshal(ocispec.Index{Manifests: []ocispec.Descriptor{own}})
+		must(t, err)
+		entries := untar(t, all[0])
+		entries[1].data = index
+		for d, data := range map[digest.Digest][]byte{own.Digest: artifact, config.Digest: contents} {
+			name := blobPrefix + d.Encoded()
+			if !slices.ContainsFunc(entries, func(e entry) bool { return e.header.Name == name }) {
+				entries = append(entries, entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, data})
+			}
+		}
+		data := retar(t, entries)
+		b, err := read(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		c := b.Contents()
+		if len(c.Archs()) == 0 {
+			t.Error("it is for no architecture")
+		}
+		if n := c.Size(); n < 0 || SizeOf(c.LeftOut()) > n {
+			t.Errorf("%d bytes, %d left out", n, SizeOf(c.LeftOut()))
+		}
+		var entriesOfParts int
+		for _, arch := range c.Archs() {
+			part := c.ForArch(arch)
+			entriesOfParts += len(part.Images) + len(part.Binaries)
+			for _, bin := range part.Binaries {
+				if !strings.HasPrefix(bin.Path, "/usr/local/bin/") && !strings.HasPrefix(bin.Path, "/opt/cni/bin/") || strings.Contains(bin.Path, "..") {
+					t.Errorf("a binary at %s", bin.Path)
+				}
+			}
+		}
+		if entriesOfParts != len(c.Images)+len(c.Binaries) {
+			t.Errorf("%d entries in the parts, %d in the whole", entriesOfParts, len(c.Images)+len(c.Binaries))
+		}
+		_ = b.SBOM(testTime)
 		// Whatever it says, it ends.
 		_ = b.Verify(t.Context(), nil)
 	})

@@ -44,6 +44,8 @@ type step struct {
 	told  time.Time
 	pace  pace
 	ended bool
+	// sum is told with a good end.
+	sum string
 }
 
 // progress tells how many bytes of how many, how fast and for how long yet, now
@@ -67,6 +69,13 @@ func (s *step) tell(text string) {
 	s.emit(report.Event{Kind: report.StepProgress, Step: s.id, Title: s.title, Message: text})
 }
 
+// summary is told with the step's good end.
+func (s *step) summary(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum = text
+}
+
 // end ends the step and hands the error on. Only the first call is told.
 func (s *step) end(err error) error {
 	s.mu.Lock()
@@ -75,9 +84,9 @@ func (s *step) end(err error) error {
 		return err
 	}
 	s.ended = true
-	e := report.Event{Kind: report.StepDone, Changed: true, Step: s.id, Title: s.title, Elapsed: time.Since(s.began)}
+	e := report.Event{Kind: report.StepDone, Changed: true, Step: s.id, Title: s.title, Message: s.sum, Elapsed: time.Since(s.began)}
 	if err != nil {
-		e.Kind, e.Changed, e.Error = report.StepFailed, false, err.Error()
+		e.Kind, e.Changed, e.Message, e.Error = report.StepFailed, false, "", err.Error()
 	}
 	s.emit(e)
 	return err
