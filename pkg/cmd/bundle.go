@@ -24,11 +24,12 @@ func newBundle(streams genericiooptions.IOStreams) *cobra.Command {
 		Example: examples(`
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` -o bundle.tar
 			kubectl ha bundle inspect bundle.tar
-			kubectl ha bundle verify bundle.tar`),
+			kubectl ha bundle verify bundle.tar
+			kubectl ha bundle diff old.tar bundle.tar`),
 		Args: cobra.ArbitraryArgs,
 		RunE: runGroup,
 	}
-	c.AddCommand(newBundleCreate(streams), newBundleInspect(streams), newBundleVerify(streams))
+	c.AddCommand(newBundleCreate(streams), newBundleInspect(streams), newBundleVerify(streams), newBundleDiff(streams))
 	return c
 }
 
@@ -196,6 +197,11 @@ func (o *bundleCreateOptions) Run(ctx context.Context) error {
 	if o.output == outputJSON {
 		return nil
 	}
-	_, err = fmt.Fprintf(o.Out, "%s: %s\n", o.opts.Output, summary(contents))
+	if _, err = fmt.Fprintf(o.Out, "%s: %s\n", o.opts.Output, summary(contents)); err != nil || contents.Since == nil {
+		return err
+	}
+	left := contents.LeftOut()
+	_, err = fmt.Fprintf(o.Out, "%d blobs (%s) are left out, since %s has them: it is of use together with that one, or where all of that is already.\n",
+		len(left), size(bundle.SizeOf(left)), o.opts.Since)
 	return err
 }

@@ -5,10 +5,13 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
@@ -30,32 +33,65 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
+type bundleInspectOptions struct {
+	genericiooptions.IOStreams
+	output string
+	sbom   bool
+}
+
 func newBundleInspect(streams genericiooptions.IOStreams) *cobra.Command {
-	output := ""
+	o := &bundleInspectOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Tell what is in a bundle",
+		Long: paragraphs(
+			"Lists the images and programs of a bundle: digest, size, source and the roles of the hosts that need it. Nothing but the bundle's own documents is read; `kubectl ha bundle verify` reads all of it."),
 		Example: examples(`
 			kubectl ha bundle inspect bundle.tar
-			kubectl ha bundle inspect bundle.tar -o json`),
+			kubectl ha bundle inspect bundle.tar -o json
+
+			# A bill of materials: SPDX 2.3 in JSON
+			kubectl ha bundle inspect bundle.tar --sbom`),
 		Args: oneArg("the bundle's file"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := checkOutput(output); err != nil {
+			if err := checkOutput(o.output); err != nil {
 				return err
 			}
-			b, err := openBundle(args[0])
-			if err != nil {
-				return err
-			}
-			defer b.Close() //nolint:errcheck // only read
-			if output == outputJSON {
-				return writeJSON(streams.Out, b.Contents())
-			}
-			return printContents(streams.Out, b)
+			return o.Run(args[0])
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "text (default) or json")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	c.Flags().BoolVar(&o.sbom, "sbom", false, "print a bill of materials in the JSON form of SPDX 2.3")
 	return c
+}
+
+// inspected is a bundle as -o json tells of it.
+type inspected struct {
+	// Digest is the bundle's.
+	Digest digest.Digest `json:"digest"`
+	// Size is that of all its blobs, in bytes; MissingBlobs and MissingBytes are
+	// left out since the bundle that it is the difference to has them.
+	Size         int64 `json:"size"`
+	MissingBlobs int   `json:"missingBlobs,omitempty"`
+	MissingBytes int64 `json:"missingBytes,omitempty"`
+	bundle.Contents
+}
+
+// Run prints what is in it.
+func (o *bundleInspectOptions) Run(path string) error {
+	b, err := openBundle(path)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // only read
+	switch missing := b.Missing(); {
+	case o.sbom:
+		return writeJSON(o.Out, b.SBOM(time.Now()))
+	case o.output == outputJSON:
+		return writeJSON(o.Out, inspected{Digest: b.Digest(), Size: b.Contents().Size(),
+			MissingBlobs: len(missing), MissingBytes: bundle.SizeOf(missing), Contents: b.Contents()})
+	}
+	return printContents(o.Out, b)
 }
 
 // openBundle opens a bundle; what is wrong with it is the caller's to correct.
@@ -71,43 +107,44 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
 	line("%s", summary(c))
 	line("%s", b.Digest())
-	line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)
-	line("\nIMAGE\tSIZE\tDIGEST")
-	for _, i := range c.Images {
-		var n int64
-		for _, blob := range i.Blobs {
-			n += blob.Size
-		}
-		line("%s\t%s\t%s", i.Ref, size(n), i.Manifest.Digest)
+	if c.KubernetesVersion != "" {
+		line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)
 	}
-	line("\nPROGRAM\tVERSION\tSIZE\tSHA256\tFROM")
+	if left := missing(b); left != "" {
+		line("%s", left)
+	}
+	arch := func(a string) string { return "" }
+	if len(c.Archs()) > 1 {
+		arch = func(a string) string { return a + "\t" }
+	}
+	line("\nIMAGE\t%sSIZE\tFOR\tDIGEST", arch("ARCH"))
+	for _, i := range c.Images {
+		line("%s\t%s%s\t%s\t%s", i.Ref, arch(i.Arch), size(bundle.SizeOf(i.Blobs)), forWhom(i.For), i.Manifest.Digest)
+	}
+	if len(c.Binaries) > 0 {
+		line("\nPROGRAM\t%sVERSION\tSIZE\tFOR\tSHA256\tFROM", arch("ARCH"))
+	}
 	for _, p := range c.Binaries {
-		line("%s\t%s\t%s\t%.12s\t%s", p.Path, p.Version, size(p.Size), p.SHA256, p.Source)
+		line("%s\t%s%s\t%s\t%s\t%.12s\t%s", p.Path, arch(p.Arch), p.Version, size(p.Size), forWhom(p.For), p.SHA256, p.Source)
 	}
 	return t.Flush()
 }
 
-func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify FILE",
-		Short: "Read a whole bundle and check every digest in it",
-		Example: examples(`
-			kubectl ha bundle verify bundle.tar`),
-		Args: oneArg("the bundle's file"),
-		RunE: func(c *cobra.Command, args []string) error {
-			b, err := openBundle(args[0])
-			if err != nil {
-				return err
-			}
-			defer b.Close() //nolint:errcheck // only read
-			p := newProgress(streams.ErrOut, "")
-			err = b.Verify(c.Context(), p)
-			p.Close()
-			if err != nil {
-				return withCode(ExitUsage, err)
-			}
-			_, err = fmt.Fprintf(streams.Out, "%s is sound: %s\n", args[0], summary(b.Contents()))
-			return err
-		},
+// forWhom writes roles for people.
+func forWhom(roles []v1alpha1.Role) string {
+	var out []string
+	for _, r := range roles {
+		out = append(out, string(r))
 	}
+	return strings.Join(out, ",")
+}
+
+// missing tells what a difference leaves out, nothing when it is whole.
+func missing(b *bundle.Bundle) string {
+	left := b.Missing()
+	if len(left) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Only the difference to the bundle %s: %d blobs (%s) are in that one and not here.",
+		b.Contents().Since.Bundle, len(left), size(bundle.SizeOf(left)))
 }

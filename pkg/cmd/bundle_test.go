@@ -1,0 +1,151 @@
+package cmd
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
+)
+
+// savedImage writes an archive as `docker save` does, with one image of that
+// name for amd64.
+func savedImage(t *testing.T, file, ref, maintainer string) {
+	t.Helper()
+	config, err := empty.Image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Author = "linux", "amd64", maintainer
+	img, err := mutate.ConfigFile(empty.Image, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.MultiWriteToFile(file, map[name.Tag]v1.Image{tag: img}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustRun runs a command that has to end well.
+func mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, errOut := run(t, args...)
+	if code != ExitOK {
+		t.Fatalf("%v: exit code %d: %s", args, code, errOut)
+	}
+	return out
+}
+
+// Bundles made of local files alone, by the command line alone.
+func TestBundleOfFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	savedImage(t, file("a1.tar"), "example.com/team/a:v1", "somebody")
+	savedImage(t, file("a2.tar"), "example.com/team/a:v2", "somebody else")
+	savedImage(t, file("b.tar"), "example.com/team/b:v1", "somebody")
+	made := mustRun(t, "bundle", "create", "--from", file("a1.tar"), "--from", file("b.tar"), "-o", file("old.tar"))
+	if !strings.Contains(made, "old.tar: 2 images for amd64") {
+		t.Errorf("got %s", made)
+	}
+	mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "-o", file("new.tar"))
+	left := mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--since", file("old.tar"), "-o", file("difference.tar"))
+	if !strings.Contains(left, "2 blobs (0.4 KiB) are left out, since "+file("old.tar")+" has them") {
+		t.Errorf("got %s", left)
+	}
+	golden.Compare(t, "bundle_inspect.txt", mustRun(t, "bundle", "inspect", file("new.tar")))
+	golden.Compare(t, "bundle_difference.txt", mustRun(t, "bundle", "inspect", file("difference.tar")))
+	golden.Compare(t, "bundle_diff.txt", mustRun(t, "bundle", "diff", file("old.tar"), file("new.tar")))
+	if out := mustRun(t, "bundle", "diff", file("new.tar"), file("difference.tar")); out != "Both hold the same.\n" {
+		t.Errorf("got %s", out)
+	}
+	if out := mustRun(t, "bundle", "verify", file("difference.tar")); !strings.Contains(out, "sound as far as it goes") || !strings.Contains(out, "Only the difference") {
+		t.Errorf("got %s", out)
+	}
+	if out := mustRun(t, "bundle", "verify", file("difference.tar"), "--base", file("old.tar")); !strings.Contains(out, "difference.tar is sound: 2 images") {
+		t.Errorf("got %s", out)
+	}
+	var seen struct {
+		Digest       string                 `json:"digest"`
+		MissingBlobs int                    `json:"missingBlobs"`
+		Arch         string                 `json:"arch"`
+		Images       []struct{ Ref string } `json:"images"`
+	}
+	if err := json.Unmarshal([]byte(mustRun(t, "bundle", "inspect", file("difference.tar"), "-o", "json")), &seen); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(seen.Digest, "sha256:") || seen.MissingBlobs != 2 || seen.Arch != "amd64" || len(seen.Images) != 2 {
+		t.Errorf("got %+v", seen)
+	}
+	var moved struct {
+		Bytes   int64 `json:"bytes"`
+		Changed []struct {
+			To struct {
+				Name, Version string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(mustRun(t, "bundle", "diff", file("old.tar"), file("new.tar"), "-o", "json")), &moved); err != nil {
+		t.Fatal(err)
+	}
+	if moved.Bytes <= 0 || len(moved.Changed) != 1 || moved.Changed[0].To.Version != "v2" {
+		t.Errorf("got %+v", moved)
+	}
+	var bill struct {
+		Version  string `json:"spdxVersion"`
+		Packages []any
+	}
+	if err := json.Unmarshal([]byte(mustRun(t, "bundle", "inspect", file("new.tar"), "--sbom")), &bill); err != nil {
+		t.Fatal(err)
+	}
+	if bill.Version != "SPDX-2.3" || len(bill.Packages) != 3 {
+		t.Errorf("got %+v", bill)
+	}
+}
+
+func TestBundleMistakes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
+	if err := os.WriteFile("cut.tar", []byte("not a bundle"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"create", "-o", "x"}, ExitUsage, "--from"},
+		{[]string{"create", "-o", "x", "--from", "a.tar", "--arch", "mips"}, ExitUsage, "--arch mips"},
+		{[]string{"create", "-o", "x", "--from", "a.tar", "--load-balancer", "envoy"}, ExitUsage, "--load-balancer envoy"},
+		{[]string{"create", "-o", "x", "--from", "a.tar", "--arch", "arm64"}, ExitFailed, "it is for linux/amd64"},
+		{[]string{"create", "-o", "x", "--from", "none.tar"}, ExitFailed, "none.tar"},
+		{[]string{"create", "-o", "x", "--from-manifest", "none.yaml"}, ExitFailed, "none.yaml"},
+		{[]string{"create", "-o", "x", "--from", "a.tar", "--since", "cut.tar"}, ExitFailed, "not a bundle"},
+		{[]string{"inspect", "cut.tar"}, ExitUsage, "not a bundle"},
+		{[]string{"diff", "cut.tar"}, ExitUsage, "name two"},
+		{[]string{"diff", "cut.tar", "cut.tar"}, ExitUsage, "not a bundle"},
+		{[]string{"verify", "cut.tar", "--base", "cut.tar"}, ExitUsage, "not a bundle"},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			code, _, errOut := run(t, append([]string{"bundle"}, tc.args...)...)
+			if code != tc.code || !strings.Contains(errOut, tc.want) {
+				t.Errorf("exit code %d, want %d; %q, want %q", code, tc.code, errOut, tc.want)
+			}
+			if _, err := os.Stat(filepath.Join(".", "x")); err == nil {
+				t.Error("there is something under the bundle's name")
+			}
+		})
+	}
+}
