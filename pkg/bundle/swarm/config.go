@@ -99,6 +99,9 @@ type tuning struct {
 	// gather is how long the feed is not asked because a peer was not reached
 	// yet, snapshot how long because one that was has not told what it has.
 	gather, snapshot time.Duration
+	// heldUp is how long nobody may get a piece before the feed is asked also for
+	// what only peers have who do not get on with giving it.
+	heldUp time.Duration
 	// copies is how many are sent the same piece at once; the others get it from
 	// these. After busyFor a request no longer counts.
 	copies  int
@@ -119,7 +122,7 @@ func defaultTuning() tuning {
 		active: 6, total: 9, perSource: 2,
 		backoff: 200 * time.Millisecond, maxBackoff: 10 * time.Second,
 		alive: 5 * time.Second, dead: 20 * time.Second,
-		gather: 5 * time.Second, snapshot: 30 * time.Second,
+		gather: 5 * time.Second, snapshot: 30 * time.Second, heldUp: 20 * time.Second,
 		copies: 2, busyFor: time.Second,
 		window: 4 * PieceSize, feedTries: 3,
 		linger: 10 * time.Second,

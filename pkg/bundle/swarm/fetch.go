@@ -268,6 +268,7 @@ func (p *Peer) keep(l *layout, piece int, data []byte) error {
 		return errors.Join(p.failed, p.stage.remove(blob.Digest))
 	}
 	p.have.set(piece)
+	p.progress = time.Now()
 	p.wake()
 	return nil
 }

@@ -44,7 +44,7 @@ type have struct {
 type other struct {
 	addr string
 	// seen says that it was reached once, reachable that the stream of what it
-	// has is open; since when, or since when not.
+	// has is open; reached is when for the first time, lost since when not.
 	seen, reachable bool
 	reached, lost   time.Time
 	// What it told: snapshot says that it told what it has.
@@ -76,7 +76,7 @@ func (p *Peer) follow(ctx context.Context, o *other) {
 		}
 		p.mu.Lock()
 		if o.reachable {
-			o.reachable, o.lost, o.feed, o.snapshot = false, time.Now(), false, false
+			o.reachable, o.lost, o.feed = false, time.Now(), false
 		}
 		o.lastError = err.Error()
 		p.wake()
@@ -140,8 +140,9 @@ func (p *Peer) learn(o *other, m have, first bool) error {
 	if first {
 		if !o.seen {
 			p.cfg.Log(fmt.Sprintf("the peer %s is there", o.addr))
+			o.reached = time.Now()
 		}
-		o.seen, o.reachable, o.reached = true, true, time.Now()
+		o.seen, o.reachable = true, true
 		o.failures, o.retryAt, o.lastError = 0, time.Time{}, ""
 	}
 	o.parcel = o.parcel || m.Parcel
@@ -151,6 +152,9 @@ func (p *Peer) learn(o *other, m have, first bool) error {
 	}
 	for _, n := range m.Got {
 		o.have.set(n)
+	}
+	if len(m.Got) > 0 || m.All != nil {
+		p.progress = time.Now()
 	}
 	if m.Wants != nil {
 		o.wants = m.Wants

@@ -87,7 +87,7 @@ func TestPeerThatLies(t *testing.T) {
 	s.checkAll(t, first)
 	s.checkAll(t, s.nodes[2])
 	status := first.Status()
-	if status.Refused == 0 || status.Refused > first.tune.perSource || status.FromPeers != c.parcel.Size() {
+	if status.Refused == 0 || status.Refused > first.tune.perSource || !near(status.FromPeers, c.parcel.Size()) {
 		t.Errorf("%+v", status)
 	}
 }
@@ -123,15 +123,15 @@ func TestSlowPeer(t *testing.T) {
 	copyAll := func(cfg *Config) { cfg.Local = c.source }
 	s.keepParcel(t, 0)
 	s.start(t, 0, copyAll)
-	s.start(t, 1, func(cfg *Config) { copyAll(cfg); cfg.MaxRate = 1 << 10 })
+	s.start(t, 1, func(cfg *Config) { copyAll(cfg); cfg.MaxRate = 512 })
 	n := s.start(t, 2, nil)
 	eventually(t, "both are seen", func() bool {
 		return n.peer(s.addrs[0]).Reachable && n.peer(s.addrs[1]).Reachable
 	})
 	began := time.Now()
 	s.checkAll(t, n)
-	// A single piece takes 16 seconds from the slow one.
-	if took := time.Since(began); took > 12*time.Second {
+	// A single piece takes 32 seconds from the slow one.
+	if took := time.Since(began); took > 25*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }
@@ -151,9 +151,25 @@ func TestStalledPeer(t *testing.T) {
 	n.Want(c.digests()...)
 	s.start(t, 2, func(cfg *Config) { cfg.Local = c.source })
 	s.checkAll(t, n)
-	if status := n.Status(); status.FromPeers != c.parcel.Size() {
+	if status := n.Status(); !near(status.FromPeers, c.parcel.Size()) {
 		t.Errorf("%+v", status)
 	}
+}
+
+// What only a peer has that does not get on with giving it is asked of the feed
+// after all.
+func TestOnlyASlowPeerHasIt(t *testing.T) {
+	c := load(t, 27, 500, 400, 10*testPiece)
+	s := newSwarm(t, c, 3)
+	s.puppet(t, 1, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	hurry := func(cfg *Config) { cfg.tune.heldUp = 300 * time.Millisecond }
+	s.start(t, 0, hurry)
+	s.start(t, 2, hurry)
+	eventually(t, "it is seen", func() bool {
+		return s.nodes[0].peer(s.addrs[1]).Reachable && s.nodes[2].peer(s.addrs[1]).Reachable
+	})
+	s.feed(t, s.nodes[0], c.source)
+	s.checkAll(t, s.nodes[2])
 }
 
 // A peer that is stopped in the middle is no harm to the others, and finishes
@@ -173,7 +189,7 @@ func TestPeerStopsInTheMiddle(t *testing.T) {
 	}
 	again := s.start(t, 2, nil)
 	s.checkAll(t, again)
-	if status := again.Status(); status.FoundStaged == 0 || status.FoundStaged+status.FromPeers != c.parcel.Size() {
+	if status := again.Status(); status.FoundStaged == 0 || !near(status.FoundStaged+status.FromPeers, c.parcel.Size()) {
 		t.Errorf("%+v", status)
 	}
 	if sent := s.feeds.Load(); sent > c.parcel.Size()*105/100 {

@@ -4,8 +4,9 @@ import "slices"
 
 // wantedAndMissing tells which blobs this peer or a reachable one wants, and
 // which of their pieces, in order, somebody wants who can get them from nobody.
-// The lock is held.
-func (p *Peer) wantedAndMissing() (wanted bitset, missing []int) {
+// With all, also those that this peer could give them if it had them, although
+// others have them. The lock is held.
+func (p *Peer) wantedAndMissing(all bool) (wanted bitset, missing []int) {
 	// Most peers avoid nobody: their wants are looked at together.
 	wanted, common := p.wanted.clone(), p.wanted.clone()
 	var wary []*other
@@ -26,6 +27,10 @@ func (p *Peer) wantedAndMissing() (wanted bitset, missing []int) {
 			continue
 		}
 		for piece := l.first[blob]; piece < l.first[blob+1]; piece++ {
+			if all && !p.have.has(piece) && p.lackedByAny(blob, piece) {
+				missing = append(missing, piece)
+				continue
+			}
 			lacks := common.has(blob) && !p.available(piece, nil)
 			for _, o := range wary {
 				lacks = lacks || (o.wants.has(blob) && !o.have.has(piece) && !p.available(piece, o.avoids))
@@ -36,6 +41,20 @@ func (p *Peer) wantedAndMissing() (wanted bitset, missing []int) {
 		}
 	}
 	return wanted, missing
+}
+
+// lackedByAny says that this peer or a reachable one wants a piece and does not
+// have it. The lock is held.
+func (p *Peer) lackedByAny(blob, piece int) bool {
+	if p.wanted.has(blob) && !p.have.has(piece) {
+		return true
+	}
+	for _, o := range p.others {
+		if o.reachable && o.wants.has(blob) && !o.have.has(piece) {
+			return true
+		}
+	}
+	return false
 }
 
 // available says that a piece is here, or at a reachable peer that neither was

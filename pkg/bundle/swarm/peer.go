@@ -62,6 +62,8 @@ type Peer struct {
 
 	feeds     int
 	feedAsked map[int]bool
+	// progress is when this peer or another one got a piece last.
+	progress time.Time
 	// sending counts for each piece to how many it is being sent since when.
 	sending map[int][]time.Time
 	counts  counts
@@ -113,6 +115,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	defer cancel()
 	p.mu.Lock()
 	p.began = time.Now()
+	p.progress = p.began
 	p.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.listen(ctx) })

@@ -65,6 +65,9 @@ type seed struct {
 	// how many bytes that is.
 	asked       []uint32
 	outstanding int64
+	// impatient says that the swarm was held up by those who have something and
+	// do not get on with giving it.
+	impatient bool
 	// Of the reader alone: what has come of the first of asked, and how often
 	// each came wrong.
 	data  []byte
@@ -189,11 +192,21 @@ func (s *seed) next(now time.Time) ([]uint32, error) {
 	if len(s.asked) >= maxAsks/2 || s.outstanding > p.tune.window/2 || !p.gathered(now) {
 		return nil, nil
 	}
-	var list []uint32
-	var room int64
-	_, missing := p.wantedAndMissing()
+	if s.impatient = s.impatient || now.Sub(p.progress) > p.tune.heldUp; s.impatient && len(s.asked) > 0 {
+		// One window at a time.
+		return nil, nil
+	}
+	_, missing := p.wantedAndMissing(s.impatient)
+	list, room := s.choose(missing)
+	return list, p.stage.room(room)
+}
+
+// choose takes from the pieces that are missing as many as may be asked for now,
+// and tells how many bytes all of them have. The lock is held.
+func (s *seed) choose(missing []int) (list []uint32, room int64) {
+	p := s.p
 	for _, piece := range missing {
-		if p.feedAsked[piece] || len(p.flights[piece]) > 0 {
+		if p.feedAsked[piece] || (len(p.flights[piece]) > 0 && !s.impatient) {
 			continue
 		}
 		size := p.layout.size(piece)
@@ -204,7 +217,7 @@ func (s *seed) next(now time.Time) ([]uint32, error) {
 			list = append(list, uint32(piece))
 		}
 	}
-	return list, p.stage.room(room)
+	return list, room
 }
 
 // gathered says that the peers had time to tell what they have, so that nothing

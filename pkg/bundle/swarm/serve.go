@@ -21,6 +21,9 @@ import (
 // chunk is how much is read or written at once, in bytes.
 const chunk = 64 << 10
 
+// maxBurst bounds how much is sent at once after a pause, in bytes.
+const maxBurst = 8 << 20
+
 // writeWithin is how long one chunk may take to be sent.
 const writeWithin = time.Minute
 
@@ -254,8 +257,11 @@ func newThrottle(perSecond int64) throttle {
 	if perSecond <= 0 {
 		return throttle{chunk: chunk}
 	}
-	n := int(min(chunk, max(perSecond/10, 64)))
-	return throttle{limiter: rate.NewLimiter(rate.Limit(perSecond), n), chunk: n}
+	n := min(chunk, max(perSecond/10, 64))
+	// What a busy machine was late to send within a quarter of a second is caught
+	// up with.
+	burst := int(max(n, min(perSecond/4, maxBurst)))
+	return throttle{limiter: rate.NewLimiter(rate.Limit(perSecond), burst), chunk: int(n)}
 }
 
 // wait waits until n more bytes, at most a chunk, may be sent.

@@ -119,7 +119,7 @@ func (p *Peer) feedStatus(now time.Time) FeedStatus {
 	self := PeerStatus{Addr: p.cfg.Self, Seen: true, Reachable: true, Complete: p.complete, Feed: true}
 	if p.layout != nil {
 		self.Wanted, self.Had = p.layout.bytes(p.wanted, p.have.has)
-		wanted, missing := p.wantedAndMissing()
+		wanted, missing := p.wantedAndMissing(false)
 		s.Wanted, _ = p.layout.bytes(wanted, p.have.has)
 		s.InSwarm = s.Wanted
 		for _, piece := range missing {
