@@ -168,7 +168,9 @@ type Etcd struct {
 	Version string `json:"version,omitempty"`
 	// DataDir is each member's data directory. Default /var/lib/etcd.
 	DataDir string `json:"dataDir,omitempty"`
-	// ExtraArgs are further flags of etcd, without the leading dashes.
+	// ExtraArgs are further flags of etcd, without the leading dashes. Changed ones
+	// are applied by the next bootstrap, which restarts one member after the other
+	// and only while the others have a quorum.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
