@@ -66,7 +66,7 @@ func frameLimit(kind byte) int {
 // goroutines.
 type frames struct {
 	rw io.ReadWriteCloser
-	// dead closes rw when nothing comes.
+	// in and out are buffers, used again and again.
 	in, out []byte
 }
 
