@@ -195,7 +195,8 @@ func (p *Peer) Complete() {
 
 // WaitAll returns nil when every other peer is complete, or was reached once and
 // has been unreachable for Config.GoneAfter, or was not reached within
-// Config.NeverAfter; and, if this peer is complete, the others know it.
+// Config.NeverAfter; and, if this peer is complete, the others and a workstation
+// that feeds it know it.
 func (p *Peer) WaitAll(ctx context.Context) error {
 	err := p.awaitTicking(ctx, func() (bool, error) { return p.othersDone(time.Now()), nil })
 	if err != nil {
@@ -203,9 +204,10 @@ func (p *Peer) WaitAll(ctx context.Context) error {
 	}
 	lingering, cancel := context.WithTimeout(ctx, p.tune.linger)
 	defer cancel()
-	err = p.awaitTicking(lingering, func() (bool, error) { return !p.complete || p.othersTold(), nil })
+	err = p.awaitTicking(lingering, func() (bool, error) { return !p.complete || (p.othersTold() && p.feeds == 0), nil })
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		// Those who were not told see that this peer is gone.
+		// Those who were not told, a workstation among them, see that this peer is
+		// gone.
 		return nil
 	}
 	return err
