@@ -3,6 +3,7 @@ package bundle
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"os"
@@ -236,6 +237,19 @@ func tarOf(t *testing.T, dir string) []byte {
 	return out.Bytes()
 }
 
+// gzipped is the path of the file's compressed copy.
+func gzipped(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	must(t, err)
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err = w.Write(data)
+	must(t, errors.Join(err, w.Close()))
+	must(t, os.WriteFile(file+".gz", out.Bytes(), 0o600))
+	return file + ".gz"
+}
+
 func TestCreateFromFiles(t *testing.T) {
 	m := newFakeMirror(t)
 	f := m.localFiles(t)
@@ -254,12 +268,23 @@ func TestCreateFromFiles(t *testing.T) {
 		"directory": {[]string{"three=dir:" + f.dir}, nil, []string{"docker.io/library/three:latest dir control-plane worker"}},
 		"one of both": {[]string{"three=" + f.dir, f.docker}, both, []string{"docker.io/library/three:latest amd64 dir control-plane worker",
 			"example.com/saved:v1 amd64 docker-archive control-plane worker"}},
+		"packed docker save": {[]string{gzipped(t, f.docker)}, nil, []string{"example.com/saved:v1 docker-archive control-plane worker"}},
+		"packed archive": {[]string{gzipped(t, f.ociArchive)}, nil, []string{"example.com/one:v1 oci-archive control-plane worker",
+			"example.com/two:v1 oci-archive control-plane worker"}},
 		"twice the same": {[]string{f.docker, f.docker}, nil, []string{"example.com/saved:v1 docker-archive control-plane worker"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := m.imagesOnly(t)
 			opts.From, opts.Archs = c.from, c.archs
+			opts.WorkDir = t.TempDir()
 			wantEntries(t, created(t, opts), c.want...)
+			left, err := os.ReadDir(opts.WorkDir)
+			must(t, err)
+			for _, l := range left {
+				if !slices.Contains([]string{"blobs", "ingest", "from"}, l.Name()) {
+					t.Errorf("left behind: %s", l.Name())
+				}
+			}
 			if left, err := filepath.Glob(filepath.Join(opts.WorkDir, "from", "*")); len(left) > 0 || err != nil {
 				t.Errorf("left behind: %v %v", left, err)
 			}
@@ -369,7 +394,29 @@ func TestCreateFromRefuses(t *testing.T) {
 			}
 		})
 	}
+	// A layout with a blob that is cut off: refused at once, nothing is tried
+	// again on a disk.
+	path, err := layout.Write(filepath.Join(dir, "cut"), empty.Index)
+	must(t, err)
+	img := testImage(t, "cut", "amd64")
+	must(t, path.AppendImage(img))
+	layers, err := img.Layers()
+	must(t, err)
+	digest, err := layers[1].Digest()
+	must(t, err)
+	must(t, os.Truncate(filepath.Join(dir, "cut", "blobs", "sha256", digest.Hex), 10))
 	opts := m.imagesOnly(t)
+	opts.From = []string{"cut=" + string(path)}
+	events := &recorder{}
+	if _, err := Create(t.Context(), opts, events); err == nil || !strings.Contains(err.Error(), digest.String()) {
+		t.Error(err)
+	}
+	for _, e := range events.events {
+		if strings.Contains(e.Message, "tried again") {
+			t.Error(e.Message)
+		}
+	}
+	opts = m.imagesOnly(t)
 	opts.From, opts.Arch = []string{f.docker}, "arm64"
 	if _, err := Create(t.Context(), opts, nil); err == nil || !strings.Contains(err.Error(), "for linux/amd64, not for linux/arm64") {
 		t.Error(err)

@@ -55,10 +55,10 @@ func (p *pace) rate() float64 {
 }
 
 // text is the rate, and how long the rest takes where there is one, with two
-// blanks before each.
-func (p *pace) text(left int64) string {
+// blanks before each. There is no rate when nothing came for a while.
+func (p *pace) text(now time.Time, left int64) string {
 	rate := p.rate()
-	if rate <= 0 {
+	if rate <= 0 || now.Sub(p.seen[len(p.seen)-1].when) > paceWindow {
 		return ""
 	}
 	out := "  " + formatBytes(int64(rate)) + "/s"
@@ -142,7 +142,7 @@ func (m *meter) text() string {
 	if total < 0 {
 		total = m.sum()
 	}
-	return fmt.Sprintf("%d of %d  %s", m.ended, m.items, bytesOf(m.current, total)) + m.pace.text(total-m.current)
+	return fmt.Sprintf("%d of %d  %s", m.ended, m.items, bytesOf(m.current, total)) + m.pace.text(time.Now(), total-m.current)
 }
 
 // sum is the size of all parts, -1 while one of them is not known.

@@ -12,14 +12,14 @@ func TestPace(t *testing.T) {
 	start := time.Unix(1700000000, 0)
 	at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 	var p pace
-	if p.rate() != 0 || p.text(100) != "" {
+	if p.rate() != 0 || p.text(start, 100) != "" {
 		t.Error("a rate of nothing")
 	}
 	// A thousand small reads in ten seconds, a megabyte a second; then four.
 	for i := range 1001 {
 		p.at(at(float64(i)/100), int64(i)*10_000)
 	}
-	if got := p.text(30_000_000); got != "  1 MB/s  30s left" {
+	if got := p.text(at(10), 30_000_000); got != "  1 MB/s  30s left" {
 		t.Errorf("got %q", got)
 	}
 	if n := len(p.seen); n > 60 {
@@ -28,12 +28,15 @@ func TestPace(t *testing.T) {
 	for i := range 1201 {
 		p.at(at(10+float64(i)/100), 10_000_000+int64(i)*40_000)
 	}
-	if got := p.text(0); got != "  4 MB/s" {
+	if got := p.text(at(22), 0); got != "  4 MB/s" {
 		t.Errorf("the rate does not follow: %q", got)
 	}
 	p.skip(500_000_000)
 	p.at(at(22.5), 560_000_000)
-	if got := p.text(-1); got != "  4 MB/s" {
+	if got := p.text(at(60), 1000); got != "" {
+		t.Errorf("a rate although nothing comes: %q", got)
+	}
+	if got := p.text(at(23), -1); got != "  4 MB/s" {
 		t.Errorf("what was there already counts: %q", got)
 	}
 }

@@ -92,6 +92,32 @@ func resealed(t *testing.T, data []byte, change func(*Contents)) []byte {
 	return retar(t, out)
 }
 
+// declared is the bundle with one more file that should have that many bytes.
+func declared(good []byte, size int64) func(*testing.T) []byte {
+	return func(t *testing.T) []byte {
+		out := bytes.NewBuffer(slices.Clone(good[:len(good)-1024]))
+		w := tar.NewWriter(out)
+		must(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: blobPrefix + strings.Repeat("0", 64), Size: size, Mode: 0o644}))
+		_, err := w.Write(make([]byte, 4096))
+		must(t, err)
+		// Never closed: the archive ends within the file.
+		return out.Bytes()
+	}
+}
+
+// hugeManifest is a bundle whose own manifest is larger than any.
+func hugeManifest(t *testing.T) []byte {
+	data := make([]byte, maxManifest+1)
+	own := descriptor(ocispec.MediaTypeImageManifest, data)
+	own.ArtifactType = ArtifactType
+	index, err := json.Marshal(ocispec.Index{Manifests: []ocispec.Descriptor{own}})
+	must(t, err)
+	file := func(name string, data []byte) entry {
+		return entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, data}
+	}
+	return retar(t, []entry{file("oci-layout", []byte("{}")), file("index.json", index), file(blobPrefix+own.Digest.Encoded(), data)})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	good, err := os.ReadFile(testBundle(t))
 	must(t, err)
@@ -132,6 +158,30 @@ func TestOpenRefuses(t *testing.T) {
 		"link": {entries(func(e []entry) []entry {
 			return append(e, entry{tar.Header{Typeflag: tar.TypeSymlink, Name: "blobs/x", Linkname: "/etc/passwd"}, nil})
 		}), ErrNotBundle, "neither file nor directory"},
+		"hard link": {entries(func(e []entry) []entry {
+			return append(e, entry{tar.Header{Typeflag: tar.TypeLink, Name: "blobs/x", Linkname: "index.json"}, nil})
+		}), ErrNotBundle, "neither file nor directory"},
+		"device": {entries(func(e []entry) []entry {
+			return append(e, entry{tar.Header{Typeflag: tar.TypeBlock, Name: "blobs/x"}, nil})
+		}), ErrNotBundle, "neither file nor directory"},
+		"two tebibytes":      {declared(good, 2<<40), ErrDamaged, "the file ends after"},
+		"all that there are": {declared(good, 1<<63-1), ErrDamaged, ""},
+		"own manifest huge":  {hugeManifest, ErrDamaged, "bytes are more than"},
+		"image manifest huge": {contents(func(c *Contents) {
+			big := Blob{Digest: c.Images[0].Manifest.Digest, Size: maxManifest + 1}
+			c.Images[0].Manifest, c.Images[0].Blobs = big, append([]Blob{big}, c.Images[0].Blobs[1:]...)
+		}), ErrDamaged, "can't be"},
+		"many layers": {contents(func(c *Contents) {
+			c.Images[0].Blobs = append(slices.Clone(c.Images[0].Blobs), slices.Repeat(c.Images[0].Blobs[2:3], maxLayers)...)
+		}), ErrDamaged, "layers"},
+		"negative layer": {contents(func(c *Contents) {
+			c.Images[0].Blobs = slices.Clone(c.Images[0].Blobs)
+			c.Images[0].Blobs[2].Size = -1
+		}), ErrDamaged, "can't be"},
+		"two sizes": {contents(func(c *Contents) {
+			c.Images[0].Blobs = slices.Clone(c.Images[0].Blobs)
+			c.Images[0].Blobs[2].Size++
+		}), ErrDamaged, ""},
 		"traversal":  {named("blobs/sha256/../../../etc/passwd"), ErrNotBundle, "name"},
 		"up":         {named("../x"), ErrNotBundle, "name"},
 		"absolute":   {named("/etc/passwd"), ErrNotBundle, "name"},

@@ -114,11 +114,19 @@ func (o *opened) verb() string {
 // open finds the platform's manifest and puts it and the config into the store.
 func (p *puller) open(ctx context.Context, want wantedImage) (*opened, error) {
 	var out *opened
-	err := retryRead(ctx, p.note, func() (err error) {
+	err := p.retry(ctx, want.local == nil, func() (err error) {
 		out, err = p.tryOpen(ctx, want)
 		return err
 	})
 	return out, err
+}
+
+// retry tries a read again when it is one from a network.
+func (p *puller) retry(ctx context.Context, network bool, read func() error) error {
+	if !network {
+		return read()
+	}
+	return retryRead(ctx, p.note, read)
 }
 
 // reference is where an image is to be read, and whether without TLS.
@@ -279,7 +287,7 @@ func (p *puller) bring(ctx context.Context, source types.ImageSource, info types
 		}
 		return nil
 	}
-	return retryRead(ctx, p.note, func() error {
+	return p.retry(ctx, source.Reference().Transport() == docker.Transport, func() error {
 		r, _, err := source.GetBlob(ctx, info, none.NoCache)
 		if err != nil {
 			return err

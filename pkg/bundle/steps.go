@@ -52,8 +52,9 @@ type step struct {
 // and then.
 func (s *step) progress(done, total int64) {
 	s.mu.Lock()
-	s.pace.at(time.Now(), done)
-	text := bytesOf(done, total) + s.pace.text(total-done)
+	now := time.Now()
+	s.pace.at(now, done)
+	text := bytesOf(done, total) + s.pace.text(now, total-done)
 	s.mu.Unlock()
 	s.tell(text)
 }

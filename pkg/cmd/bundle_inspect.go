@@ -94,9 +94,10 @@ func (o *bundleInspectOptions) Run(path string) error {
 	return printContents(o.Out, b)
 }
 
-// openBundle opens a bundle; what is wrong with it is the caller's to correct.
-func openBundle(path string) (*bundle.Bundle, error) {
-	b, err := bundle.Open(path)
+// openBundle opens a bundle, a difference together with its bases; what is
+// wrong with it is the caller's to correct.
+func openBundle(path string, bases ...string) (*bundle.Bundle, error) {
+	b, err := bundle.OpenWithBases(path, bases...)
 	return b, withCode(ExitUsage, err)
 }
 

@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
 type bundleVerifyOptions struct {
@@ -34,9 +32,9 @@ func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Run reads it.
 func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
-	b, err := bundle.OpenWithBases(path, o.bases...)
+	b, err := openBundle(path, o.bases...)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return err
 	}
 	defer b.Close() //nolint:errcheck // only read
 	p := newProgress(o.ErrOut, "")
