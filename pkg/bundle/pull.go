@@ -153,7 +153,7 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 		system.OCISharedBlobDirPath = ""
 	}
 	system.DockerInsecureSkipTLSVerify = types.NewOptionalBool(plain)
-	source, err := ref.NewImageSource(ctx, &system)
+	source, data, mediaType, err := p.look(ctx, ref, &system)
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +162,6 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 			err = errors.Join(err, source.Close())
 		}
 	}()
-	data, mediaType, err := p.platformManifest(ctx, source, &system)
-	if err != nil {
-		return nil, err
-	}
 	parsed, err := manifest.FromBlob(data, mediaType)
 	if err != nil {
 		return nil, err
@@ -195,6 +191,21 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 	}
 	out.image.Arch, err = p.checkPlatform(config.Digest, want.arch)
 	return out, err
+}
+
+// look opens an image's source and reads its manifest for the platform.
+func (p *puller) look(ctx context.Context, ref types.ImageReference, system *types.SystemContext) (types.ImageSource, []byte, string, error) {
+	ctx, watch := watchStall(ctx)
+	defer watch.end()
+	source, err := ref.NewImageSource(ctx, system)
+	if err != nil {
+		return nil, nil, "", watch.explain(err)
+	}
+	data, mediaType, err := p.platformManifest(ctx, source, system)
+	if err != nil {
+		return nil, nil, "", watch.explain(errors.Join(err, source.Close()))
+	}
+	return source, data, mediaType, nil
 }
 
 // platformManifest reads the manifest for the platform, through a manifest list
@@ -288,13 +299,15 @@ func (p *puller) bring(ctx context.Context, source types.ImageSource, info types
 		return nil
 	}
 	return p.retry(ctx, source.Reference().Transport() == docker.Transport, func() error {
+		ctx, watch := watchStall(ctx)
+		defer watch.end()
 		r, _, err := source.GetBlob(ctx, info, none.NoCache)
 		if err != nil {
-			return err
+			return watch.explain(err)
 		}
 		count := &progressWriter{w: io.Discard, total: blob.Size, report: at}
-		err = p.store.Put(ctx, blob, io.TeeReader(r, count))
-		return errors.Join(err, r.Close())
+		err = p.store.Put(ctx, blob, io.TeeReader(watch.reader(r), count))
+		return watch.explain(errors.Join(err, r.Close()))
 	})
 }
 
