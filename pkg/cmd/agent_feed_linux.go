@@ -9,7 +9,7 @@ import (
 
 // newAgentFeed is what `images push` executes in a node's pod.
 func newAgentFeed(streams genericiooptions.IOStreams) *cobra.Command {
-	socket := images.FeedSocket
+	var socket string
 	c := &cobra.Command{
 		Use:   "feed --socket PATH",
 		Short: "Connect standard input and output to the task that puts images into this node",
@@ -18,6 +18,8 @@ func newAgentFeed(streams genericiooptions.IOStreams) *cobra.Command {
 			return images.Feed(c.Context(), socket, streams.In, streams.Out)
 		},
 	}
-	c.Flags().StringVar(&socket, "socket", socket, "the task's `socket`")
+	c.Flags().StringVar(&socket, "socket", "", "the task's `socket`")
+	// MarkFlagRequired fails only for a flag that is not there.
+	_ = c.MarkFlagRequired("socket")
 	return c
 }

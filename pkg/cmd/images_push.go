@@ -32,6 +32,7 @@ type imagesPushOptions struct {
 	via      string
 	port     int32
 	dryRun   bool
+	bases    []string
 	pull     bundle.CreateOptions
 }
 
@@ -71,6 +72,7 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	f.StringVar(&o.pull.Mirror, "mirror", "", "a base `URL` that serves images under their own paths, for REF")
 	f.StringVar(&o.pull.AuthFile, "auth-file", "", "a containers-auth.json or docker config.json (`file`), for REF")
 	f.StringVar(&o.pull.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`), for REF")
+	f.StringArrayVar(&o.bases, "base", nil, "the bundle (`file`) that BUNDLE is only the difference to; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go where, and end")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 	return c
@@ -101,7 +103,15 @@ func (o *imagesPushOptions) Run(ctx context.Context) error {
 		return err
 	}
 	defer b.Close() //nolint:errcheck // only read
-	pushes, err := planPushes(b.Contents(), nodes, o.allNodes)
+	ops, err := o.operations(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := ops.List(ctx)
+	if err != nil {
+		return clusterError(err)
+	}
+	pushes, err := planPushes(b.Contents(), nodes, all, o.allNodes)
 	if err != nil {
 		return withCode(ExitUsage, err)
 	}
@@ -115,7 +125,7 @@ func (o *imagesPushOptions) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := o.push(ctx, b, p); err != nil {
+		if err := o.push(ctx, ops, b, p); err != nil {
 			return err
 		}
 	}
@@ -133,7 +143,7 @@ func (o *imagesPushOptions) say(format string, args ...any) error {
 }
 
 // push has one Operation carried out, and feeds it.
-func (o *imagesPushOptions) push(ctx context.Context, b *bundle.Bundle, p push) error {
+func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations, b *bundle.Bundle, p push) error {
 	if err := b.Contents().ForArch(p.arch).Check("", p.arch, ""); err != nil {
 		return withCode(ExitUsage, err)
 	}
@@ -142,10 +152,6 @@ func (o *imagesPushOptions) push(ctx context.Context, b *bundle.Bundle, p push) 
 		return withCode(ExitUsage, fmt.Errorf("read %s: %w", o.args[0], err))
 	}
 	_, identity := parcel.Encode()
-	ops, err := o.operations(ctx)
-	if err != nil {
-		return err
-	}
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: &v1alpha1.ImagesSpec{
 		Parcel: v1alpha1.Content{Digest: identity.Digest.String(), Size: identity.Size},
 		Images: pushedImages(p.images), Nodes: p.targets, AllRoles: o.allNodes, MaxRate: o.maxRate.bytes, Port: o.port,
@@ -182,12 +188,16 @@ func (o *imagesPushOptions) operation(ctx context.Context, ops *incluster.Operat
 	if err != nil {
 		return nil, false, err
 	}
+	just := true
 	for i := len(all) - 1; i >= 0; i-- {
 		one := &all[i]
+		if one.Spec.Type == v1alpha1.OperationPruneImages {
+			just = false // It may have taken away what earlier ones brought.
+		}
 		if !samePush(one.Spec, spec) {
 			continue
 		}
-		if finished := one.Status.FinishedAt; one.Status.Phase == v1alpha1.OperationSucceeded && time.Since(finished.Time) < justNow {
+		if finished := one.Status.FinishedAt; just && one.Status.Phase == v1alpha1.OperationSucceeded && time.Since(finished.Time) < justNow {
 			return one, true, nil
 		}
 		if operations.Unfinished(*one) && !one.Spec.Aborted {

@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
@@ -31,7 +33,7 @@ type push struct {
 }
 
 // planPushes says what is to be pushed where. It is pure.
-func planPushes(c bundle.Contents, nodes []corev1.Node, allNodes bool) ([]push, error) {
+func planPushes(c bundle.Contents, nodes []corev1.Node, all []v1alpha1.Operation, allNodes bool) ([]push, error) {
 	if len(c.Images) == 0 {
 		return nil, errors.New("there is no image in the bundle")
 	}
@@ -49,6 +51,7 @@ func planPushes(c bundle.Contents, nodes []corev1.Node, allNodes bool) ([]push, 
 				strings.Join(c.Archs(), " and "), some[0].Name, arch, displayName, arch)
 		}
 		p.matrix = images.Compare(some, pushedImages(p.images), allNodes)
+		p.matrix.Doubt(all, time.Now().Add(-justNow))
 		p.targets = p.matrix.Targets()
 		out = append(out, p)
 	}
@@ -108,7 +111,8 @@ func (o *imagesPushOptions) show(pushes []push) error {
 // open opens the bundle that was named, or makes one of the images that were.
 func (o *imagesPushOptions) open(ctx context.Context, nodes []corev1.Node) (*bundle.Bundle, error) {
 	if len(o.args) == 1 && looksLikeFile(o.args[0]) {
-		return openBundle(o.args[0])
+		b, err := bundle.OpenWithBases(o.args[0], o.bases...)
+		return b, withCode(ExitUsage, err)
 	}
 	for _, a := range o.args {
 		if looksLikeFile(a) {

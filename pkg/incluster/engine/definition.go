@@ -31,7 +31,7 @@ type Definition struct {
 // It must be idempotent: after a coordinator's death the next one runs the same
 // attempt again.
 //
-// A Step may have more powers: Retrier and Interruptible.
+// A Step may have more powers: Retrier, Interruptible and Abortable.
 type Step interface {
 	Run(ctx context.Context, turn Turn) (Outcome, error)
 }
@@ -43,6 +43,10 @@ type Retrier interface{ Retries() int }
 // Interruptible is a Step that only waits: when the Operation is aborted or
 // another step fails it is ended at once instead of being waited for.
 type Interruptible interface{ Interruptible() bool }
+
+// Abortable is a Step that may be ended in its middle when the Operation is
+// aborted, instead of being waited for, since nothing is left half done by it.
+type Abortable interface{ Abortable() bool }
 
 // Lost is an error of an attempt of which nobody knows how it ended: its node
 // or its pod went away. Errors are asked by errors.As.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -36,7 +38,9 @@ type world struct {
 	ops     *operations.Client
 	name    string
 	nodes   *fakeNodes
-	own     map[string]func(context.Context, engine.Turn) (engine.Outcome, error)
+	// mayAbort is the node tasks'.
+	mayAbort bool
+	own      map[string]func(context.Context, engine.Turn) (engine.Outcome, error)
 }
 
 // plan is a → b/1, b/2 side by side → own, and a clean-up.
@@ -53,7 +57,7 @@ func plan(context.Context, engine.Env) ([]v1alpha1.StepStatus, error) {
 }
 
 func (w *world) definitions() map[v1alpha1.OperationType]engine.Definition {
-	task := engine.NodeTask{LostRetries: 2, Request: func(context.Context, engine.Turn) (node.Request, error) {
+	task := engine.NodeTask{LostRetries: 2, MayAbort: w.mayAbort, Request: func(context.Context, engine.Turn) (node.Request, error) {
 		return node.Request{Task: "test"}, nil
 	}}
 	do := func(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
@@ -178,7 +182,7 @@ func TestEngine(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]func(*world){
-		"success": testSuccess, "pause": testPause, "abort": testAbort, "failure": testFailure, "lost": testLost,
+		"success": testSuccess, "pause": testPause, "abort": testAbort, "abort-task": testAbortTask, "failure": testFailure, "lost": testLost,
 		"killed-before-acting": testKilledBeforeActing, "killed-before-recording": testKilledBeforeRecording,
 		"two-coordinators": testTwoCoordinators, "lease-lost": testLeaseLost, "deleted": testDeleted, "no-plan": testNoPlan,
 		"removed": testRemoved, "removed-with-lease": testRemovedWithLease,
@@ -248,6 +252,30 @@ func testAbort(w *world) {
 	op := w.phase(v1alpha1.OperationAborted)
 	w.states(op, "Succeeded Succeeded Succeeded Skipped Pending Succeeded")
 	w.ran(map[string]int{"a/n1": 1, "b/n2": 1, "b/n3": 1, "clean-up": 1})
+}
+
+// testAbortTask aborts while a task that may be ended in its middle would run for
+// ever: it is not waited for, and its Job is removed.
+func testAbortTask(w *world) {
+	w.mayAbort = true
+	release := make(chan struct{})
+	w.Cleanup(func() { close(release) })
+	w.nodes.tasks["b/n2"] = func(n int) (node.Result, error) { <-release; return well(n) }
+	w.start(w.config("one"))
+	op := w.until("b/n2 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["b/n2"] == 1 })
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: op.Status.Steps[1].Job}}
+	pod := &job.Spec.Template.Spec
+	pod.RestartPolicy, pod.Containers = corev1.RestartPolicyNever, []corev1.Container{{Name: "c", Image: "i"}}
+	jobs := w.clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace)
+	if _, err := jobs.Create(w.Context(), job, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.modify(func(s *v1alpha1.OperationSpec) { s.Aborted = true })
+	op = w.phase(v1alpha1.OperationAborted)
+	w.states(op, "Succeeded Skipped Succeeded Skipped Pending Succeeded")
+	if _, err := jobs.Get(w.Context(), job.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		w.Errorf("the job is still there: %v", err)
+	}
 }
 
 // testFailure fails b/n2 once, and is retried by a person: what the clean-up

@@ -2,9 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 )
@@ -22,6 +27,9 @@ type NodeTask struct {
 	// attempt counts as lost: for tasks that take longer than anybody would wait
 	// for a dead node. Zero: until the task's own deadline.
 	LostAfter time.Duration
+	// MayAbort says that the task may be ended in its middle when the Operation is
+	// aborted; its Job is then removed.
+	MayAbort bool
 	// Message makes a line for people of a task's result. Default: how many
 	// changes there were.
 	Message func(node.Result) string
@@ -29,6 +37,9 @@ type NodeTask struct {
 
 // Retries is LostRetries.
 func (n NodeTask) Retries() int { return n.LostRetries }
+
+// Abortable is MayAbort.
+func (n NodeTask) Abortable() bool { return n.MayAbort }
 
 // Run runs the task as the step's Job, or awaits the Job when it is there
 // already. A failed task's error has the short message first, then what to do
@@ -41,6 +52,9 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	req.Cluster, req.Step = turn.Cluster.Metadata.Name, turn.Step.ID
 	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: owner(turn.Operation), LostAfter: n.LostAfter})
 	result, err := runner.Run(ctx, turn.Step.Node, req, turn.Sink)
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return Outcome{}, errors.Join(err, removeJob(ctx, turn))
+	}
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -57,6 +71,22 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 		return Outcome{Message: "1 change"}, nil
 	}
 	return Outcome{Message: fmt.Sprintf("%d changes", len(result.Changes))}, nil
+}
+
+// removeTimeout bounds the removal of a Job that nobody waits for.
+const removeTimeout = 30 * time.Second
+
+// removeJob ends a task: its kubelet tells it to end, and it has what is left of
+// its grace to do so.
+func removeJob(ctx context.Context, turn Turn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	background := metav1.DeletePropagationBackground
+	err := turn.Clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(ctx, turn.Step.Job, metav1.DeleteOptions{PropagationPolicy: &background})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("end the task on %s: %w", turn.Step.Node, err)
+	}
+	return nil
 }
 
 // TaskError is a task that ran and failed.

@@ -18,6 +18,9 @@ import (
 // progressInterval is how often at most the progress of running steps is written.
 const progressInterval = 2 * time.Second
 
+// errInterrupted ends a step that nobody needs any more.
+var errInterrupted = errors.New("not waited for any longer")
+
 // run is one coordinator's work on one Operation, while it has the lease. Its
 // loop alone reads and writes the fields; the steps' goroutines send to ended.
 type run struct {
@@ -145,7 +148,7 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, error) {
 	}
 	r.unwritten = nil
 	for _, id := range d.interrupt {
-		if i, ok := r.step(op, id).(Interruptible); ok && i.Interruptible() && r.running[id] != nil {
+		if r.running[id] != nil && interruptible(r.step(op, id), op) {
 			r.running[id]()
 		}
 	}
@@ -155,6 +158,15 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, error) {
 		}
 	}
 	return op, nil
+}
+
+// interruptible tells whether a running step is to be ended.
+func interruptible(s Step, op *v1alpha1.Operation) bool {
+	if i, ok := s.(Interruptible); ok && i.Interruptible() {
+		return true
+	}
+	a, ok := s.(Abortable)
+	return ok && a.Abortable() && (op.Spec.Aborted || op.DeletionTimestamp != nil)
 }
 
 // intend puts a decision into the status.
@@ -226,8 +238,7 @@ func (r *run) step(op *v1alpha1.Operation, id string) Step {
 // start runs an attempt in a goroutine of its own.
 func (r *run) start(ctx context.Context, op *v1alpha1.Operation, s v1alpha1.StepStatus) {
 	stepContext, cancel := context.WithCancelCause(ctx)
-	interrupted := errors.New("not waited for any longer")
-	r.running[s.ID] = func() { cancel(interrupted) }
+	r.running[s.ID] = func() { cancel(errInterrupted) }
 	turn := Turn{
 		Env: r.env(op), Step: s, Sink: r.sink(s),
 		Progress: func(format string, args ...any) { r.tell(s, fmt.Sprintf(format, args...)) },
@@ -242,7 +253,7 @@ func (r *run) start(ctx context.Context, op *v1alpha1.Operation, s v1alpha1.Step
 		} else {
 			e.outcome, e.err = step.Run(stepContext, turn)
 		}
-		e.interrupted = context.Cause(stepContext) == interrupted
+		e.interrupted = errors.Is(context.Cause(stepContext), errInterrupted)
 		r.emitEnd(s, e)
 		select {
 		case r.ended <- e:

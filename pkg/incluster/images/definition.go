@@ -35,7 +35,7 @@ const (
 	// lostRetries is how often a node that went away is begun with anew.
 	lostRetries = 1
 	// backWithin is how long a node that went away is waited for.
-	backWithin   = 3 * time.Minute
+	backWithin   = 2 * time.Minute
 	backInterval = time.Second
 )
 
@@ -45,7 +45,7 @@ func Definition() engine.Definition {
 		Plan: func(_ context.Context, env engine.Env) ([]v1alpha1.StepStatus, error) { return Plan(env.Operation) },
 		Steps: map[string]engine.Step{
 			stepCredentials: engine.Func{Do: makeCredentials, Timeout: 2 * time.Minute},
-			stepImages:      engine.NodeTask{Request: push, LostRetries: lostRetries, LostAfter: lostAfter, Message: pushed},
+			stepImages:      engine.NodeTask{Request: push, LostRetries: lostRetries, LostAfter: lostAfter, MayAbort: true, Message: pushed},
 			stepCleanUp:     engine.Func{Do: removeCredentials, Timeout: 2 * time.Minute},
 		},
 	}
@@ -70,7 +70,7 @@ func push(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	peers, err := peersOf(ctx, t)
+	peers, names, err := peersOf(ctx, t)
 	if err != nil {
 		return node.Request{}, err
 	}
@@ -81,7 +81,7 @@ func push(ctx context.Context, t engine.Turn) (node.Request, error) {
 	return request(tasks.PushImages, pushTimeout, images.Spec{
 		Parcel: bundle.Blob{Digest: digest.Digest(spec.Parcel.Digest), Size: spec.Parcel.Size},
 		Roles:  RolesOf(*self), AllRoles: spec.AllRoles, MaxRate: spec.MaxRate,
-		Self: PeerAddress(*self, spec), Peers: peers, Credentials: credentials,
+		Self: PeerAddress(*self, spec), Peers: peers, Names: names, Credentials: credentials,
 	})
 }
 
@@ -95,22 +95,23 @@ func PeerAddress(n corev1.Node, spec *v1alpha1.ImagesSpec) string {
 
 // peersOf are the nodes whose steps have not ended and that can take part now:
 // others would only be waited for.
-func peersOf(ctx context.Context, t engine.Turn) ([]string, error) {
+func peersOf(ctx context.Context, t engine.Turn) (addresses []string, names map[string]string, err error) {
 	nodes, err := t.Clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("list nodes: %w", err)
+		return nil, nil, fmt.Errorf("list nodes: %w", err)
 	}
+	names = map[string]string{}
 	working := map[string]bool{}
 	for _, s := range t.Operation.Status.Steps {
 		working[s.Node] = s.State == v1alpha1.StepPending || s.State == v1alpha1.StepRunning
 	}
-	var out []string
 	for _, n := range nodes.Items {
 		if working[n.Name] && unfit(n) == "" {
-			out = append(out, PeerAddress(n, t.Operation.Spec.Images))
+			addr := PeerAddress(n, t.Operation.Spec.Images)
+			addresses, names[addr] = append(addresses, addr), n.Name
 		}
 	}
-	return out, nil
+	return addresses, names, nil
 }
 
 // fitNode reads the step's node and refuses it when it can't take part. One that
@@ -173,7 +174,7 @@ func pushed(r node.Result) string {
 		return "" // Only the data got lost on its way, not the result.
 	}
 	if d.Imported == 0 {
-		return fmt.Sprintf("had all %d images", d.Images)
+		return "had all images"
 	}
 	return fmt.Sprintf("%d of %d images were missing; %.1f MB came from the workstation, %.1f MB from other nodes, %.1f MB went to them",
 		d.Imported, d.Images, float64(d.FromFeed)/1e6, float64(d.FromPeers)/1e6, float64(d.Sent)/1e6)

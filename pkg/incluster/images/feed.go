@@ -3,7 +3,6 @@ package images
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -27,8 +26,10 @@ import (
 const (
 	// seedInterval is the time between two looks for a node to feed.
 	seedInterval = 500 * time.Millisecond
-	// againInterval is the pause after a feed that has ended, well or not.
-	againInterval = 3 * time.Second
+	// againInterval is the pause after a feed that was broken off, and
+	// doneInterval after one that was done: only a node that comes back needs another.
+	againInterval = time.Second
+	doneInterval  = 5 * time.Second
 )
 
 // Feeder is the workstation's part in an Images Operation.
@@ -71,6 +72,8 @@ func NewFeeder(config *rest.Config) (*Feeder, error) {
 // Operation's own end tells what matters.
 func (f *Feeder) Feed(ctx context.Context, operation string, parcel *swarm.Parcel, source bundle.Upstream) error {
 	failures := map[string]int{}
+	told := map[string]string{}
+	done := false
 	var sent int64
 	for {
 		seed, over, err := f.seed(ctx, operation, failures)
@@ -86,9 +89,16 @@ func (f *Feeder) Feed(ctx context.Context, operation string, parcel *swarm.Parce
 		}
 		now, err := f.feed(ctx, *seed, parcel, source, sent)
 		sent += now
-		if err != nil && ctx.Err() == nil {
-			failures[seed.pod]++
-			f.log(fmt.Sprintf("sending through %s was broken off and goes on: %v", seed.node.Name, err))
+		if err == nil {
+			done = true
+			pause(ctx, doneInterval)
+			continue
+		}
+		failures[seed.pod]++
+		// Once the nodes had all, their pods end one by one, which is no news.
+		if text := err.Error(); ctx.Err() == nil && !done && told[seed.pod] != text {
+			told[seed.pod] = text
+			f.log(fmt.Sprintf("sending through %s was broken off and goes on: %s", seed.node.Name, text))
 		}
 		pause(ctx, againInterval)
 	}
@@ -187,7 +197,7 @@ func (f *Feeder) feed(ctx context.Context, s seed, parcel *swarm.Parcel, source 
 			f.Progress(FeedProgress{Node: s.node.Name, Sent: before + n, Swarm: status})
 		}
 	}})
-	return sent, errors.Join(err, rw.complaint(err))
+	return sent, rw.because(err)
 }
 
 // open makes the byte stream to a node.
@@ -211,7 +221,6 @@ type stream struct {
 	io.ReadWriteCloser
 	mu     sync.Mutex
 	stderr bytes.Buffer
-	ended  error
 }
 
 // maxComplaint bounds what is kept of a complaint, in bytes.
@@ -227,15 +236,15 @@ func (s *stream) complain(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// complaint is why the stream ended, when the feed failed.
-func (s *stream) complaint(err error) error {
+// because adds to a feed's failure what the other end complained of, in one line.
+func (s *stream) because(err error) error {
 	if err == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if text := strings.TrimSpace(s.stderr.String()); text != "" {
-		return errors.Join(errors.New(text), s.ended)
+	if text := strings.Join(strings.Fields(s.stderr.String()), " "); text != "" {
+		return fmt.Errorf("%w: %s", err, text)
 	}
-	return s.ended
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/distribution/reference"
 	corev1 "k8s.io/api/core/v1"
@@ -164,6 +165,23 @@ func winner(votes map[string]int) string {
 		}
 	}
 	return best
+}
+
+// Doubt makes what is reported as present unknown where an Operation that began
+// or ended after that moment removes it: kubelets tell half a minute later.
+func (m Matrix) Doubt(all []v1alpha1.Operation, after time.Time) {
+	for _, op := range all {
+		if op.Spec.PruneImages == nil || op.Status.FinishedAt != nil && op.Status.FinishedAt.Time.Before(after) {
+			continue
+		}
+		for _, n := range op.Spec.PruneImages.Nodes {
+			for _, row := range m.Images {
+				if row.States[n.Name] == Present && slices.Contains(n.Refs, row.Ref) {
+					row.States[n.Name] = Unknown
+				}
+			}
+		}
+	}
 }
 
 // Lacking are the images that a node lacks or may lack.

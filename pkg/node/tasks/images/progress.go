@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -18,6 +19,9 @@ const (
 
 // progress makes the line beside the step out of what the peer says.
 type progress struct {
+	// names are the nodes of peers, by host:port.
+	names map[string]string
+
 	mu   sync.Mutex
 	text string
 	// handing says that only other nodes have something left to do.
@@ -55,10 +59,10 @@ func (p *progress) imported(done int) {
 }
 
 // handOn makes the line tell who is not done yet.
-func (p *progress) handOn(images int) {
+func (p *progress) handOn() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.text, p.handing = fmt.Sprintf("all %d images are in place", images), true
+	p.text, p.handing = "all images are in place", true
 }
 
 // line is what is to be shown, empty when it is what was shown last.
@@ -69,7 +73,7 @@ func (p *progress) line(s swarm.Status, now time.Time) string {
 	if text == "" {
 		text = p.bytes(s, now)
 	}
-	if waiting := incomplete(s); p.handing && len(waiting) > 0 {
+	if waiting := p.incomplete(s); p.handing && len(waiting) > 0 {
 		text += ", handing on to " + strings.Join(waiting, ", ")
 	}
 	if text == p.last {
@@ -108,11 +112,11 @@ func from(s swarm.Status) string {
 }
 
 // incomplete are the peers that are reachable and not done.
-func incomplete(s swarm.Status) []string {
+func (p *progress) incomplete(s swarm.Status) []string {
 	var out []string
-	for _, p := range s.Peers {
-		if p.Reachable && !p.Complete {
-			out = append(out, p.Addr)
+	for _, peer := range s.Peers {
+		if peer.Reachable && !peer.Complete {
+			out = append(out, cmp.Or(p.names[peer.Addr], peer.Addr))
 		}
 	}
 	return out

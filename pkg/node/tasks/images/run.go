@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	}
 	debug.SetMemoryLimit(memoryLimit)
 	t := &task{env: env, spec: spec, socket: prepare.Socket, feedSocket: FeedSocket}
+	t.shown.names = spec.Names
 	data, err := t.run(ctx)
 	return data, t.explain(err)
 }
@@ -77,7 +79,7 @@ func (t *task) run(ctx context.Context) (data Data, err error) {
 			return err
 		}
 		t.peer.Complete()
-		t.shown.handOn(data.Images)
+		t.shown.handOn()
 		if err := t.peer.WaitAll(groupCtx); err != nil {
 			return err
 		}
@@ -95,6 +97,9 @@ func (t *task) run(ctx context.Context) (data Data, err error) {
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
+	}
+	if err == nil {
+		_, err = t.env.Host.Remove(ctx, FeedDir)
 	}
 	return data, err
 }
@@ -137,19 +142,9 @@ func (t *task) bring(ctx context.Context, data *Data) error {
 	t.peer.Want(digests(missing)...)
 	t.shown.fetching(len(missing))
 	// Those with the fewest bytes first: they can be unpacked while the others arrive.
-	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return compare(sizeOf(a.Blobs), sizeOf(b.Blobs)) })
+	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return cmp.Compare(sizeOf(a.Blobs), sizeOf(b.Blobs)) })
 	_, err = ctrd.ImportImages(ctx, t.socket, missing, t.peer, opts, func(_ string, _ bool, done, _ int) { t.shown.imported(done) })
 	return err
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // choose are the images that a node with these roles is to have.
@@ -194,7 +189,7 @@ func (t *task) account(data *Data) {
 	data.FromFeed, data.FromPeers, data.Sent = s.FromFeed, s.FromPeers, s.Sent
 	for _, p := range s.Peers {
 		if !p.Complete {
-			data.Gone = append(data.Gone, p.Addr)
+			data.Gone = append(data.Gone, cmp.Or(t.spec.Names[p.Addr], p.Addr))
 		}
 	}
 }

@@ -40,6 +40,8 @@ type Spec struct {
 	// are all of them.
 	Self  string   `json:"self"`
 	Peers []string `json:"peers"`
+	// Names are the peers' nodes, by host:port.
+	Names map[string]string `json:"names,omitempty"`
 	// Credentials are the same for all nodes of one Operation. They are a secret.
 	Credentials bundle.Peers `json:"credentials"`
 	// MaxRate is what this node sends to others at most, in bytes per second.
