@@ -19,7 +19,7 @@ import (
 func summary(c bundle.Contents) string {
 	hosts := strings.Join(c.Archs(), " and ")
 	if c.KubernetesVersion == "" {
-		return fmt.Sprintf("%d %s for %s, %s", len(c.Images), plural(len(c.Images), "image", "images"), hosts, size(c.Size()))
+		return fmt.Sprintf("%s for %s, %s", plural(len(c.Images), "image", "images"), hosts, size(c.Size()))
 	}
 	return fmt.Sprintf("Kubernetes %s for %s, %d images and %d programs, %s",
 		c.KubernetesVersion, hosts, len(c.Images), len(c.Binaries), size(c.Size()))
