@@ -92,10 +92,13 @@ func printDifference(w io.Writer, d bundle.Difference, archs bool) error {
 	for _, r := range d.Removed {
 		line("%s\t%.20s", name(r), r.Version)
 	}
-	if len(d.Changed)+len(d.Added)+len(d.Removed) == 0 {
+	switch {
+	case len(d.Changed)+len(d.Added)+len(d.Removed) == 0:
 		line("Both hold the same.")
-	} else {
-		line("\n%s in %d blobs would have to move; what several share is moved once.", size(d.Bytes), d.Blobs)
+	case d.Blobs == 0:
+		line("\nNothing would have to move.")
+	default:
+		line("\n%s in %s would have to move; what several share is moved once.", size(d.Bytes), plural(d.Blobs, "blob", "blobs"))
 	}
 	return t.Flush()
 }
