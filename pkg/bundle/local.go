@@ -190,8 +190,7 @@ func readTar(ctx context.Context, file string, each func(*tar.Header, io.Reader)
 // its index into a directory that is a layout without blobs. No name in the
 // archive becomes a path, and links are left out.
 func (c *creation) unpackOCIArchive(ctx context.Context, out *localFiles, n int, file string) (dir string, err error) {
-	dir = filepath.Join(c.blobs.Dir(), "from", strconv.Itoa(n))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if dir, err = os.MkdirTemp(c.blobs.Dir(), "from-*"); err != nil {
 		return "", err
 	}
 	out.ends = append(out.ends, func() error { return os.RemoveAll(dir) })
