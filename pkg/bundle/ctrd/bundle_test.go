@@ -1,8 +1,6 @@
 package ctrd
 
 import (
-	"context"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -12,13 +10,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
-// maxMemory is what serving, fetching and importing together may take, in kB,
-// whatever the bundle's size.
+// maxMemory is what importing may take, in kB, whatever the bundle's size.
 const maxMemory = 150 << 10
 
-// TestWholeBundle takes the bundle that BUNDLE names all the way: from its file
-// over a pipe to a serving host, from there to a second one over TLS, and into
-// the containerd that CONTAINERD names.
+// TestWholeBundle takes the bundle that BUNDLE names from its file into the
+// containerd that CONTAINERD names.
 func TestWholeBundle(t *testing.T) {
 	path := os.Getenv("BUNDLE")
 	if path == "" {
@@ -28,35 +24,9 @@ func TestWholeBundle(t *testing.T) {
 	b, err := bundle.Open(path)
 	must(t, err)
 	defer func() { must(t, b.Close()) }()
-	peers, err := bundle.NewPeers([]string{"127.0.0.1"})
-	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	hostIn, toHost := io.Pipe()
-	fromHost, hostOut := io.Pipe()
-	agent := make(chan error, 1)
-	go func() { agent <- bundle.RunBlobAgent(ctx, hostIn, hostOut) }()
-	addr, wait, err := bundle.StartBlobAgent(ctx, toHost, fromHost, peers.Spec("127.0.0.1:0", t.TempDir()), b)
-	must(t, err)
-
-	client, err := bundle.NewClient(peers.Source(addr))
-	must(t, err)
-	defer client.Close()
 	contents := b.Contents().For([]v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleEtcd})
-	store := bundle.OpenStore(t.TempDir())
 	began := time.Now()
-	n, err := client.FetchAll(t.Context(), contents.Blobs(), store, 4, nil)
-	must(t, err)
-	if n != contents.Size() {
-		t.Errorf("%d bytes travelled, the blobs have %d", n, contents.Size())
-	}
-	t.Logf("fetched %d bytes in %s", n, time.Since(began))
-	cancel()
-	must(t, wait())
-	must(t, <-agent)
-
-	began = time.Now()
-	imported, err := ImportImages(t.Context(), socket, contents.Images, store,
+	imported, err := ImportImages(t.Context(), socket, contents.Images, b,
 		ImportOptions{Pinned: []string{contents.PauseImage()}}, nil)
 	must(t, err)
 	if imported != len(contents.Images) {
@@ -64,7 +34,7 @@ func TestWholeBundle(t *testing.T) {
 	}
 	t.Logf("imported in %s", time.Since(began))
 	began = time.Now()
-	if again, err := ImportImages(t.Context(), socket, contents.Images, store, ImportOptions{}, nil); again != 0 || err != nil {
+	if again, err := ImportImages(t.Context(), socket, contents.Images, b, ImportOptions{}, nil); again != 0 || err != nil {
 		t.Errorf("a second import did %d: %v", again, err)
 	}
 	t.Logf("imported again in %s", time.Since(began))

@@ -1,16 +1,12 @@
 package ctrd
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,57 +15,15 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/test/ctrdtest"
 )
 
-// daemon starts the containerd that CONTAINERD names, with everything it has in
-// a directory of its own. It needs root.
+// daemon starts a containerd for the test.
 func daemon(t *testing.T) (socket string) {
 	t.Helper()
-	program := os.Getenv("CONTAINERD")
-	if program == "" {
-		t.Skip("CONTAINERD names no containerd to test with")
-	}
-	dir, err := os.MkdirTemp("", "ctrd")
-	must(t, err)
-	socket = filepath.Join(dir, "c.sock")
-	config := filepath.Join(dir, "config.toml")
-	must(t, os.WriteFile(config, []byte("version = 3\ndisabled_plugins = [\"io.containerd.cri.v1.runtime\", \"io.containerd.cri.v1.images\", \"io.containerd.grpc.v1.cri\"]\n"), 0o600))
-	log, err := os.Create(filepath.Join(dir, "log"))
-	must(t, err)
-	cmd := exec.Command(program, "--config", config, "--root", filepath.Join(dir, "root"),
-		"--state", filepath.Join(dir, "state"), "--address", socket)
-	cmd.Stdout, cmd.Stderr = log, log
-	must(t, cmd.Start())
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		<-exited
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("containerd: %s", text[max(0, len(text)-4000):])
-		}
-		must(t, log.Close())
-		must(t, os.RemoveAll(dir))
-	})
-	for deadline := time.Now().Add(time.Minute); ; {
-		if _, err := ListImages(t.Context(), socket); err == nil {
-			return socket
-		} else if time.Now().After(deadline) {
-			t.Fatalf("containerd does not answer: %v", err)
-		}
-		select {
-		case err := <-exited:
-			exited <- err
-			t.Fatalf("containerd ended: %v", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return ctrdtest.Daemon(t)
 }
 
 // connected is a client for looking at what was done.
@@ -81,50 +35,10 @@ func connected(t *testing.T, socket string) (context.Context, *containerd.Client
 	return namespaces.WithNamespace(t.Context(), Namespace), client
 }
 
-// put stores a blob and describes it.
-func put(t *testing.T, store *bundle.Store, mediaType string, data []byte) bundle.Blob {
-	t.Helper()
-	b := bundle.Blob{Digest: digest.FromBytes(data), Size: int64(len(data)), MediaType: mediaType}
-	must(t, store.Put(t.Context(), b, bytes.NewReader(data)))
-	return b
-}
-
-// layer is a tar of one file.
-func layer(t *testing.T, name, data string) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	must(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o644}))
-	_, err := w.Write([]byte(data))
-	must(t, err)
-	must(t, w.Close())
-	return out.Bytes()
-}
-
 // image makes an image with a layer that all share and one of its own.
 func image(t *testing.T, store *bundle.Store, ref string) bundle.Image {
 	t.Helper()
-	var config ocispec.Image
-	config.OS, config.Architecture, config.RootFS.Type = "linux", runtime.GOARCH, "layers"
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
-	out := bundle.Image{Ref: ref}
-	var blobs []bundle.Blob
-	for _, name := range []string{"shared", ref} {
-		data := layer(t, filepath.Base(name), strings.Repeat(name, 1000))
-		b := put(t, store, ocispec.MediaTypeImageLayer, data)
-		blobs = append(blobs, b)
-		m.Layers = append(m.Layers, descriptor(b))
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, b.Digest)
-	}
-	data, err := json.Marshal(config)
-	must(t, err)
-	c := put(t, store, ocispec.MediaTypeImageConfig, data)
-	m.Config = descriptor(c)
-	data, err = json.Marshal(m)
-	must(t, err)
-	out.Manifest = put(t, store, ocispec.MediaTypeImageManifest, data)
-	out.Blobs = append([]bundle.Blob{out.Manifest, c}, blobs...)
-	return out
+	return ctrdtest.Image(t, store, ref)
 }
 
 func must(t *testing.T, err error) {
