@@ -270,6 +270,7 @@ func TestOperations(t *testing.T) {
 	name := creators(t, ops, spec)
 	checkCoordinatorJob(t, f, name)
 	checkImmutable(t, s, name)
+	checkUpgradeRules(t, s)
 	if err := ops.Pause(t.Context(), name); err != nil {
 		t.Error(err)
 	}

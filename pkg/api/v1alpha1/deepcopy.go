@@ -38,6 +38,15 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 		out.PruneImages = &PruneImagesSpec{}
 		in.PruneImages.DeepCopyInto(out.PruneImages)
 	}
+	// What these two point to points to nothing else.
+	if in.Upgrade != nil {
+		c := *in.Upgrade
+		out.Upgrade = &c
+	}
+	if in.RollbackNode != nil {
+		c := *in.RollbackNode
+		out.RollbackNode = &c
+	}
 }
 
 // DeepCopyInto copies everything into out; they share nothing.

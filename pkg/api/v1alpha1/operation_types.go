@@ -45,6 +45,10 @@ type OperationSpec struct {
 	Images *ImagesSpec `json:"images,omitempty"`
 	// PruneImages is set when Type is PruneImages.
 	PruneImages *PruneImagesSpec `json:"pruneImages,omitempty"`
+	// Upgrade is set when Type is Upgrade.
+	Upgrade *UpgradeSpec `json:"upgrade,omitempty"`
+	// RollbackNode is set when Type is RollbackNode.
+	RollbackNode *RollbackNodeSpec `json:"rollbackNode,omitempty"`
 }
 
 // JoinSpec says which enrolled nodes become what.

@@ -1,0 +1,51 @@
+package incluster_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
+)
+
+// checkUpgradeRules asks the real apiserver which Upgrades it takes.
+func checkUpgradeRules(t *testing.T, s *kubetest.Server) {
+	t.Helper()
+	clients, err := client.New(s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ri := clients.Dynamic.Resource(schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: v1alpha1.OperationResource})
+	for spec, want := range map[string]string{
+		`{type: Upgrade, upgrade: {version: v1.36.3}}`: "",
+		`{type: Upgrade, upgrade: {version: v1.36.3, only: nodes, maxUnavailable: "25%", drainTimeout: 1h10m, keepBackups: 5}}`: "",
+		`{type: Upgrade}`:                                                      "spec.upgrade is required",
+		`{type: Upgrade, upgrade: {version: latest}}`:                          "spec.upgrade.version",
+		`{type: Upgrade, upgrade: {version: v1.36.3, only: etcd}}`:             "spec.upgrade.only",
+		`{type: Upgrade, upgrade: {version: v1.36.3, maxUnavailable: "0"}}`:    "spec.upgrade.maxUnavailable",
+		`{type: Upgrade, upgrade: {version: v1.36.3, maxUnavailable: "101%"}}`: "spec.upgrade.maxUnavailable",
+		`{type: Upgrade, upgrade: {version: v1.36.3, drainTimeout: soon}}`:     "spec.upgrade.drainTimeout",
+		`{type: Upgrade, upgrade: {version: v1.36.3, drainTimeout: 0s}}`:       "more than nothing",
+		`{type: RollbackNode}`:                                                 "spec.rollbackNode is required",
+		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`:    "",
+		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:               "spec.rollbackNode.node",
+	} {
+		u := &unstructured.Unstructured{}
+		text := fmt.Sprintf("{apiVersion: %s, kind: Operation, metadata: {generateName: x-}, spec: %s}", v1alpha1.APIVersion, spec)
+		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ri.Create(t.Context(), u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if want == "" && err != nil || want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", spec, err)
+		}
+	}
+}
