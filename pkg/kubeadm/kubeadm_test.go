@@ -58,6 +58,8 @@ func rendered(t *testing.T, c *v1alpha1.Cluster) map[string][]byte {
 	keep("init", data, err)
 	data, err = UploadCerts(c, certKey)
 	keep("upload-certs", data, err)
+	data, err = Upgrade(c, UpgradeParams{Version: "v1.37.2", PatchesDir: "/etc/kubernetes/patches", IgnorePreflightErrors: []string{"SystemVerification"}})
+	keep("upgrade", data, err)
 	for _, h := range c.Nodes()[1:] {
 		p := JoinParams{Host: h, Token: token, CACertHash: caHash, CertificateKey: certKey, PatchesDir: "/etc/kubernetes/patches"}
 		data, err = JoinWorker(c, p)
@@ -208,6 +210,7 @@ func TestParameterErrors(t *testing.T) {
 			return Init(c, InitParams{Host: c.First(), Token: token, CertificateKey: "zz"})
 		}, "the certificate key"},
 		"upload without key":  {func() ([]byte, error) { return UploadCerts(c, "") }, "the certificate key is missing"},
+		"upgrade to nothing":  {func() ([]byte, error) { return Upgrade(c, UpgradeParams{}) }, "the version to go to is missing"},
 		"join with bad token": {func() ([]byte, error) { return JoinWorker(c, change(func(p *JoinParams) { p.Token = "s3cret" })) }, "kubeadm join of cp2: the bootstrap token"},
 		"join without hash":   {func() ([]byte, error) { return JoinWorker(c, change(func(p *JoinParams) { p.CACertHash = "" })) }, "fingerprint"},
 		"promote without key": {func() ([]byte, error) { return Promote(c, change(func(p *JoinParams) { p.CertificateKey = "" })) }, "promote cp2: the certificate key"},
