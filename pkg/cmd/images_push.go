@@ -14,7 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // The values of --via.
@@ -147,9 +147,9 @@ func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations,
 	if err := b.Contents().ForArch(p.arch).Check("", p.arch, ""); err != nil {
 		return withCode(ExitUsage, err)
 	}
-	parcel, err := swarm.NewParcel(ctx, p.images, b)
+	parcel, err := o.read(ctx, p.images, b)
 	if err != nil {
-		return withCode(ExitUsage, fmt.Errorf("read %s: %w", o.args[0], err))
+		return err
 	}
 	_, identity := parcel.Encode()
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: &v1alpha1.ImagesSpec{
@@ -170,88 +170,29 @@ func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations,
 	return o.say("%s on %s; %s were sent\n", isAre(len(p.images), "image"), plural(len(p.targets), "node", "nodes"), size(sent))
 }
 
+// read reads all that may have to be sent, and refuses what is damaged.
+func (o *imagesPushOptions) read(ctx context.Context, list []bundle.Image, b *bundle.Bundle) (*swarm.Parcel, error) {
+	shown, began := newProgress(o.Out, o.output), time.Now()
+	e := report.Event{Time: began, Kind: report.StepStarted, Step: "read", Title: "read and check the images"}
+	shown.Emit(e)
+	parcel, err := swarm.NewParcel(ctx, list, b)
+	e.Time, e.Elapsed, e.Kind = time.Now(), time.Since(began), report.StepDone
+	if err != nil {
+		e.Kind, e.Error = report.StepFailed, err.Error()
+	}
+	shown.Emit(e)
+	shown.Close()
+	if err != nil {
+		return nil, withCode(ExitUsage, fmt.Errorf("read %s: %w", o.args[0], err))
+	}
+	return parcel, nil
+}
+
 func isAre(n int, what string) string {
 	if n == 1 {
 		return "1 " + what + " is"
 	}
 	return fmt.Sprintf("%d %ss are", n, what)
-}
-
-// justNow is for how long nodes may not report yet what an Operation put there:
-// kubelets look about twice a minute.
-const justNow = 2 * time.Minute
-
-// operation finds the Operation that does the same already, or creates one. over
-// says that one has just done it.
-func (o *imagesPushOptions) operation(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec) (op *v1alpha1.Operation, over bool, err error) {
-	all, err := ops.List(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	just := true
-	for i := len(all) - 1; i >= 0; i-- {
-		one := &all[i]
-		if one.Spec.Type == v1alpha1.OperationPruneImages {
-			just = false // It may have taken away what earlier ones brought.
-		}
-		if !samePush(one.Spec, spec) {
-			continue
-		}
-		if finished := one.Status.FinishedAt; just && one.Status.Phase == v1alpha1.OperationSucceeded && time.Since(finished.Time) < justNow {
-			return one, true, nil
-		}
-		if operations.Unfinished(*one) && !one.Spec.Aborted {
-			if err := o.say("going on with operation %s\n", one.Name); err != nil {
-				return nil, false, err
-			}
-			return one, false, ops.Resume(ctx, one.Name)
-		}
-	}
-	op, err = createWhenFree(ctx, ops, spec, o.ErrOut)
-	return op, false, err
-}
-
-// samePush tells whether an Operation brings all that is wanted.
-func samePush(have, want v1alpha1.OperationSpec) bool {
-	if have.Images == nil || have.Images.Parcel != want.Images.Parcel || want.Images.AllRoles && !have.Images.AllRoles {
-		return false
-	}
-	at := map[string]bool{}
-	for _, n := range have.Images.Nodes {
-		at[n] = true
-	}
-	for _, n := range want.Images.Nodes {
-		if !at[n] {
-			return false
-		}
-	}
-	return true
-}
-
-// busyInterval is the time between two looks at an Operation that is waited for.
-const busyInterval = 2 * time.Second
-
-// createWhenFree creates an Operation, once the one in progress has ended.
-func createWhenFree(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec, w io.Writer) (*v1alpha1.Operation, error) {
-	told := ""
-	for {
-		op, err := ops.Create(ctx, spec)
-		var busy *incluster.BusyError
-		if !errors.As(err, &busy) {
-			return op, err
-		}
-		if busy.Name != told {
-			told = busy.Name
-			if _, err := fmt.Fprintf(w, "waiting for operation %s (%s), which is in progress; %s operation watch %s shows it\n", busy.Name, busy.Type, displayName, busy.Name); err != nil {
-				return nil, err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(busyInterval):
-		}
-	}
 }
 
 // carryOut feeds an Operation and shows it until it ends.

@@ -137,6 +137,12 @@ func TestTargetsSources(t *testing.T) {
 	if got := Compare(nodes, wanted, false).Targets(); !slices.Equal(got, []string{"n1", "n2", "n4"}) {
 		t.Errorf("targets are %v: the one that lacks, and two that give", got)
 	}
+	for _, i := range []int{1, 3} {
+		nodes[i].Status.Conditions[0].Status = corev1.ConditionUnknown
+	}
+	if got := Compare(nodes, wanted, false).Targets(); !slices.Equal(got, []string{"n1", "n3", "n4"}) {
+		t.Errorf("targets are %v: one that is away gives nothing, but is named when it lacks something", got)
+	}
 }
 
 func TestSurvey(t *testing.T) {

@@ -39,6 +39,9 @@ type Matrix struct {
 	// Nodes are names, in order.
 	Nodes  []string `json:"nodes"`
 	Images []Row    `json:"images"`
+
+	// away are nodes that can't take part in an Operation now.
+	away map[string]bool
 }
 
 // Row is one image.
@@ -149,9 +152,10 @@ func Survey(nodes []corev1.Node) Matrix {
 }
 
 func newMatrix(nodes []corev1.Node) Matrix {
-	m := Matrix{Nodes: []string{}, Images: []Row{}}
+	m := Matrix{Nodes: []string{}, Images: []Row{}, away: map[string]bool{}}
 	for _, n := range nodes {
 		m.Nodes = append(m.Nodes, n.Name)
+		m.away[n.Name] = unfit(n) != ""
 	}
 	return m
 }
@@ -198,9 +202,9 @@ func (m Matrix) Lacking(node string) []Row {
 // sources is how many nodes that have everything hand on to those that don't.
 const sources = 2
 
-// Targets are the nodes for an Operation: those that lack something, and some
-// that have most of that, so that it need not come from the workstation. None
-// when nothing is lacking.
+// Targets are the nodes for an Operation: those that lack something, whether they
+// can take part or not, and some that have most of that and can, so that it need
+// not come from the workstation. None when nothing is lacking.
 func (m Matrix) Targets() []string {
 	var lacking, others []string
 	gives := map[string]int64{}
@@ -214,7 +218,7 @@ func (m Matrix) Targets() []string {
 				gives[n] += max(row.Size, 1)
 			}
 		}
-		if gives[n] > 0 {
+		if gives[n] > 0 && !m.away[n] {
 			others = append(others, n)
 		}
 	}
