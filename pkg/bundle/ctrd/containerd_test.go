@@ -65,8 +65,10 @@ func TestImportImages(t *testing.T) {
 	for _, want := range list {
 		checkImported(ctx, t, client, want)
 	}
-	if got, err := client.GetImage(ctx, list[0].Ref); err != nil || got.Labels()[labelPinned] != labelPinnedValue {
-		t.Errorf("image 0 is not pinned: %v %v", got, err)
+	for _, name := range []string{list[0].Ref, byDigest(list[0]), list[0].Blobs[1].Digest.String()} {
+		if got, err := client.GetImage(ctx, name); err != nil || got.Labels()[labelPinned] != labelPinnedValue {
+			t.Errorf("image 0 is not pinned as %s: %v %v", name, got, err)
+		}
 	}
 	if got, err := client.GetImage(ctx, list[1].Ref); err != nil || got.Labels()[labelPinned] != "" ||
 		got.Labels()["kubectl-ha.dev/bundle"] != "x" {

@@ -38,7 +38,7 @@ func references(ref string, target, config digest.Digest) ([]string, error) {
 type named []images.Image
 
 // named makes the references that an image is to have; labels are for the
-// reference itself, the others only get CRI's own.
+// reference itself, the others only get CRI's own, the pin among them.
 func (im *importer) named(want images.Image, config digest.Digest) (named, error) {
 	names, err := references(want.Name, want.Target.Digest, config)
 	if err != nil {
@@ -51,6 +51,8 @@ func (im *importer) named(want images.Image, config digest.Digest) (named, error
 			for k, v := range want.Labels {
 				one.Labels[k] = v
 			}
+		} else if pinned, ok := want.Labels[labelPinned]; ok {
+			one.Labels[labelPinned] = pinned
 		}
 		out = append(out, one)
 	}
