@@ -40,6 +40,7 @@ var strangers = [][2]string{
 // rooms are foreign libraries that only one folder may import, beside tests.
 var rooms = map[string]string{
 	"go.etcd.io/etcd/client/v3":        "pkg/etcd",
+	"go.etcd.io/bbolt":                 "pkg/etcd",
 	"github.com/containers/image/v5":   "pkg/bundle",
 	"golang.org/x/crypto/ssh":          "pkg/transport/ssh",
 	"github.com/spf13/cobra":           "pkg/cmd",

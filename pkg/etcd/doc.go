@@ -1,7 +1,7 @@
 // Package etcd looks at an etcd cluster through the members' own TLS ports, and
-// judges what it sees. It is the only room with etcd's client library; none of
-// the library's types leave it.
+// judges what it sees. It is the only room with the libraries of etcd's client and database; none of
+// their types leave it.
 //
 // Looking and judging are apart: Client gathers a View, Healthy is a pure
-// function of it.
+// function of it. A snapshot is looked at in the same way, once it lies on a disk.
 package etcd
