@@ -177,7 +177,12 @@ func (h *Host) setAttributes(f File) error {
 
 // replace writes a new file beside the old one and renames it into place.
 // Before the rename the old file is untouched; after it the new one is whole.
-func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)) (err error) {
+func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)) error {
+	return h.replaceBy(f, func(w io.Writer) error { return copyChecked(w, sum, content) })
+}
+
+// replaceBy is replace with whatever fill writes.
+func (h *Host) replaceBy(f File, fill func(io.Writer) error) (err error) {
 	dir, name := filepath.Split(h.Path(f.Path))
 	if err := h.fault(f.Path, "open"); err != nil {
 		return err
@@ -204,7 +209,7 @@ func (h *Host) replace(f File, sum string, content func() (io.ReadCloser, error)
 		name string
 		do   func() error
 	}{
-		{"write", func() error { return copyChecked(tmp, sum, content) }},
+		{"write", func() error { return fill(tmp) }},
 		{"chown", func() error {
 			if !h.setsOwner() {
 				return nil
