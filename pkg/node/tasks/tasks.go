@@ -23,6 +23,17 @@ const (
 	PushImages = "push-images"
 	// PruneImages removes images that no container uses.
 	PruneImages = "prune-images"
+	// Backup keeps a snapshot of etcd and the host's own files; ListBackups tells of them.
+	Backup      = "backup"
+	ListBackups = "list-backups"
+	// UpgradeCheck tells whether all is there that an upgrade of the host needs.
+	UpgradeCheck = "upgrade-check"
+	// UpgradeControlPlane brings a control plane's static pods to another version,
+	// UpgradeKubelet a node's kubelet, kubeadm and kubectl.
+	UpgradeControlPlane = "upgrade-control-plane"
+	UpgradeKubelet      = "upgrade-kubelet"
+	// RollbackNode puts back what an upgrade replaced.
+	RollbackNode = "rollback-node"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

@@ -1,0 +1,85 @@
+package backup
+
+import (
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+const (
+	// Dir has a directory per backup, called as the Operation.
+	Dir = host.StateDir + "/backups"
+	// SnapshotName is etcd's snapshot within a backup's directory, as `etcdutl
+	// snapshot restore` takes it. ArchiveName is the tar.gz of the host's files,
+	// with paths from the root.
+	SnapshotName = "etcd-snapshot.db"
+	ArchiveName  = "host.tar.gz"
+	indexName    = "backup.json"
+
+	// DefaultKeep is how many backups a host keeps.
+	DefaultKeep = 3
+	// Timeout is what a backup may take: the largest etcd has 8 GiB.
+	Timeout = 15 * time.Minute
+)
+
+// Spec makes one backup of a host.
+type Spec struct {
+	// Operation is the backup's name. Made already, it is not made again.
+	Operation string `json:"operation"`
+	// Endpoints of etcd (https://address:2379), of which the first that is well gives
+	// the snapshot: a member's own stands first. Without any there is only the archive.
+	Endpoints []string `json:"endpoints,omitempty"`
+	// Keep is how many whole backups are left afterwards, with this one; the oldest
+	// go. Zero: DefaultKeep.
+	Keep int `json:"keep,omitempty"`
+}
+
+// Data is what was done.
+type Data struct {
+	Backup
+	// Already is true when the backup was there, and is whole.
+	Already bool `json:"already,omitempty"`
+	// Removed are the backups that had to go for it.
+	Removed []string `json:"removed,omitempty"`
+}
+
+// Backup is one that is whole.
+type Backup struct {
+	// Name is that of the Operation that made it.
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	// Snapshot is nil where none was asked for.
+	Snapshot *Snapshot `json:"snapshot,omitempty"`
+	Archive  Archive   `json:"archive"`
+}
+
+// Snapshot is etcd's part.
+type Snapshot struct {
+	Endpoint string `json:"endpoint"`
+	// Revision of etcd that a restore goes on from.
+	Revision int64 `json:"revision"`
+	// Entries is the number of keys' revisions in it.
+	Entries int64  `json:"entries"`
+	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"`
+}
+
+// Archive is the host's part.
+type Archive struct {
+	Files  int    `json:"files"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// ListSpec asks for the host's backups. The task reads only.
+type ListSpec struct {
+	// Verify reads every file, and compares its digest.
+	Verify bool `json:"verify,omitempty"`
+}
+
+// ListData are the whole backups, the newest first.
+type ListData struct {
+	Backups []Backup `json:"backups,omitempty"`
+	// Broken are the directories that are no whole backup, with what is wrong.
+	Broken map[string]string `json:"broken,omitempty"`
+}
