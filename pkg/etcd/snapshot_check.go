@@ -110,6 +110,8 @@ func (s *SnapshotStatus) readRevisions(ctx context.Context, tx *bbolt.Tx) error 
 	if keys == nil || meta == nil {
 		return errors.New("its database is not etcd's")
 	}
+	// The count of a store that was never written to.
+	s.Revision = 1
 	err := keys.ForEach(func(k, _ []byte) error {
 		if s.Entries++; s.Entries%4096 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)

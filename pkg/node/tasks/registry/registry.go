@@ -4,6 +4,7 @@ package registry
 import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
@@ -33,6 +34,8 @@ func All() map[string]node.Task {
 		{Name: tasks.Promote, Run: node.Typed(controlplane.Promote)},
 		{Name: tasks.PushImages, Beside: true, Run: node.Typed(images.Run)},
 		{Name: tasks.PruneImages, Beside: true, Run: node.Typed(images.Prune)},
+		{Name: tasks.Backup, Run: node.Typed(backup.Run)},
+		{Name: tasks.ListBackups, ReadOnly: true, Run: node.Typed(backup.List)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t

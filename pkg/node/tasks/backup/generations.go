@@ -1,0 +1,104 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+// List tells of the backups on a host, the newest first.
+func List(ctx context.Context, env node.Env, spec ListSpec) (any, error) {
+	data, err := list(env.Host)
+	if err != nil || !spec.Verify {
+		return data, err
+	}
+	whole := data.Backups
+	data.Backups = nil
+	for _, b := range whole {
+		env.Progress("reading the backup %s", b.Name)
+		switch err := verify(ctx, env.Host, b); {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			data.Broken[b.Name] = err.Error()
+		default:
+			data.Backups = append(data.Backups, b)
+		}
+	}
+	return data, nil
+}
+
+// list reads the indexes. A directory without one was never finished.
+func list(h *host.Host) (ListData, error) {
+	data := ListData{Broken: map[string]string{}}
+	entries, err := h.ReadDir(Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return data, nil
+	}
+	if err != nil {
+		return data, fmt.Errorf("list the backups: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		b, err := read(h, e.Name())
+		if err == nil {
+			err = exists(h, b)
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			data.Broken[e.Name()] = "it was never finished, or something of it is gone"
+		case err != nil:
+			data.Broken[e.Name()] = err.Error()
+		default:
+			data.Backups = append(data.Backups, b)
+		}
+	}
+	slices.SortFunc(data.Backups, func(a, b Backup) int { return b.Created.Compare(a.Created) })
+	return data, nil
+}
+
+// prune removes the backups that are too many, and those that are not whole.
+// The one just made stays, whatever the clock says.
+func prune(ctx context.Context, env node.Env, spec Spec) (removed []string, err error) {
+	h := env.Host
+	if h.DryRun() {
+		return nil, nil
+	}
+	data, err := list(h)
+	if err != nil {
+		return nil, err
+	}
+	left := 1
+	for _, b := range data.Backups {
+		switch {
+		case b.Name == spec.Operation:
+		case left < spec.Keep:
+			left++
+		default:
+			removed = append(removed, b.Name)
+		}
+	}
+	for name := range data.Broken {
+		if name != spec.Operation {
+			removed = append(removed, name)
+		}
+	}
+	slices.Sort(removed)
+	for _, name := range removed {
+		// Without its index first, half of a backup never looks like one.
+		if _, err := h.Remove(ctx, Dir+"/"+name+"/"+indexName); err != nil {
+			return nil, err
+		}
+		if _, err := h.RemoveTree(ctx, Dir+"/"+name); err != nil {
+			return nil, err
+		}
+	}
+	return removed, nil
+}

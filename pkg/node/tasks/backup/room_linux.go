@@ -1,0 +1,12 @@
+package backup
+
+import "golang.org/x/sys/unix"
+
+// freeBytes tells how many bytes are free on the disk that a directory is on.
+func freeBytes(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}

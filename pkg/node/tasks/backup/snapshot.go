@@ -1,0 +1,106 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+)
+
+// reserve is how many bytes must be left on the disk when the snapshot is
+// there: an etcd or a kubelet on a full disk ends worse than without a backup.
+const reserve = 512 << 20
+
+// identities are the certificates with which a host may talk to etcd: a member's
+// own, or those of an apiserver.
+var identities = [][3]string{
+	{etcdmember.PKIDir + "/ca.crt", etcdmember.PKIDir + "/server.crt", etcdmember.PKIDir + "/server.key"},
+	{kubeadm.EtcdCAFile, kubeadm.EtcdClientCertFile, kubeadm.EtcdClientKeyFile},
+}
+
+// identity reads the first that the host has.
+func identity(h *host.Host) (etcd.TLS, error) {
+	for _, files := range identities {
+		var id etcd.TLS
+		var err error
+		for i, to := range []*[]byte{&id.CA, &id.Cert, &id.Key} {
+			if *to, err = h.ReadFile(files[i]); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			return id, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return etcd.TLS{}, fmt.Errorf("the host's certificates for etcd: %w", err)
+		}
+	}
+	return etcd.TLS{}, host.WithHint(errors.New("this host has no certificates for etcd, so it can't take a snapshot"),
+		"take the backup on a control plane or on an etcd member")
+}
+
+// snapshot copies etcd's database into a file and reads it back.
+func snapshot(ctx context.Context, env node.Env, endpoints []string, path string) (_ *Snapshot, err error) {
+	h := env.Host
+	id, err := identity(h)
+	if err != nil {
+		return nil, err
+	}
+	client, err := etcd.Connect(ctx, endpoints, id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	from, err := client.Snapshot(ctx)
+	if err != nil {
+		return nil, host.WithHint(err, "look at journalctl -u etcd on the members; a backup needs a quorum of them")
+	}
+	if err := roomFor(h, from.Bytes); err != nil {
+		return nil, err
+	}
+	env.Progress("taking a snapshot of etcd at %s, %d MB", from.Endpoint, (from.Bytes+1<<20-1)>>20)
+	var status etcd.SnapshotStatus
+	fill := func(w io.Writer) error {
+		_, err := from.CopyTo(ctx, w)
+		return err
+	}
+	check := func(path string) (err error) {
+		env.Progress("reading the snapshot back")
+		if status, err = etcd.CheckSnapshot(ctx, path); err != nil {
+			return err
+		}
+		if status.Revision < from.AtLeast {
+			return fmt.Errorf("it ends at the revision %d, but etcd had acknowledged %d before it was taken", status.Revision, from.AtLeast)
+		}
+		return nil
+	}
+	digest, err := h.StreamFile(ctx, host.File{Path: path, Mode: 0o600, Note: "a snapshot of etcd"}, fill, check)
+	if err != nil || h.DryRun() {
+		return nil, err
+	}
+	if digest != status.SHA256 {
+		return nil, fmt.Errorf("write %s: what was read back is not what was written", path)
+	}
+	return &Snapshot{Endpoint: from.Endpoint, Revision: status.Revision, Entries: status.Entries, Bytes: status.Bytes, SHA256: digest}, nil
+}
+
+// roomFor refuses a snapshot that would fill the disk.
+func roomFor(h *host.Host, bytes int64) error {
+	free, err := freeBytes(h.Path(host.StateDir))
+	if err != nil {
+		return fmt.Errorf("the room for a backup: %w", err)
+	}
+	if free < bytes+reserve {
+		return host.WithHint(fmt.Errorf("there is no room for a backup: the snapshot takes %d MB, %d MB are free below %s, and %d MB are to stay free",
+			bytes>>20, free>>20, host.StateDir, int64(reserve)>>20),
+			"make room on that disk, or remove backups that are not needed any more from "+Dir)
+	}
+	return nil
+}
