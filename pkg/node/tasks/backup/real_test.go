@@ -49,7 +49,13 @@ func startEtcd(t *testing.T, root string) (url string, stop func()) {
 			t.Fatal(err)
 		}
 	}
-	dir := h.Path(etcdmember.PKIDir)
+	// etcd reads its own at each handshake, also after the test has removed the host's.
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"ca.crt": ca.CertPEM, "server.crt": pair.CertPEM, "server.key": pair.KeyPEM} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cmd := exec.Command(binary, "--name", "m", "--data-dir", filepath.Join(t.TempDir(), "data"), "--logger", "zap", "--log-outputs", "/dev/null",
 		"--listen-client-urls", addresses[0], "--advertise-client-urls", addresses[0],
 		"--listen-peer-urls", addresses[1], "--initial-advertise-peer-urls", addresses[1], "--initial-cluster", "m="+addresses[1],
