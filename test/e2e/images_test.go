@@ -362,6 +362,8 @@ func TestImagesByRoleAndName(t *testing.T) {
 		}
 	}
 	c.nothingLeft(t)
+	// As it was, for whoever looks next.
+	c.exec(t, worker, "ctr", "-n", "k8s.io", "images", "rm", scheduler)
 }
 
 // TestImagesDisturbed: the workstation is killed in the middle and the
