@@ -23,6 +23,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
@@ -38,9 +39,11 @@ const (
 // definitions are the types of Operations that this program knows.
 func definitions() map[v1alpha1.OperationType]engine.Definition {
 	return map[v1alpha1.OperationType]engine.Definition{
-		v1alpha1.OperationJoin:        join.Definition(),
-		v1alpha1.OperationImages:      images.Definition(),
-		v1alpha1.OperationPruneImages: images.PruneDefinition(),
+		v1alpha1.OperationJoin:         join.Definition(),
+		v1alpha1.OperationImages:       images.Definition(),
+		v1alpha1.OperationPruneImages:  images.PruneDefinition(),
+		v1alpha1.OperationUpgrade:      upgrade.Definition(),
+		v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
 	}
 }
 

@@ -27,16 +27,16 @@ func checkUpgradeRules(t *testing.T, s *kubetest.Server) {
 	for spec, want := range map[string]string{
 		`{type: Upgrade, upgrade: {version: v1.36.3}}`: "",
 		`{type: Upgrade, upgrade: {version: v1.36.3, only: nodes, maxUnavailable: "25%", drainTimeout: 1h10m, keepBackups: 5}}`: "",
-		`{type: Upgrade}`:                                                      "spec.upgrade is required",
+		`{type: Upgrade}`: "spec.upgrade is required",
 		`{type: Upgrade, upgrade: {version: latest}}`:                          "spec.upgrade.version",
 		`{type: Upgrade, upgrade: {version: v1.36.3, only: etcd}}`:             "spec.upgrade.only",
 		`{type: Upgrade, upgrade: {version: v1.36.3, maxUnavailable: "0"}}`:    "spec.upgrade.maxUnavailable",
 		`{type: Upgrade, upgrade: {version: v1.36.3, maxUnavailable: "101%"}}`: "spec.upgrade.maxUnavailable",
 		`{type: Upgrade, upgrade: {version: v1.36.3, drainTimeout: soon}}`:     "spec.upgrade.drainTimeout",
 		`{type: Upgrade, upgrade: {version: v1.36.3, drainTimeout: 0s}}`:       "more than nothing",
-		`{type: RollbackNode}`:                                                 "spec.rollbackNode is required",
-		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`:    "",
-		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:               "spec.rollbackNode.node",
+		`{type: RollbackNode}`: "spec.rollbackNode is required",
+		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`: "",
+		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:            "spec.rollbackNode.node",
 	} {
 		u := &unstructured.Unstructured{}
 		text := fmt.Sprintf("{apiVersion: %s, kind: Operation, metadata: {generateName: x-}, spec: %s}", v1alpha1.APIVersion, spec)

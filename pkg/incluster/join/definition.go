@@ -50,6 +50,25 @@ func Definition() engine.Definition {
 	}
 }
 
+// The settings that kubeadm's upgrade may overwrite, in the order in which they
+// are made. Each looks first and changes nothing when all is well.
+const (
+	SettingKubeProxy    = stepKubeProxy
+	SettingClusterInfo  = stepClusterInfo
+	SettingCoreDNS      = stepCoreDNS
+	SettingCoreDNSReady = stepCoreDNSReady
+)
+
+// Settings are the steps that make those settings again.
+func Settings() map[string]engine.Step {
+	all := Definition().Steps
+	out := map[string]engine.Step{}
+	for _, name := range []string{SettingKubeProxy, SettingClusterInfo, SettingCoreDNS, SettingCoreDNSReady} {
+		out[name] = all[name]
+	}
+	return out
+}
+
 func uploadCerts(ctx context.Context, t engine.Turn) (node.Request, error) {
 	s, err := makeSecrets(ctx, t)
 	if err != nil {

@@ -226,7 +226,7 @@ func TestNotReady(t *testing.T) {
 		"no lease":     {node(corev1.ConditionTrue), nil, "no lease"},
 		"just died":    {node(corev1.ConditionTrue), lease(time.Minute), "last heard of"},
 	} {
-		if got := notReady(c.n, c.l, now); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+		if got := NotReady(c.n, c.l, now); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 			t.Errorf("%s: got %q", name, got)
 		}
 	}

@@ -13,41 +13,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 )
 
-const (
-	// leaseAge is how old a node's lease may be: the kubelet's lease duration.
-	// https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats
-	leaseAge = 40 * time.Second
-	// pollInterval is the time between two looks at the cluster.
-	pollInterval = 500 * time.Millisecond
-)
+// leaseAge is how old a node's lease may be: the kubelet's lease duration.
+// https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats
+const leaseAge = 40 * time.Second
 
-// until looks again and again until look says that all is well, which is an
-// empty string, or the context ends. What look says otherwise is shown beside
-// the step, and is in the error. An error of look is something seen as well:
-// the API may be on its way from one host to another.
+// until is engine.Until.
 func until(ctx context.Context, t engine.Turn, what string, look func(context.Context) (string, error)) error {
-	seen := "nothing yet"
-	for {
-		one, cancel := context.WithTimeout(ctx, 10*time.Second)
-		waiting, err := look(one)
-		cancel()
-		switch {
-		case err == nil && waiting == "":
-			return nil
-		case ctx.Err() != nil:
-			// The last look was cut short; what was seen before counts.
-		case err != nil:
-			seen = err.Error()
-		default:
-			seen = waiting
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s, last seen: %s: %w", what, seen, context.Cause(ctx))
-		case <-time.After(pollInterval):
-			t.Progress("%s", seen)
-		}
-	}
+	return engine.Until(ctx, t, what, look)
 }
 
 // awaitNode waits until a host's kubelet has registered its node.
@@ -87,9 +59,9 @@ func nodesReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	return engine.Outcome{Message: fmt.Sprintf("%d nodes Ready", len(hosts))}, nil
 }
 
-// notReady says why a node is not Ready, empty when it is: by its condition,
+// NotReady says why a node is not Ready, empty when it is: by its condition,
 // and by its lease, since the condition of a node that just died is still good.
-func notReady(n corev1.Node, lease *coordinationv1.Lease, now time.Time) string {
+func NotReady(n corev1.Node, lease *coordinationv1.Lease, now time.Time) string {
 	reason := "it has no Ready condition"
 	for _, c := range n.Status.Conditions {
 		if c.Type != corev1.NodeReady {

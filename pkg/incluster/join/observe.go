@@ -67,7 +67,7 @@ func observeNodes(ctx context.Context, kube kubernetes.Interface) (map[string]No
 	out := map[string]Node{}
 	for _, n := range nodes.Items {
 		_, controlPlane := n.Labels[labelControlPlane]
-		out[n.Name] = Node{ControlPlane: controlPlane, NotReady: notReady(n, leases[n.Name], time.Now()), Labels: n.Labels}
+		out[n.Name] = Node{ControlPlane: controlPlane, NotReady: NotReady(n, leases[n.Name], time.Now()), Labels: n.Labels}
 	}
 	return out, nil
 }

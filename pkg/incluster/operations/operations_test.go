@@ -137,6 +137,13 @@ func TestRetry(t *testing.T) {
 			}
 		})
 	}
+	// One that the plan left out stays so, one that was interrupted was not done.
+	in := v1alpha1.OperationStatus{Phase: v1alpha1.OperationFailed, Steps: []v1alpha1.StepStatus{
+		{ID: "left-out", State: v1alpha1.StepSkipped}, {ID: "gate", State: v1alpha1.StepSkipped, Attempt: 1}, {ID: "bad", State: failed, Attempt: 1},
+	}}
+	if got := states(Retry(in)); got != "left-out=Skipped gate=Pending bad=Pending" {
+		t.Errorf("after an interruption: %s", got)
+	}
 }
 
 func TestFailureText(t *testing.T) {

@@ -33,7 +33,8 @@ func Retry(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 			cleaned[step.ID] = true
 			reset(step)
 		}
-		if step.State == v1alpha1.StepFailed {
+		interrupted := step.State == v1alpha1.StepSkipped && step.Attempt > 0
+		if step.State == v1alpha1.StepFailed || interrupted {
 			reset(step)
 		}
 	}

@@ -1,0 +1,69 @@
+package upgrade
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+)
+
+// Definition is the Upgrade Operation.
+func Definition() engine.Definition {
+	steps := map[string]engine.Step{
+		stepPreflight:    engine.Func{Do: preflight, Timeout: 2 * time.Minute},
+		stepContent:      task(checkContent, nil),
+		stepBackup:       task(makeBackup, backedUp),
+		stepOthers:       engine.Func{Do: others, Timeout: othersTimeout, Gate: true},
+		stepVIPAway:      task(drainVIP(true), nil),
+		stepCordon:       engine.Func{Do: cordon, Timeout: time.Minute},
+		stepDrain:        drainStep{},
+		stepApply:        task(upgradeControlPlane(true), upgraded),
+		stepControlPlane: task(upgradeControlPlane(false), upgraded),
+		stepKubelet:      task(upgradeKubelet, upgraded),
+		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
+		stepVIPBack:      task(drainVIP(false), nil),
+		stepUncordon:     engine.Func{Do: uncordon, Timeout: time.Minute},
+		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},
+		stepReport:       engine.Func{Do: sumUp, Timeout: time.Minute},
+		stepUncordoned:   engine.Func{Do: uncordonAll, Timeout: 2 * time.Minute},
+		stepVIPRestore:   restoreVIP{},
+	}
+	maps.Copy(steps, join.Settings())
+	return engine.Definition{
+		Plan: func(ctx context.Context, env engine.Env) ([]v1alpha1.StepStatus, error) {
+			o, err := Observe(ctx, env.Clients, env.Cluster, Look{Inside: true})
+			if err != nil {
+				return nil, err
+			}
+			return Plan(env.Operation, env.Cluster, o)
+		},
+		Steps: steps,
+	}
+}
+
+// restoreVIP lets a control plane have the virtual IP again when a turn has ended
+// between the step that moved it away and the one that takes that back. A task on
+// every control plane, at the end of each upgrade, would be for nothing.
+type restoreVIP struct{}
+
+// restoreTime bounds the wait for a node that may have been lost in its turn; a
+// host that boots takes part again by itself.
+const restoreTime = 2 * time.Minute
+
+// Run runs the task, or says that nothing is to be done.
+func (restoreVIP) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	state := map[string]v1alpha1.StepStatus{}
+	for _, s := range t.Operation.Status.Steps {
+		state[s.ID] = s
+	}
+	away, back := state[id(stepVIPAway, t.Step.Node)], state[id(stepVIPBack, t.Step.Node)]
+	if away.Attempt == 0 || back.State == v1alpha1.StepSucceeded {
+		return engine.Outcome{Message: "it may"}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, restoreTime)
+	defer cancel()
+	return task(drainVIP(false), nil).Run(ctx, t)
+}

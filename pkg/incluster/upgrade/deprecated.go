@@ -1,0 +1,83 @@
+package upgrade
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"k8s.io/client-go/kubernetes"
+)
+
+// Deprecated is an API that somebody asks for.
+type Deprecated struct {
+	Group, Version, Resource, Subresource string
+	// Removed is the first version without it: 1.38.
+	Removed string
+}
+
+// Name is the API as kubectl names it: flowschemas.v1beta3.flowcontrol.apiserver.k8s.io.
+func (d Deprecated) Name() string {
+	name := d.Resource + "." + d.Version
+	if d.Group != "" {
+		name += "." + d.Group
+	}
+	if d.Subresource != "" {
+		name += "/" + d.Subresource
+	}
+	return name
+}
+
+// metricDeprecated has the value 1 for each deprecated API that was requested
+// since the apiserver began. https://kubernetes.io/docs/reference/instrumentation/metrics/
+const metricDeprecated = "apiserver_requested_deprecated_apis"
+
+// deprecated asks the apiserver that answers. The others may have been asked for
+// something else; each keeps its own count.
+func deprecated(ctx context.Context, kube kubernetes.Interface) ([]Deprecated, error) {
+	data, err := kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the apiserver's metrics: %w", err)
+	}
+	return parseDeprecated(data)
+}
+
+// label is name="value" in a line of metrics; the values here have no quotes.
+var label = regexp.MustCompile(`([a-z_]+)="([^"\\]*)"`)
+
+func parseDeprecated(metrics []byte) ([]Deprecated, error) {
+	var out []Deprecated
+	lines := bufio.NewScanner(bytes.NewReader(metrics))
+	// A line of metrics may be long: 1 MiB.
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), metricDeprecated+"{")
+		if !ok || strings.HasSuffix(rest, " 0") {
+			continue
+		}
+		values := map[string]string{}
+		for _, m := range label.FindAllStringSubmatch(rest, -1) {
+			values[m[1]] = m[2]
+		}
+		out = append(out, Deprecated{Group: values["group"], Version: values["version"], Resource: values["resource"],
+			Subresource: values["subresource"], Removed: values["removed_release"]})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("the apiserver's metrics: %w", err)
+	}
+	return out, nil
+}
+
+// minorOf is the minor version in a release such as 1.38; the error of an empty
+// one, which is an API without such a plan, says just that.
+func minorOf(release string) (uint, error) {
+	_, minor, ok := strings.Cut(release, ".")
+	if !ok {
+		return 0, fmt.Errorf("%q is no release", release)
+	}
+	n, err := strconv.ParseUint(minor, 10, 16)
+	return uint(n), err
+}

@@ -1,0 +1,216 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+)
+
+// Observation is what was seen of a cluster.
+type Observation struct {
+	// Nodes by name, also those that the Cluster document does not know.
+	Nodes map[string]Node
+	// Configured is the version in kubeadm's own configuration: the one of the last
+	// upgrade that kubeadm has brought to its end on the first control plane.
+	Configured string
+	// APIServers and Etcd are the control planes' and the members' own addresses.
+	APIServers, Etcd []Endpoint
+	// Holder is the control plane that has the virtual IP; empty when that can't be told.
+	Holder string
+	// Inside says that it was seen from inside the cluster.
+	Inside bool
+	// Missing are images that nodes lack, Blocked pods that can't be evicted, by node.
+	Missing map[string][]string
+	Blocked map[string][]Blocked
+	// Deprecated are APIs that were asked for and that some version will remove.
+	Deprecated []Deprecated
+}
+
+// Node is what was seen of a node.
+type Node struct {
+	ControlPlane bool
+	// Kubelet is its version.
+	Kubelet string
+	// Static are the versions of the static pods of a control plane, by component;
+	// StaticReady are those that are Ready.
+	Static      map[string]string
+	StaticReady map[string]bool
+	// NotReady says why it is not Ready, empty when it is.
+	NotReady string
+	// Pressure are its conditions that say it lacks something.
+	Pressure []string
+	// Cordoned tells whether it takes no new pods.
+	Cordoned bool
+	// Previous is the version that it was upgraded from.
+	Previous string
+}
+
+// The static pods of a control plane that have Kubernetes' version.
+const (
+	apiserver         = "kube-apiserver"
+	controllerManager = "kube-controller-manager"
+	scheduler         = "kube-scheduler"
+)
+
+func components() []string { return []string{apiserver, controllerManager, scheduler} }
+
+// ServerAt tells whether all of a control plane's static pods are of a version.
+func (n Node) ServerAt(v string) bool {
+	return !slices.ContainsFunc(components(), func(c string) bool { return n.Static[c] != v })
+}
+
+// Versions are those that matter for the skew rules.
+func (o Observation) Versions(c *v1alpha1.Cluster) Versions {
+	v := Versions{APIServers: map[string]string{}, Kubelets: map[string]string{}}
+	for name, n := range o.Nodes {
+		if _, ours := c.Host(name); ours || n.ControlPlane {
+			v.Kubelets[name] = n.Kubelet
+		}
+		if n.ControlPlane {
+			v.APIServers[name] = n.Static[apiserver]
+		}
+	}
+	return v
+}
+
+// Strangers are nodes that the Cluster document does not know.
+func (o Observation) Strangers(c *v1alpha1.Cluster) []string {
+	return slices.DeleteFunc(o.sorted(), func(n string) bool { _, ours := c.Host(n); return ours })
+}
+
+func (o Observation) sorted() []string { return slices.Sorted(maps.Keys(o.Nodes)) }
+
+// Look says how much is looked at.
+type Look struct {
+	// Inside says that this is a pod of the cluster: every host's own ports can be
+	// reached.
+	Inside bool
+	// Evictions tries to evict every pod of the nodes that the spec drains, as a dry run.
+	Evictions *v1alpha1.UpgradeSpec
+	// Metrics asks the apiservers which deprecated APIs are in use; the right to
+	// read /metrics is needed.
+	Metrics bool
+	// Images are looked for on the nodes.
+	Images []v1alpha1.PushedImage
+}
+
+// Observe looks at a cluster and changes nothing.
+func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster, look Look) (Observation, error) {
+	o := Observation{Inside: look.Inside}
+	nodes, err := clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return o, fmt.Errorf("list nodes: %w", err)
+	}
+	if o.Nodes, err = nodesOf(ctx, clients.Kube, nodes.Items, time.Now()); err != nil {
+		return o, err
+	}
+	if o.Configured, err = configured(ctx, clients.Kube); err != nil {
+		return o, err
+	}
+	o.APIServers, o.Etcd, o.Holder = endpoints(ctx, clients.Config, c)
+	o.Missing = missing(nodes.Items, look.Images)
+	if look.Metrics {
+		// Without the right to look there is nothing to be told; that alone stops nobody.
+		o.Deprecated, err = deprecated(ctx, clients.Kube)
+		if err != nil && !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
+			return o, err
+		}
+	}
+	if look.Evictions != nil {
+		o.Blocked = map[string][]Blocked{}
+		for _, h := range c.Nodes() {
+			if _, ok := o.Nodes[h.Name]; !ok || !drained(h, look.Evictions) {
+				continue
+			}
+			if o.Blocked[h.Name], err = tryDrain(ctx, clients.Kube, h.Name); err != nil {
+				return o, err
+			}
+		}
+	}
+	return o, nil
+}
+
+func nodesOf(ctx context.Context, kube kubernetes.Interface, nodes []corev1.Node, now time.Time) (map[string]Node, error) {
+	list, err := kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the nodes' leases: %w", err)
+	}
+	leases := map[string]*coordinationv1.Lease{}
+	for i := range list.Items {
+		leases[list.Items[i].Name] = &list.Items[i]
+	}
+	pods, err := kube.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "tier=control-plane"})
+	if err != nil {
+		return nil, fmt.Errorf("list the static pods: %w", err)
+	}
+	out := map[string]Node{}
+	for _, n := range nodes {
+		out[n.Name] = nodeOf(n, leases[n.Name], pods.Items, now)
+	}
+	return out, nil
+}
+
+// nodeOf is what a node's objects say. It is pure.
+func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now time.Time) Node {
+	_, controlPlane := n.Labels["node-role.kubernetes.io/control-plane"]
+	out := Node{
+		ControlPlane: controlPlane, Kubelet: n.Status.NodeInfo.KubeletVersion, Cordoned: n.Spec.Unschedulable,
+		NotReady: join.NotReady(n, lease, now), Previous: n.Annotations[AnnotationPrevious],
+		Static: map[string]string{}, StaticReady: map[string]bool{},
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && (c.Type == corev1.NodeDiskPressure || c.Type == corev1.NodeMemoryPressure || c.Type == corev1.NodePIDPressure) {
+			out.Pressure = append(out.Pressure, string(c.Type)+": "+c.Message)
+		}
+	}
+	for _, p := range pods {
+		component := p.Labels["component"]
+		if p.Spec.NodeName == n.Name && p.DeletionTimestamp == nil && slices.Contains(components(), component) && len(p.Spec.Containers) > 0 {
+			out.Static[component] = tag(p.Spec.Containers[0].Image)
+			out.StaticReady[component] = podReady(p)
+		}
+	}
+	return out
+}
+
+// tag is an image reference's tag.
+func tag(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	return ref[strings.LastIndex(ref, ":")+1:]
+}
+
+func podReady(p corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// configured reads the version that kubeadm keeps.
+// https://kubernetes.io/docs/reference/setup-tools/kubeadm/implementation-details/#save-the-kubeadm-clusterconfiguration-in-a-configmap-for-later-reference
+func configured(ctx context.Context, kube kubernetes.Interface) (string, error) {
+	m, err := kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("read kubeadm's configuration: %w", err)
+	}
+	var doc struct {
+		KubernetesVersion string `json:"kubernetesVersion"`
+	}
+	if err := yaml.Unmarshal([]byte(m.Data["ClusterConfiguration"]), &doc); err != nil {
+		return "", fmt.Errorf("kubeadm's configuration: %w", err)
+	}
+	return doc.KubernetesVersion, nil
+}

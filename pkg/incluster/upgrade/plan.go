@@ -1,0 +1,344 @@
+package upgrade
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+)
+
+// The kinds of steps: the part of a step's ID before the slash.
+const (
+	stepPreflight    = "preflight"
+	stepContent      = "content"
+	stepBackup       = "backup"
+	stepOthers       = "others"
+	stepVIPAway      = "vip-away"
+	stepCordon       = "cordon"
+	stepDrain        = "drain"
+	stepApply        = "apply"
+	stepControlPlane = "control-plane"
+	stepKubelet      = "kubelet"
+	stepGate         = "gate"
+	stepVIPBack      = "vip-back"
+	stepUncordon     = "uncordon"
+	stepRollback     = "rollback"
+	stepRecord       = "record"
+	stepReport       = "report"
+	// The clean-up: what is still as a step of a node left it.
+	stepVIPRestore = "vip-restore"
+	stepUncordoned = "uncordon-all"
+)
+
+// NodePlan is what an Upgrade does to one node.
+type NodePlan struct {
+	Node         string `json:"node"`
+	ControlPlane bool   `json:"controlPlane"`
+	From         string `json:"from"`
+	To           string `json:"to"`
+	// Turn is when: nodes with the same number are out at the same time at most.
+	// Zero: nothing is done to it.
+	Turn int `json:"turn"`
+	// Static says that its control plane is upgraded, Kubelet that its kubelet is.
+	Static  bool `json:"static"`
+	Kubelet bool `json:"kubelet"`
+	// First says that kubeadm's `upgrade apply` runs here, which writes what is the
+	// whole cluster's.
+	First bool `json:"first,omitempty"`
+	// Drained says that its pods leave it before.
+	Drained bool `json:"drained"`
+	// Disruption says in a line what is to be expected.
+	Disruption string `json:"disruption"`
+}
+
+// Nodes says what is done to each node, in the order in which it is: the control
+// planes first, of which the holder of the virtual IP is the last. It is pure.
+func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]NodePlan, error) {
+	abreast, err := abreast(spec.MaxUnavailable, len(c.Workers()))
+	if err != nil {
+		return nil, err
+	}
+	var out []NodePlan
+	turn := 0
+	first := o.Configured != spec.Version
+	for _, h := range order(c, o) {
+		n := o.Nodes[h.Name]
+		p := NodePlan{Node: h.Name, ControlPlane: true, From: n.Kubelet, To: spec.Version, Drained: drained(h, spec), Disruption: "none"}
+		if inScope(h, spec.Only) {
+			p.First = first
+			p.Static, p.Kubelet = first || !n.ServerAt(spec.Version), n.Kubelet != spec.Version
+			first = false
+		}
+		if p.Static || p.Kubelet {
+			turn++
+			p.Turn, p.Disruption = turn, controlPlaneDisruption(len(c.ControlPlanes()), p)
+		}
+		out = append(out, p)
+	}
+	at := 0
+	for _, h := range c.Workers() {
+		n := o.Nodes[h.Name]
+		p := NodePlan{Node: h.Name, From: n.Kubelet, To: spec.Version, Drained: true, Disruption: "none"}
+		if inScope(h, spec.Only) && n.Kubelet != spec.Version {
+			p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
+			p.Turn = turn + 1 + at/abreast
+			at++
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func controlPlaneDisruption(controlPlanes int, p NodePlan) string {
+	switch {
+	case !p.Static:
+		return "its kubelet restarts; its pods keep running"
+	case controlPlanes == 1:
+		return "the API is away while its apiserver restarts"
+	case p.Drained:
+		return "its apiserver restarts while the virtual IP is elsewhere; its pods move to other nodes"
+	}
+	return "its apiserver restarts while the virtual IP is elsewhere; its pods keep running"
+}
+
+// order are the control planes, the holder of the virtual IP last, so that the
+// address moves as seldom as possible.
+func order(c *v1alpha1.Cluster, o Observation) []v1alpha1.Host {
+	hosts := c.ControlPlanes()
+	slices.SortStableFunc(hosts, func(a, b v1alpha1.Host) int {
+		switch {
+		case a.Name == o.Holder && b.Name != o.Holder:
+			return 1
+		case b.Name == o.Holder && a.Name != o.Holder:
+			return -1
+		}
+		return 0
+	})
+	return hosts
+}
+
+func inScope(h v1alpha1.Host, only v1alpha1.UpgradeScope) bool {
+	switch only {
+	case v1alpha1.UpgradeControlPlanes:
+		return h.Has(v1alpha1.RoleControlPlane)
+	case v1alpha1.UpgradeNodes:
+		return !h.Has(v1alpha1.RoleControlPlane)
+	}
+	return true
+}
+
+// drained tells whether a node's pods have to leave it.
+func drained(h v1alpha1.Host, spec *v1alpha1.UpgradeSpec) bool {
+	return inScope(h, spec.Only) && (!h.Has(v1alpha1.RoleControlPlane) || spec.DrainControlPlanes)
+}
+
+// abreast is how many workers are out at the same time: a number, or a percentage
+// rounded down, but at least one.
+func abreast(most string, workers int) (int, error) {
+	if most == "" {
+		most = v1alpha1.DefaultMaxUnavailable
+	}
+	number, percent := strings.CutSuffix(most, "%")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || percent && n > 100 {
+		return 0, fmt.Errorf("at most %q nodes unavailable: write a number such as 1, or a percentage such as 25%%", most)
+	}
+	if percent {
+		n = workers * n / 100
+	}
+	return max(n, 1), nil
+}
+
+// Plan is an Upgrade's steps, in an order in which they could run one by one; what
+// is done already is not in it. It is pure.
+func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha1.StepStatus, error) {
+	spec := op.Spec.Upgrade
+	if spec == nil {
+		return nil, fmt.Errorf("operation %s has no spec.upgrade", op.Name)
+	}
+	nodes, err := Nodes(c, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	p := &planner{c: c, spec: spec}
+	p.add(step(stepPreflight, "look whether the cluster is fit for "+spec.Version))
+	p.before(nodes, o)
+	for _, n := range nodes {
+		if n.ControlPlane && n.Turn > 0 {
+			p.controlPlane(n)
+		}
+	}
+	if spec.Only != v1alpha1.UpgradeNodes {
+		p.settings()
+	}
+	p.workers(nodes)
+	p.add(step(stepReport, "sum up", p.all()...))
+	p.cleanUp(nodes)
+	return p.steps, nil
+}
+
+// planner collects steps. last are those that the next part comes after.
+type planner struct {
+	c     *v1alpha1.Cluster
+	spec  *v1alpha1.UpgradeSpec
+	steps []v1alpha1.StepStatus
+	last  []string
+}
+
+func (p *planner) add(s v1alpha1.StepStatus) string {
+	p.steps = append(p.steps, s)
+	return s.ID
+}
+
+// all are the IDs of all steps so far.
+func (p *planner) all() []string {
+	var out []string
+	for _, s := range p.steps {
+		out = append(out, s.ID)
+	}
+	return out
+}
+
+// before are the steps that change nothing of what runs: the content is there on
+// every node that is to be upgraded, and there is a way back.
+func (p *planner) before(nodes []NodePlan, o Observation) {
+	p.last = []string{stepPreflight}
+	var content []string
+	for _, n := range nodes {
+		if n.Turn > 0 {
+			content = append(content, p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight)))
+		}
+	}
+	if len(content) > 0 {
+		p.last = content
+	}
+	if p.spec.Only == v1alpha1.UpgradeNodes || !slices.ContainsFunc(nodes, func(n NodePlan) bool { return n.Static }) {
+		return // Neither etcd nor /etc/kubernetes of a control plane is touched.
+	}
+	var backups []string
+	for _, h := range p.c.Nodes() {
+		etcd := slices.ContainsFunc(p.c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+		if _, there := o.Nodes[h.Name]; there && (etcd || h.Has(v1alpha1.RoleControlPlane)) {
+			backups = append(backups, p.add(onNode(stepBackup, h.Name, "back up "+h.Name, p.last...)))
+		}
+	}
+	p.last = backups
+}
+
+// controlPlane is one control plane's turn.
+func (p *planner) controlPlane(n NodePlan) {
+	wait := step(id(stepOthers, n.Node), "see that all else is well before "+n.Node+" is taken away", p.last...)
+	// So that it is looked at again when a turn that failed is resumed.
+	wait.UndoneBy = stepUncordoned
+	before := []string{p.add(wait)}
+	// With one control plane the address has nowhere to go. A kubelet of another
+	// minor version may restart the containers that it finds, so that counts as well.
+	moves := len(p.c.ControlPlanes()) > 1
+	if moves {
+		s := onNode(stepVIPAway, n.Node, "move the virtual IP away from "+n.Node, before...)
+		s.UndoneBy = id(stepVIPRestore, n.Node)
+		before = []string{p.add(s)}
+	}
+	if n.Drained {
+		before = append(before, p.drain(n.Node, before...))
+	}
+	if n.Static {
+		kind, title := stepControlPlane, fmt.Sprintf("upgrade the control plane of %s to %s", n.Node, n.To)
+		if n.First {
+			kind, title = stepApply, title+", as the first"
+		}
+		before = append(before, p.add(onNode(kind, n.Node, title, before...)))
+	}
+	p.kubelet(n, before)
+	last := p.gate(n)
+	if moves {
+		last = p.add(onNode(stepVIPBack, n.Node, "let "+n.Node+" have the virtual IP again", last))
+	}
+	if n.Drained {
+		last = p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", last))
+	}
+	p.last = []string{last}
+}
+
+// drain cordons and drains a node.
+func (p *planner) drain(node string, after ...string) string {
+	s := step(id(stepCordon, node), "keep new pods from "+node, after...)
+	s.UndoneBy = stepUncordoned
+	s = step(id(stepDrain, node), "move the pods away from "+node, p.add(s))
+	s.UndoneBy = stepUncordoned
+	return p.add(s)
+}
+
+func (p *planner) kubelet(n NodePlan, after []string) {
+	if n.Kubelet {
+		p.add(onNode(stepKubelet, n.Node, fmt.Sprintf("upgrade the kubelet of %s from %s to %s", n.Node, n.From, n.To), after...))
+	}
+}
+
+// gate comes after whatever was done to the node last.
+func (p *planner) gate(n NodePlan) string {
+	return p.add(step(id(stepGate, n.Node), "wait until "+n.Node+" is well", p.steps[len(p.steps)-1].ID))
+}
+
+// settings are made again after the last control plane, with which kubeadm writes
+// its own addons anew; before the workers, whose kubelets need them.
+func (p *planner) settings() {
+	proxy := p.add(step(join.SettingKubeProxy, "see that kube-proxy uses "+p.c.Endpoint(), p.last...))
+	info := p.add(step(join.SettingClusterInfo, "see that cluster-info and kubeadm-config name "+p.c.Endpoint(), p.last...))
+	dns := p.add(step(join.SettingCoreDNS, "set CoreDNS to one replica on each control plane", p.last...))
+	ready := p.add(step(join.SettingCoreDNSReady, "wait until CoreDNS runs on every control plane", dns))
+	record := p.add(step(stepRecord, "note "+p.spec.Version+" in the stored Cluster document", p.last...))
+	p.last = []string{proxy, info, ready, record}
+}
+
+// workers come in as many lanes as may be out at the same time: each waits for
+// the one before it in its lane.
+func (p *planner) workers(nodes []NodePlan) {
+	// Nodes has parsed it.
+	lanes, _ := abreast(p.spec.MaxUnavailable, len(p.c.Workers()))
+	before := make([][]string, lanes)
+	for i := range before {
+		before[i] = p.last
+	}
+	at := 0
+	for _, n := range nodes {
+		if n.ControlPlane || n.Turn == 0 {
+			continue
+		}
+		lane := at % lanes
+		at++
+		drained := p.drain(n.Node, before[lane]...)
+		p.kubelet(n, []string{drained})
+		before[lane] = []string{p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", p.gate(n)))}
+	}
+}
+
+// cleanUp takes back what is still in effect of a turn that was not finished.
+func (p *planner) cleanUp(nodes []NodePlan) {
+	clean := func(s v1alpha1.StepStatus) {
+		s.Cleanup = true
+		p.add(s)
+	}
+	clean(step(stepUncordoned, "let pods onto all nodes again that this Operation kept them from"))
+	for _, n := range nodes {
+		if n.ControlPlane && n.Turn > 0 && len(p.c.ControlPlanes()) > 1 {
+			clean(onNode(stepVIPRestore, n.Node, "let "+n.Node+" have the virtual IP again, if it may not"))
+		}
+	}
+}
+
+func id(kind, node string) string { return kind + "/" + node }
+
+func step(id, title string, after ...string) v1alpha1.StepStatus {
+	return v1alpha1.StepStatus{ID: id, Title: title, After: slices.Clone(after), State: v1alpha1.StepPending}
+}
+
+// onNode is a step that runs a task on the node.
+func onNode(kind, node, title string, after ...string) v1alpha1.StepStatus {
+	s := step(id(kind, node), title, after...)
+	s.Node = node
+	return s
+}

@@ -1,0 +1,73 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+)
+
+// sumUp says how long each node took.
+func sumUp(_ context.Context, t engine.Turn) (engine.Outcome, error) {
+	return engine.Outcome{Message: Report(t.Operation.Status.Steps)}, nil
+}
+
+// Report sums up how long each node was at its turn, and from how many pods left, in
+// a line. Waits between the turns do not count. It is pure.
+func Report(steps []v1alpha1.StepStatus) string {
+	took := map[string]time.Duration{}
+	var order []string
+	for _, s := range steps {
+		kind, node, ok := strings.Cut(s.ID, "/")
+		if !ok || s.StartedAt == nil || s.FinishedAt == nil || s.Cleanup || kind == stepContent || kind == stepBackup {
+			continue
+		}
+		if !slices.Contains(order, node) {
+			order = append(order, node)
+		}
+		took[node] += s.FinishedAt.Sub(s.StartedAt.Time)
+	}
+	if len(order) == 0 {
+		return "nothing had to be done"
+	}
+	var out []string
+	for _, n := range order {
+		out = append(out, n+" "+took[n].Round(time.Second).String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// record notes the version in the stored Cluster document, from which nodes that
+// join later are made.
+func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	api := t.Clients.Kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
+	m, err := api.Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return engine.Outcome{}, fmt.Errorf("read the stored Cluster document: %w", err)
+	}
+	c, err := v1alpha1.Decode([]byte(m.Data[v1alpha1.ClusterConfigMapKey]), "configmap "+v1alpha1.SystemNamespace+"/"+v1alpha1.ClusterConfigMap)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	version := t.Operation.Spec.Upgrade.Version
+	if c.Spec.KubernetesVersion == version {
+		return engine.Outcome{Message: "is so already"}, nil
+	}
+	c.Spec.KubernetesVersion = version
+	data, err := v1alpha1.Marshal(c)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	m.Data[v1alpha1.ClusterConfigMapKey] = string(data)
+	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
+		return engine.Outcome{}, fmt.Errorf("write the stored Cluster document: %w", err)
+	}
+	return engine.Outcome{Message: "put kubernetesVersion: " + version + " into your Cluster file as well"}, nil
+}

@@ -1,0 +1,190 @@
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+)
+
+const (
+	checkTimeout = 5 * time.Minute
+	vipTimeout   = time.Minute
+	// lockTimeout is for a task on the node that was thought lost and is not.
+	lockTimeout = 5 * time.Minute
+	// lostAfter is for how long a node may be silent, beyond the 40 seconds or so
+	// after which its condition tells: longer than a kubelet's restart beside a starting
+	// apiserver takes.
+	lostAfter = 2 * time.Minute
+	// lostRetries is how often a node that went away is begun with anew; each task
+	// finishes what was begun.
+	lostRetries = 3
+	// backWithin is how long a node that went away is waited for.
+	backWithin = 10 * time.Minute
+)
+
+// task is a NodeTask that waits for its node to come back when that went away.
+func task(request func(ctx context.Context, t engine.Turn) (node.Request, error), message func(node.Result) string) engine.NodeTask {
+	return engine.NodeTask{
+		LostRetries: lostRetries, LostAfter: lostAfter, Message: message,
+		Request: func(ctx context.Context, t engine.Turn) (node.Request, error) {
+			if err := awaitHeard(ctx, t); err != nil {
+				return node.Request{}, err
+			}
+			return request(ctx, t)
+		},
+	}
+}
+
+// awaitHeard waits until the step's node has been heard of lately. It need not be
+// Ready: what it lacks may be just what the task brings.
+func awaitHeard(ctx context.Context, t engine.Turn) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, backWithin, fmt.Errorf("not heard of within %s", backWithin))
+	defer cancel()
+	err := engine.Until(ctx, t, "the node "+t.Step.Node, func(ctx context.Context) (string, error) {
+		lease, err := t.Clients.Kube.CoordinationV1().Leases("kube-node-lease").Get(ctx, t.Step.Node, metav1.GetOptions{})
+		switch {
+		case err != nil:
+			return "", err
+		case lease.Spec.RenewTime == nil:
+			return "its kubelet has no lease yet", nil
+		case time.Since(lease.Spec.RenewTime.Time) > lostAfter:
+			return "its kubelet was last heard of at " + lease.Spec.RenewTime.UTC().Format(time.RFC3339), nil
+		}
+		return "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w\nnext: bring %s back and resume, or abort", err, t.Step.Node)
+	}
+	return nil
+}
+
+func checkContent(_ context.Context, t engine.Turn) (node.Request, error) {
+	return request(tasks.UpgradeCheck, checkTimeout, upgrade.CheckSpec{Version: t.Operation.Spec.Upgrade.Version})
+}
+
+// makeBackup asks the node's own member for the snapshot first.
+func makeBackup(_ context.Context, t engine.Turn) (node.Request, error) {
+	h, err := host(t)
+	if err != nil {
+		return node.Request{}, err
+	}
+	own := func(url string) int {
+		if strings.Contains(url, "//"+h.Address+":") || strings.Contains(url, "//["+h.Address+"]:") {
+			return 0
+		}
+		return 1
+	}
+	urls := t.Cluster.EtcdEndpoints()
+	slices.SortStableFunc(urls, func(a, b string) int { return own(a) - own(b) })
+	return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: t.Operation.Name, Endpoints: urls, Keep: t.Operation.Spec.Upgrade.Backups()})
+}
+
+func drainVIP(drain bool) func(context.Context, engine.Turn) (node.Request, error) {
+	return func(context.Context, engine.Turn) (node.Request, error) {
+		return request(tasks.Drain, vipTimeout, vip.DrainSpec{Drain: drain})
+	}
+}
+
+func upgradeControlPlane(first bool) func(context.Context, engine.Turn) (node.Request, error) {
+	return func(ctx context.Context, t engine.Turn) (node.Request, error) {
+		h, err := host(t)
+		if err != nil {
+			return node.Request{}, err
+		}
+		if err := keepPrevious(ctx, t); err != nil {
+			return node.Request{}, err
+		}
+		config, err := config(t)
+		if err != nil {
+			return node.Request{}, err
+		}
+		return request(tasks.UpgradeControlPlane, upgrade.ControlPlaneTimeout, upgrade.ControlPlaneSpec{
+			Version: t.Operation.Spec.Upgrade.Version, First: first, Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
+			LocalEndpoint: "https://" + serverAddress(t.Cluster, h),
+		})
+	}
+}
+
+func upgradeKubelet(ctx context.Context, t engine.Turn) (node.Request, error) {
+	h, err := host(t)
+	if err != nil {
+		return node.Request{}, err
+	}
+	if err := keepPrevious(ctx, t); err != nil {
+		return node.Request{}, err
+	}
+	spec := upgrade.KubeletSpec{Version: t.Operation.Spec.Upgrade.Version, ControlPlane: h.Has(v1alpha1.RoleControlPlane), Patches: t.Cluster.Spec.Kubeadm.Patches}
+	if !spec.ControlPlane {
+		if spec.Config, err = config(t); err != nil {
+			return node.Request{}, err
+		}
+	}
+	return request(tasks.UpgradeKubelet, upgrade.KubeletTimeout, spec)
+}
+
+// keepPrevious notes on the node what it comes from, before anything is done.
+func keepPrevious(ctx context.Context, t engine.Turn) error {
+	n, err := t.Clients.Kube.CoreV1().Nodes().Get(ctx, t.Step.Node, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read node %s: %w", t.Step.Node, err)
+	}
+	return notePrevious(ctx, t, n, t.Operation.Spec.Upgrade.Version)
+}
+
+func config(t engine.Turn) ([]byte, error) {
+	p := kubeadm.UpgradeParams{Version: t.Operation.Spec.Upgrade.Version}
+	if len(t.Cluster.Spec.Kubeadm.Patches) > 0 {
+		p.PatchesDir = controlplane.PatchesDir
+	}
+	return kubeadm.Upgrade(t.Cluster, p)
+}
+
+func request(task string, timeout time.Duration, spec any) (node.Request, error) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
+	}
+	return node.Request{Task: task, Timeout: timeout, LockTimeout: lockTimeout, Spec: raw}, nil
+}
+
+// backedUp is a backup's result in a line.
+func backedUp(r node.Result) string {
+	var d backup.Data
+	if json.Unmarshal(r.Data, &d) != nil || d.Name == "" {
+		return "" // Only the data got lost on its way, not the result.
+	}
+	text := fmt.Sprintf("%s/%s: %d files of the host", backup.Dir, d.Name, d.Archive.Files)
+	if d.Snapshot != nil {
+		text += fmt.Sprintf(", etcd at revision %d, %.1f MB", d.Snapshot.Revision, float64(d.Snapshot.Bytes)/1e6)
+	}
+	return text
+}
+
+// upgraded is an upgrade's result in a line.
+func upgraded(r node.Result) string {
+	var d upgrade.Data
+	switch {
+	case json.Unmarshal(r.Data, &d) != nil:
+		return "" // Only the data got lost on its way, not the result.
+	case d.Already:
+		return "is so already"
+	case d.Resumed:
+		return "from " + d.From + ", going on from where an earlier run ended"
+	}
+	return "from " + d.From
+}
