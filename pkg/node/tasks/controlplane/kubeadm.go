@@ -18,9 +18,27 @@ const kubeadmTimeout = 5 * time.Minute
 // fromStdin makes kubeadm read its configuration from standard input.
 var fromStdin = []string{"--config", "/dev/stdin"}
 
-// kubeadm runs a subcommand with its configuration, and shows which of its
-// phases it is in.
+// Kubeadm is one run of kubeadm, for other packages' tasks.
+type Kubeadm struct {
+	// Program is kubeadm's path, or its name alone: kubeadm.
+	Program string
+	// Why is one line for people: kubeadm upgrade node.
+	Why string
+	// Config is given to it as standard input, and Args name that.
+	Config []byte
+	Args   []string
+	// Timeout ends it half-way; it is to be longer than kubeadm's own waits.
+	Timeout time.Duration
+}
+
+// kubeadm runs a subcommand with its configuration.
 func kubeadm(ctx context.Context, env node.Env, why string, config []byte, args ...string) error {
+	return Kubeadm{Program: "kubeadm", Why: why, Config: config, Args: args, Timeout: kubeadmTimeout}.Run(ctx, env)
+}
+
+// Run waits until no other kubeadm runs on the host, runs this one, and shows
+// which of its phases it is in. A failure has its output, without secrets.
+func (k Kubeadm) Run(ctx context.Context, env node.Env) error {
 	if err := waitOther(ctx, env); err != nil {
 		return err
 	}
@@ -33,8 +51,8 @@ func kubeadm(ctx context.Context, env node.Env, why string, config []byte, args 
 			env.Progress("kubeadm: %s", describe(p))
 		}
 	}
-	_, err := env.Host.Run(ctx, why, host.Command{
-		Argv: append([]string{"kubeadm"}, args...), Stdin: config, Timeout: kubeadmTimeout, Progress: progress,
+	_, err := env.Host.Run(ctx, k.Why, host.Command{
+		Argv: append([]string{k.Program}, k.Args...), Stdin: k.Config, Timeout: k.Timeout, Progress: progress,
 	})
 	if err == nil {
 		return nil
@@ -43,10 +61,10 @@ func kubeadm(ctx context.Context, env node.Env, why string, config []byte, args 
 	reason := err.Error()
 	var command *host.CommandError
 	if errors.As(err, &command) {
-		f.Output = redact(command.Text(), config)
+		f.Output = redact(command.Text(), k.Config)
 		reason = lastWords(f.Output, command.Err)
 	}
-	f.Message = fmt.Sprintf("%s failed: %s", why, reason)
+	f.Message = fmt.Sprintf("%s failed: %s", k.Why, reason)
 	return f
 }
 
@@ -67,12 +85,13 @@ func lastWords(output string, end error) string {
 	return end.Error()
 }
 
-var phaseLine = regexp.MustCompile(`^\[([a-z][a-z-]*)\] `)
+// Those of an upgrade are called [upgrade/PHASE].
+var phaseLine = regexp.MustCompile(`^\[(?:upgrade/)?([a-z][a-z-]*)\] `)
 
 // phaseOf finds the phase that a line of kubeadm's belongs to.
 func phaseOf(line string) (string, bool) {
 	m := phaseLine.FindStringSubmatch(line)
-	if m == nil || m[1] == "init" || m[1] == "patches" {
+	if m == nil || m[1] == "init" || m[1] == "patches" || m[1] == "upgrade" {
 		return "", false
 	}
 	return m[1], true
@@ -95,6 +114,9 @@ func describe(phase string) string {
 		"mark-control-plane":  "labelling the node",
 		"bootstrap-token":     "making the bootstrap token",
 		"addons":              "applying CoreDNS and kube-proxy",
+		"addon":               "applying CoreDNS and kube-proxy",
+		"staticpods":          "exchanging the static pods",
+		"kubelet-config":      "writing the kubelet's configuration",
 	}
 	if text, ok := texts[phase]; ok {
 		return text

@@ -106,6 +106,9 @@ func kubeletDied(ctx context.Context, h *host.Host) error {
 		Hint: "look at journalctl -u kubelet on the host"}
 }
 
+// KubeletLog is the end of the kubelet's log, for other packages' failures.
+func KubeletLog(ctx context.Context, h *host.Host) string { return kubeletLog(ctx, h) }
+
 // kubeletLog is the end of the kubelet's log.
 func kubeletLog(ctx context.Context, h *host.Host) string {
 	out, err := h.Query(context.WithoutCancel(ctx), host.Command{

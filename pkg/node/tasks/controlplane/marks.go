@@ -87,6 +87,11 @@ func refuseForeign(h *host.Host, files ...string) error {
 		"when that cluster is not needed any more, run kubeadm reset on the host and remove /etc/kubernetes, then run the command again")
 }
 
+// WritePatches is writePatches for other packages' tasks.
+func WritePatches(ctx context.Context, h *host.Host, patches map[string]string) error {
+	return writePatches(ctx, h, patches)
+}
+
 // writePatches puts kubeadm's patch files into PatchesDir, and takes away our
 // own that are not wanted any more: kubeadm applies whatever lies there.
 func writePatches(ctx context.Context, h *host.Host, patches map[string]string) error {

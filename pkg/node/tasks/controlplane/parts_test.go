@@ -137,6 +137,7 @@ func TestLastWords(t *testing.T) {
 
 func TestPhaseOf(t *testing.T) {
 	for line, want := range map[string]string{"[certs] Generating x": "certs", "[init] Using": "", "[WARNING Swap]: x": "", "[0;37mOS": "", "kubeadm join --token x": "", "[patches] Found": "",
+		"[upgrade/staticpods] Preparing": "staticpods", "[upgrade] SUCCESS": "", "[upgrade/kubelet-config] x": "kubelet-config", "[upgrade/Staticpods] x": "",
 		"[control-plane-check] y": "control-plane-check"} {
 		if got, _ := phaseOf(line); got != want {
 			t.Errorf("%q is of the phase %q, want %q", line, got, want)

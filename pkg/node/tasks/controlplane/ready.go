@@ -64,6 +64,12 @@ func (w wait) until(ctx context.Context, h *host.Host, ask func(context.Context)
 	}
 }
 
+// WaitLocal waits until the apiserver on this host is ready, for other packages'
+// tasks. endpoint is https://address:port.
+func WaitLocal(ctx context.Context, env node.Env, endpoint string) error {
+	return waitLocal(ctx, env, endpoint)
+}
+
 // waitLocal waits until the apiserver on this host is ready.
 func waitLocal(ctx context.Context, env node.Env, endpoint string) error {
 	// The kubelet starts the apiserver; one that systemd gave up gets a new chance.
