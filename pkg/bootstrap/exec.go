@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
@@ -49,9 +50,9 @@ type executor struct {
 func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 	switch spec := s.Spec.(type) {
 	case prepare.Spec:
-		return e.fetching(ctx, s, func(from bundle.Source) any { spec.Source = from; return spec })
+		return e.fetching(ctx, s, func(from swarm.Source) any { spec.Source = from; return spec })
 	case prepare.ImagesSpec:
-		return e.fetching(ctx, s, func(from bundle.Source) any { spec.Source = from; return spec })
+		return e.fetching(ctx, s, func(from swarm.Source) any { spec.Source = from; return spec })
 	case etcdmember.Spec:
 		return e.etcd(ctx, s, spec)
 	case etcdmember.HealthSpec:
@@ -79,13 +80,17 @@ func (e *executor) send(ctx context.Context, s plan.Step, spec any) (node.Result
 }
 
 // fetching runs a task that fetches blobs, with the spec that the source makes.
-func (e *executor) fetching(ctx context.Context, s plan.Step, with func(bundle.Source) any) (plan.Outcome, error) {
+func (e *executor) fetching(ctx context.Context, s plan.Step, with func(swarm.Source) any) (plan.Outcome, error) {
+	defer e.blobs.done()
 	from, err := e.blobs.open(ctx, s.Host)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	defer e.blobs.done()
 	res, outcome, err := e.send(ctx, s, with(from))
+	if err != nil {
+		// What the task had to say of a peer that is gone is not all.
+		err = errors.Join(err, e.blobs.why(s.Host))
+	}
 	var data prepare.Data
 	if err != nil || json.Unmarshal(res.Data, &data) != nil {
 		return outcome, err

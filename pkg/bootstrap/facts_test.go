@@ -100,17 +100,21 @@ func completeHosts(c *v1alpha1.Cluster) Observation {
 	return o
 }
 
-// testBlob is the content of the one blob of the test bundle.
-const testBlob = "the kubelet, say"
+// testBlob and testConfig are the contents of the two blobs of the test bundle.
+const testBlob, testConfig = "the kubelet, say", "an image's config"
+
+func blobOf(content string) bundle.Blob {
+	return bundle.Blob{Digest: digest.FromString(content), Size: int64(len(content))}
+}
 
 func testContents() bundle.Contents {
-	blob := bundle.Blob{Digest: digest.FromString(testBlob), Size: int64(len(testBlob))}
+	blob := blobOf(testBlob)
 	nodes := []v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleWorker}
 	c := bundle.Contents{KubernetesVersion: "v1.36.3", Arch: "amd64",
 		Binaries: []bundle.Binary{{Name: "kubelet", Path: "/usr/local/bin/kubelet", SHA256: "aa", Blob: blob, For: nodes},
 			{Name: "etcd", Path: "/usr/local/bin/etcd", SHA256: "bb", Blob: blob, For: []v1alpha1.Role{v1alpha1.RoleEtcd}}}}
 	for _, ref := range []string{"registry.k8s.io/pause:3.10", bundle.FlannelImage, bundle.FlannelCNIPluginImage} {
-		c.Images = append(c.Images, bundle.Image{Ref: ref, Manifest: blob, Blobs: []bundle.Blob{blob}, For: nodes})
+		c.Images = append(c.Images, bundle.Image{Ref: ref, Manifest: blob, Blobs: []bundle.Blob{blob, blobOf(testConfig)}, For: nodes})
 	}
 	return c
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -35,6 +38,8 @@ import (
 type fakeHosts struct {
 	t *testing.T
 	c *v1alpha1.Cluster
+	// dir has the hosts' staging directories.
+	dir string
 
 	mu    sync.Mutex
 	facts map[string]*observe.Facts
@@ -45,9 +50,11 @@ type fakeHosts struct {
 	etcdData   map[string]int
 	etcdCAs    map[string]bool
 	serving    int
-	listening  map[string]string // address:port to token
-	walls      map[string]bool   // "from>to" that is closed
-	caData     string
+	// kill ends the agents that exchange blobs, and waits for it.
+	kill      map[string]func()
+	listening map[string]string // address:port to token
+	walls     map[string]bool   // "from>to" that is closed
+	caData    string
 	// failAt is the step that fails: without having done anything, or with lost set
 	// after having done everything but writing it down, by a lost connection.
 	failAt string
@@ -55,8 +62,8 @@ type fakeHosts struct {
 }
 
 func newFakeHosts(t *testing.T, c *v1alpha1.Cluster) *fakeHosts {
-	f := &fakeHosts{t: t, c: c, facts: map[string]*observe.Facts{}, etcdData: map[string]int{}, etcdCAs: map[string]bool{},
-		listening: map[string]string{}, walls: map[string]bool{}}
+	f := &fakeHosts{t: t, c: c, dir: t.TempDir(), facts: map[string]*observe.Facts{}, etcdData: map[string]int{}, etcdCAs: map[string]bool{},
+		kill: map[string]func(){}, listening: map[string]string{}, walls: map[string]bool{}}
 	for _, h := range c.Spec.Hosts {
 		facts := bare(c, h).Facts
 		facts.Binaries, facts.Images, facts.Listeners = map[string]string{}, map[string]string{}, map[int32]string{}
@@ -124,9 +131,9 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 	}
 	switch req.Task {
 	case tasks.Prepare:
-		return f.prepare(ctx, facts, decode[prepare.Spec](f, req.Spec))
+		return f.prepare(ctx, name, facts, decode[prepare.Spec](f, req.Spec))
 	case tasks.Images:
-		return f.images(ctx, facts, decode[prepare.ImagesSpec](f, req.Spec))
+		return f.images(ctx, name, facts, decode[prepare.ImagesSpec](f, req.Spec))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +147,7 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 		decode[prepare.TidySpec](f, req.Spec)
 		changed = facts.Fetched
 		facts.Fetched = false
-		return nil, changed, nil
+		return nil, changed, os.RemoveAll(f.store(name))
 	case tasks.Etcd:
 		return f.etcd(name, facts, decode[etcdmember.Spec](f, req.Spec))
 	case tasks.EtcdHealth:
@@ -206,26 +213,36 @@ func (f *fakeHosts) dial(name string, spec reach.DialSpec) reach.DialData {
 	return data
 }
 
-// fetch fetches a blob, as the real tasks do, through the serving host.
-func fetch(ctx context.Context, source bundle.Source) error {
-	client, err := bundle.NewClient(source)
+// fetch fetches what the test bundle has, as the real tasks do, through the host's
+// own peer.
+func (f *fakeHosts) fetch(ctx context.Context, name string, source swarm.Source) error {
+	client, err := swarm.NewClient(source, f.store(name))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	r, _, err := client.Blob(ctx, digest.FromString(testBlob))
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if content, err := io.ReadAll(r); err != nil || string(content) != testBlob {
-		return fmt.Errorf("fetched %q: %w", content, err)
+	for _, want := range []string{testBlob, testConfig} {
+		b := blobOf(want)
+		if _, err := client.Fetch(ctx, b); err != nil {
+			return err
+		}
+		r, err := client.Open(b.Digest)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if content, err := io.ReadAll(r); err != nil || string(content) != want {
+			return fmt.Errorf("fetched %q: %w", content, err)
+		}
 	}
 	return nil
 }
 
-func (f *fakeHosts) prepare(ctx context.Context, facts *observe.Facts, spec prepare.Spec) (any, bool, error) {
-	if err := fetch(ctx, spec.Source); err != nil {
+// store is a host's staging directory.
+func (f *fakeHosts) store(name string) string { return filepath.Join(f.dir, name) }
+
+func (f *fakeHosts) prepare(ctx context.Context, name string, facts *observe.Facts, spec prepare.Spec) (any, bool, error) {
+	if err := f.fetch(ctx, name, spec.Source); err != nil {
 		return nil, false, err
 	}
 	f.mu.Lock()
@@ -236,12 +253,11 @@ func (f *fakeHosts) prepare(ctx context.Context, facts *observe.Facts, spec prep
 	for _, b := range spec.Contents.Binaries {
 		facts.Binaries[b.Path] = b.SHA256
 	}
-	facts.Fetched = spec.KeepBlobs
 	return prepare.Data{InstalledBinaries: len(spec.Contents.Binaries)}, true, nil
 }
 
-func (f *fakeHosts) images(ctx context.Context, facts *observe.Facts, spec prepare.ImagesSpec) (any, bool, error) {
-	if err := fetch(ctx, spec.Source); err != nil {
+func (f *fakeHosts) images(ctx context.Context, name string, facts *observe.Facts, spec prepare.ImagesSpec) (any, bool, error) {
+	if err := f.fetch(ctx, name, spec.Source); err != nil {
 		return nil, false, err
 	}
 	f.mu.Lock()
@@ -253,7 +269,6 @@ func (f *fakeHosts) images(ctx context.Context, facts *observe.Facts, spec prepa
 		facts.Images[i.Ref] = string(i.Manifest.Digest)
 	}
 	facts.Images[spec.AgentImage] = "sha256:a"
-	facts.Fetched = spec.KeepBlobs
 	return prepare.Data{ImportedImages: len(spec.Images)}, true, nil
 }
 
@@ -330,22 +345,27 @@ func (f *fakeHosts) promote() (changed bool, err error) {
 }
 
 // Pipe runs the real blob agent in this process.
-func (f *fakeHosts) Pipe(ctx context.Context, _ string, args []string) (io.WriteCloser, io.Reader, func() error, error) {
+func (f *fakeHosts) Pipe(ctx context.Context, name string, args []string) (io.WriteCloser, io.Reader, func() error, error) {
 	if !slices.Equal(args, []string{"agent", "blobs"}) {
 		f.t.Errorf("unexpected agent %q", args)
 	}
 	f.mu.Lock()
 	f.serving++
+	f.facts[name].Fetched = true
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	f.kill[name] = func() { cancel(); <-ended }
 	f.mu.Unlock()
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := bundle.RunBlobAgent(ctx, inR, outW)
+		err := swarm.RunHosted(ctx, inR, outW, f.store(name), func(string) {})
 		_ = outW.CloseWithError(io.EOF)
+		close(ended)
 		done <- err
 	}()
-	context.AfterFunc(ctx, func() { _ = inR.Close() })
+	context.AfterFunc(ctx, func() { _, _ = inR.Close(), outR.Close() })
 	return inW, outR, func() error { return <-done }, nil
 }
 
@@ -365,16 +385,18 @@ func (f *fakeHosts) take() []string {
 	return out
 }
 
-// fakeBundle has one blob.
+// fakeBundle has two blobs.
 type fakeBundle struct{}
 
 func (fakeBundle) Contents() bundle.Contents { return testContents() }
 
 func (fakeBundle) Blob(_ context.Context, d digest.Digest) (io.ReadCloser, int64, error) {
-	if d != digest.FromString(testBlob) {
-		return nil, 0, bundle.ErrMissing
+	for _, content := range []string{testBlob, testConfig} {
+		if d == digest.FromString(content) {
+			return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
+		}
 	}
-	return io.NopCloser(strings.NewReader(testBlob)), int64(len(testBlob)), nil
+	return nil, 0, bundle.ErrMissing
 }
 
 // A kubeconfig without a cluster behind it.

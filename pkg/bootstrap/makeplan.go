@@ -103,7 +103,7 @@ type planner struct {
 
 func (p *planner) add(s plan.Step) { p.steps = append(p.steps, s) }
 
-// order has the source first: all others wait for it, and it serves the bundle.
+// order has the source first: all others wait for it, and it is fed the bundle.
 func (p *planner) order() []v1alpha1.Host {
 	out := []v1alpha1.Host{p.source}
 	for _, h := range p.c.Spec.Hosts {
@@ -119,8 +119,6 @@ func (p *planner) prepare(h v1alpha1.Host) {
 		Title: "install binaries and the container runtime"}
 	spec := prepareSettings(p.c, h)
 	s.Settings = settings(spec)
-	// Somebody else then removes them.
-	spec.KeepBlobs = h.Name == p.source.Name || isIn(p.c.Nodes(), h) && !p.imported(h)
 	if p.in.Contents != nil {
 		contents := p.in.Contents.For(spec.Roles)
 		spec.SandboxImage = contents.PauseImage()
@@ -169,7 +167,7 @@ func (p *planner) prepared(h v1alpha1.Host, contents bundle.Contents) bool {
 func (p *planner) images(h v1alpha1.Host) {
 	s := plan.Step{ID: id(tasks.Images, h), Host: h.Name, Task: tasks.Images, Timeout: prepareTimeout,
 		Title: "import images", After: []string{id(tasks.Prepare, h)}}
-	spec := prepare.ImagesSpec{AgentImage: p.in.AgentImage, KeepBlobs: h.Name == p.source.Name}
+	spec := prepare.ImagesSpec{AgentImage: p.in.AgentImage}
 	if h.Name != p.source.Name {
 		s.After = append(s.After, id(tasks.Images, p.source))
 	}
@@ -199,30 +197,22 @@ func (p *planner) imported(h v1alpha1.Host) bool {
 	return p.in.AgentImage == "" || seen.Facts.Images[p.in.AgentImage] != ""
 }
 
-// tidy removes what was fetched from the host that served it to the others, and
-// what earlier runs left elsewhere.
+// tidy removes what was fetched, once nobody needs it any more from anybody, and
+// what earlier runs left.
 func (p *planner) tidy() {
-	for _, h := range p.order() {
-		s := plan.Step{ID: id(tasks.Tidy, h), Host: h.Name, Task: tasks.Tidy, Timeout: tidyTimeout,
-			Title: "remove what was fetched", Spec: prepare.TidySpec{}}
-		idle := true
-		for _, o := range p.order() {
-			if h.Name != p.source.Name && o.Name != h.Name {
-				continue
-			}
-			for _, task := range []string{tasks.Prepare, tasks.Images} {
-				i := slices.IndexFunc(p.steps, func(s plan.Step) bool { return s.ID == id(task, o) })
-				if i >= 0 {
-					s.After = append(s.After, p.steps[i].ID)
-					idle = idle && p.steps[i].Skip != ""
-				}
-			}
+	var after []string
+	busy := map[string]bool{}
+	for _, s := range p.steps {
+		if s.Task == tasks.Prepare || s.Task == tasks.Images {
+			after = append(after, s.ID)
+			busy[s.Host] = busy[s.Host] || s.Skip == ""
 		}
-		switch {
-		case h.Name == p.source.Name && idle && !p.o[h.Name].Facts.Fetched:
+	}
+	for _, h := range p.order() {
+		s := plan.Step{ID: id(tasks.Tidy, h), Host: h.Name, Task: tasks.Tidy, After: after, Timeout: tidyTimeout,
+			Title: "remove what was fetched", Spec: prepare.TidySpec{}}
+		if !busy[h.Name] && !p.o[h.Name].Facts.Fetched {
 			s.Skip = "nothing is there"
-		case h.Name != p.source.Name && (!idle || !p.o[h.Name].Facts.Fetched):
-			continue // There is nothing, or the images' task removes it.
 		}
 		p.add(s)
 	}

@@ -55,7 +55,7 @@ func TestPlanForBareHosts(t *testing.T) {
 		"vip/cp1 < prepare/cp1", "vip/cp2 < prepare/cp2", "vip/cp3 < prepare/cp3",
 		"init/cp1 < images/cp1,etcd-health,vip/cp1",
 		"enrol/cp2 < init/cp1,images/cp2", "enrol/cp3 < init/cp1,images/cp3", "enrol/w1 < init/cp1,images/w1",
-		"tidy/cp1 < prepare/cp1,images/cp1,prepare/cp2,images/cp2,prepare/cp3,images/cp3,prepare/w1,images/w1",
+		"tidy/cp1 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1", "tidy/cp2 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1", "tidy/cp3 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1", "tidy/w1 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1",
 		"join < init/cp1,enrol/cp2,enrol/cp3,enrol/w1,vip/cp1,vip/cp2,vip/cp3",
 		"kubeconfig < init/cp1",
 	}
@@ -67,12 +67,12 @@ func TestPlanForBareHosts(t *testing.T) {
 		t.Errorf("etcd's spec %+v", member)
 	}
 	cp, w := find(t, p, "prepare/cp1").Spec.(prepare.Spec), find(t, p, "prepare/w1").Spec.(prepare.Spec)
-	if len(cp.Contents.Binaries) != 2 || len(w.Contents.Binaries) != 1 || cp.SandboxImage != "registry.k8s.io/pause:3.10" || !cp.KeepBlobs || !w.KeepBlobs {
+	if len(cp.Contents.Binaries) != 2 || len(w.Contents.Binaries) != 1 || cp.SandboxImage != "registry.k8s.io/pause:3.10" {
 		t.Errorf("prepare's specs %+v %+v", cp, w)
 	}
-	first, other := find(t, p, "images/cp1").Spec.(prepare.ImagesSpec), find(t, p, "images/w1").Spec.(prepare.ImagesSpec)
-	if !first.KeepBlobs || other.KeepBlobs || len(other.Images) != 3 || other.SandboxImage != cp.SandboxImage || other.AgentImage != "agent" {
-		t.Errorf("images' specs %+v %+v", first, other)
+	other := find(t, p, "images/w1").Spec.(prepare.ImagesSpec)
+	if len(other.Images) != 3 || other.SandboxImage != cp.SandboxImage || other.AgentImage != "agent" {
+		t.Errorf("images' spec %+v", other)
 	}
 	priorities := map[int32]bool{}
 	for _, h := range c.ControlPlanes() {
@@ -106,17 +106,17 @@ func TestPlanResumes(t *testing.T) {
 	}{
 		"complete": {want: always},
 		"an image is gone": {hosts: func(o map[string]*HostObservation) { delete(o["w1"].Facts.Images, "registry.k8s.io/pause:3.10") },
-			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
+			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"a binary is another": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Binaries["/usr/local/bin/kubelet"] = "old" },
-			want: []string{"prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
+			want: []string{"prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"a proxy was set in the file": {cluster: func(c *v1alpha1.Cluster) { c.Spec.Proxy.HTTPProxy = "http://p:3128" },
-			want: []string{"prepare/cp1", "prepare/cp2", "prepare/cp3", "prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
-		"what was fetched is left on the serving host": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.Fetched = true },
+			want: []string{"prepare/cp1", "prepare/cp2", "prepare/cp3", "prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "tidy/cp2", "tidy/cp3", "tidy/w1", "join", "kubeconfig"}},
+		"what was fetched is left": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.Fetched = true },
 			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
 		"what was fetched is left elsewhere": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Fetched = true },
 			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"another agent": {hosts: func(o map[string]*HostObservation) { delete(o["w1"].Facts.Images, "agent") },
-			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "join", "kubeconfig"}},
+			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"etcd is down": {hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.EtcdActive = false },
 			want: append([]string{"etcd/cp2", "etcd-health"}, always...)},
 		"etcd's arguments were changed in the file": {cluster: slowBeat, want: append([]string{"etcd/cp1", "etcd/cp2", "etcd/cp3", "etcd-health"}, always...)},
@@ -124,7 +124,7 @@ func TestPlanResumes(t *testing.T) {
 			want: append([]string{"etcd/cp2", "etcd/cp1", "etcd/cp3", "etcd-health"}, always...)},
 		"a kubelet is down": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.State.KubeletActive = false },
 			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "enrol/w1", "join", "kubeconfig"}},
-		"the first control plane is lost and bare again": {cluster: etcdHosts, made: etcdHosts, bare: "cp1", want: []string{"prepare/cp1", "images/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "tidy/cp2", "join", "kubeconfig"}, initOn: "cp2"},
+		"the first control plane is lost and bare again": {cluster: etcdHosts, made: etcdHosts, bare: "cp1", want: []string{"prepare/cp1", "images/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "tidy/cp1", "join", "kubeconfig"}, initOn: "cp2"},
 		"the first control plane's apiserver is down": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.State.APIServerReady = false },
 			want: always, initOn: "cp2"},
 		"all apiservers are down": {hosts: func(o map[string]*HostObservation) {

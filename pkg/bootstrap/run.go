@@ -13,7 +13,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -198,18 +197,7 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 	}
 	src, _ := source(cfg.Cluster, o)
 	e := &executor{cfg: cfg, sink: sink, authority: auth, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
-	e.blobs = &blobs{hosts: cfg.Hosts, server: src, all: cfg.Cluster.Spec.Hosts}
-	if o[src.Name].Facts.Listeners[BlobPort] == "" {
-		e.blobs.port = BlobPort
-	}
-	if b != nil {
-		e.blobs.bundle = b
-	}
-	for _, s := range r.Plan.Pending() {
-		if s.Task == tasks.Prepare || s.Task == tasks.Images {
-			e.blobs.left++
-		}
-	}
+	e.blobs = newBlobs(cfg, src.Name, b, r.Plan.Pending())
 	defer e.blobs.close() // When steps were left it still runs.
 	err = plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, report.SinkFunc(func(ev report.Event) {
 		if ev.Kind == report.StepDone && ev.Changed {

@@ -171,8 +171,8 @@ func TestBootstrapAndAgain(t *testing.T) {
 		t.Fatalf("changed %v, %v", r.Changed, err)
 	}
 	w.whole()
-	if w.hosts.serving != 1 || w.tokens != 0 {
-		t.Errorf("the bundle was served %d times, %d tokens were made besides init's", w.hosts.serving, w.tokens)
+	if w.hosts.serving != 4 || w.tokens != 0 {
+		t.Errorf("%d peers ran, %d tokens were made besides init's", w.hosts.serving, w.tokens)
 	}
 	ca := w.caFile()
 	w.hosts.take()
@@ -189,8 +189,8 @@ func TestBootstrapAndAgain(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the second run asked for %q", got)
 	}
-	if w.caFile() != ca || w.hosts.serving != 1 {
-		t.Error("the CA was changed, or the bundle was served")
+	if w.caFile() != ca || w.hosts.serving != 4 {
+		t.Error("the CA was changed, or a peer ran")
 	}
 	if last := w.events[len(w.events)-1]; last.Kind != report.Info || !strings.Contains(last.Message, "nothing to do") {
 		t.Errorf("the last event is %+v", last)
@@ -293,7 +293,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 				change(c)
 			}
 		})
-		if err != nil || len(r.Plan.Pending()) != 22 {
+		if err != nil || len(r.Plan.Pending()) != 25 {
 			t.Errorf("%s: %d steps, %v", name, len(r.Plan.Pending()), err)
 		}
 		for _, req := range w.hosts.take() {

@@ -89,17 +89,3 @@ type Image struct {
 	// For lists the roles that need it.
 	For []v1alpha1.Role `json:"for"`
 }
-
-// Source says where a host fetches blobs from: a peer that serves them over
-// mutual TLS with certificates made for one bootstrap or Operation.
-type Source struct {
-	// URL is https://address:port.
-	URL string `json:"url"`
-	// CA, Cert and Key are PEM.
-	CA   []byte `json:"ca"`
-	Cert []byte `json:"cert"`
-	Key  []byte `json:"key"`
-	// SameStore says that the server runs on this very host and keeps blobs in
-	// the store that they are fetched into: waiting for them is enough.
-	SameStore bool `json:"sameStore,omitempty"`
-}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/opencontainers/go-digest"
@@ -18,12 +17,11 @@ import (
 // in the store's ingest directory until Commit or Discard, so that a later
 // writer, also of another process, can go on where this one was cut off.
 type blobWriter struct {
-	store *Store
-	blob  Blob
-	file  *os.File
-	hash  hash.Hash
-	// written is read by those who read along while the blob arrives.
-	written atomic.Int64
+	store   *Store
+	blob    Blob
+	file    *os.File
+	hash    hash.Hash
+	written int64
 	// private says that the file is nobody else's, and of no use once closed.
 	private bool
 	closed  bool
@@ -47,7 +45,7 @@ func (s *Store) writer(b Blob) (*blobWriter, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	w.written.Store(n)
+	w.written = n
 	if b.Size >= 0 && n > b.Size {
 		if err := w.reset(); err != nil {
 			return nil, errors.Join(err, f.Close())
@@ -85,7 +83,7 @@ func stillNamed(f *os.File) bool {
 }
 
 // Offset is how many bytes are there.
-func (w *blobWriter) Offset() int64 { return w.written.Load() }
+func (w *blobWriter) Offset() int64 { return w.written }
 
 func (w *blobWriter) Write(p []byte) (int, error) {
 	if w.blob.Size >= 0 && w.Offset()+int64(len(p)) > w.blob.Size {
@@ -94,14 +92,14 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	// A hash's Write never fails.
 	_, _ = w.hash.Write(p[:n])
-	w.written.Add(int64(n))
+	w.written += int64(n)
 	return n, err
 }
 
 // reset starts over with nothing.
 func (w *blobWriter) reset() error {
 	w.hash.Reset()
-	w.written.Store(0)
+	w.written = 0
 	if err := w.file.Truncate(0); err != nil {
 		return err
 	}

@@ -77,20 +77,19 @@ func NewPeers(hosts []string) (Peers, error) {
 		Key: encodePEM("PRIVATE KEY", keyDER)}, nil
 }
 
-// Source is where and how a host fetches from a server at addr (host:port).
-func (p Peers) Source(addr string) Source {
-	return Source{URL: "https://" + addr, CA: p.CA, Cert: p.Cert, Key: p.Key}
-}
-
 // TLS is both ends' configuration with these credentials: TLS 1.3, and only
 // peers with a certificate of the same CA.
 func (p Peers) TLS() (*tls.Config, error) {
-	config, err := tlsConfig(p.CA, p.Cert, p.Key)
+	pair, err := tls.X509KeyPair(p.Cert, p.Key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("certificate for serving and fetching blobs: %w", err)
 	}
-	config.ClientCAs, config.ClientAuth = config.RootCAs, tls.RequireAndVerifyClientCert
-	return config, nil
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(p.CA) {
+		return nil, errors.New("CA for serving and fetching blobs: there is no certificate in it")
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool,
+		ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{"http/1.1"}}, nil
 }
 
 func template(name string) (*x509.Certificate, error) {

@@ -7,8 +7,9 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/registry"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
@@ -24,10 +25,12 @@ func moreAgents(streams genericiooptions.IOStreams) []*cobra.Command {
 func newAgentBlobs(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "blobs",
-		Short: "Serve a bundle's blobs to the other hosts, from standard input",
+		Short: "Exchange a bundle's blobs with the other hosts, as standard input says",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return bundle.RunBlobAgent(c.Context(), streams.In, streams.Out)
+			// What goes wrong with others is no reason to stop.
+			log := func(line string) { _, _ = fmt.Fprintln(streams.ErrOut, line) }
+			return swarm.RunHosted(c.Context(), streams.In, streams.Out, prepare.StoreDir, log)
 		},
 	}
 }

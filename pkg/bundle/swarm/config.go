@@ -51,6 +51,9 @@ type Config struct {
 	// host:port of all; Self among them is passed over.
 	Self  string
 	Peers []string
+	// Open lets peers join that nobody named, once they ask with the credentials,
+	// and processes on the same host ask for blobs; see Client.
+	Open bool
 	// Credentials are the same for all peers of one Operation. A peer without
 	// them gets nothing.
 	Credentials bundle.Peers

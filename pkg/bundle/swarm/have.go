@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 )
 
@@ -51,8 +53,10 @@ type other struct {
 	parcel, snapshot, feed, complete bool
 	have, wants                      bitset
 	avoids                           []string
-	// told says that it knows that we are complete.
-	told bool
+	// told says that it knows that we are complete, hears how many streams of what
+	// we have it listens to.
+	told  bool
+	hears int
 	// What was learnt by fetching from it.
 	dropped, lastError string
 	failures           int
@@ -60,6 +64,60 @@ type other struct {
 	slow               bool
 	running            int
 	busy               map[int]time.Time
+}
+
+// maxOthers bounds how many peers may join.
+const maxOthers = 1 << 12
+
+// followAll follows every other peer, those that join later as well.
+func (p *Peer) followAll(ctx context.Context) {
+	var following sync.WaitGroup
+	defer following.Wait()
+	for n := 0; ; {
+		p.mu.Lock()
+		changed, fresh := p.changed, p.others[n:]
+		p.mu.Unlock()
+		for _, o := range fresh {
+			following.Go(func() { p.follow(ctx, o) })
+		}
+		n += len(fresh)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// join finds another peer by its address, or in an open swarm takes it in; nil
+// when it is none of ours.
+func (p *Peer) join(addr string) *other {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.others {
+		if o.addr == addr {
+			return o
+		}
+	}
+	_, _, err := net.SplitHostPort(addr)
+	if !p.cfg.Open || err != nil || addr == p.cfg.Self || len(p.others) >= maxOthers {
+		return nil
+	}
+	o := &other{addr: addr, busy: map[int]time.Time{}}
+	p.others = append(p.others, o)
+	p.wake()
+	return o
+}
+
+// hears notes that another peer began to listen to what we have, or ended.
+func (p *Peer) hears(o *other, change int) {
+	if o == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o.hears += change
+	p.wake()
 }
 
 // follow learns what another peer has until the context ends.
@@ -179,7 +237,9 @@ type telling struct {
 
 // serveHave tells another peer what is here, and goes on as that changes.
 func (p *Peer) serveHave(w http.ResponseWriter, r *http.Request) {
-	from := p.other(r.URL.Query().Get("from"))
+	from := p.join(r.URL.Query().Get("from"))
+	p.hears(from, 1)
+	defer p.hears(from, -1)
 	out := http.NewResponseController(w)
 	var told telling
 	alive := time.NewTicker(p.tune.alive)
@@ -280,14 +340,4 @@ func (p *Peer) noteTold(o *other, m have) {
 	defer p.mu.Unlock()
 	o.told = true
 	p.wake()
-}
-
-// other finds another peer by its address; nil when it is none of ours.
-func (p *Peer) other(addr string) *other {
-	for _, o := range p.others {
-		if o.addr == addr {
-			return o
-		}
-	}
-	return nil
 }

@@ -93,7 +93,7 @@ func load(t *testing.T, seed uint64, sizes ...int) cargo {
 	}
 	image.Manifest = image.Blobs[0]
 	var err error
-	c.parcel, err = newParcel(t.Context(), []bundle.Image{image}, c.source, testPiece)
+	c.parcel, err = newParcel(t.Context(), nil, []bundle.Image{image}, c.source, testPiece)
 	must(t, err)
 	c.encoded, c.blob = c.parcel.Encode()
 	return c

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
@@ -35,13 +37,16 @@ const (
 // says.
 var errWrong = errors.New("content does not match its digest")
 
-// Parcel is what is to be distributed: images, and for each of their blobs the
-// digests of its pieces.
+// Parcel is what is to be distributed: images and other blobs, and for each blob
+// the digests of its pieces.
 type Parcel struct {
 	Images []bundle.Image `json:"images"`
+	// Extra are blobs that belong to no image: those of host binaries.
+	Extra []bundle.Blob `json:"extra,omitempty"`
 	// PieceSize in bytes; the last piece of a blob may be shorter.
 	PieceSize int64 `json:"pieceSize"`
-	// Blobs are those of the images, each one once.
+	// Blobs are the extra ones and those of the images, each one once. What several
+	// peers want at once is asked of a feed in this order.
 	Blobs []ParcelBlob `json:"blobs"`
 }
 
@@ -55,24 +60,44 @@ type ParcelBlob struct {
 // NewParcel makes a parcel of images. It reads each of their blobs once from
 // source, as a stream, and refuses one that is not what its digest says.
 func NewParcel(ctx context.Context, images []bundle.Image, source bundle.Upstream) (*Parcel, error) {
-	return newParcel(ctx, images, source, PieceSize)
+	return newParcel(ctx, nil, images, source, PieceSize)
 }
 
-func newParcel(ctx context.Context, images []bundle.Image, source bundle.Upstream, pieceSize int64) (*Parcel, error) {
-	p := &Parcel{Images: images, PieceSize: pieceSize}
-	seen := map[digest.Digest]bool{}
+// NewParcelWith makes a parcel of extra blobs and images.
+func NewParcelWith(ctx context.Context, extra []bundle.Blob, images []bundle.Image, source bundle.Upstream) (*Parcel, error) {
+	return newParcel(ctx, extra, images, source, PieceSize)
+}
+
+func newParcel(ctx context.Context, extra []bundle.Blob, images []bundle.Image, source bundle.Upstream, pieceSize int64) (*Parcel, error) {
+	p := &Parcel{Images: images, Extra: extra, PieceSize: pieceSize}
+	of := map[digest.Digest]string{}
+	add := func(b bundle.Blob, name string) {
+		if _, seen := of[b.Digest]; !seen {
+			of[b.Digest] = name
+			p.Blobs = append(p.Blobs, ParcelBlob{Blob: b})
+		}
+	}
+	for _, b := range extra {
+		add(b, "blob")
+	}
 	for _, i := range images {
 		for _, b := range i.Blobs {
-			if seen[b.Digest] {
-				continue
-			}
-			seen[b.Digest] = true
-			pieces, err := sumPieces(ctx, b, source, pieceSize)
-			if err != nil {
-				return nil, fmt.Errorf("image %s: %w", i.Ref, err)
-			}
-			p.Blobs = append(p.Blobs, ParcelBlob{Blob: b, Pieces: pieces})
+			add(b, "image "+i.Ref)
 		}
+	}
+	// It is the processor that takes the time.
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.NumCPU())
+	for n, b := range p.Blobs {
+		group.Go(func() (err error) {
+			if p.Blobs[n].Pieces, err = sumPieces(ctx, b.Blob, source, pieceSize); err != nil {
+				return fmt.Errorf("%s: %w", of[b.Digest], err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	if err := p.check(); err != nil {
 		return nil, err
@@ -154,7 +179,7 @@ func (p *Parcel) check() error {
 	if p.PieceSize < minPieceSize || p.PieceSize > maxPieceSize {
 		return fmt.Errorf("pieces of %d bytes can't be", p.PieceSize)
 	}
-	if len(p.Images) == 0 || len(p.Images) > maxImages || len(p.Blobs) > maxBlobs {
+	if len(p.Images)+len(p.Extra) == 0 || len(p.Images) > maxImages || len(p.Blobs) > maxBlobs {
 		return fmt.Errorf("%d images of %d blobs are none or too many", len(p.Images), len(p.Blobs))
 	}
 	sizes, pieces := map[digest.Digest]int64{}, int64(0)
@@ -175,9 +200,15 @@ func (p *Parcel) check() error {
 }
 
 // checkImages refuses images with blobs that are not in the parcel, and blobs
-// that are in no image.
+// that are in no image and not extra.
 func (p *Parcel) checkImages(sizes map[digest.Digest]int64) error {
 	used, refs := map[digest.Digest]bool{}, map[string]bool{}
+	for _, b := range p.Extra {
+		if size, ok := sizes[b.Digest]; !ok || size != b.Size {
+			return fmt.Errorf("the extra blob %.100q is not in the parcel with %d bytes", b.Digest, b.Size)
+		}
+		used[b.Digest] = true
+	}
 	for _, i := range p.Images {
 		if i.Ref == "" || len(i.Ref) > maxRef || refs[i.Ref] {
 			return fmt.Errorf("image %.100q: it has no name, one that is too long, or is there twice", i.Ref)

@@ -121,9 +121,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	group.Go(func() error { return p.listen(ctx) })
 	group.Go(func() error { p.findParcel(ctx); return nil })
 	group.Go(func() error { p.fetchLoop(ctx); return nil })
-	for _, o := range p.others {
-		group.Go(func() error { p.follow(ctx, o); return nil })
-	}
+	group.Go(func() error { p.followAll(ctx); return nil })
 	err := group.Wait()
 	p.mu.Lock()
 	p.ended = true

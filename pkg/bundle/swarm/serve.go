@@ -48,6 +48,9 @@ func (p *Peer) newServer(config *tls.Config) *http.Server {
 	mux.HandleFunc("GET /have", p.serveHave)
 	mux.HandleFunc("GET /piece/{digest}/{number}", p.servePiece)
 	mux.HandleFunc("GET /parcel", p.serveParcel)
+	if p.cfg.Open {
+		mux.HandleFunc("POST "+wantPath+"{digest}", p.serveWant)
+	}
 	return &http.Server{
 		Handler: p.counted(mux), TLSConfig: config,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,

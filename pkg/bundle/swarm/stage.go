@@ -22,6 +22,9 @@ type stage struct {
 	lock *os.File
 }
 
+// ErrInUse is wrapped when another process uses a staging directory.
+var ErrInUse = errors.New("another process uses it")
+
 // openStage makes the directory and locks it.
 func openStage(dir string) (*stage, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -33,7 +36,7 @@ func openStage(dir string) (*stage, error) {
 	}
 	ok, err := bundle.TryLock(lock)
 	if err == nil && !ok {
-		err = errors.New("another process uses it; wait for it, or end it")
+		err = fmt.Errorf("%w; wait for it, or end it", ErrInUse)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("staging directory %s: %w", dir, err), lock.Close())

@@ -133,13 +133,14 @@ func (p *Peer) feedStatus(now time.Time) FeedStatus {
 	return s
 }
 
-// swarmFeed says that there is a feed somewhere. The lock is held.
+// swarmFeed says that there is a feed somewhere that learns what this peer wants:
+// one at a peer that can't reach this one is of no use. The lock is held.
 func (p *Peer) swarmFeed() bool {
 	if p.feeds > 0 {
 		return true
 	}
 	for _, o := range p.others {
-		if o.reachable && o.feed {
+		if o.reachable && o.feed && o.hears > 0 {
 			return true
 		}
 	}

@@ -18,16 +18,17 @@ import (
 // fetching is how many blobs travel at once.
 const fetching = 4
 
-// fetcher brings a blob into a store; *bundle.Client is one.
+// fetcher brings blobs to this host and opens them; *swarm.Client is one.
 type fetcher interface {
-	Fetch(ctx context.Context, blob bundle.Blob, store *bundle.Store) (int64, error)
+	// Fetch tells how many bytes had to be brought.
+	Fetch(ctx context.Context, blob bundle.Blob) (int64, error)
+	Open(d digest.Digest) (*os.File, error)
 }
 
-// blobs gives blobs from the host's store, and fetches what it lacks, each
+// blobs gives blobs from this host, and has those fetched that it lacks, each
 // once, whoever asks. It is a bundle.Upstream for the import of images.
 type blobs struct {
-	from  fetcher
-	store *bundle.Store
+	from fetcher
 	// prepareStore is called once, before the first fetch.
 	prepareStore func() error
 	progress     func(format string, args ...any)
@@ -50,7 +51,7 @@ type call struct {
 }
 
 func newBlobs(ctx context.Context, h *host.Host, from fetcher, binaries []bundle.Binary, images []bundle.Image, progress func(string, ...any)) *blobs {
-	b := &blobs{from: from, store: bundle.OpenStore(h.Path(StoreDir)), progress: progress,
+	b := &blobs{from: from, progress: progress,
 		known: map[digest.Digest]bundle.Blob{}, slots: make(chan struct{}, fetching), calls: map[digest.Digest]*call{},
 		announced: map[digest.Digest]bool{}}
 	for _, blob := range (bundle.Contents{Binaries: binaries, Images: images}).Blobs() {
@@ -62,7 +63,7 @@ func newBlobs(ctx context.Context, h *host.Host, from fetcher, binaries []bundle
 	return b
 }
 
-// get makes sure that a blob is in the store.
+// get makes sure that a blob is here.
 func (b *blobs) get(ctx context.Context, d digest.Digest) error {
 	blob, ok := b.known[d]
 	if !ok {
@@ -98,7 +99,7 @@ func (b *blobs) fetch(ctx context.Context, blob bundle.Blob) error {
 	if err := b.prepareStore(); err != nil {
 		return err
 	}
-	n, err := b.from.Fetch(ctx, blob, b.store)
+	n, err := b.from.Fetch(ctx, blob)
 	b.bytes.Add(n)
 	if err != nil {
 		return err
@@ -139,7 +140,11 @@ func (b *blobs) Blob(ctx context.Context, d digest.Digest) (io.ReadCloser, int64
 	if err := b.get(ctx, d); err != nil {
 		return nil, 0, err
 	}
-	return b.store.Blob(ctx, d)
+	f, err := b.from.Open(d)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, b.known[d].Size, nil
 }
 
 // binary opens a binary's own content.
@@ -147,7 +152,7 @@ func (b *blobs) binary(ctx context.Context, bin bundle.Binary) (io.ReadCloser, e
 	if err := b.get(ctx, bin.Blob.Digest); err != nil {
 		return nil, err
 	}
-	f, err := b.store.Open(bin.Blob.Digest)
+	f, err := b.from.Open(bin.Blob.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
@@ -12,7 +13,7 @@ import (
 // Images puts the images that are missing into containerd, and the agent's own
 // one. It changes nothing else, so that it may run beside other tasks.
 func Images(ctx context.Context, env node.Env, spec ImagesSpec) (any, error) {
-	client, err := bundle.NewClient(spec.Source)
+	client, err := swarm.NewClient(spec.Source, env.Host.Path(StoreDir))
 	if err != nil {
 		return nil, fmt.Errorf("the source of blobs: %w", err)
 	}
@@ -46,9 +47,6 @@ func (i *importer) run(ctx context.Context, from fetcher) (any, error) {
 	var data Data
 	data.ImportedImages, err = i.bring(ctx, missing, blobs)
 	data.FetchedBytes = blobs.bytes.Load()
-	if err == nil && !i.spec.KeepBlobs {
-		_, err = i.h.RemoveTree(ctx, StoreDir)
-	}
 	return data, err
 }
 
@@ -115,7 +113,7 @@ func (i *importer) bring(ctx context.Context, missing []bundle.Image, blobs *blo
 	return n, nil
 }
 
-// Tidy removes the blobs that were kept for others.
+// Tidy removes the blobs that were fetched, and kept for others.
 func Tidy(ctx context.Context, env node.Env, _ TidySpec) (any, error) {
 	_, err := env.Host.RemoveTree(ctx, StoreDir)
 	return nil, err

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -44,7 +45,7 @@ type preparer struct {
 // Run makes the host able to run Kubernetes, or with only the etcd role etcd.
 // What is there already, by its digest, is neither fetched nor touched.
 func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
-	client, err := bundle.NewClient(spec.Source)
+	client, err := swarm.NewClient(spec.Source, env.Host.Path(StoreDir))
 	if err != nil {
 		return nil, fmt.Errorf("the source of blobs: %w", err)
 	}
@@ -69,9 +70,6 @@ func (p *preparer) run(ctx context.Context, from fetcher) (any, error) {
 		err = p.node(ctx)
 	} else {
 		_, err = p.installBinaries(ctx, bundle.ComponentEtcd)
-	}
-	if err == nil && !p.spec.KeepBlobs {
-		_, err = p.h.RemoveTree(ctx, StoreDir)
 	}
 	p.data.FetchedBytes = p.blobs.bytes.Load()
 	return p.data, err

@@ -1,7 +1,6 @@
 package prepare
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,25 +26,31 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// source is a fetcher with blobs in memory.
+// source is a fetcher with blobs in memory, which it puts into a directory.
 type source struct {
+	dir     string
 	mu      sync.Mutex
 	blobs   map[digest.Digest][]byte
 	fetched []digest.Digest
 }
 
-func (s *source) Fetch(ctx context.Context, b bundle.Blob, store *bundle.Store) (int64, error) {
+func (s *source) Fetch(_ context.Context, b bundle.Blob) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	content, ok := s.blobs[b.Digest]
 	if !ok {
 		return 0, fmt.Errorf("%s: %w", b.Digest, bundle.ErrMissing)
 	}
-	if store.Has(b) {
+	path := filepath.Join(s.dir, b.Digest.Encoded())
+	if _, err := os.Stat(path); err == nil {
 		return 0, nil
 	}
 	s.fetched = append(s.fetched, b.Digest)
-	return b.Size, store.Put(ctx, b, bytes.NewReader(content))
+	return b.Size, errors.Join(os.MkdirAll(s.dir, 0o700), os.WriteFile(path, content, 0o600))
+}
+
+func (s *source) Open(d digest.Digest) (*os.File, error) {
+	return os.Open(filepath.Join(s.dir, d.Encoded()))
 }
 
 func (s *source) add(content []byte) bundle.Blob {
@@ -125,6 +130,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, root: t.TempDir(), commands: hosttest.NewCommander(t),
 		daemon: &daemon{images: map[string]digest.Digest{}}, source: &source{blobs: map[digest.Digest][]byte{}}}
+	b.source.dir = filepath.Join(b.root, StoreDir)
 	b.file("/proc/1/status", "Name:\tsystemd\nCapBnd:\t000001ffffffffff\n")
 	b.file("/proc/filesystems", "nodev\toverlay\n")
 	for _, s := range sysctls() {
@@ -149,7 +155,7 @@ func newBench(t *testing.T) *bench {
 		return host.Output{}, nil
 	})
 	b.spec = Spec{Node: "n1", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}, SandboxImage: "registry.k8s.io/pause:3.10",
-		KeepBlobs: true, Contents: bundle.Contents{Arch: goruntime.GOARCH}}
+		Contents: bundle.Contents{Arch: goruntime.GOARCH}}
 	for name, component := range map[string]string{"containerd": bundle.ComponentContainerd, "runc": bundle.ComponentRunc,
 		"kubelet": bundle.ComponentKubernetes, "etcd": bundle.ComponentEtcd} {
 		b.spec.Contents.Binaries = append(b.spec.Contents.Binaries, b.binary(name, component))
@@ -179,8 +185,8 @@ func (b *bench) file(path, content string) {
 	}
 }
 
-// run prepares the host and then, when it runs pods, imports images; what both
-// did is counted together.
+// run prepares the host and then, when it runs pods, imports images and tidies up;
+// what was done is counted together.
 func (b *bench) run(options ...hosttest.Options) (*host.Host, Data, error) {
 	b.t.Helper()
 	h := hosttest.Open(b.t, b.root, b.commands, options...)
@@ -202,6 +208,9 @@ func (b *bench) run(options ...hosttest.Options) (*host.Host, Data, error) {
 	data, err = i.run(context.Background(), b.source)
 	more, _ := data.(Data)
 	d.ImportedImages, d.FetchedBytes = more.ImportedImages, d.FetchedBytes+more.FetchedBytes
+	if err == nil {
+		_, err = Tidy(context.Background(), env, TidySpec{})
+	}
 	return h, d, err
 }
 
@@ -322,7 +331,6 @@ func TestPrepareDryRun(t *testing.T) {
 func TestPrepareEtcdOnly(t *testing.T) {
 	b := newBench(t)
 	b.spec.Roles = []v1alpha1.Role{v1alpha1.RoleEtcd}
-	b.spec.KeepBlobs = true
 	h, data, err := b.run()
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +343,7 @@ func TestPrepareEtcdOnly(t *testing.T) {
 			t.Errorf("an etcd host got %s", c.Target)
 		}
 	}
-	if left, err := filepath.Glob(filepath.Join(b.root, StoreDir, "blobs/sha256/*")); err != nil || len(left) != 1 {
+	if left, err := filepath.Glob(filepath.Join(b.root, StoreDir, "*")); err != nil || len(left) != 1 {
 		t.Errorf("blobs that were to be kept: %v %v", left, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
@@ -20,38 +21,33 @@ type Spec struct {
 	// Contents is the bundle's, already cut to what this host's roles need. Its
 	// images are of no interest here.
 	Contents bundle.Contents `json:"contents"`
-	// Source is where blobs that are missing are fetched from.
-	Source bundle.Source `json:"source"`
+	// Source is this host's peer, which brings blobs that are missing to StoreDir.
+	Source swarm.Source `json:"source"`
 	// SandboxImage is the pause image's reference.
 	SandboxImage string `json:"sandboxImage,omitempty"`
 	// Environment for containerd and the kubelet (proxies), NAME=value.
 	Environment []string `json:"environment,omitempty"`
 	// RegistryMirrors maps a registry to base URLs for containerd's hosts.toml.
 	RegistryMirrors map[string][]string `json:"registryMirrors,omitempty"`
-	// KeepBlobs leaves fetched blobs in StoreDir, for images or Tidy to remove.
-	// Else they are removed once all is installed.
-	KeepBlobs bool `json:"keepBlobs,omitempty"`
 }
 
 // ImagesSpec is what a host's containerd needs.
 type ImagesSpec struct {
 	// Images are the bundle's that this host's roles need.
 	Images []bundle.Image `json:"images"`
-	// Source is where blobs that are missing are fetched from.
-	Source bundle.Source `json:"source"`
+	// Source is this host's peer, which brings blobs that are missing to StoreDir.
+	Source swarm.Source `json:"source"`
 	// SandboxImage is the pause image's reference; it is pinned.
 	SandboxImage string `json:"sandboxImage,omitempty"`
 	// AgentImage is the reference given to the agent's own image.
 	AgentImage string `json:"agentImage,omitempty"`
-	// KeepBlobs leaves fetched blobs in StoreDir, for a host that serves them to
-	// the others, until Tidy. Else they are removed once all is imported.
-	KeepBlobs bool `json:"keepBlobs,omitempty"`
 }
 
 // TidySpec has no settings.
 type TidySpec struct{}
 
-// StoreDir is the bundle.Store on a host: fetched blobs until they are used.
+// StoreDir is where a host's peer puts what it fetches, and keeps it for the
+// others, until Tidy.
 const StoreDir = host.StateDir + "/blobs"
 
 // AgentPath is where the agent is on a host.
