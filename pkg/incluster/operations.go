@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -65,7 +67,7 @@ func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*
 		return nil, err
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
-	op, err := o.ops.Create(ctx, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec})
+	op, err := o.createCurrent(ctx, cluster, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec})
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +82,33 @@ func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*
 	// The new one is under way; what can't be removed now the next one removes.
 	_ = o.prune(ctx)
 	return op, nil
+}
+
+// knownWithin bounds the wait until the API servers know a resource as it was
+// just installed.
+const knownWithin = 20 * time.Second
+
+// createCurrent creates an Operation; where an older kubectl-ha installed the
+// resource, and it does not know the type, this one's is installed first. A newer
+// one's is left as it is: it knows all that this one does.
+func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, want *v1alpha1.Operation) (*v1alpha1.Operation, error) {
+	op, err := o.ops.Create(ctx, want.DeepCopy())
+	if !apierrors.IsInvalid(err) {
+		return op, err
+	}
+	changed, failed := install(ctx, o.clients, c)
+	if failed != nil || len(changed) == 0 {
+		return nil, errors.Join(err, failed)
+	}
+	// On a cluster of several API servers each learns of it in its own time.
+	waited := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, knownWithin, true, func(ctx context.Context) (bool, error) {
+		op, err = o.ops.Create(ctx, want.DeepCopy())
+		return !apierrors.IsInvalid(err), nil
+	})
+	if err == nil {
+		err = waited
+	}
+	return op, err
 }
 
 // keepFinished is how many finished Operations are kept, with their history.
