@@ -25,6 +25,9 @@ const BlobPort = 10270
 // of its own is given that.
 const feedSettles = 10 * time.Second
 
+// exitWithin is how long an agent whose input has ended may take to end.
+const exitWithin = 5 * time.Second
+
 // blobs brings the bundle to the hosts: while steps need blobs, each host that has
 // such a step runs a peer of one swarm, and one of them, the first, is fed. When
 // that one goes away, or is of no use to another one, the other is fed.
@@ -188,23 +191,21 @@ func (b *blobs) begin(ctx context.Context) (err error) {
 	for i, h := range b.needy {
 		b.running.Go(func() {
 			err := b.run(ctx, h, i == 0)
-			if ctx.Err() != nil {
-				err = ctx.Err()
+			if err == nil {
+				err = errPeerEnded
 			}
-			b.ended(h.Name, err)
+			b.ends(h.Name, err)
 		})
 	}
 	return nil
 }
 
-// ended notes that a host's peer has ended.
-func (b *blobs) ended(host string, err error) {
+// ends notes why a host's peer ends.
+func (b *blobs) ends(host string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.peers[host]
-	if p.err = err; err == nil {
-		p.err = errPeerEnded
-	}
+	p.err = err
 	select {
 	case <-p.ready:
 	default:
@@ -225,7 +226,15 @@ func (b *blobs) run(ctx context.Context, h v1alpha1.Host, first bool) (err error
 		return err
 	}
 	defer func() {
-		cancel()
+		if err == nil {
+			cancel()
+		} else {
+			b.ends(h.Name, err)
+		}
+		// An agent that was not ended from here may say why it has.
+		_ = stdin.Close()
+		late := time.AfterFunc(exitWithin, cancel)
+		defer late.Stop()
 		if failed := exited(); !errors.Is(failed, context.Canceled) {
 			err = errors.Join(err, failed)
 		}

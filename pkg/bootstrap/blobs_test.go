@@ -120,7 +120,7 @@ func TestFedHostDies(t *testing.T) {
 	w := newWorld(t, nil)
 	from := newSlowBundle(40)
 	b := newBlobs(w.config(), "cp1", from, blobSteps(from.list, "cp1", "cp2", "cp3", "w1"))
-	b.settles = 0
+	b.settles = 2 * time.Second
 	defer b.close()
 	var all sync.WaitGroup
 	var got [4]atomic.Int64

@@ -26,37 +26,47 @@ type Removal struct {
 
 // RemoveImages removes images by their references, unless a container uses them
 // or they are pinned, and with them the references by digest that CRI made, as
-// far as no other reference needs them. What is not there is no error.
+// far as no other reference needs them. What is not there is no error. The
+// containers are looked at again before each reference: one may take minutes, and
+// meanwhile a pod may have begun.
 func RemoveImages(ctx context.Context, socket string, refs []string) (_ []Removal, err error) {
 	ctx, client, err := connect(ctx, socket)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	used, err := lookAtContainers(ctx, client)
-	if err != nil {
-		return nil, err
-	}
 	var out []Removal
 	for _, ref := range refs {
-		one := Removal{Ref: ref}
-		all, err := client.ImageService().List(ctx)
-		if err != nil {
-			return out, fmt.Errorf("list the images in containerd: %w", err)
-		}
-		i := slices.IndexFunc(all, func(i images.Image) bool { return i.Name == ref })
-		if i >= 0 {
-			if one.Kept, err = used.keeps(ctx, client, all[i], all); err == nil && one.Kept == "" {
-				err = remove(ctx, client, companions(all[i], all))
-				one.Removed = err == nil
-			}
-		}
+		one, err := removeImage(ctx, client, ref)
 		if err != nil {
 			return out, fmt.Errorf("remove image %s: %w", ref, err)
 		}
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// removeImage removes one reference, unless something speaks against it.
+func removeImage(ctx context.Context, client *containerd.Client, ref string) (Removal, error) {
+	one := Removal{Ref: ref}
+	all, err := client.ImageService().List(ctx)
+	if err != nil {
+		return one, fmt.Errorf("list the images in containerd: %w", err)
+	}
+	i := slices.IndexFunc(all, func(i images.Image) bool { return i.Name == ref })
+	if i < 0 {
+		return one, nil
+	}
+	used, err := lookAtContainers(ctx, client)
+	if err != nil {
+		return one, err
+	}
+	if one.Kept, err = used.keeps(ctx, client, all[i], all); err != nil || one.Kept != "" {
+		return one, err
+	}
+	err = remove(ctx, client, companions(all[i], all))
+	one.Removed = err == nil
+	return one, err
 }
 
 // companions are an image and the references that are of no use without it: by

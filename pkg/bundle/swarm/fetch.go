@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -224,7 +225,12 @@ func piecePath(b ParcelBlob, n int64) string { return fmt.Sprintf("/piece/%s/%d"
 
 // ask sends a GET to a peer. Its answer is OK or an error.
 func (p *Peer) ask(ctx context.Context, o *other, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+o.addr+path, nil)
+	return p.request(ctx, o, http.MethodGet, path, nil)
+}
+
+// request sends something to a peer. Its answer is OK or an error.
+func (p *Peer) request(ctx context.Context, o *other, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+o.addr+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +246,7 @@ func (p *Peer) ask(ctx context.Context, o *other, path string) (*http.Response, 
 	case http.StatusNotFound:
 		err = errAbsent
 	default:
-		err = fmt.Errorf("GET %s: %s", path, res.Status)
+		err = fmt.Errorf("%s %s: %s", method, path, res.Status)
 	}
 	// So that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, res.Body, chunk)

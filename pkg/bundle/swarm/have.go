@@ -57,6 +57,8 @@ type other struct {
 	// we have it listens to.
 	told  bool
 	hears int
+	// begged are the wants that it was told although it does not listen.
+	begged string
 	// What was learnt by fetching from it.
 	dropped, lastError string
 	failures           int

@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -37,9 +38,15 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// A feed at a peer that can't reach another one is of no use to that: the other
-// one says that it is stuck.
+// A fed peer that can't reach another one brings what that wants all the same, when
+// the swarm is open; in another one that is stuck, since the feed is of no use to it.
 func TestFeedThatDoesNotHear(t *testing.T) {
+	for _, open := range []bool{true, false} {
+		t.Run(fmt.Sprint("open ", open), func(t *testing.T) { feedThatDoesNotHear(t, open) })
+	}
+}
+
+func feedThatDoesNotHear(t *testing.T, open bool) {
 	c := load(t, 61, 500, 400, 10*testPiece)
 	s := newSwarm(t, c, 2)
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,9 +54,16 @@ func TestFeedThatDoesNotHear(t *testing.T) {
 	must(t, dead.Close())
 	first := s.start(t, 0, func(cfg *Config) { cfg.Open, cfg.Peers = true, nil })
 	// The address by which the second one is known leads nowhere.
-	second := s.start(t, 1, func(cfg *Config) { cfg.Self, cfg.Peers = dead.Addr().String(), s.addrs[:1] })
+	second := s.start(t, 1, func(cfg *Config) { cfg.Open, cfg.Self, cfg.Peers = open, dead.Addr().String(), s.addrs[:1] })
 	s.feed(t, first, c.source)
 	second.Want(c.digests()...)
+	if open {
+		s.checkAll(t, second)
+		if got := second.Status().FromPeers; got < c.parcel.Size() {
+			t.Errorf("%d bytes came from the fed peer", got)
+		}
+		return
+	}
 	eventually(t, "the second is stuck", func() bool { return second.Status().Stuck > 0 })
 	if !second.peer(s.addrs[0]).Feed || second.Status().SwarmFeed {
 		t.Errorf("status %+v", second.Status())

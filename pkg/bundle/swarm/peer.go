@@ -122,6 +122,9 @@ func (p *Peer) Run(ctx context.Context) error {
 	group.Go(func() error { p.findParcel(ctx); return nil })
 	group.Go(func() error { p.fetchLoop(ctx); return nil })
 	group.Go(func() error { p.followAll(ctx); return nil })
+	if p.cfg.Open {
+		group.Go(func() error { p.beg(ctx); return nil })
+	}
 	err := group.Wait()
 	p.mu.Lock()
 	p.ended = true

@@ -50,6 +50,7 @@ func (p *Peer) newServer(config *tls.Config) *http.Server {
 	mux.HandleFunc("GET /parcel", p.serveParcel)
 	if p.cfg.Open {
 		mux.HandleFunc("POST "+wantPath+"{digest}", p.serveWant)
+		mux.HandleFunc("POST "+begPath, p.serveBeg)
 	}
 	return &http.Server{
 		Handler: p.counted(mux), TLSConfig: config,

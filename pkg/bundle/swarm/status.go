@@ -134,13 +134,13 @@ func (p *Peer) feedStatus(now time.Time) FeedStatus {
 }
 
 // swarmFeed says that there is a feed somewhere that learns what this peer wants:
-// one at a peer that can't reach this one is of no use. The lock is held.
+// one at a peer that does not listen to this one is of no use. The lock is held.
 func (p *Peer) swarmFeed() bool {
 	if p.feeds > 0 {
 		return true
 	}
 	for _, o := range p.others {
-		if o.reachable && o.feed && o.hears > 0 {
+		if o.reachable && o.feed && (o.hears > 0 || o.begged != "") {
 			return true
 		}
 	}
