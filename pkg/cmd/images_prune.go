@@ -29,7 +29,7 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 		Short: "Remove images of other Kubernetes versions, never what a pod uses",
 		Long: paragraphs(
 			"Removes from the nodes' image stores what belongs to other Kubernetes versions than the one that is kept. With --unused every other image goes as well that no pod names: also one that only a job of tomorrow would need.",
-			"What a pod or a container uses, and what is pinned, always stays: each node asks its containerd again before it removes anything. What would go is shown first."),
+			"What a pod or a container uses, and what is pinned, always stays: the pods are looked at again before anything is removed, and each node asks its containerd before each image. What would go is shown first."),
 		Example: examples(`
 			# What would go, and nothing else
 			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion + ` --dry-run
@@ -72,6 +72,10 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 		if err := confirm(ctx, o.In, o.ErrOut, "Remove these images?"); err != nil {
 			return err
 		}
+		// The answer may have come late.
+		if chosen, err = o.recheck(ctx, chosen); err != nil || len(chosen) == 0 {
+			return err
+		}
 	}
 	ops, err := o.operations(ctx)
 	if err != nil {
@@ -111,6 +115,28 @@ func (o *imagesPruneOptions) choose(ctx context.Context) ([]v1alpha1.NodeImages,
 		opts.Keep = append(opts.Keep, i.Ref)
 	}
 	return images.Prunable(nodes, pods.Items, opts), nil
+}
+
+// recheck takes out of what was chosen what pods use by now, and says so.
+func (o *imagesPruneOptions) recheck(ctx context.Context, chosen []v1alpha1.NodeImages) ([]v1alpha1.NodeImages, error) {
+	nodes, err := o.nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := o.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, clusterError(err)
+	}
+	left, inUse := images.Recheck(chosen, nodes, pods.Items)
+	for _, ref := range inUse {
+		if _, err := fmt.Fprintf(o.ErrOut, "%s stays: a pod needs it by now\n", ref); err != nil {
+			return nil, err
+		}
+	}
+	if len(left) == 0 {
+		return nil, o.show(nil)
+	}
+	return left, nil
 }
 
 func (o *imagesPruneOptions) show(chosen []v1alpha1.NodeImages) error {

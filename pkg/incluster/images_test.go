@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/ctrd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
@@ -156,5 +157,90 @@ func checkPushes(t *testing.T, p *pushes, op *v1alpha1.Operation) {
 	text, err := json.Marshal(op)
 	if err != nil || strings.Contains(string(text), "PRIVATE KEY") {
 		t.Errorf("a secret is in the operation: %s, %v", text, err)
+	}
+}
+
+// prunes stand for the nodes of a PruneImages Operation; a request that is not
+// one for that fails.
+type prunes struct {
+	*testing.T
+	mu    sync.Mutex
+	specs map[string]task.PruneSpec
+}
+
+func (p *prunes) runner(engine.Job) transport.Runner { return p }
+
+func (p *prunes) Run(_ context.Context, host string, req node.Request, _ report.Sink) (node.Result, error) {
+	var spec task.PruneSpec
+	if err := json.Unmarshal(req.Spec, &spec); err != nil || req.Task != tasks.PruneImages {
+		p.Errorf("%s: unexpected request %s: %v", host, req.Task, err)
+	}
+	p.mu.Lock()
+	p.specs[host] = spec
+	p.mu.Unlock()
+	out := task.PruneData{}
+	for _, ref := range spec.Refs {
+		out.Removals = append(out.Removals, ctrd.Removal{Ref: ref, Removed: true})
+	}
+	for _, ref := range spec.Used {
+		out.Removals = append(out.Removals, ctrd.Removal{Ref: ref, Kept: "a pod needs it by now"})
+	}
+	data, err := json.Marshal(out)
+	return node.Result{Data: data}, err
+}
+
+// TestPruneImagesOperation: with the coordinator's own rights, and a choice that
+// has become wrong: what a pod needs by now, although it runs nowhere yet, stays.
+func TestPruneImagesOperation(t *testing.T) {
+	s, f := start(t)
+	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
+		t.Fatal(err)
+	}
+	createNodes(f)
+	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	f.must(err)
+	const old, late = "example.com/old:1", "example.com/late:1"
+	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationPruneImages, PruneImages: &v1alpha1.PruneImagesSpec{
+		Nodes: []v1alpha1.NodeImages{{Name: "cp1", Refs: []string{late, old}}, {Name: "cp2", Refs: []string{old}}, {Name: "w1", Refs: []string{old}}}}})
+	f.must(err)
+	no := false
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: "ha-system"}, Spec: corev1.PodSpec{
+		AutomountServiceAccountToken: &no, ServiceAccountName: "ha-coordinator", Containers: []corev1.Container{{Name: "c", Image: late}}}}
+	_, err = f.kube.CoreV1().Pods("ha-system").Create(t.Context(), pod, metav1.CreateOptions{})
+	f.must(err)
+	p := &prunes{T: t, specs: map[string]task.PruneSpec{}}
+	coordinator := rest.CopyConfig(s.Config)
+	coordinator.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:ha-system:ha-coordinator", Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	clients, err := client.New(coordinator)
+	f.must(err)
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	f.must(engine.Coordinate(ctx, engine.Config{
+		Clients: clients, Operation: op.Name, Identity: "test", Cluster: f.c, Runner: p.runner,
+		Definitions: map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationPruneImages: images.PruneDefinition()},
+		Sink:        report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
+	}))
+	op, err = ops.Get(t.Context(), op.Name)
+	f.must(err)
+	states := map[string]string{}
+	for _, st := range op.Status.Steps {
+		states[st.ID] = string(st.State) + " " + st.Message
+	}
+	for step, want := range map[string]string{
+		"prune/cp1": "Succeeded 1 of 2 removed; kept example.com/late:1: a pod needs it by now",
+		"prune/cp2": "Succeeded 1 of 1 removed", "prune/w1": "Failed w1 gets no images: it is not ready",
+	} {
+		if !strings.HasPrefix(states[step], want) {
+			t.Errorf("%s: %s, want %s", step, states[step], want)
+		}
+	}
+	if op.Status.Phase != v1alpha1.OperationFailed || !strings.Contains(op.Status.Message, "prune/w1") {
+		t.Errorf("the operation is %s: %s", op.Status.Phase, op.Status.Message)
+	}
+	if got := p.specs["cp1"]; !slices.Equal(got.Refs, []string{old}) || !slices.Equal(got.Used, []string{late}) {
+		t.Errorf("cp1's request is %+v", got)
+	}
+	if _, asked := p.specs["w1"]; asked || len(p.specs) != 2 {
+		t.Errorf("requests are %+v", p.specs)
 	}
 }

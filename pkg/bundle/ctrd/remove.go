@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -35,8 +36,11 @@ func RemoveImages(ctx context.Context, socket string, refs []string) (_ []Remova
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	var out []Removal
-	for _, ref := range refs {
+	return removeImages(ctx, client, slices.Values(refs))
+}
+
+func removeImages(ctx context.Context, client *containerd.Client, refs iter.Seq[string]) (out []Removal, err error) {
+	for ref := range refs {
 		one, err := removeImage(ctx, client, ref)
 		if err != nil {
 			return out, fmt.Errorf("remove image %s: %w", ref, err)

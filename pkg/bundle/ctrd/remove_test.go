@@ -95,6 +95,31 @@ func TestRemoveImages(t *testing.T) {
 	checkContent(t, socket, used.Blobs[2], free.Manifest)
 }
 
+// TestRemoveImagesLooksAgain: a container that is made while the first image is
+// being removed keeps the second.
+func TestRemoveImagesLooksAgain(t *testing.T) {
+	socket := daemon(t)
+	store := bundle.OpenStore(t.TempDir())
+	first, second := image(t, store, "example.com/first:v1"), image(t, store, "example.com/second:v1")
+	_, err := ImportImages(t.Context(), socket, []bundle.Image{first, second}, store, ImportOptions{}, nil)
+	must(t, err)
+	ctx, client := connected(t, socket)
+	removed, err := removeImages(ctx, client, func(yield func(string) bool) {
+		if !yield(first.Ref) {
+			return
+		}
+		got, err := client.GetImage(ctx, second.Ref)
+		must(t, err)
+		_, err = client.NewContainer(ctx, "late", containerd.WithImage(got))
+		must(t, err)
+		yield(second.Ref)
+	})
+	must(t, err)
+	if want := []Removal{{Ref: first.Ref, Removed: true}, {Ref: second.Ref, Kept: "used by container late"}}; !slices.Equal(removed, want) {
+		t.Errorf("removed %+v", removed)
+	}
+}
+
 // checkContent reads what is there, and what is not, as peers do.
 func checkContent(t *testing.T, socket string, there, gone bundle.Blob) {
 	t.Helper()

@@ -147,13 +147,22 @@ func fitNode(ctx context.Context, t engine.Turn) (*corev1.Node, error) {
 	}
 }
 
+// prune is a node's request. The pods are looked at again: the choice was made
+// before somebody was asked and before other Operations were waited for, and an
+// image that goes from a node without a registry does not come back.
 func prune(ctx context.Context, t engine.Turn) (node.Request, error) {
-	if _, err := fitNode(ctx, t); err != nil {
+	self, err := fitNode(ctx, t)
+	if err != nil {
 		return node.Request{}, err
+	}
+	pods, err := t.Clients.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return node.Request{}, fmt.Errorf("list pods: %w", err)
 	}
 	for _, n := range t.Operation.Spec.PruneImages.Nodes {
 		if n.Name == t.Step.Node {
-			return request(tasks.PruneImages, pruneTimeout, images.PruneSpec{Refs: n.Refs})
+			unused, used := StillUnused(*self, n.Refs, pods.Items)
+			return request(tasks.PruneImages, pruneTimeout, images.PruneSpec{Refs: unused, Used: used})
 		}
 	}
 	return node.Request{}, fmt.Errorf("operation %s names no images for %s", t.Operation.Name, t.Step.Node)

@@ -195,6 +195,39 @@ func TestPrunable(t *testing.T) {
 	}
 }
 
+// TestRecheck: what pods name by now stays, by whichever of its names they know it.
+func TestRecheck(t *testing.T) {
+	nodes := []corev1.Node{testNode("n", false, "docker.io/library/nginx:1 docker.io/library/nginx@"+d1, "example.com/old:1")}
+	chosen := []v1alpha1.NodeImages{
+		{Name: "n", Refs: []string{"docker.io/library/nginx:1", "example.com/old:1", "example.com/small:1"}},
+		{Name: "gone", Refs: []string{"example.com/small:1"}},
+	}
+	pod := func(image string) corev1.Pod {
+		return corev1.Pod{Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Image: image}}}}
+	}
+	for name, c := range map[string]struct {
+		pods []corev1.Pod
+		left []string
+		used string
+	}{
+		"no pods":                    {nil, []string{"n docker.io/library/nginx:1 example.com/old:1 example.com/small:1", "gone example.com/small:1"}, ""},
+		"a short name":               {[]corev1.Pod{pod("nginx:1")}, []string{"n example.com/old:1 example.com/small:1", "gone example.com/small:1"}, "docker.io/library/nginx:1"},
+		"by its digest":              {[]corev1.Pod{pod("nginx@" + d1)}, []string{"n example.com/old:1 example.com/small:1", "gone example.com/small:1"}, "docker.io/library/nginx:1"},
+		"one that no node reports":   {[]corev1.Pod{pod("example.com/small:1")}, []string{"n docker.io/library/nginx:1 example.com/old:1"}, "example.com/small:1"},
+		"all of them":                {[]corev1.Pod{pod("nginx:1"), pod("example.com/small:1"), pod("example.com/old:1")}, nil, "docker.io/library/nginx:1 example.com/old:1 example.com/small:1"},
+		"another image, another tag": {[]corev1.Pod{pod("example.com/old:2")}, []string{"n docker.io/library/nginx:1 example.com/old:1 example.com/small:1", "gone example.com/small:1"}, ""},
+	} {
+		left, used := Recheck(chosen, nodes, c.pods)
+		var got []string
+		for _, l := range left {
+			got = append(got, l.Name+" "+strings.Join(l.Refs, " "))
+		}
+		if !slices.Equal(got, c.left) || strings.Join(used, " ") != c.used {
+			t.Errorf("%s: left %v, in use %v", name, got, used)
+		}
+	}
+}
+
 func TestChooseSeed(t *testing.T) {
 	step := func(node string, state v1alpha1.StepState) v1alpha1.StepStatus {
 		return v1alpha1.StepStatus{ID: "images/" + node, Node: node, State: state, Job: "job-" + node}

@@ -51,6 +51,50 @@ func Prunable(nodes []corev1.Node, pods []corev1.Pod, o PruneOptions) []v1alpha1
 	return out
 }
 
+// StillUnused splits references that were chosen on a node into those that still
+// may be removed and those that pods use by now: a pod that was made since needs
+// its image, although no container shows it to the node yet. An image goes by all
+// names that the node reports for it. It is pure.
+func StillUnused(n corev1.Node, refs []string, pods []corev1.Pod) (unused, inUse []string) {
+	used := usedBy(pods)
+	for _, ref := range refs {
+		names := []string{full(ref)}
+		for _, image := range n.Status.Images {
+			if slices.Contains(image.Names, ref) {
+				names = append(names, image.Names...)
+			}
+		}
+		if slices.ContainsFunc(names, func(name string) bool { return used[name] }) {
+			inUse = append(inUse, ref)
+		} else {
+			unused = append(unused, ref)
+		}
+	}
+	return unused, inUse
+}
+
+// Recheck takes out of a choice what pods use by now. It is pure.
+func Recheck(chosen []v1alpha1.NodeImages, nodes []corev1.Node, pods []corev1.Pod) (left []v1alpha1.NodeImages, inUse []string) {
+	for _, one := range chosen {
+		// A node that has gone meanwhile is the Operation's matter.
+		n := corev1.Node{}
+		if i := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == one.Name }); i >= 0 {
+			n = nodes[i]
+		}
+		unused, used := StillUnused(n, one.Refs, pods)
+		for _, ref := range used {
+			if !slices.Contains(inUse, ref) {
+				inUse = append(inUse, ref)
+			}
+		}
+		if len(unused) > 0 {
+			left = append(left, v1alpha1.NodeImages{Name: one.Name, Refs: unused})
+		}
+	}
+	slices.Sort(inUse)
+	return left, inUse
+}
+
 // namesToRemove are an image's tags; its digests when it has none, since with
 // the last tag they go as well.
 func namesToRemove(image corev1.ContainerImage) []string {

@@ -15,5 +15,8 @@ func Prune(ctx context.Context, env node.Env, spec PruneSpec) (any, error) {
 		return nil, nil
 	}
 	removals, err := ctrd.RemoveImages(ctx, prepare.Socket, spec.Refs)
+	for _, ref := range spec.Used {
+		removals = append(removals, ctrd.Removal{Ref: ref, Kept: "a pod needs it by now"})
+	}
 	return PruneData{Removals: removals}, err
 }

@@ -68,6 +68,9 @@ type Data struct {
 type PruneSpec struct {
 	// Refs are references of images.
 	Refs []string `json:"refs"`
+	// Used are those that were chosen as well and that pods need by now: they
+	// stay, and are reported as kept.
+	Used []string `json:"used,omitempty"`
 }
 
 // PruneData has one entry for each reference.
