@@ -133,7 +133,8 @@ func (c Contents) Check(kubernetesVersion, arch string, plugin v1alpha1.NetworkP
 	}
 	if c.Since != nil {
 		return fmt.Errorf("the bundle is only the difference to the bundle %s, which has %d of its blobs: "+
-			"use a whole one, made with `kubectl ha bundle create%s` without --since", c.Since.Bundle, len(c.Since.Blobs), c.versionFlag())
+			"`kubectl ha images push` takes both together, with --base and that one's file; all else needs a whole one, "+
+			"made with `kubectl ha bundle create%s` without --since", c.Since.Bundle, len(c.Since.Blobs), c.versionFlag())
 	}
 	if plugin != v1alpha1.NetworkPluginFlannel {
 		return nil

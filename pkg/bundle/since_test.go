@@ -52,7 +52,7 @@ func TestCreateSince(t *testing.T) {
 			t.Errorf("blob %s: in the old one %t, in the new one %t", l.Digest, o.Has(l), b.Has(l))
 		}
 	}
-	if err := c.Check("", "amd64", ""); err == nil || !strings.Contains(err.Error(), "only the difference") {
+	if err := c.Check("", "amd64", ""); err == nil || !strings.Contains(err.Error(), "only the difference") || !strings.Contains(err.Error(), "images push` takes both together, with --base") {
 		t.Errorf("it may be used alone: %v", err)
 	}
 	must(t, b.Close())

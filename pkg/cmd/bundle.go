@@ -200,8 +200,13 @@ func (o *bundleCreateOptions) Run(ctx context.Context) error {
 	if _, err = fmt.Fprintf(o.Out, "%s: %s\n", o.opts.Output, summary(contents)); err != nil || contents.Since == nil {
 		return err
 	}
-	left := contents.LeftOut()
-	_, err = fmt.Fprintf(o.Out, "%d blobs (%s) are left out, since %s has them: it is of use together with that one, or where all of that is already.\n",
-		len(left), size(bundle.SizeOf(left)), o.opts.Since)
+	_, err = fmt.Fprintln(o.Out, leftOut(contents, o.opts))
 	return err
+}
+
+// leftOut says what is not in a difference, and how it is used nevertheless.
+func leftOut(c bundle.Contents, opts bundle.CreateOptions) string {
+	left := c.LeftOut()
+	return fmt.Sprintf("%d blobs (%s) are left out, since %s has them; both are pushed together: %s images push %s --base %s",
+		len(left), size(bundle.SizeOf(left)), opts.Since, displayName, opts.Output, opts.Since)
 }
