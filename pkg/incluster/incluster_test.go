@@ -25,6 +25,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
 )
@@ -69,8 +70,10 @@ func carryOut(ctx context.Context, t *testing.T, clients *client.Clients, f *fak
 	if err == nil {
 		err = engine.Coordinate(ctx, engine.Config{
 			Clients: clients, Operation: name, Identity: "test", Cluster: stored,
-			Definitions: map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationJoin: join.Definition()},
-			Runner:      f.runner, Sink: report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
+			Definitions: map[v1alpha1.OperationType]engine.Definition{
+				v1alpha1.OperationJoin: join.Definition(), v1alpha1.OperationUpgrade: upgrade.Definition(), v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
+			},
+			Runner: f.runner, Sink: report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
 		})
 	}
 	if err != nil && ctx.Err() == nil {

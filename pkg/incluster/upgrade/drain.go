@@ -183,6 +183,6 @@ func (d draining) tooLate(ctx context.Context, pods []corev1.Pod) error {
 		}
 		left = append(left, fmt.Sprintf("%s/%s: %s", p.Namespace, p.Name, why))
 	}
-	return fmt.Errorf("%d pods have not left %s in time: %s\nnext: see to the pods or their budgets, then resume; or abort, and begin anew with a longer --drain-timeout or with --force-drain",
-		len(left), d.node, strings.Join(left, "; "))
+	return fmt.Errorf("pods have not left %s in time: %s\nnext: see to the pods or their budgets, then resume; or abort, and begin anew with a longer --drain-timeout or with --force-drain",
+		d.node, strings.Join(left, "; "))
 }

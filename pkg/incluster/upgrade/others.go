@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 // othersTimeout is how long what is not well is waited for before the next control
@@ -42,6 +43,9 @@ func others(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 // preflight looks at the cluster once more, from inside, when nothing has been done yet.
 // Evictions are not tried again: each drain has its own time for that.
 func preflight(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	if err := alone(ctx, t); err != nil {
+		return engine.Outcome{}, err
+	}
 	o, err := Observe(ctx, t.Clients, t.Cluster, Look{Inside: true})
 	if err != nil {
 		return engine.Outcome{}, err
@@ -53,6 +57,25 @@ func preflight(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{}, refusal(blocking)
 	}
 	return engine.Outcome{Message: fmt.Sprintf("%d nodes", len(t.Cluster.Nodes()))}, nil
+}
+
+// alone refuses to begin beside another Operation: one that was applied as a manifest
+// has not been asked before.
+func alone(ctx context.Context, t engine.Turn) error {
+	all, err := operations.New(t.Clients.Dynamic).List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, op := range all {
+		// The oldest first; of two the older one goes on.
+		if op.Name == t.Operation.Name {
+			return nil
+		}
+		if operations.Unfinished(op) {
+			return fmt.Errorf("operation %s (%s) is not finished\nnext: resume this one once it is; nothing was changed", op.Name, op.Spec.Type)
+		}
+	}
+	return nil
 }
 
 func refusal(blocking []Finding) error {

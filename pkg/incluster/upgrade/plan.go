@@ -175,7 +175,9 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 		p.settings()
 	}
 	p.workers(nodes)
-	p.add(step(stepReport, "sum up", p.all()...))
+	// After the last steps only: whatever a pending step comes after directly is done
+	// again when a failed Operation is resumed and its clean-up has undone it.
+	p.add(step(stepReport, "sum up", p.last...))
 	p.cleanUp(nodes)
 	return p.steps, nil
 }
@@ -191,15 +193,6 @@ type planner struct {
 func (p *planner) add(s v1alpha1.StepStatus) string {
 	p.steps = append(p.steps, s)
 	return s.ID
-}
-
-// all are the IDs of all steps so far.
-func (p *planner) all() []string {
-	var out []string
-	for _, s := range p.steps {
-		out = append(out, s.ID)
-	}
-	return out
 }
 
 // before are the steps that change nothing of what runs: the content is there on
@@ -314,6 +307,9 @@ func (p *planner) workers(nodes []NodePlan) {
 		p.kubelet(n, []string{drained})
 		before[lane] = []string{p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", p.gate(n)))}
 	}
+	p.last = slices.Concat(before...)
+	slices.Sort(p.last)
+	p.last = slices.Compact(p.last)
 }
 
 // cleanUp takes back what is still in effect of a turn that was not finished.

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 func document() *v1alpha1.Cluster {
@@ -186,6 +187,38 @@ func TestPlan(t *testing.T) {
 	// A kubelet's step that failed has the address away again when it is resumed.
 	if !slices.Contains(ids["kubelet/cp2"].After, "vip-away/cp2") || ids["vip-away/cp2"].UndoneBy != "vip-restore/cp2" {
 		t.Error("a resumed step would find the virtual IP on its host")
+	}
+}
+
+// TestResumedPlan fails each step in turn and looks at what a resumed Operation does
+// again: never more than what belongs to the turn that failed, so that the virtual IP
+// is away from one host at most.
+func TestResumedPlan(t *testing.T) {
+	steps := planOf(t, document(), v1alpha1.UpgradeSpec{DrainControlPlanes: true}, well("v1.35.4"))
+	for _, failing := range steps {
+		if failing.Cleanup {
+			continue
+		}
+		s := v1alpha1.OperationStatus{Phase: v1alpha1.OperationFailed, Steps: slices.Clone(steps)}
+		done := before(steps, failing.ID)
+		for i := range s.Steps {
+			one := &s.Steps[i]
+			switch {
+			case one.ID == failing.ID:
+				one.State = v1alpha1.StepFailed
+			case done[one.ID] || one.Cleanup:
+				one.State = v1alpha1.StepSucceeded
+			}
+		}
+		_, node, _ := strings.Cut(failing.ID, "/")
+		for _, again := range operations.Retry(s).Steps {
+			if again.Cleanup || again.ID == failing.ID || again.State != v1alpha1.StepPending || !done[again.ID] {
+				continue
+			}
+			if _, n, _ := strings.Cut(again.ID, "/"); n != node {
+				t.Errorf("when %s has failed, %s is done again", failing.ID, again.ID)
+			}
+		}
 	}
 }
 

@@ -71,3 +71,50 @@ func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	}
 	return engine.Outcome{Message: "put kubernetesVersion: " + version + " into your Cluster file as well"}, nil
 }
+
+// Touched names the node that a step has done something to which a rollback of
+// that node would take back.
+func Touched(s v1alpha1.StepStatus) (node string, ok bool) {
+	kind, node, _ := strings.Cut(s.ID, "/")
+	switch kind {
+	case stepApply, stepControlPlane, stepKubelet, stepGate:
+		return node, true
+	}
+	return "", false
+}
+
+// Backup is one that an Operation has made.
+type Backup struct {
+	// Name is the Operation's.
+	Name string    `json:"name"`
+	Node string    `json:"node"`
+	Made time.Time `json:"made"`
+	// What is in it, and where, in a line.
+	What string `json:"what"`
+}
+
+// Backups are those that Operations have made and that their nodes still keep, the
+// newest first: each Operation leaves as many on a node as it was told to. It is pure.
+func Backups(all []v1alpha1.Operation) []Backup {
+	var out []Backup
+	kept, keep := map[string]int{}, map[string]int{}
+	newest := slices.Clone(all)
+	slices.SortStableFunc(newest, func(a, b v1alpha1.Operation) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	for _, op := range newest {
+		if op.Spec.Upgrade == nil {
+			continue
+		}
+		for _, s := range op.Status.Steps {
+			if kind, _, _ := strings.Cut(s.ID, "/"); kind != stepBackup || s.State != v1alpha1.StepSucceeded || s.FinishedAt == nil {
+				continue
+			}
+			if _, known := keep[s.Node]; !known {
+				keep[s.Node] = op.Spec.Upgrade.Backups()
+			}
+			if kept[s.Node]++; kept[s.Node] <= keep[s.Node] {
+				out = append(out, Backup{Name: op.Name, Node: s.Node, Made: s.FinishedAt.Time, What: s.Message})
+			}
+		}
+	}
+	return out
+}

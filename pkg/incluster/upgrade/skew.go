@@ -120,6 +120,23 @@ func Allowed(available []string, have Versions) []string {
 	return out
 }
 
+// NextMinors are the minor versions that a cluster may be brought to: its own and
+// the next, as far as they are known.
+func NextMinors(have Versions) []uint {
+	servers, _ := parseAll(have.APIServers) // What can't be told, Skew refuses.
+	lowest, highest := bounds(servers)
+	var out []uint
+	if lowest == nil {
+		return nil
+	}
+	for m := highest.Minor(); m <= lowest.Minor()+1; m++ {
+		if m >= v1alpha1.MinMinor && m <= v1alpha1.MaxMinor {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 func allAt(v string, have Versions) bool {
 	for _, m := range []map[string]string{have.APIServers, have.Kubelets} {
 		for _, h := range m {
