@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	tasks "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -205,23 +206,56 @@ func (o *imagesPushOptions) carryOut(ctx context.Context, ops *incluster.Operati
 	feed := newFeedProgress(shown, name, time.Now)
 	feeder.Direct, feeder.MaxRate = o.via == viaDirect, o.maxRate.bytes
 	feeder.Progress, feeder.Log = feed.tell, feed.log
-	feeding, stop := context.WithCancel(ctx)
-	fed := make(chan error, 1)
-	go func() { fed <- feeder.Feed(feeding, name, parcel, source) }()
-	err = ops.Watch(ctx, name, shown)
-	stop()
-	// That it was ended is no error, and what else ended it is the Operation's.
-	<-fed
+	err = watchFed(ctx,
+		func(ctx context.Context) error { return feeder.Feed(ctx, name, parcel, source) },
+		func(ctx context.Context) error { return ops.Watch(ctx, name, shown) })
 	feed.end(err)
 	shown.Close()
 	var failed *incluster.FailedError
+	var unfed *unfedError
 	switch {
 	case err == nil:
 		return feed.sent(), nil
+	case errors.As(err, &unfed):
+		return 0, fmt.Errorf("%w; once that is mended the same command again goes on with what is missing; without it operation %s ends by itself within %s or so, or at once with `%s operation abort %s`",
+			unfed.err, name, tasks.DefaultPatience, displayName, name)
 	case ctx.Err() != nil:
 		return 0, fmt.Errorf("%w; the same command again goes on with what is missing", err)
 	case errors.As(err, &failed):
 		return 0, err
 	}
 	return 0, clusterError(err)
+}
+
+// unfedError is why an Operation is not fed any more.
+type unfedError struct{ err error }
+
+// Error is the reason.
+func (e *unfedError) Error() string { return e.err.Error() }
+
+// Unwrap is the reason.
+func (e *unfedError) Unwrap() error { return e.err }
+
+// watchFed watches an Operation while it is fed. When feeding can't go on, watching
+// ends with an unfedError: the Operation would only wait for what nobody brings. How
+// the Operation ended comes before how the feed did.
+func watchFed(ctx context.Context, feed, watch func(context.Context) error) error {
+	feeding, stop := context.WithCancel(ctx)
+	watching, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		if err := feed(feeding); err != nil && feeding.Err() == nil {
+			give(&unfedError{err})
+		}
+	}()
+	err := watch(watching)
+	stop()
+	<-fed
+	var unfed *unfedError
+	if ctx.Err() == nil && errors.As(context.Cause(watching), &unfed) && (errors.Is(err, context.Canceled) || errors.Is(err, unfed)) {
+		return unfed
+	}
+	return err
 }

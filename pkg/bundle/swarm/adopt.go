@@ -112,6 +112,7 @@ func (p *Peer) adopt(ctx context.Context, data []byte) error {
 	p.layout, p.encoded, p.have, p.local = l, data, have, local
 	p.checked, p.wanted = newBitset(l.pieces()), newBitset(len(parcel.Blobs))
 	p.counts.foundLocally, p.counts.foundStaged = found.foundLocally, found.foundStaged
+	p.stuck = 0 // Somebody has brought the parcel.
 	p.applyWants()
 	return nil
 }

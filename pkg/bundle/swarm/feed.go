@@ -16,6 +16,10 @@ import (
 // was done. Feeding another peer goes on with what is missing.
 var ErrFeedEnded = errors.New("the connection to the seed has ended")
 
+// ErrFeedHopeless is wrapped when feeding any peer would end like this: what is
+// to be sent can't be read, or the two ends do not understand each other.
+var ErrFeedHopeless = errors.New("it is of no use to go on")
+
 // FeedOptions say how the workstation feeds.
 type FeedOptions struct {
 	// MaxRate in bytes per second; 0 is no limit.
@@ -30,8 +34,8 @@ type FeedOptions struct {
 // at whose other end Peer.ServeFeed runs, the parcel and those pieces that it
 // asks for. It returns nil when the swarm is done, an error that wraps
 // ErrFeedEnded when the stream ended before, an error that wraps
-// syscall.ENOSPC when the seed's disk is full, and the context's error when that
-// ended. rw is closed. Readers of source that are an io.ReaderAt or an io.Seeker
+// syscall.ENOSPC when the seed's disk is full, one that wraps ErrFeedHopeless
+// when another feed would do no better, and the context's error when that ended. rw is closed. Readers of source that are an io.ReaderAt or an io.Seeker
 // are read at any position, others from their beginning again when need be.
 func Feed(ctx context.Context, rw io.ReadWriteCloser, parcel *Parcel, source bundle.Upstream, opts FeedOptions) error {
 	return newFeeder(rw, parcel, source, opts).run(ctx)

@@ -62,13 +62,20 @@ func (f *feeder) run(ctx context.Context) error {
 	// The result of closing says nothing about what was sent.
 	_ = f.frames.rw.Close()
 	if ctx.Err() != nil {
-		// A stream whose reading end can't be closed from here lets go later.
+		// A stream whose reading end can't be closed from here lets go later: what
+		// it still says is not told.
+		f.mu.Lock()
+		f.progress = nil
+		f.mu.Unlock()
 		return ctx.Err()
 	}
 	<-f.ended
 	if err == nil || errors.Is(err, ErrFeedEnded) {
 		// The seed may have said why.
-		return f.failure
+		err = f.failure
+	}
+	if errors.Is(err, errProtocol) {
+		err = fmt.Errorf("%w: %w", ErrFeedHopeless, err)
 	}
 	return err
 }
@@ -102,7 +109,7 @@ func (f *feeder) answer(ctx context.Context, n uint32) error {
 	if n != askParcel {
 		var err error
 		if data, err = f.source.piece(ctx, f.layout, int(n)); err != nil {
-			err = fmt.Errorf("read what is to be sent: %w", err)
+			err = fmt.Errorf("%w: read what is to be sent: %w", ErrFeedHopeless, err)
 			// When it can't be told, the seed still sees the end.
 			_ = f.frames.writeText(frameError, err.Error())
 			return err

@@ -67,8 +67,11 @@ type Peer struct {
 	// sending counts for each piece to how many it is being sent since when.
 	sending map[int][]time.Time
 	counts  counts
-	// stuckSince is since when there is something that nobody has and no feed.
-	stuckSince time.Time
+	// stuck is for how long there was something that nobody has and no feed, seen
+	// when that was looked at last, and lacked how much it was then.
+	stuck  time.Duration
+	seen   time.Time
+	lacked int64
 }
 
 // counts are in bytes.

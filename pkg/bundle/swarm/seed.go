@@ -10,6 +10,13 @@ import (
 	"time"
 )
 
+// errGaveUp is wrapped when the workstation has said why it ends a feed, errUnsent
+// when nothing can be sent to it.
+var (
+	errGaveUp = errors.New("the workstation gave up")
+	errUnsent = errors.New("the workstation can't be reached")
+)
+
 // errProtocol is wrapped when the other end of a feed says what can't be.
 var errProtocol = errors.New("the feed's protocol was not kept")
 
@@ -86,6 +93,7 @@ func (s *seed) run(ctx context.Context) error {
 	if err == nil {
 		err = s.frames.write(frameBye, nil)
 	} else if ctx.Err() == nil {
+		err = s.cause(ctx, err)
 		s.explain(err)
 	}
 	if err != nil && ctx.Err() != nil {
@@ -94,6 +102,28 @@ func (s *seed) run(ctx context.Context) error {
 	// The result of closing says nothing about what was sent.
 	_ = s.frames.rw.Close()
 	<-s.ended
+	return err
+}
+
+// hearWithin is how long it is waited for what the other end of a stream that is
+// broken has said before.
+const hearWithin = time.Second
+
+// cause prefers what the workstation has said over the news, which comes first or
+// second by chance, that nothing can be written to it any more.
+func (s *seed) cause(ctx context.Context, err error) error {
+	if errors.Is(err, errUnsent) {
+		late := time.NewTimer(hearWithin)
+		defer late.Stop()
+		select {
+		case <-s.ended:
+			if errors.Is(s.failure, errGaveUp) || errors.Is(s.failure, errProtocol) {
+				return s.failure
+			}
+		case <-ctx.Done():
+		case <-late.C:
+		}
+	}
 	return err
 }
 
@@ -119,7 +149,7 @@ func (s *seed) explain(err error) {
 func (s *seed) write(ctx context.Context) error {
 	want := s.p.cfg.Parcel
 	if err := s.frames.writeJSON(frameHello, hello{Version: feedVersion, Parcel: want.Digest.String(), Size: want.Size}); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnsent, err)
 	}
 	ticker := time.NewTicker(s.p.tune.tick)
 	defer ticker.Stop()
@@ -143,15 +173,18 @@ func (s *seed) write(ctx context.Context) error {
 		}
 		for _, n := range asks {
 			if err := s.frames.write(frameAsk, binary.BigEndian.AppendUint32(nil, n)); err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errUnsent, err)
 			}
 		}
 		if due {
 			if told = now; len(status.Peers) > maxStatusPeers {
 				status.Peers = status.Peers[:maxStatusPeers]
 			}
-			if err := s.frames.writeJSON(frameStatus, status); err != nil || status.Done {
-				return err
+			if err := s.frames.writeJSON(frameStatus, status); err != nil {
+				return fmt.Errorf("%w: %w", errUnsent, err)
+			}
+			if status.Done {
+				return nil
 			}
 		}
 		select {

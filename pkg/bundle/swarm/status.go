@@ -25,7 +25,9 @@ type Status struct {
 	SwarmFeed bool `json:"swarmFeed"`
 	// NobodyHas is what this peer wants and neither it nor a reachable peer has.
 	NobodyHas int64 `json:"nobodyHas"`
-	// Stuck is for how long there has been such content and no feed to bring it.
+	// Stuck is for how long there has been such content and no feed to bring it;
+	// zero while there is one. A feed that came and went and brought nothing of it
+	// has ended nobody's wait.
 	Stuck time.Duration `json:"stuck"`
 	// Error is why this peer has given up fetching (a full disk); "" when not.
 	Error string       `json:"error,omitempty"`
@@ -83,7 +85,6 @@ func (s FeedStatus) Everywhere() bool {
 func (p *Peer) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
 	s := Status{
 		Parcel: p.layout != nil, FromFeed: p.counts.fromFeed, FromPeers: p.counts.fromPeers,
 		FoundLocally: p.counts.foundLocally, FoundStaged: p.counts.foundStaged, Sent: p.counts.sent,
@@ -92,8 +93,8 @@ func (p *Peer) Status() Status {
 	if p.failed != nil {
 		s.Error = p.failed.Error()
 	}
-	if !p.stuckSince.IsZero() {
-		s.Stuck = now.Sub(p.stuckSince)
+	if !s.SwarmFeed {
+		s.Stuck = p.stuck
 	}
 	if p.layout != nil {
 		s.Wanted, s.Had = p.layout.bytes(p.wanted, p.have.has)
@@ -162,13 +163,17 @@ func (p *Peer) nobodyHas() int64 {
 	return p.cfg.Parcel.Size
 }
 
-// noteStuck notes since when only a feed could help and there is none. The lock
-// is held.
+// noteStuck counts for how long only a feed could help and there was none. That
+// one is attached does not begin it anew, only what it brings. The lock is held.
 func (p *Peer) noteStuck(now time.Time) {
+	lacks := p.nobodyHas()
 	switch {
-	case p.failed != nil || p.swarmFeed() || p.nobodyHas() == 0:
-		p.stuckSince = time.Time{}
-	case p.stuckSince.IsZero():
-		p.stuckSince = now
+	case p.failed != nil || lacks < p.lacked || lacks == 0:
+		p.stuck = 0
+	case !p.swarmFeed() && !p.seen.IsZero():
+		p.stuck += now.Sub(p.seen)
+	}
+	if p.seen = now; p.stuck == 0 || lacks < p.lacked {
+		p.lacked = lacks
 	}
 }

@@ -23,7 +23,7 @@ func (s *seed) read(ctx context.Context) error {
 			}
 			greeted = true
 		case kind == frameError:
-			return fmt.Errorf("the workstation gave up: %q", payload)
+			return fmt.Errorf("%w: %q", errGaveUp, payload)
 		case greeted && kind == frameData:
 			if err := s.take(ctx, payload); err != nil {
 				return err

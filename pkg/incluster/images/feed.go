@@ -3,6 +3,7 @@ package images
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -68,11 +69,18 @@ func NewFeeder(config *rest.Config) (*Feeder, error) {
 
 // Feed gives an Operation's nodes what none of them has, until the Operation has
 // ended. It feeds one node at a time and goes on with the next when that one
-// goes away. An error that it can't do anything about is only logged: the
-// Operation's own end tells what matters.
+// goes away. What may go over is only logged: the Operation's own end tells what
+// matters. An error is one that would come at every node: what is to be sent can't
+// be read, or the user may not do what feeding takes.
 func (f *Feeder) Feed(ctx context.Context, operation string, parcel *swarm.Parcel, source bundle.Upstream) error {
 	failures := map[string]int{}
 	told := map[string]string{}
+	tell := func(about, text string) {
+		if told[about] != text {
+			told[about] = text
+			f.log(text)
+		}
+	}
 	done := false
 	var sent int64
 	for {
@@ -82,6 +90,12 @@ func (f *Feeder) Feed(ctx context.Context, operation string, parcel *swarm.Parce
 		}
 		if over {
 			return nil
+		}
+		if err != nil {
+			if denied(err) {
+				return err
+			}
+			tell("", fmt.Sprintf("no node to send through was found yet, it is tried again: %v", err))
 		}
 		if err != nil || seed == nil {
 			pause(ctx, seedInterval)
@@ -94,15 +108,21 @@ func (f *Feeder) Feed(ctx context.Context, operation string, parcel *swarm.Parce
 			pause(ctx, doneInterval)
 			continue
 		}
+		if ctx.Err() == nil && (errors.Is(err, swarm.ErrFeedHopeless) || denied(err)) {
+			return fmt.Errorf("send the images through %s: %w", seed.node.Name, err)
+		}
 		failures[seed.pod]++
 		// Once the nodes had all, their pods end one by one, which is no news.
-		if text := err.Error(); ctx.Err() == nil && !done && told[seed.pod] != text {
-			told[seed.pod] = text
-			f.log(fmt.Sprintf("sending through %s was broken off and goes on: %s", seed.node.Name, text))
+		if ctx.Err() == nil && !done {
+			tell(seed.pod, fmt.Sprintf("sending through %s was broken off and goes on: %v", seed.node.Name, err))
 		}
 		pause(ctx, againInterval)
 	}
 }
+
+// denied says that the user may not do that. That a login is not accepted may pass: it is
+// made anew.
+func denied(err error) bool { return apierrors.IsForbidden(err) }
 
 func (f *Feeder) log(message string) {
 	if f.Log != nil {

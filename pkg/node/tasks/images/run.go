@@ -218,7 +218,7 @@ func (t *task) watch(ctx context.Context) error {
 	}
 	tick := time.NewTicker(showInterval)
 	defer tick.Stop()
-	var alone time.Time
+	var alone time.Duration
 	for {
 		select {
 		case <-ctx.Done():
@@ -230,12 +230,13 @@ func (t *task) watch(ctx context.Context) error {
 			t.env.Progress("%s", line)
 		}
 		switch {
-		case s.Parcel || s.SwarmFeed:
-			alone = time.Time{}
-		case alone.IsZero():
-			alone = time.Now()
+		case s.Parcel:
+			alone = 0
+		case !s.SwarmFeed:
+			// A feed that came and went and brought nothing has ended no wait.
+			alone += showInterval
 		}
-		if s.Stuck > patience || !alone.IsZero() && time.Since(alone) > patience {
+		if s.Stuck > patience || alone > patience {
 			return fmt.Errorf("%w: no node has it, and for %s no kubectl ha images push has been connected", errNobody, patience)
 		}
 	}
