@@ -14,7 +14,6 @@ import (
 	"github.com/containers/image/v5/docker"
 	"github.com/containers/image/v5/image"
 	"github.com/containers/image/v5/manifest"
-	"github.com/containers/image/v5/pkg/blobinfocache/none"
 	"github.com/containers/image/v5/signature"
 	"github.com/containers/image/v5/types"
 	"github.com/distribution/reference"
@@ -276,43 +275,6 @@ func (p *puller) checkPlatform(config digest.Digest, arch string) (string, error
 			p.system.OSChoice, strings.Join(archs, " or "))
 	}
 	return got.Architecture, nil
-}
-
-// fetch brings one blob of an image into the store, unless it is there or is
-// not needed. at, which may be nil, is told how many bytes came of how many.
-func (p *puller) fetch(ctx context.Context, source types.ImageSource, info types.BlobInfo, at func(done, total int64)) error {
-	if p.elsewhere != nil && p.elsewhere(blobOf(info)) {
-		if at != nil {
-			at(info.Size, info.Size)
-		}
-		return nil
-	}
-	return p.bring(ctx, source, info, at)
-}
-
-func (p *puller) bring(ctx context.Context, source types.ImageSource, info types.BlobInfo, at func(done, total int64)) error {
-	blob := blobOf(info)
-	if p.store.Has(blob) && p.store.Verify(ctx, blob.Digest) == nil {
-		if at != nil {
-			at(blob.Size, blob.Size)
-		}
-		return nil
-	}
-	return p.retry(ctx, source.Reference().Transport() == docker.Transport, func() error {
-		ctx, watch := watchStall(ctx)
-		defer watch.end()
-		r, _, err := source.GetBlob(ctx, info, none.NoCache)
-		if err != nil {
-			return watch.explain(err)
-		}
-		count := &progressWriter{w: io.Discard, total: blob.Size, report: at}
-		err = p.store.Put(ctx, blob, io.TeeReader(watch.reader(r), count))
-		return watch.explain(errors.Join(err, r.Close()))
-	})
-}
-
-func blobOf(info types.BlobInfo) Blob {
-	return Blob{Digest: info.Digest, Size: info.Size, MediaType: info.MediaType}
 }
 
 // checkImageBlobs refuses what no registry would hold.
