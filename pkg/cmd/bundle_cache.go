@@ -51,6 +51,15 @@ func ensureBundle(ctx context.Context, path string, c *v1alpha1.Cluster, arch st
 	return bundle.Open(opts.Output)
 }
 
+// cachedBundle is where ensureBundle keeps a cluster's bundle.
+func cachedBundle(c *v1alpha1.Cluster, arch string) (string, error) {
+	dir, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, bundleName(withClusterSources(bundle.CreateOptions{Arch: arch, WorkDir: filepath.Join(dir, "work")}, c))), nil
+}
+
 // openVerified opens a bundle and reads it through: one in the cache has lain
 // there for who knows how long.
 func openVerified(ctx context.Context, path string) (*bundle.Bundle, error) {

@@ -15,6 +15,8 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newImages(streams),
 		newKubeconfig(streams),
 		newOperation(streams),
+		newUpgrade(streams),
+		newBackup(streams),
 		newCompletion(streams),
 		newOptions(streams),
 		newVersion(streams),

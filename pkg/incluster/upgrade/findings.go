@@ -145,7 +145,7 @@ func checkCertificates(o Observation, now time.Time) []Finding {
 		}
 		hint := "the upgrade renews it"
 		if e.Etcd {
-			hint = "kubeadm does not renew etcd's certificates; kubectl ha bootstrap does"
+			hint = "the upgrade does not renew etcd's certificates"
 		}
 		out = append(out, Finding{Check: CheckCertificates, Node: e.Node, Blocks: e.Etcd && e.NotAfter.Sub(now) < tooSoon,
 			Message: fmt.Sprintf("the certificate at %s ends at %s", e.Address, e.NotAfter.UTC().Format(time.RFC3339)), Hint: hint})

@@ -305,12 +305,12 @@ func TestCheck(t *testing.T) {
 			o := well("v1.35.4")
 			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(time.Hour)}}
 			return o
-		}(), "does not renew etcd's", ""},
+		}(), "does not renew etcd", ""},
 		"etcd's ends later": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
 			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(48 * time.Hour)}}
 			return o
-		}(), "", "does not renew etcd's"},
+		}(), "", "does not renew etcd"},
 		"good for a year": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
 			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(8760 * time.Hour)}}

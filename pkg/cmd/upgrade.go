@@ -1,0 +1,273 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+)
+
+// upgradeOptions bring a cluster to another version of Kubernetes.
+type upgradeOptions struct {
+	genericiooptions.IOStreams
+	access *genericclioptions.ConfigFlags
+	spec   v1alpha1.UpgradeSpec
+	only   string
+	drain  time.Duration
+	ignore []string
+	file   string
+	dryRun bool
+	detach bool
+	wait   bool
+	yes    bool
+	output string
+
+	config  *rest.Config
+	clients *client.Clients
+	cluster *v1alpha1.Cluster
+	bundle  *bundle.Bundle
+}
+
+func newUpgrade(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &upgradeOptions{IOStreams: streams, access: newAccess()}
+	c := &cobra.Command{
+		Use:     "upgrade VERSION",
+		Short:   "Bring the cluster to another version of Kubernetes, node by node",
+		GroupID: groupAccess,
+		Long: paragraphs(
+			"Shows what is done to which node in which order and what stands in the way, asks, brings images and programs to the nodes, and has the cluster itself do the rest: a backup, then one control plane after the other, the holder of the virtual IP last, then the workers. You may leave; operation watch, pause, resume and abort work at every step.",
+			"It stops at the first node that fails: resume it once the cause is gone, put the node back with rollback-node, or abort."),
+		Example: examples(`
+			# What could be, and what would stand in the way
+			kubectl ha upgrade plan
+
+			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + `
+			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --bundle bundle.tar --max-unavailable 25%
+
+			# The Operation as a manifest, to be committed and applied
+			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` -o yaml`),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 || len(args) == 1 && !looksLikeVersion(args[0]) {
+				return runGroup(c, args)
+			}
+			if err := oneArg("the version")(c, args); err != nil {
+				return err
+			}
+			if err := o.Complete(c.Context(), args[0]); err != nil {
+				return err
+			}
+			defer o.close()
+			return o.Run(c.Context())
+		},
+	}
+	addAccess(c, o.access)
+	o.addSpec(c)
+	f := c.Flags()
+	f.BoolVar(&o.dryRun, "dry-run", false, "show the plan, and end")
+	f.BoolVar(&o.wait, "wait", true, "watch it until it ends; leaving does not end it")
+	f.BoolVar(&o.detach, "detach", false, "begin it, and leave")
+	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	c.AddCommand(newUpgradePlan(streams, o.access), newRollbackNode(streams, o.access))
+	return c
+}
+
+// addSpec adds the flags that are about the upgrade itself.
+func (o *upgradeOptions) addSpec(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.file, "bundle", "", "take images and programs from this bundle (`file`)")
+	f.StringVar(&o.only, "only", "", "upgrade this `part` only: control-plane or nodes, which are the workers")
+	f.StringVar(&o.spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
+	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
+	f.BoolVar(&o.spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
+	f.BoolVar(&o.spec.DrainControlPlanes, "drain-control-planes", false, "drain the control planes too")
+	f.Int32Var(&o.spec.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "how many backups each node keeps")
+	f.StringSliceVar(&o.ignore, "ignore", nil, "go on regardless of these `checks`: "+strings.Join(upgrade.Ignorable(), ", "))
+}
+
+// looksLikeVersion tells a version from the name of a verb.
+func looksLikeVersion(arg string) bool {
+	rest := strings.TrimPrefix(arg, "v")
+	return rest != "" && rest[0] >= '0' && rest[0] <= '9'
+}
+
+// Complete connects and reads the bundle.
+func (o *upgradeOptions) Complete(ctx context.Context, version string) error {
+	if version != "" && !strings.HasPrefix(version, "v") {
+		version = "v" + version
+	}
+	o.spec.Version, o.spec.Only, o.spec.DrainTimeout = version, v1alpha1.UpgradeScope(o.only), o.drain.String()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	var err error
+	if o.config, err = restConfig(o.access); err != nil {
+		return err
+	}
+	if o.clients, err = client.New(o.config); err != nil {
+		return err
+	}
+	if o.cluster, err = incluster.StoredCluster(ctx, o.clients.Kube); err != nil {
+		return clusterError(err)
+	}
+	if o.file == "" {
+		return nil
+	}
+	if o.bundle, err = openBundle(o.file); err != nil {
+		return err
+	}
+	if o.spec.Version == "" {
+		o.spec.Version = o.bundle.Contents().KubernetesVersion
+	}
+	if has := o.bundle.Contents().KubernetesVersion; has != o.spec.Version {
+		return errors.Join(usageErrorf("%s is for Kubernetes %s, not %s", o.file, has, o.spec.Version), o.bundle.Close())
+	}
+	return nil
+}
+
+// Validate refuses what can't be.
+func (o *upgradeOptions) Validate() error {
+	switch o.spec.Only {
+	case v1alpha1.UpgradeAll, v1alpha1.UpgradeControlPlanes, v1alpha1.UpgradeNodes:
+	default:
+		return usageErrorf("--only %s is not known; use control-plane or nodes", o.only)
+	}
+	if o.drain <= 0 {
+		return usageErrorf("--drain-timeout %s is no time at all", o.drain)
+	}
+	if o.spec.KeepBackups < 1 {
+		return usageErrorf("--keep-backups %d: one at least is kept", o.spec.KeepBackups)
+	}
+	if _, err := upgrade.Nodes(&v1alpha1.Cluster{}, &o.spec, upgrade.Observation{}); err != nil {
+		return usageErrorf("--max-unavailable: %w", err)
+	}
+	for _, check := range o.ignore {
+		if !slices.Contains(upgrade.Ignorable(), check) {
+			return usageErrorf("--ignore %s: this can't be ignored; what can is %s", check, strings.Join(upgrade.Ignorable(), ", "))
+		}
+	}
+	return checkOutput(o.output, outputYAML)
+}
+
+func (o *upgradeOptions) close() {
+	if o.bundle != nil {
+		_ = o.bundle.Close() // Only read.
+	}
+}
+
+// Run shows the plan, asks, brings the content, and has the cluster do the rest.
+func (o *upgradeOptions) Run(ctx context.Context) error {
+	if o.output == outputYAML {
+		return o.manifests(ctx)
+	}
+	p, err := o.plan(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.show(p); err != nil {
+		return err
+	}
+	if err := p.err(); err != nil || o.dryRun || p.done() {
+		return err
+	}
+	ops, err := o.operations(ctx)
+	if err != nil {
+		return err
+	}
+	if err := refuseSecond(ctx, ops); err != nil {
+		return err
+	}
+	if !o.yes {
+		if err := confirm(ctx, o.In, o.ErrOut, "Upgrade the cluster?"); err != nil {
+			return err
+		}
+	}
+	// The cluster may have been made by an earlier version of this program, that knew
+	// no such Operation.
+	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
+		return clusterError(err)
+	}
+	if err := o.bring(ctx); err != nil {
+		return err
+	}
+	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec})
+	if err != nil {
+		return clusterError(err)
+	}
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach || !o.wait)
+}
+
+// operations are the verbs of Operations, for what creates one.
+func (o *upgradeOptions) operations(ctx context.Context) (*incluster.Operations, error) {
+	image, err := clusterAgentImage(ctx, o.config)
+	if err != nil {
+		return nil, clusterError(err)
+	}
+	return incluster.NewOperations(o.config, image)
+}
+
+// refuseSecond refuses a second upgrade before anything is sent for it.
+func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
+	all, err := ops.List(ctx)
+	if err != nil {
+		return clusterError(err)
+	}
+	for _, op := range all {
+		if operations.Unfinished(op) && (op.Spec.Upgrade != nil || op.Spec.RollbackNode != nil) {
+			return &incluster.BusyError{Name: op.Name, Type: op.Spec.Type}
+		}
+	}
+	return nil
+}
+
+// watchOrLeave shows an Operation until it ends, or says how that is done.
+func watchOrLeave(ctx context.Context, streams genericiooptions.IOStreams, ops *incluster.Operations, name, output string, leave bool) error {
+	if leave {
+		_, err := fmt.Fprintf(streams.Out, "operation %s is begun; %s operation watch %s shows it\n", name, displayName, name)
+		return err
+	}
+	shown := newProgress(streams.Out, output)
+	err := ops.Watch(ctx, name, shown)
+	shown.Close()
+	var failed *incluster.FailedError
+	switch {
+	case err == nil && output != outputJSON:
+		_, err = fmt.Fprintf(streams.Out, "operation %s succeeded\n", name)
+	case errors.As(err, &failed) && failed.Phase == v1alpha1.OperationFailed:
+		if node := failedNode(ctx, ops, name); node != "" {
+			err = fmt.Errorf("%w\nor abort it, and %s upgrade rollback-node %s puts back what the node had before", err, displayName, node)
+		}
+	case err != nil && failed == nil && ctx.Err() == nil:
+		return clusterError(err)
+	}
+	return err
+}
+
+// failedNode is the node whose upgrade has failed; empty when none has.
+func failedNode(ctx context.Context, ops *incluster.Operations, name string) string {
+	op, err := ops.Get(ctx, name)
+	if err != nil || op.Spec.Upgrade == nil {
+		return "" // It only is one hint less.
+	}
+	for _, s := range op.Status.Steps {
+		if node, touched := upgrade.Touched(s); touched && s.State == v1alpha1.StepFailed {
+			return node
+		}
+	}
+	return ""
+}

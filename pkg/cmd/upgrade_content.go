@@ -1,0 +1,108 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+const outputYAML = "yaml"
+
+// manifests prints the Operation and its coordinator's Job.
+func (o *upgradeOptions) manifests(ctx context.Context) error {
+	ops, err := o.operations(ctx)
+	if err != nil {
+		return err
+	}
+	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec}
+	objects, err := ops.Manifests(ctx, spec, o.spec.Version)
+	if err != nil {
+		return clusterError(err)
+	}
+	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before: %s images push BUNDLE.\n", o.spec.Version, displayName); err != nil {
+		return err
+	}
+	for _, u := range objects {
+		data, err := yaml.Marshal(u.Object)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(o.Out, "---\n%s", data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bring puts all that the version is made of onto the nodes, so that nothing is
+// fetched while one is out. What is there is not sent again.
+func (o *upgradeOptions) bring(ctx context.Context) error {
+	nodes, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return clusterError(err)
+	}
+	path, err := o.bundlePath(ctx, nodes.Items)
+	if err != nil {
+		return err
+	}
+	push := &imagesPushOptions{
+		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, output: o.output, config: o.config, kube: o.clients.Kube},
+		args:          []string{path}, via: viaAPI, port: v1alpha1.DefaultPeerPort,
+	}
+	return push.Run(ctx)
+}
+
+// bundlePath is the bundle that was named, else the one in the cache, which is made
+// first when it is not there.
+func (o *upgradeOptions) bundlePath(ctx context.Context, nodes []corev1.Node) (string, error) {
+	if o.file != "" {
+		return o.file, nil
+	}
+	archs := archsOf(nodes)
+	if len(archs) > 1 {
+		return "", usageErrorf("the nodes are %s: make a bundle with `%s bundle create --arch %s`, and name it with --bundle", strings.Join(archs, " and "), displayName, strings.Join(archs, ","))
+	}
+	cluster := *o.cluster
+	cluster.Spec.KubernetesVersion = o.spec.Version
+	shown := newProgress(o.Out, o.output)
+	b, err := ensureBundle(ctx, "", &cluster, strings.Join(archs, ""), shown)
+	shown.Close()
+	if err != nil {
+		return "", err
+	}
+	defer b.Close() //nolint:errcheck // only read
+	return cachedBundle(&cluster, strings.Join(archs, ""))
+}
+
+// atHand are versions that could be had: the bundle's, those of bundles in the cache,
+// and what the mirror has. Who does not answer has none.
+func (o *upgradeOptions) atHand(ctx context.Context, seen upgrade.Observation) []string {
+	var out []string
+	if dir, err := cacheDir(); err == nil {
+		entries, _ := os.ReadDir(dir) // None is no error: there are none then.
+		for _, e := range entries {
+			if v, _, ok := strings.Cut(e.Name(), "-"); ok && strings.HasSuffix(e.Name(), ".tar") {
+				out = append(out, v)
+			}
+		}
+	}
+	for _, minor := range upgrade.NextMinors(seen.Versions(o.cluster)) {
+		v, err := bundle.LatestKubernetes(ctx, o.cluster.Spec.Images.Mirror, minor)
+		if err != nil {
+			newProgress(o.ErrOut, "").Emit(report.Event{Kind: report.Warning, Message: err.Error()})
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
+}

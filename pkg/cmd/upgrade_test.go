@@ -1,0 +1,190 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/test/golden"
+	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
+)
+
+func TestShowUpgradePlan(t *testing.T) {
+	p := &upgradePlan{
+		Cluster: "demo", Runs: []string{"v1.35.4"}, Version: "v1.36.3", Available: []string{"v1.35.9", "v1.36.3"}, ignored: []string{upgrade.CheckDeprecated},
+		Nodes: []upgrade.NodePlan{
+			{Node: "cp2", ControlPlane: true, From: "v1.35.4", To: "v1.36.3", Turn: 1, Static: true, Kubelet: true, First: true, Disruption: "its apiserver restarts while the virtual IP is elsewhere; its pods keep running"},
+			{Node: "cp1", ControlPlane: true, From: "v1.35.4", To: "v1.36.3", Turn: 2, Static: true, Kubelet: true, Disruption: "its apiserver restarts while the virtual IP is elsewhere; its pods keep running"},
+			{Node: "w1", From: "v1.36.3", To: "v1.36.3", Drained: true, Disruption: "none"},
+			{Node: "w2", From: "v1.35.4", To: "v1.36.3", Turn: 3, Kubelet: true, Drained: true, Disruption: "its pods move to other nodes, as their budgets allow"},
+		},
+		Findings: []upgrade.Finding{
+			{Check: upgrade.CheckEvictions, Node: "w2", Blocks: true, Message: "pod default/web-1 can't be evicted: the disruption budget web needs 1 healthy pods and has 1 currently", Hint: "see to the pod or its budget, or use --force-drain"},
+			{Check: upgrade.CheckDeprecated, Blocks: true, Message: "x.v1 is asked for"},
+			{Check: upgrade.CheckImages, Node: "w2", Message: "it lacks 1 image(s) of v1.36.3: a:1", Hint: "they are brought to the nodes before anything else"},
+		},
+	}
+	var out bytes.Buffer
+	o := &upgradeOptions{IOStreams: genericiooptions.IOStreams{Out: &out}}
+	for _, one := range []*upgradePlan{p, {Cluster: "demo", Runs: []string{"v1.36.3"}, OK: true}, {Cluster: "demo", Runs: []string{"v1.36.3"}, Version: "v1.36.3", OK: true}} {
+		if err := o.show(one); err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString("----\n")
+	}
+	golden.Compare(t, "upgrade_plan.txt", out.String())
+}
+
+func TestBackups(t *testing.T) {
+	at := func(hours int) metav1.Time {
+		return metav1.NewTime(time.Unix(0, 0).Add(time.Duration(hours) * time.Hour))
+	}
+	op := func(name string, hours int, keep int32, nodes ...string) v1alpha1.Operation {
+		o := v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: at(hours)}, Spec: v1alpha1.OperationSpec{Upgrade: &v1alpha1.UpgradeSpec{KeepBackups: keep}}}
+		end := at(hours)
+		for _, n := range nodes {
+			o.Status.Steps = append(o.Status.Steps, v1alpha1.StepStatus{ID: "backup/" + n, Node: n, State: v1alpha1.StepSucceeded, FinishedAt: &end, Message: "etcd and all"})
+		}
+		o.Status.Steps = append(o.Status.Steps, v1alpha1.StepStatus{ID: "backup/cp9", Node: "cp9", State: v1alpha1.StepFailed, FinishedAt: &end}, v1alpha1.StepStatus{ID: "kubelet/cp1", Node: "cp1", State: v1alpha1.StepSucceeded, FinishedAt: &end})
+		return o
+	}
+	got := upgrade.Backups([]v1alpha1.Operation{op("first", 1, 3, "cp1", "cp2"), op("second", 2, 3, "cp1", "cp2"), op("third", 3, 2, "cp1"), {ObjectMeta: metav1.ObjectMeta{Name: "join"}}})
+	var names []string
+	for _, b := range got {
+		names = append(names, b.Name+"/"+b.Node)
+	}
+	if s := strings.Join(names, " "); s != "third/cp1 second/cp1 second/cp2 first/cp2" {
+		t.Errorf("got %s", s)
+	}
+	var out strings.Builder
+	if err := printBackups(&out, got[:1], time.Unix(0, 0).Add(5*time.Hour)); err != nil || out.String() != "NAME    NODE   AGE    WHAT\nthird   cp1    120m   etcd and all\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestUpgradeUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"upgrade v1.36.3 v1.37.0":             "name the version, and nothing else",
+		"upgrade plna":                        `did you mean "plan"`,
+		"upgrade v1.36.3 --only etcd":         "--only etcd is not known",
+		"upgrade v1.36.3 --max-unavailable 0": "--max-unavailable",
+		"upgrade v1.36.3 --drain-timeout 0s":  "no time at all",
+		"upgrade v1.36.3 --keep-backups 0":    "one at least",
+		"upgrade v1.36.3 --ignore skew":       "can't be ignored",
+		"upgrade v1.36.3 -o xml":              "-o xml is not known",
+		"upgrade plan v1.36.3 -o yaml":        "-o yaml is not known",
+		"upgrade rollback-node":               "name the node",
+		"backup lst":                          `did you mean "list"`,
+	} {
+		code, _, errOut := run(t, strings.Fields(args)...)
+		if code != ExitUsage || !strings.Contains(errOut, want) {
+			t.Errorf("%s: exit code %d, %s", args, code, errOut)
+		}
+	}
+}
+
+// TestUpgradePlanned asks about a cluster of a real API server and played nodes.
+func TestUpgradePlanned(t *testing.T) {
+	s := kubetest.Start(t)
+	kube, err := kubernetes.NewForConfig(s.Config)
+	must(t, err)
+	c, _, err := v1alpha1.Load([]byte(strings.Join([]string{
+		"apiVersion: kubectl-ha.dev/v1alpha1", "kind: Cluster", "metadata: {name: test}",
+		"spec:", "  kubernetesVersion: v1.35.4", "  virtualIP: 127.0.78.100", "  hosts:",
+		"  - {name: cp1, address: 127.0.78.11, roles: [control-plane]}",
+		"  - {name: w1, address: 127.0.78.21}", "",
+	}, "\n")), "cluster.yaml")
+	if err != nil {
+		// Loopback addresses are refused in a file.
+		c = &v1alpha1.Cluster{}
+		c.Metadata.Name, c.Spec.KubernetesVersion, c.Spec.VirtualIP = "test", "v1.35.4", "127.0.78.100"
+		c.Spec.Hosts = []v1alpha1.Host{{Name: "cp1", Address: "127.0.78.11", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, {Name: "w1", Address: "127.0.78.21", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}}}
+		c.SetDefaults()
+	}
+	_, err = incluster.Install(t.Context(), s.Config, c)
+	must(t, err)
+	playNodes(t, kube, c)
+	ask := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errOut := run(t, append(args, "--kubeconfig", s.Kubeconfig)...)
+		if code != want {
+			t.Fatalf("%v: exit code %d: %s%s", args, code, out, errOut)
+		}
+		return out + errOut
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"upgrade plan v1.36.3", ExitOK, "1      cp1    control plane   v1.35.4   v1.36.3   no        the API is away while its apiserver restarts"},
+		{"upgrade plan v1.36.3", ExitOK, "2      w1     worker          v1.35.4   v1.36.3   yes"},
+		{"upgrade plan v1.36.3 --only nodes", ExitFindings, "a kubelet must not be newer"},
+		{"upgrade v1.9.2", ExitFindings, "possible from here: v1.35.4 and later of v1.35, any v1.36"},
+		{"upgrade 1.36.3 --dry-run -o json", ExitOK, `"turn":2`},
+		{"upgrade v1.36.3 -o yaml", ExitOK, "name: upgrade-v1-36-3-coordinator"},
+		{"upgrade rollback-node w1", ExitUsage, "name the version with --to"},
+		{"upgrade rollback-node w1 --to v1.36.0", ExitFindings, "newer than an apiserver"},
+		{"backup list", ExitOK, "No Operation"},
+		{"upgrade v1.35.4", ExitOK, "Every node is at v1.35.4, nothing is to be done."},
+	} {
+		if got := ask(c.code, strings.Fields(c.args)...); !strings.Contains(got, c.want) {
+			t.Errorf("%s says %s", c.args, got)
+		}
+	}
+	// Nothing of this has written anything.
+	ops, err := incluster.NewOperations(s.Config, "")
+	must(t, err)
+	if all, err := ops.List(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("there are operations %v, %v", all, err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// playNodes makes the nodes that a kubeadm cluster at v1.35.4 has.
+func playNodes(t *testing.T, kube kubernetes.Interface, c *v1alpha1.Cluster) {
+	t.Helper()
+	ctx := context.Background()
+	_, err := kube.CoreV1().ConfigMaps("kube-system").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kubeadm-config"}, Data: map[string]string{"ClusterConfiguration": "kubernetesVersion: v1.35.4\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	for _, h := range c.Nodes() {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: h.Name, Labels: map[string]string{}}}
+		if h.Has(v1alpha1.RoleControlPlane) {
+			n.Labels["node-role.kubernetes.io/control-plane"] = ""
+			for _, component := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
+				_, err := kube.CoreV1().Pods("kube-system").Create(ctx, &corev1.Pod{
+					ObjectMeta: metav1.ObjectMeta{Name: component + "-" + h.Name, Labels: map[string]string{"tier": "control-plane", "component": component}, Annotations: map[string]string{corev1.MirrorPodAnnotationKey: "x"}},
+					Spec:       corev1.PodSpec{NodeName: h.Name, Containers: []corev1.Container{{Name: "c", Image: fmt.Sprintf("registry.k8s.io/%s:v1.35.4", component)}}},
+				}, metav1.CreateOptions{})
+				must(t, err)
+			}
+		}
+		n, err := kube.CoreV1().Nodes().Create(ctx, n, metav1.CreateOptions{})
+		must(t, err)
+		n.Status.NodeInfo.KubeletVersion = "v1.35.4"
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		_, err = kube.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
+		must(t, err)
+		fresh := metav1.NewMicroTime(time.Now().Add(time.Hour))
+		_, err = kube.CoordinationV1().Leases("kube-node-lease").Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: h.Name}, Spec: coordinationv1.LeaseSpec{HolderIdentity: &h.Name, RenewTime: &fresh}}, metav1.CreateOptions{})
+		must(t, err)
+	}
+}
