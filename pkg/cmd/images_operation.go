@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -66,8 +67,15 @@ func samePush(have, want v1alpha1.OperationSpec) bool {
 // busyInterval is the time between two looks at an Operation that is waited for.
 const busyInterval = 2 * time.Second
 
-// createWhenFree creates an Operation, once the one in progress has ended.
-func createWhenFree(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec, w io.Writer) (*v1alpha1.Operation, error) {
+// operationCreator is what createWhenFree needs of incluster.Operations.
+type operationCreator interface {
+	Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error)
+	Get(ctx context.Context, name string) (*v1alpha1.Operation, error)
+}
+
+// createWhenFree creates an Operation, once the one in progress has ended. What
+// is waited for is told, and again when it is paused or goes on meanwhile.
+func createWhenFree(ctx context.Context, ops operationCreator, spec v1alpha1.OperationSpec, w io.Writer) (*v1alpha1.Operation, error) {
 	told := ""
 	for {
 		op, err := ops.Create(ctx, spec)
@@ -75,9 +83,15 @@ func createWhenFree(ctx context.Context, ops *incluster.Operations, spec v1alpha
 		if !errors.As(err, &busy) {
 			return op, err
 		}
-		if busy.Name != told {
-			told = busy.Name
-			if _, err := fmt.Fprintf(w, "waiting for operation %s (%s), which is in progress; %s operation watch %s shows it\n", busy.Name, busy.Type, displayName, busy.Name); err != nil {
+		other, err := ops.Get(ctx, busy.Name)
+		if err != nil {
+			// It may be gone by now, or the API may be; creating again tells.
+			other = &v1alpha1.Operation{}
+			other.Name, other.Spec.Type = busy.Name, busy.Type
+		}
+		if text := waitingFor(*other); text != told && (err == nil || told == "") {
+			told = text
+			if _, err := fmt.Fprintln(w, text); err != nil {
 				return nil, err
 			}
 		}
@@ -87,4 +101,15 @@ func createWhenFree(ctx context.Context, ops *incluster.Operations, spec v1alpha
 		case <-time.After(busyInterval):
 		}
 	}
+}
+
+// waitingFor says which Operation is waited for, and what ends the waiting when
+// that does not end by itself.
+func waitingFor(op v1alpha1.Operation) string {
+	what := fmt.Sprintf("waiting for operation %s (%s), which is ", op.Name, op.Spec.Type)
+	if op.Spec.Paused && !op.Spec.Aborted {
+		return fmt.Sprintf("%s%s and does not end by itself: %s operation resume %s carries it on, %s operation abort %s gives it up",
+			what, strings.ToLower(phaseOf(op)), displayName, op.Name, displayName, op.Name)
+	}
+	return fmt.Sprintf("%sin progress; %s operation watch %s shows it", what, displayName, op.Name)
 }
