@@ -62,11 +62,10 @@ type KubeletSpec struct {
 	// Version to go to: v1.36.3.
 	Version string `json:"version"`
 	// ControlPlane is true on a control plane, whose static pods must be at the
-	// version before. Elsewhere kubeadm upgrade node runs first, for the kubelet's
-	// configuration.
+	// version before.
 	ControlPlane bool `json:"controlPlane,omitempty"`
-	// Config is kubeadm's UpgradeConfiguration, YAML; not needed on a control plane.
-	Config []byte `json:"config,omitempty"`
+	// Config is kubeadm's UpgradeConfiguration, YAML (kubeadm.Upgrade). No secret.
+	Config []byte `json:"config"`
 	// Patches are kubeadm patch files by name.
 	Patches map[string]string `json:"patches,omitempty"`
 }

@@ -1,0 +1,120 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"path"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+)
+
+// MendSpec takes an unfinished upgrade back when the host boots; there is
+// nothing to be said about it.
+type MendSpec struct{}
+
+// Mend makes the host what it was before an upgrade that has begun and not
+// ended, as a loss of power leaves it. It runs before the kubelet starts: a node
+// whose apiserver's manifest is missing, or whose new kubelet does not start, can
+// get no task any more, for its kubelet is what would bring it. What was kept is known to
+// work. The Operation then begins anew.
+func Mend(ctx context.Context, env node.Env, _ MendSpec) (any, error) {
+	data := Data{}
+	var wrong []error
+	for _, p := range []part{kubeletPart, controlPlanePart} {
+		m, k, ok, err := unfinished(env.Host, p)
+		if err == nil && ok {
+			env.Progress("taking the unfinished upgrade of the %s from %s to %s back", p, m.From, m.To)
+			var mended []string
+			mended, err = takeBack(ctx, env.Host, p, k)
+			data.From, data.Mended = m.To, append(data.Mended, mended...)
+		}
+		// What is wrong with one is no reason to leave the other as it is.
+		wrong = append(wrong, err)
+	}
+	data.Already = len(data.Mended) == 0
+	return data, errors.Join(wrong...)
+}
+
+// takeBack puts a part back. A control plane's kubelet gets its configuration back
+// from what was kept with the static pods, since kubeadm wrote it with these.
+func takeBack(ctx context.Context, h *host.Host, p part, k kept) ([]string, error) {
+	changed, err := k.takeBack(ctx, h)
+	if err != nil || p != kubeletPart || len(k.under(kubeletDir)) > 0 {
+		return changed, err
+	}
+	m, err := readMark(h, controlPlanePart)
+	if err != nil || m.From == "" {
+		return changed, err
+	}
+	before, err := readKept(h, m.From, controlPlanePart)
+	if err != nil {
+		return changed, err
+	}
+	for _, file := range before.under(kubeletDir) {
+		now, err := before.putBack(ctx, h, file)
+		if err != nil {
+			return changed, err
+		}
+		if now {
+			changed = append(changed, file)
+		}
+	}
+	return changed, nil
+}
+
+// takeBack puts everything back that makes the version: manifests, binaries, the
+// kubelet's configuration. Certificates and kubeconfigs that kubeadm renewed are
+// as good for the old version; of these only the broken ones are put back.
+func (k kept) takeBack(ctx context.Context, h *host.Host) ([]string, error) {
+	if err := k.whole(h); err != nil {
+		return nil, host.WithHint(err, "put the files back from a backup of this host, or take the node out of the cluster and add it again")
+	}
+	changed, err := k.mend(ctx, h)
+	if err != nil {
+		return changed, err
+	}
+	var files []string
+	for _, dir := range []string{binDir, kubeletDir, manifestsDir} {
+		files = append(files, k.under(dir)...)
+	}
+	for _, file := range files {
+		now, err := k.putBack(ctx, h, file)
+		if err != nil {
+			return changed, err
+		}
+		if now {
+			changed = append(changed, file)
+		}
+	}
+	return changed, nil
+}
+
+// touched lists what a part's upgrade may change.
+func touched(h *host.Host, p part, workers bool) ([]string, error) {
+	var files []string
+	if p == kubeletPart {
+		for _, name := range binaries {
+			files = append(files, path.Join(binDir, name))
+		}
+		if workers {
+			files = append(files, kubeletFiles...)
+		}
+		return files, nil
+	}
+	for _, c := range components {
+		files = append(files, manifest(c))
+	}
+	files = append(files, kubeconfigs...)
+	files = append(files, kubeletFiles...)
+	entries, err := h.ReadDir(pkiDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if ext := path.Ext(e.Name()); e.Type().IsRegular() && (ext == ".crt" || ext == ".key" || ext == ".pub") {
+			files = append(files, path.Join(pkiDir, e.Name()))
+		}
+	}
+	return files, nil
+}
