@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 )
 
@@ -107,9 +108,26 @@ func (o *imagesListOptions) matrix(ctx context.Context, nodes []corev1.Node) (im
 			return images.Matrix{}, err
 		}
 		defer b.Close() //nolint:errcheck // only read
-		return images.Compare(nodes, pushedImages(b.Contents().Images), false), nil
+		return o.compare(b.Contents(), nodes)
 	}
 	return images.Survey(nodes), nil
+}
+
+// compare is how nodes stand to a bundle, each to the images of its architecture.
+func (o *imagesListOptions) compare(c bundle.Contents, nodes []corev1.Node) (images.Matrix, error) {
+	wanted := map[string][]v1alpha1.PushedImage{}
+	for _, arch := range c.Archs() {
+		wanted[arch] = pushedImages(c.ForArch(arch).Images)
+	}
+	for _, n := range nodes {
+		if _, ok := wanted[archOf(n)]; ok {
+			continue
+		}
+		if _, err := fmt.Fprintf(o.ErrOut, "%s is %s, and the bundle is for %s: nothing in it is for this node\n", n.Name, archOf(n), strings.Join(c.Archs(), " and ")); err != nil {
+			return images.Matrix{}, err
+		}
+	}
+	return images.CompareArchs(nodes, archOf, wanted, false), nil
 }
 
 // printMatrix prints a line an image.
@@ -120,6 +138,9 @@ func printMatrix(w io.Writer, m images.Matrix) error {
 	_, _ = fmt.Fprintf(t, "IMAGE\tSIZE\t%s\n", strings.Join(m.Nodes, "\t"))
 	for _, r := range m.Images {
 		cells := []string{r.Ref, ""}
+		if r.Arch != "" {
+			cells[0] += " (" + r.Arch + ")"
+		}
 		if r.Size > 0 {
 			cells[1] = size(r.Size)
 		}

@@ -51,6 +51,38 @@ func TestPlanPushes(t *testing.T) {
 	}
 }
 
+// TestListBundleByArch: a node is compared with the images of its own
+// architecture, and one that the bundle is not for is named.
+func TestListBundleByArch(t *testing.T) {
+	image := func(arch string) bundle.Image {
+		m := bundle.Blob{Digest: digest.FromString(arch), Size: 10}
+		return bundle.Image{Ref: "r/a:1", Arch: arch, Manifest: m, Blobs: []bundle.Blob{m}}
+	}
+	node := func(arch string) corev1.Node {
+		n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n-" + arch}}
+		n.Status.NodeInfo.Architecture = arch
+		n.Status.Images = []corev1.ContainerImage{{Names: []string{"r/a:1", "r/a@" + digest.FromString(arch).String()}}}
+		return n
+	}
+	var out, errOut strings.Builder
+	o := &imagesListOptions{}
+	o.ErrOut = &errOut
+	mixed := bundle.Contents{Platforms: []string{"amd64", "arm64"}, Images: []bundle.Image{image("amd64"), image("arm64")}}
+	m, err := o.compare(mixed, []corev1.Node{node("amd64"), node("arm64"), node("riscv64")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := printMatrix(&out, m); err != nil {
+		t.Fatal(err)
+	}
+	want := "IMAGE           SIZE      n-amd64   n-arm64   n-riscv64\n" +
+		"r/a:1 (amd64)   0.0 KiB   present   -         -\n" +
+		"r/a:1 (arm64)   0.0 KiB   -         present   -\n"
+	if out.String() != want || !strings.Contains(errOut.String(), "n-riscv64 is riscv64, and the bundle is for amd64 and arm64") {
+		t.Errorf("got\n%s%s", out.String(), errOut.String())
+	}
+}
+
 func TestSamePush(t *testing.T) {
 	spec := func(digest string, all bool, nodes ...string) v1alpha1.OperationSpec {
 		return v1alpha1.OperationSpec{Images: &v1alpha1.ImagesSpec{Parcel: v1alpha1.Content{Digest: digest}, AllRoles: all, Nodes: nodes}}

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,31 @@ func TestCompare(t *testing.T) {
 	check(m, map[string][]State{"w": {NotNeeded, Present, Present}})
 	m.Doubt([]v1alpha1.Operation{prune}, began.Add(-time.Second))
 	check(m, map[string][]State{"w": {NotNeeded, Present, Unknown}})
+}
+
+// TestCompareArchs: each node is compared with the image of its own architecture.
+func TestCompareArchs(t *testing.T) {
+	nodes := []corev1.Node{testNode("amd", false, "r/a:1 r/a@"+d1), testNode("arm", false, "r/a:1 r/a@"+d2), testNode("wrong", false, "r/a:1 r/a@"+d1), testNode("ppc", false)}
+	arch := func(n corev1.Node) string {
+		return map[string]string{"amd": "amd64", "arm": "arm64", "wrong": "arm64", "ppc": "ppc64le"}[n.Name]
+	}
+	wanted := map[string][]v1alpha1.PushedImage{"amd64": {{Ref: "r/a:1", Digest: d1}}, "arm64": {{Ref: "r/a:1", Digest: d2}}}
+	m := CompareArchs(nodes, arch, wanted, false)
+	if !slices.Equal(m.Nodes, []string{"amd", "arm", "wrong", "ppc"}) || len(m.Images) != 2 {
+		t.Fatalf("got %+v", m)
+	}
+	for i, want := range []map[string]State{
+		{"amd": Present, "arm": NotNeeded, "wrong": NotNeeded, "ppc": NotNeeded},
+		{"amd": NotNeeded, "arm": Present, "wrong": OtherDigest, "ppc": NotNeeded},
+	} {
+		if row := m.Images[i]; !maps.Equal(row.States, want) || row.Arch != []string{"amd64", "arm64"}[i] {
+			t.Errorf("row %d is %+v, want %v", i, row, want)
+		}
+	}
+	delete(wanted, "arm64")
+	if m := CompareArchs(nodes, arch, wanted, false); len(m.Images) != 1 || m.Images[0].Arch != "" || m.Images[0].States["arm"] != NotNeeded {
+		t.Errorf("of one architecture: %+v", m.Images)
+	}
 }
 
 func TestTargetsSources(t *testing.T) {

@@ -2,6 +2,7 @@ package images
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,6 +48,9 @@ type Matrix struct {
 // Row is one image.
 type Row struct {
 	Ref string `json:"ref"`
+	// Arch is set when the rows are of several architectures: nodes of another one
+	// don't need the image of this row.
+	Arch string `json:"arch,omitempty"`
 	// Digest is the one that is wanted; empty when none is known.
 	Digest string `json:"digest,omitempty"`
 	// Size in bytes, as nodes report it or as it is sent; zero when not known.
@@ -114,6 +118,27 @@ func Compare(nodes []corev1.Node, wanted []v1alpha1.PushedImage, allRoles bool) 
 		}
 	}
 	m.Images = rows
+	return m
+}
+
+// CompareArchs is Compare for images of several architectures: each is compared
+// with the nodes of its own. wanted is by architecture, arch tells a node's.
+func CompareArchs(nodes []corev1.Node, arch func(corev1.Node) string, wanted map[string][]v1alpha1.PushedImage, allRoles bool) Matrix {
+	m := newMatrix(nodes)
+	for _, a := range slices.Sorted(maps.Keys(wanted)) {
+		own := slices.DeleteFunc(slices.Clone(nodes), func(n corev1.Node) bool { return arch(n) != a })
+		for _, row := range Compare(own, wanted[a], allRoles).Images {
+			if len(wanted) > 1 {
+				row.Arch = a
+			}
+			for _, n := range nodes {
+				if arch(n) != a {
+					row.States[n.Name] = NotNeeded
+				}
+			}
+			m.Images = append(m.Images, row)
+		}
+	}
 	return m
 }
 
