@@ -510,4 +510,12 @@ func (w *upgradeWorld) back() {
 	if err := w.ends(op.Name); err == nil || w.cordoned() != "w2()" || slices.Contains(w.takeDid(), "upgrade-kubelet w1") {
 		w.Errorf("aborted, it ended with %v, cordoned is %s", err, w.cordoned())
 	}
+	w.pod("default", "lonely", "w1", map[string]string{"app": "web"}, "", "web")
+	op, err = w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade,
+		Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, Only: v1alpha1.UpgradeNodes, ForceDrain: true, DrainTimeout: "1s"}})
+	w.must(err)
+	w.must(w.ends(op.Name))
+	if got, want := w.takeDid(), []string{"upgrade-check w1", "upgrade-kubelet w1"}; !slices.Equal(got, want) || w.cordoned() != "w2()" {
+		w.Errorf("by force there were %v, cordoned is %s", got, w.cordoned())
+	}
 }

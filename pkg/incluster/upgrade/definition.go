@@ -14,17 +14,17 @@ import (
 func Definition() engine.Definition {
 	steps := map[string]engine.Step{
 		stepPreflight:    engine.Func{Do: preflight, Timeout: 2 * time.Minute},
-		stepContent:      task(checkContent, nil),
+		stepContent:      task(checkContent, checked),
 		stepBackup:       task(makeBackup, backedUp),
 		stepOthers:       engine.Func{Do: others, Timeout: othersTimeout, Gate: true},
-		stepVIPAway:      task(drainVIP(true), nil),
+		stepVIPAway:      task(drainVIP(true), saying("it is elsewhere")),
 		stepCordon:       engine.Func{Do: cordon, Timeout: time.Minute},
 		stepDrain:        drainStep{},
 		stepApply:        task(upgradeControlPlane(true), upgraded),
 		stepControlPlane: task(upgradeControlPlane(false), upgraded),
 		stepKubelet:      task(upgradeKubelet, upgraded),
 		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
-		stepVIPBack:      task(drainVIP(false), nil),
+		stepVIPBack:      task(drainVIP(false), saying("it may come back")),
 		stepUncordon:     engine.Func{Do: uncordon, Timeout: time.Minute},
 		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},
 		stepReport:       engine.Func{Do: sumUp, Timeout: time.Minute},
@@ -65,5 +65,5 @@ func (restoreVIP) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, restoreTime)
 	defer cancel()
-	return task(drainVIP(false), nil).Run(ctx, t)
+	return task(drainVIP(false), saying("it may again")).Run(ctx, t)
 }

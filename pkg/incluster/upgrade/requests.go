@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -160,6 +161,18 @@ func request(task string, timeout time.Duration, spec any) (node.Request, error)
 		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
 	}
 	return node.Request{Task: task, Timeout: timeout, LockTimeout: lockTimeout, Spec: raw}, nil
+}
+
+// saying is the line of a task whose success says all.
+func saying(text string) func(node.Result) string { return func(node.Result) string { return text } }
+
+// checked is a look at a node's content in a line.
+func checked(r node.Result) string {
+	var d upgrade.CheckData
+	if json.Unmarshal(r.Data, &d) != nil || len(d.Binaries) == 0 {
+		return "" // Only the data got lost on its way, not the result.
+	}
+	return "has " + strings.Join(slices.Sorted(maps.Keys(d.Binaries)), ", ")
 }
 
 // backedUp is a backup's result in a line.

@@ -23,10 +23,10 @@ func RollbackDefinition() engine.Definition {
 		},
 		Steps: map[string]engine.Step{
 			stepPreflight:  engine.Func{Do: rollbackPreflight, Timeout: 2 * time.Minute},
-			stepVIPAway:    task(drainVIP(true), nil),
+			stepVIPAway:    task(drainVIP(true), saying("it is elsewhere")),
 			stepRollback:   task(rollback, upgraded),
 			stepGate:       engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
-			stepVIPBack:    task(drainVIP(false), nil),
+			stepVIPBack:    task(drainVIP(false), saying("it may come back")),
 			stepVIPRestore: restoreVIP{},
 		},
 	}
