@@ -108,3 +108,38 @@ func TestPortIsTaken(t *testing.T) {
 	}
 	s.start(t, 0, nil)
 }
+
+// A quota that is used up is a full disk: half-written files go, and the error tells.
+func TestQuota(t *testing.T) {
+	c := load(t, 84, 500, 400, 4*testPiece)
+	s := newSwarm(t, c, 1)
+	n := s.start(t, 0, nil)
+	s.feed(t, n, c.source)
+	n.Want(c.digests()[2])
+	eventually(t, "a part is there", func() bool { return n.Status().Had == 4*testPiece })
+	err := n.stage.explain(&os.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT}, 5)
+	if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, syscall.EDQUOT) || !strings.Contains(err.Error(), s.dirs[0]) {
+		t.Errorf("error %v", err)
+	}
+	if err := n.stage.explain(nil, 5); err != nil {
+		t.Errorf("without a failure: %v", err)
+	}
+}
+
+// What is staged or in the node's own store needs no more room.
+func TestLacks(t *testing.T) {
+	c := load(t, 85, 500, 400, 4*testPiece, 3*testPiece)
+	s := newSwarm(t, c, 1)
+	blobs := c.parcel.Blobs
+	local := memory{blobs[3].Digest: c.source[blobs[3].Digest]}
+	staged := c.source[blobs[2].Digest][:2*testPiece]
+	must(t, os.WriteFile((&stage{dir: s.dirs[0]}).path(blobs[2].Digest), staged, 0o600))
+	s.keepParcel(t, 0)
+	n := s.start(t, 0, func(cfg *Config) { cfg.Local = local })
+	_, err := n.Parcel(t.Context())
+	must(t, err)
+	unstaged, foreign := n.Lacks(append(c.digests(), "sha256:other")...)
+	if unstaged != 900+2*testPiece || foreign != 900+4*testPiece {
+		t.Errorf("%d bytes are neither here nor staged, %d not here", unstaged, foreign)
+	}
+}

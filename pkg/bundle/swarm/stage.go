@@ -69,8 +69,12 @@ func (s *stage) write(d digest.Digest, offset int64, data []byte) error {
 	return s.explain(errors.Join(err, f.Close()), int64(len(data)))
 }
 
-// explain adds to the news of a full disk how full it is.
+// explain adds to the news of a full disk how full it is. A quota that is used up is
+// a full disk.
 func (s *stage) explain(err error, need int64) error {
+	if errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w: %d bytes are to be written in %s; make room in its quota, or raise that, and try again", syscall.ENOSPC, err, need, s.dir)
+	}
 	if !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}

@@ -5,6 +5,6 @@ package images
 import "errors"
 
 // room: nodes are Linux machines.
-func room(string) (disk uint64, free int64, err error) {
-	return 0, 0, errors.ErrUnsupported
+func room(string) (disk uint64, total, free int64, err error) {
+	return 0, 0, 0, errors.ErrUnsupported
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -50,6 +51,7 @@ type task struct {
 	socket string
 	// feedSocket is where `agent feed` connects to.
 	feedSocket string
+	space      space
 }
 
 // run brings the images in, and then gives to others until they have theirs.
@@ -90,7 +92,7 @@ func (t *task) run(ctx context.Context) (data Data, err error) {
 	if errors.Is(err, errEnough) && ctx.Err() == nil {
 		err = nil
 	}
-	if err == nil || ctx.Err() == nil && diskFull(t.env.Host, err) {
+	if err == nil || ctx.Err() == nil && t.diskFull(err) && !t.worthKeeping(err) {
 		// Anything else is gone on with by the next run.
 		_, removed := t.env.Host.RemoveTree(ctx, StagingDir)
 		err = errors.Join(err, removed)
@@ -143,8 +145,23 @@ func (t *task) bring(ctx context.Context, data *Data) error {
 	t.shown.fetching(len(missing))
 	// Those with the fewest bytes first: they can be unpacked while the others arrive.
 	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return cmp.Compare(sizeOf(a.Blobs), sizeOf(b.Blobs)) })
-	_, err = ctrd.ImportImages(ctx, t.socket, missing, t.peer, opts, func(_ string, _ bool, done, _ int) { t.shown.imported(done) })
-	return err
+	_, err = ctrd.ImportImages(ctx, t.socket, missing, t.peer, opts, func(ref string, _ bool, done, _ int) {
+		t.space.done(ref)
+		t.shown.imported(done)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errImport, err)
+	}
+	return nil
+}
+
+// errImport is wrapped when containerd did not take an image.
+var errImport = errors.New("put the images into containerd")
+
+// worthKeeping says that the disk is full, but not of this run's doing, and that an
+// earlier one has brought something that saves room once there is some.
+func (t *task) worthKeeping(err error) bool {
+	return errors.Is(err, errNoRoom) && t.peer.Status().FoundStaged > 0
 }
 
 // choose are the images that a node with these roles is to have.
@@ -201,7 +218,9 @@ func (t *task) explain(err error) error {
 		return nil
 	case errors.Is(err, errNobody):
 		return host.WithHint(err, "run kubectl ha images push again, with the same bundle: it goes on with what is missing")
-	case diskFull(t.env.Host, err):
+	case errors.Is(err, syscall.EROFS):
+		return host.WithHint(err, "the file system is read-only: see the kernel's log, check and mount it again, then run kubectl ha images push again")
+	case t.diskFull(err):
 		return host.WithHint(err, "make room on the node (kubectl ha images prune, or a larger disk), then run kubectl ha images push again")
 	}
 	return err

@@ -50,19 +50,25 @@ func newWorld(t *testing.T, hosts int) *world {
 		ctrdtest.Image(t, w.store, "example.com/app:1", strings.Repeat("app", 1<<20)),
 	}
 	w.images[0].For = []v1alpha1.Role{v1alpha1.RoleControlPlane}
+	w.only(w.images...)
+	w.tasks[0].spec.Roles = []v1alpha1.Role{v1alpha1.RoleControlPlane}
+	return w
+}
+
+// only makes these images what is pushed.
+func (w *world) only(images ...bundle.Image) {
+	w.Helper()
 	var err error
-	if w.parcel, err = swarm.NewParcel(t.Context(), w.images, w.store); err != nil {
-		t.Fatal(err)
+	if w.parcel, err = swarm.NewParcel(w.Context(), images, w.store); err != nil {
+		w.Fatal(err)
 	}
 	if w.credentials, err = bundle.NewPeers([]string{"127.0.0.1"}); err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
 	_, identity := w.parcel.Encode()
 	for _, one := range w.tasks {
 		one.spec.Peers, one.spec.Parcel, one.spec.Credentials = w.addresses, identity, w.credentials
 	}
-	w.tasks[0].spec.Roles = []v1alpha1.Role{v1alpha1.RoleControlPlane}
-	return w
 }
 
 // port finds an address that is free.
@@ -130,7 +136,10 @@ func (w *world) start(ctx context.Context, i int) <-chan outcome {
 }
 
 // feed is the workstation, by way of `agent feed`.
-func (w *world) feed(ctx context.Context, i int) <-chan error {
+func (w *world) feed(ctx context.Context, i int) <-chan error { return w.feedFrom(ctx, i, w.store) }
+
+// feedFrom feeds from another source.
+func (w *world) feedFrom(ctx context.Context, i int, source bundle.Upstream) <-chan error {
 	out := make(chan error, 1)
 	go func() {
 		stdin, input := io.Pipe()
@@ -139,7 +148,7 @@ func (w *world) feed(ctx context.Context, i int) <-chan error {
 			err := Feed(ctx, w.tasks[i].env.Host.Path(FeedSocket), stdin, stdout)
 			_, _ = stdin.CloseWithError(err), stdout.CloseWithError(io.EOF)
 		}()
-		out <- swarm.Feed(ctx, &pipe{output, input}, w.parcel, w.store, swarm.FeedOptions{})
+		out <- swarm.Feed(ctx, &pipe{output, input}, w.parcel, source, swarm.FeedOptions{})
 	}()
 	return out
 }
@@ -239,26 +248,6 @@ func TestRunFullDisk(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) > 0 || w.has(1, w.images[1]) {
 		t.Errorf("the full host has kept %v, %v", left, err)
-	}
-}
-
-// TestRunInterrupted ends a task in the middle: what came is kept for the next one.
-func TestRunInterrupted(t *testing.T) {
-	w := newWorld(t, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	one := w.start(ctx, 0)
-	w.feed(ctx, 0)
-	for end := time.Now().Add(deadline); !w.staged(0) && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	if got := w.await(one); got.err != nil && !errors.Is(got.err, context.Canceled) {
-		t.Errorf("the interrupted one: %v", got.err)
-	}
-	one = w.start(t.Context(), 0)
-	w.feed(t.Context(), 0)
-	if got := w.await(one); got.err != nil || !w.has(0, w.images[0]) || !w.has(0, w.images[1]) || w.staged(0) {
-		t.Errorf("the next one: %+v", got)
 	}
 }
 
