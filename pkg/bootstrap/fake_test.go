@@ -54,7 +54,10 @@ type fakeHosts struct {
 	kill      map[string]func()
 	listening map[string]string // address:port to token
 	walls     map[string]bool   // "from>to" that is closed
-	caData    string
+	// impostors are "host:port" where somebody else answers; late are those of
+	// which the host's own listeners are seen from then on.
+	impostors, late map[string]bool
+	caData          string
 	// failAt is the step that fails: without having done anything, or with lost set
 	// after having done everything but writing it down, by a lost connection.
 	failAt string
@@ -63,7 +66,7 @@ type fakeHosts struct {
 
 func newFakeHosts(t *testing.T, c *v1alpha1.Cluster) *fakeHosts {
 	f := &fakeHosts{t: t, c: c, dir: t.TempDir(), facts: map[string]*observe.Facts{}, etcdData: map[string]int{}, etcdCAs: map[string]bool{},
-		kill: map[string]func(){}, listening: map[string]string{}, walls: map[string]bool{}}
+		kill: map[string]func(){}, listening: map[string]string{}, walls: map[string]bool{}, impostors: map[string]bool{}, late: map[string]bool{}}
 	for _, h := range c.Spec.Hosts {
 		facts := bare(c, h).Facts
 		facts.Binaries, facts.Images, facts.Listeners = map[string]string{}, map[string]string{}, map[int32]string{}
@@ -207,6 +210,12 @@ func (f *fakeHosts) dial(name string, spec reach.DialSpec) reach.DialData {
 		}
 		if f.walls[name+">"+t.Host] {
 			r.Outcome = reach.Timeout
+		}
+		if at := fmt.Sprintf("%s:%d", t.Host, t.Port); f.impostors[at] {
+			r.Outcome = reach.WrongAnswer
+			if f.late[at] {
+				f.facts[t.Host].Listeners[t.Port] = "kube-apiserver"
+			}
 		}
 		data.Results = append(data.Results, r)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -106,13 +107,14 @@ func Reach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, o O
 	if _, err := rand.Read(token); err != nil {
 		return nil, err
 	}
-	t := &trial{c: c, hosts: hosts, sink: sink, token: hex.EncodeToString(token), failed: map[[2]string][]int32{}, why: map[[2]string]string{}}
+	t := &trial{c: c, hosts: hosts, sink: sink, token: hex.EncodeToString(token), failed: map[[2]string][]int32{}, why: map[[2]string]string{}, answered: map[string][]answer{}}
 	listenCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	t.listen(listenCtx, all)
 	t.dial(ctx, all)
 	stop()
 	t.listening.Wait()
+	t.resolve(ctx)
 	return append(unreached(t.failed, c, t.why), t.warnings...), ctx.Err()
 }
 
@@ -129,6 +131,14 @@ type trial struct {
 	failed   map[[2]string][]int32
 	why      map[[2]string]string
 	warnings []Finding
+	// answered are the dials to a host that somebody else answered.
+	answered map[string][]answer
+}
+
+// answer is one of somebody else's.
+type answer struct {
+	from string
+	port int32
 }
 
 func (t *trial) warn(host string, err error) {
@@ -201,9 +211,47 @@ func (t *trial) note(from string, data reach.DialData) {
 		if r.Outcome == reach.OK {
 			continue
 		}
-		pair := [2]string{from, r.Host}
-		t.failed[pair] = append(t.failed[pair], r.Port)
-		t.why[pair] = string(r.Outcome)
+		if r.Outcome == reach.WrongAnswer {
+			t.answered[r.Host] = append(t.answered[r.Host], answer{from, r.Port})
+			continue
+		}
+		t.fail(from, r.Host, r.Port, r.Outcome)
+	}
+}
+
+func (t *trial) fail(from, to string, port int32, why reach.Outcome) {
+	pair := [2]string{from, to}
+	t.failed[pair] = append(t.failed[pair], port)
+	t.why[pair] = string(why)
+}
+
+// resolve looks again at hosts where somebody else answered. What has begun to
+// listen there since the hosts were observed, as an apiserver that comes back
+// after an interrupted run, was reached; on other ports it was not this host
+// that answered.
+func (t *trial) resolve(ctx context.Context) {
+	for _, to := range t.c.Spec.Hosts {
+		answers := t.answered[to.Name]
+		if len(answers) == 0 {
+			continue
+		}
+		var wanted []int32
+		for _, a := range answers {
+			wanted = append(wanted, a.port)
+		}
+		res, err := call(ctx, t.hosts, to.Name, t.request(tasks.Observe, to.Name), observe.Spec{Address: to.Address, Ports: wanted}, t.sink)
+		var seen observe.Facts
+		if err == nil {
+			seen, err = observe.Decode(res.Data)
+		}
+		if err != nil {
+			t.warn(to.Name, err)
+		}
+		for _, a := range answers {
+			if seen.Listeners[a.port] == "" {
+				t.fail(a.from, to.Name, a.port, reach.WrongAnswer)
+			}
+		}
 	}
 }
 

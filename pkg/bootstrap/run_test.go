@@ -335,6 +335,24 @@ func TestFirewallStandsInTheWay(t *testing.T) {
 	}
 }
 
+// TestSomebodyElseAnswers: what began to listen on a host after it was looked at
+// was reached; an answer from a port on which the host has nobody is another's.
+func TestSomebodyElseAnswers(t *testing.T) {
+	w := newWorld(t, nil)
+	w.hosts.impostors["cp2:6443"], w.hosts.late["cp2:6443"] = true, true
+	w.hosts.impostors["cp3:6443"] = true
+	_, err := w.run(nil)
+	var p *PreflightError
+	if !errors.As(err, &p) || len(p.Findings) == 0 {
+		t.Fatalf("got %v", err)
+	}
+	for _, f := range p.Findings {
+		if !strings.Contains(f.Message, "cp3 (127.0.7.13) on TCP 6443: wrong answer") {
+			t.Errorf("%s: %s", f.Host, f.Message)
+		}
+	}
+}
+
 func TestUnwantedPlan(t *testing.T) {
 	w := newWorld(t, nil)
 	no := errors.New("no")
