@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 // be compressed and are different for every seed: none of it is on a node.
 type layout struct {
 	dir  string
-	seed byte
+	seed uint64
 }
 
 // imagesPerLayout and layersPerImage are like those of a Kubernetes version.
@@ -84,7 +85,8 @@ func (l layout) image(n int, layerSize int64) (ocispec.Descriptor, error) {
 // layer is a tar with one file of random bytes.
 func (l layout) layer(n byte, size int64) (ocispec.Descriptor, error) {
 	var seed [32]byte
-	seed[0], seed[1] = l.seed, n
+	binary.LittleEndian.PutUint64(seed[:], l.seed)
+	seed[8] = n
 	r, w := io.Pipe()
 	go func() {
 		t := tar.NewWriter(w)

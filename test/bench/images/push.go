@@ -32,13 +32,13 @@ type pushed struct {
 }
 
 func (p pushed) print(one pushed) {
-	fmt.Printf("%d nodes: %.1f MB left the workstation for a bundle of %.1f MB, ratio %.3f (aim: 1.05); every node held every blob after %.1f s, %.2f x the time for %d (aim: 1.25), all unpacked after %.1f s; memory: workstation %.0f MB (aim: 200), agent %.0f MB (aim: 150)\n",
-		p.nodes, float64(p.uplink)/1e6, float64(p.size)/1e6, float64(p.uplink)/float64(p.size), p.spread.Seconds(), p.spread.Seconds()/one.spread.Seconds(), one.nodes,
-		p.all.Seconds(), float64(p.workstation)/1e6, float64(p.agent)/1e6)
+	fmt.Printf("%d nodes: %.1f MB left the workstation for a bundle of %.1f MB, ratio %.3f (aim: %.2f); every node held every blob after %.1f s, %.2f x the time for %d (aim: %.2f), all unpacked after %.1f s; memory: workstation %.0f MB (aim: %.0f), agent %.0f MB (aim: %.0f)\n",
+		p.nodes, float64(p.uplink)/1e6, float64(p.size)/1e6, p.sent(), aimSent, p.spread.Seconds(), p.slower(one), one.nodes, aimSlower,
+		p.all.Seconds(), float64(p.workstation)/1e6, aimWorkstation/1e6, float64(p.agent)/1e6, aimAgent/1e6)
 }
 
 // push makes a new bundle and pushes it to the first n nodes.
-func (b *bench) push(ctx context.Context, n int, seed byte) (pushed, error) {
+func (b *bench) push(ctx context.Context, n int, seed uint64) (pushed, error) {
 	p := pushed{nodes: n, bundle: filepath.Join(b.dir, fmt.Sprintf("bundle-%d.tar", n))}
 	l := layout{dir: filepath.Join(b.dir, fmt.Sprintf("layout-%d", n)), seed: seed}
 	if err := l.write(b.size); err != nil {
@@ -52,7 +52,10 @@ func (b *bench) push(ctx context.Context, n int, seed byte) (pushed, error) {
 		return p, err
 	}
 	p.size = info.Size()
-	return p, b.carry(ctx, &p)
+	if err := b.carry(ctx, &p); err != nil {
+		return p, err
+	}
+	return p, p.whole()
 }
 
 // again pushes the same bundle to the same nodes.
