@@ -130,10 +130,8 @@ func upgradeKubelet(ctx context.Context, t engine.Turn) (node.Request, error) {
 		return node.Request{}, err
 	}
 	spec := upgrade.KubeletSpec{Version: t.Operation.Spec.Upgrade.Version, ControlPlane: h.Has(v1alpha1.RoleControlPlane), Patches: t.Cluster.Spec.Kubeadm.Patches}
-	if !spec.ControlPlane {
-		if spec.Config, err = config(t); err != nil {
-			return node.Request{}, err
-		}
+	if spec.Config, err = config(t); err != nil {
+		return node.Request{}, err
 	}
 	return request(tasks.UpgradeKubelet, upgrade.KubeletTimeout, spec)
 }
