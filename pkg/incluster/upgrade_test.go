@@ -51,7 +51,15 @@ type upgradeWorld struct {
 	away map[string]bool
 	// fail makes a task fail: by "task node".
 	fail map[string]bool
+	// reboot makes a host reboot in the middle of its next task: by "task node".
+	reboot map[string]bool
 }
+
+// lostError is an attempt of which nobody knows how it ended.
+type lostError struct{}
+
+func (lostError) Error() string { return "the node went away" }
+func (lostError) Lost() bool    { return true }
 
 // listenOn serves connections to an address with handle until the test ends.
 func listenOn(t *testing.T, address string, handle func(net.Conn)) net.Listener {
@@ -92,7 +100,7 @@ func newUpgradeWorld(t *testing.T) *upgradeWorld {
 	info, err := f.kube.Discovery().ServerVersion()
 	f.must(err)
 	to := version.MustParseSemantic(info.GitVersion)
-	w := &upgradeWorld{fakeCluster: f, s: s, to: info.GitVersion, from: fmt.Sprintf("v1.%d.4", to.Minor()-1), away: map[string]bool{}, fail: map[string]bool{}}
+	w := &upgradeWorld{fakeCluster: f, s: s, to: info.GitVersion, from: fmt.Sprintf("v1.%d.4", to.Minor()-1), away: map[string]bool{}, fail: map[string]bool{}, reboot: map[string]bool{"upgrade-control-plane cp3": true}}
 	host := strings.TrimPrefix(s.Config.Host, "https://")
 	first := listenOn(t, "127.0.77.11:0", through(host))
 	_, port, _ := net.SplitHostPort(first.Addr().String())
@@ -215,6 +223,10 @@ func (w *upgradeWorld) run(ctx context.Context, on string, req node.Request) (no
 	w.did = append(w.did, what)
 	if w.fail[what] {
 		return node.Result{Failure: &node.Failure{Message: "the disk is full", Hint: "make room"}}, nil
+	}
+	if w.reboot[what] {
+		w.reboot[what], w.away[on] = false, false
+		return node.Result{}, lostError{}
 	}
 	h, _ := w.c.Host(on)
 	controlPlane := h.Has(v1alpha1.RoleControlPlane)
@@ -357,7 +369,7 @@ func (w *upgradeWorld) anyAway() bool {
 	return slices.Contains([]bool{w.away["cp1"], w.away["cp2"], w.away["cp3"]}, true)
 }
 
-// TestUpgrade carries an Upgrade through two failures to its end.
+// TestUpgrade carries an Upgrade through two failures and a reboot to its end.
 func TestUpgrade(t *testing.T) {
 	w := newUpgradeWorld(t)
 	// Somebody has cordoned w2, a budget holds the pod on w1, and cp2 has a full disk.
@@ -388,8 +400,12 @@ func TestUpgrade(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "default/web-1") || !strings.Contains(err.Error(), "disruption budget web") {
 		t.Fatalf("it ended with %v", err)
 	}
-	if got := w.takeDid(); got[0] != "drain cp2" || slices.Contains(got, "upgrade-kubelet w1") || slices.Contains(got, "upgrade-control-plane cp1") {
-		t.Errorf("resumed, there were %v", got)
+	// Begun anew after its failure cp2 has the address moved away once more, and so has
+	// cp3 after its reboot.
+	want := []string{"drain cp2", "drain cp2", "upgrade-control-plane cp2", "upgrade-kubelet cp2", "drain cp2",
+		"drain cp3", "upgrade-control-plane cp3", "drain cp3", "upgrade-control-plane cp3", "upgrade-kubelet cp3", "drain cp3"}
+	if got := w.takeDid(); !slices.Equal(got, want) {
+		t.Errorf("resumed, there were %v, want %v", got, want)
 	}
 	if w.cordoned() != "w2()" {
 		t.Errorf("the drain that failed left %s cordoned", w.cordoned())

@@ -20,9 +20,9 @@ func Definition() engine.Definition {
 		stepVIPAway:      task(drainVIP(true), saying("it is elsewhere")),
 		stepCordon:       engine.Func{Do: cordon, Timeout: time.Minute},
 		stepDrain:        drainStep{},
-		stepApply:        task(upgradeControlPlane(true), upgraded),
-		stepControlPlane: task(upgradeControlPlane(false), upgraded),
-		stepKubelet:      task(upgradeKubelet, upgraded),
+		stepApply:        elsewhere{task(upgradeControlPlane(true), upgraded)},
+		stepControlPlane: elsewhere{task(upgradeControlPlane(false), upgraded)},
+		stepKubelet:      elsewhere{task(upgradeKubelet, upgraded)},
 		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
 		stepVIPBack:      task(drainVIP(false), saying("it may come back")),
 		stepUncordon:     engine.Func{Do: uncordon, Timeout: time.Minute},
@@ -42,6 +42,24 @@ func Definition() engine.Definition {
 		},
 		Steps: steps,
 	}
+}
+
+// elsewhere is a task that has the virtual IP moved away again when it is begun anew: a
+// host that was rebooted in its turn takes part in the virtual IP again, and its
+// apiserver must not be restarted while it has it.
+type elsewhere struct{ engine.NodeTask }
+
+// Run runs both tasks, each as a Job of its own.
+func (e elsewhere) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	h, ok := t.Cluster.Host(t.Step.Node)
+	if ok && t.Step.Attempt > 1 && h.Has(v1alpha1.RoleControlPlane) && len(t.Cluster.ControlPlanes()) > 1 {
+		again := t
+		again.Step.Job = engine.JobName(t.Operation.Name, t.Step.ID+"/"+stepVIPAway, t.Step.Attempt)
+		if _, err := task(drainVIP(true), nil).Run(ctx, again); err != nil {
+			return engine.Outcome{}, err
+		}
+	}
+	return e.NodeTask.Run(ctx, t)
 }
 
 // restoreVIP lets a control plane have the virtual IP again when a turn has ended

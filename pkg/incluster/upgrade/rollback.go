@@ -24,7 +24,7 @@ func RollbackDefinition() engine.Definition {
 		Steps: map[string]engine.Step{
 			stepPreflight:  engine.Func{Do: rollbackPreflight, Timeout: 2 * time.Minute},
 			stepVIPAway:    task(drainVIP(true), saying("it is elsewhere")),
-			stepRollback:   task(rollback, upgraded),
+			stepRollback:   elsewhere{task(rollback, upgraded)},
 			stepGate:       engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
 			stepVIPBack:    task(drainVIP(false), saying("it may come back")),
 			stepVIPRestore: restoreVIP{},
