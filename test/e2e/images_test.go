@@ -9,9 +9,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +221,39 @@ func (r *running) sending(t *testing.T) (through string) {
 	return through
 }
 
+// bytes are how many it has sent, and how many of them the nodes hold, as far as it
+// has told.
+func (r *running) bytes(t *testing.T) (sent, held int64) {
+	t.Helper()
+	for line := range strings.Lines(r.printed()) {
+		var e struct{ Kind, Step, Message string }
+		if json.Unmarshal([]byte(line), &e) != nil || e.Step != "send" {
+			continue
+		}
+		for part := range strings.SplitSeq(e.Message, ", ") {
+			if text, ok := strings.CutSuffix(part, " sent"); ok {
+				sent = max(sent, parseSize(t, text))
+			}
+			if text, _, ok := strings.Cut(part, " of "); ok && strings.HasSuffix(part, " in the cluster") {
+				held = max(held, parseSize(t, text))
+			}
+		}
+	}
+	return sent, held
+}
+
+// parseSize reads a size as the product writes it.
+func parseSize(t *testing.T, text string) int64 {
+	t.Helper()
+	number, unit, _ := strings.Cut(text, " ")
+	n, err := strconv.ParseFloat(number, 64)
+	factor, ok := map[string]float64{"KiB": 1 << 10, "MiB": 1 << 20}[unit]
+	if err != nil || !ok {
+		t.Fatalf("%q is no size", text)
+	}
+	return int64(n * factor)
+}
+
 // end waits for its end and returns the exit code.
 func (r *running) end(t *testing.T, deadline time.Duration) int {
 	t.Helper()
@@ -255,9 +290,23 @@ func (c *cluster) runsOn(t *testing.T, node string, p pushedImage) *corev1.Pod {
 	return pod
 }
 
+// leases are containerd's on all hosts: what one holds is not collected, and one
+// that a push leaves holds an image's content for a day.
+func (c *cluster) leases(t *testing.T) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, h := range c.names(t, "control-plane", "worker") {
+		for _, id := range strings.Fields(c.exec(t, h, "ctr", "-n", "k8s.io", "leases", "ls", "-q")) {
+			out[h+" "+id] = true
+		}
+	}
+	return out
+}
+
 // nothingLeft looks for what a push must not leave: secrets in the cluster,
-// pieces on the hosts, privileged pods.
-func (c *cluster) nothingLeft(t *testing.T) {
+// pieces and the feed's directory on the hosts, leases that were not there before
+// it, privileged pods.
+func (c *cluster) nothingLeft(t *testing.T, before map[string]bool) {
 	t.Helper()
 	eventually(t, suiteDeadline, "nothing of the push is left in ha-system", func() (bool, string) {
 		secrets, err := c.client.CoreV1().Secrets("ha-system").List(context.Background(), metav1.ListOptions{})
@@ -271,10 +320,18 @@ func (c *cluster) nothingLeft(t *testing.T) {
 		return len(secrets.Items)+len(pods.Items) == 0, fmt.Sprintf("%d secrets, %d pods", len(secrets.Items), len(pods.Items))
 	})
 	for _, h := range c.names(t, "control-plane", "worker") {
-		if r := c.try(t, h, nil, "ls", "/var/lib/kubectl-ha/swarm"); r.code == 0 {
-			t.Errorf("pieces are left on %s: %s", h, r)
+		for _, dir := range []string{"/var/lib/kubectl-ha/swarm", "/run/kubectl-ha-images"} {
+			if r := c.try(t, h, nil, "ls", "-d", dir); r.code == 0 {
+				t.Errorf("%s is left on %s: %s", dir, h, c.try(t, h, nil, "ls", "-lR", dir))
+			}
 		}
 	}
+	// The kubelet's own pulls have leases too, for a moment.
+	eventually(t, suiteDeadline, "no lease of the push is left in containerd", func() (bool, string) {
+		now := c.leases(t)
+		maps.DeleteFunc(now, func(lease string, _ bool) bool { return before[lease] })
+		return len(now) == 0, fmt.Sprint(now)
+	})
 }
 
 // TestImagesPush: an image gets from the workstation into every node, once; a
@@ -283,13 +340,14 @@ func (c *cluster) nothingLeft(t *testing.T) {
 func TestImagesPush(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
+	leases := c.leases(t)
 	p := c.makeImage(t, "push", 30)
 	r := c.images(t, pushDeadline, "push", p.bundle)
 	if r.code != 0 {
 		t.Fatal(r)
 	}
 	t.Log(tail(r.stdout, 600))
-	c.nothingLeft(t)
+	c.nothingLeft(t, leases)
 	worker := c.names(t, "worker")[0]
 	pod := c.runsOn(t, worker, p)
 	c.everywhere(t, p)
@@ -341,6 +399,7 @@ func (c *cluster) operations(t *testing.T) int {
 func TestImagesByRoleAndName(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
+	leases := c.leases(t)
 	worker := c.names(t, "worker")[0]
 	r := c.images(t, suiteDeadline, "list", "--missing", suite.version)
 	if r.code != 0 || !strings.Contains(r.stdout, "Every node has what it needs") {
@@ -361,20 +420,26 @@ func TestImagesByRoleAndName(t *testing.T) {
 			t.Errorf("on %s: %s", worker, r)
 		}
 	}
-	c.nothingLeft(t)
+	c.nothingLeft(t, leases)
 	// As it was, for whoever looks next.
 	c.exec(t, worker, "ctr", "-n", "k8s.io", "images", "rm", scheduler)
 }
 
 // TestImagesDisturbed: the workstation is killed in the middle and the
 // coordinator's pods are deleted; then two workstations push the same at once.
-// Both end well, and the image is everywhere.
+// Both end well, the image is everywhere, and what the first brought into the
+// cluster is not sent again.
 func TestImagesDisturbed(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
+	leases := c.leases(t)
 	p := c.makeImage(t, "disturbed", 90)
 	first := c.startPush(t, p.bundle, "--max-rate", "40Mbit")
 	first.sending(t)
+	eventually(t, suiteDeadline, "a third is in the cluster", func() (bool, string) {
+		_, held := first.bytes(t)
+		return held >= p.size/3, fmt.Sprintf("%d of %d bytes", held, p.size)
+	})
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -392,11 +457,22 @@ func TestImagesDisturbed(t *testing.T) {
 			t.Errorf("exit %d: %s", code, tail(r.printed(), 1500))
 		}
 	}
+	_, held := first.bytes(t)
+	sent := int64(0)
+	for _, r := range []*running{two, three} {
+		n, _ := r.bytes(t)
+		sent += n
+	}
+	// What was on its way when it was cut off goes twice, at most a window of 16 MiB.
+	const twice = 16 << 20
+	if most := p.size - held + twice + p.size/20; sent == 0 || sent > most {
+		t.Errorf("after %d of %d bytes had come the two sent %d more, want at most %d", held, p.size, sent, most)
+	}
 	if after := c.operations(t); after != before {
 		t.Errorf("there were %d operations, now there are %d: the push was not gone on with", before, after)
 	}
 	c.everywhere(t, p)
-	c.nothingLeft(t)
+	c.nothingLeft(t, leases)
 }
 
 // TestImagesNodeStopped: the node that is fed is stopped in the middle. The
@@ -405,6 +481,7 @@ func TestImagesDisturbed(t *testing.T) {
 func TestImagesNodeStopped(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
+	leases := c.leases(t)
 	p := c.makeImage(t, "stopped", 60)
 	r := c.startPush(t, p.bundle, "--max-rate", "40Mbit")
 	seed := r.sending(t)
@@ -425,5 +502,5 @@ func TestImagesNodeStopped(t *testing.T) {
 		t.Errorf("the push again: %s", again)
 	}
 	c.everywhere(t, p)
-	c.nothingLeft(t)
+	c.nothingLeft(t, leases)
 }
