@@ -111,8 +111,10 @@ func newUpgradeWorld(t *testing.T) *upgradeWorld {
 		h := &f.c.Spec.Hosts[i]
 		h.Address = strings.Replace(h.Address, "10.77.0.", "127.0.77.", 1)
 	}
-	listenOn(t, "127.0.77.12:"+port, through(host))
-	listenOn(t, "127.0.77.13:"+port, through(host))
+	f.c.Spec.VirtualIP = "127.0.77.100"
+	for _, own := range []string{"127.0.77.12", "127.0.77.13", f.c.Spec.VirtualIP} {
+		listenOn(t, net.JoinHostPort(own, port), through(host))
+	}
 	f.c.Spec.Hosts = append(f.c.Spec.Hosts, v1alpha1.Host{Name: "w2", Address: "127.0.77.22", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}})
 	w.etcd()
 	w.nodes()
@@ -468,6 +470,12 @@ func (w *upgradeWorld) upgraded(name string) {
 	op, err := w.ops.Get(w.Context(), name)
 	w.must(err)
 	for _, s := range op.Status.Steps {
+		var asked, answered int
+		if _, count, ok := strings.Cut(s.Message, "the API answered "); s.ID == "apply/cp1" && !ok || ok {
+			if _, err := fmt.Sscanf(count, "%d of %d times", &answered, &asked); err != nil || answered != asked {
+				w.Errorf("%s says %q, %v", s.ID, s.Message, err)
+			}
+		}
 		if s.ID == "drain/w1" && s.Message != "1 pod has left" || s.ID == "report" && !strings.HasPrefix(s.Message, "cp1 ") {
 			w.Errorf("%s says %q", s.ID, s.Message)
 		}

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -46,20 +47,32 @@ func Definition() engine.Definition {
 
 // elsewhere is a task that has the virtual IP moved away again when it is begun anew: a
 // host that was rebooted in its turn takes part in the virtual IP again, and its
-// apiserver must not be restarted while it has it.
+// apiserver must not be restarted while it has it. On control planes it is told as well
+// how often the API answered meanwhile.
 type elsewhere struct{ engine.NodeTask }
 
 // Run runs both tasks, each as a Job of its own.
 func (e elsewhere) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	h, ok := t.Cluster.Host(t.Step.Node)
-	if ok && t.Step.Attempt > 1 && h.Has(v1alpha1.RoleControlPlane) && len(t.Cluster.ControlPlanes()) > 1 {
+	if !ok || !h.Has(v1alpha1.RoleControlPlane) {
+		return e.NodeTask.Run(ctx, t)
+	}
+	if t.Step.Attempt > 1 && len(t.Cluster.ControlPlanes()) > 1 {
 		again := t
 		again.Step.Job = engine.JobName(t.Operation.Name, t.Step.ID+"/"+stepVIPAway, t.Step.Attempt)
 		if _, err := task(drainVIP(true), nil).Run(ctx, again); err != nil {
 			return engine.Outcome{}, err
 		}
 	}
-	return e.NodeTask.Run(ctx, t)
+	end, err := probe(ctx, t.Clients.Config, t.Cluster.Endpoint())
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	out, err := e.NodeTask.Run(ctx, t)
+	if seen := end(); err == nil {
+		out.Message = strings.TrimPrefix(out.Message+"; "+seen.String(), "; ")
+	}
+	return out, err
 }
 
 // restoreVIP lets a control plane have the virtual IP again when a turn has ended
