@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,7 +30,7 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 		Short: "Remove images of other Kubernetes versions, never what a pod uses",
 		Long: paragraphs(
 			"Removes from the nodes' image stores what belongs to other Kubernetes versions than the one that is kept. With --unused every other image goes as well that no pod names: also one that only a job of tomorrow would need.",
-			"What a pod or a container uses, and what is pinned, always stays: the pods are looked at again before anything is removed, and each node asks its containerd before each image. What would go is shown first."),
+			"What a pod or a container uses, and what is pinned, always stays: the pods are looked at again before anything is removed, and each node asks its containerd before each image. A sandbox (pause) image that containerd is not configured to use any more goes although it is pinned. A kubelet reports its 50 largest images, and only those can be chosen. What would go is shown first."),
 		Example: examples(`
 			# What would go, and nothing else
 			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion + ` --dry-run
@@ -114,7 +115,19 @@ func (o *imagesPruneOptions) choose(ctx context.Context) ([]v1alpha1.NodeImages,
 	for _, i := range keep {
 		opts.Keep = append(opts.Keep, i.Ref)
 	}
+	if err := o.tellCut(images.Cut(nodes)); err != nil {
+		return nil, err
+	}
 	return images.Prunable(nodes, pods.Items, opts), nil
+}
+
+// tellCut says of which nodes not all is seen.
+func (o *imagesPruneOptions) tellCut(nodes []string) error {
+	if len(nodes) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(o.ErrOut, "only the 50 largest images are seen on %s: their kubelets report no more, and smaller ones stay\n", strings.Join(nodes, ", "))
+	return err
 }
 
 // recheck takes out of what was chosen what pods use by now, and says so.

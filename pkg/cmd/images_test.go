@@ -83,6 +83,19 @@ func TestListBundleByArch(t *testing.T) {
 	}
 }
 
+// TestPruneTellsWhatIsNotSeen: nodes that report too little are named.
+func TestPruneTellsWhatIsNotSeen(t *testing.T) {
+	var errOut strings.Builder
+	o := &imagesPruneOptions{}
+	o.ErrOut = &errOut
+	if err := o.tellCut(nil); err != nil || errOut.Len() > 0 {
+		t.Errorf("%v: %s", err, errOut.String())
+	}
+	if err := o.tellCut([]string{"n1", "n2"}); err != nil || !strings.Contains(errOut.String(), "the 50 largest images are seen on n1, n2") {
+		t.Errorf("%v: %s", err, errOut.String())
+	}
+}
+
 func TestSamePush(t *testing.T) {
 	spec := func(digest string, all bool, nodes ...string) v1alpha1.OperationSpec {
 		return v1alpha1.OperationSpec{Images: &v1alpha1.ImagesSpec{Parcel: v1alpha1.Content{Digest: digest}, AllRoles: all, Nodes: nodes}}

@@ -29,19 +29,20 @@ type Removal struct {
 // or they are pinned, and with them the references by digest that CRI made, as
 // far as no other reference needs them. What is not there is no error. The
 // containers are looked at again before each reference: one may take minutes, and
-// meanwhile a pod may have begun.
-func RemoveImages(ctx context.Context, socket string, refs []string) (_ []Removal, err error) {
+// meanwhile a pod may have begun. Of the references in unpinned a pin of their own
+// does not count: sandbox images of versions that are gone have one.
+func RemoveImages(ctx context.Context, socket string, refs, unpinned []string) (_ []Removal, err error) {
 	ctx, client, err := connect(ctx, socket)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	return removeImages(ctx, client, slices.Values(refs))
+	return removeImages(ctx, client, slices.Values(refs), unpinned)
 }
 
-func removeImages(ctx context.Context, client *containerd.Client, refs iter.Seq[string]) (out []Removal, err error) {
+func removeImages(ctx context.Context, client *containerd.Client, refs iter.Seq[string], unpinned []string) (out []Removal, err error) {
 	for ref := range refs {
-		one, err := removeImage(ctx, client, ref)
+		one, err := removeImage(ctx, client, ref, slices.Contains(unpinned, ref))
 		if err != nil {
 			return out, fmt.Errorf("remove image %s: %w", ref, err)
 		}
@@ -51,7 +52,7 @@ func removeImages(ctx context.Context, client *containerd.Client, refs iter.Seq[
 }
 
 // removeImage removes one reference, unless something speaks against it.
-func removeImage(ctx context.Context, client *containerd.Client, ref string) (Removal, error) {
+func removeImage(ctx context.Context, client *containerd.Client, ref string, unpinned bool) (Removal, error) {
 	one := Removal{Ref: ref}
 	all, err := client.ImageService().List(ctx)
 	if err != nil {
@@ -65,10 +66,17 @@ func removeImage(ctx context.Context, client *containerd.Client, ref string) (Re
 	if err != nil {
 		return one, err
 	}
+	own := companions(all[i], all)
+	for _, other := range all {
+		if other.Target.Digest == all[i].Target.Digest && other.Labels[labelPinned] == labelPinnedValue && !(unpinned && slices.Contains(own, other.Name)) {
+			one.Kept = "it is pinned"
+			return one, nil
+		}
+	}
 	if one.Kept, err = used.keeps(ctx, client, all[i], all); err != nil || one.Kept != "" {
 		return one, err
 	}
-	err = remove(ctx, client, companions(all[i], all))
+	err = remove(ctx, client, own)
 	one.Removed = err == nil
 	return one, err
 }
@@ -168,14 +176,11 @@ func containerName(id string, labels map[string]string) string {
 	return "pod " + labels["io.kubernetes.pod.namespace"] + "/" + pod
 }
 
-// keeps says why an image must stay, empty when nothing speaks for it.
+// keeps says which container needs an image, empty when none does.
 func (u usage) keeps(ctx context.Context, client *containerd.Client, image images.Image, all []images.Image) (string, error) {
 	for _, i := range all {
 		if i.Target.Digest != image.Target.Digest {
 			continue
-		}
-		if i.Labels[labelPinned] == labelPinnedValue {
-			return "it is pinned", nil
 		}
 		if who := u.names[i.Name]; who != "" {
 			return "used by " + who, nil

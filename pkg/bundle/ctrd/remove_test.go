@@ -72,7 +72,7 @@ func TestRemoveImages(t *testing.T) {
 	_, err = client.NewContainer(ctx, "c1", containerd.WithSnapshotter(DefaultSnapshotter), containerd.WithNewSnapshot("c1", got),
 		containerd.WithContainerLabels(map[string]string{"io.kubernetes.pod.name": "p", "io.kubernetes.pod.namespace": "ns"}))
 	must(t, err)
-	removed, err := RemoveImages(t.Context(), socket, []string{used.Ref, pinned.Ref, free.Ref, "example.com/none:v1"})
+	removed, err := RemoveImages(t.Context(), socket, []string{used.Ref, pinned.Ref, free.Ref, "example.com/none:v1"}, nil)
 	must(t, err)
 	want := []Removal{{Ref: used.Ref, Kept: "used by pod ns/p"}, {Ref: pinned.Ref, Kept: "it is pinned"}, {Ref: free.Ref, Removed: true}, {Ref: "example.com/none:v1"}}
 	if !slices.Equal(removed, want) {
@@ -113,10 +113,45 @@ func TestRemoveImagesLooksAgain(t *testing.T) {
 		_, err = client.NewContainer(ctx, "late", containerd.WithImage(got))
 		must(t, err)
 		yield(second.Ref)
-	})
+	}, nil)
 	must(t, err)
 	if want := []Removal{{Ref: first.Ref, Removed: true}, {Ref: second.Ref, Kept: "used by container late"}}; !slices.Equal(removed, want) {
 		t.Errorf("removed %+v", removed)
+	}
+}
+
+// TestRemoveUnpinned: a pin of an image's own does not keep it when that was said,
+// nor that of its references by digest; one of another name does, and a container.
+func TestRemoveUnpinned(t *testing.T) {
+	socket := daemon(t)
+	store := bundle.OpenStore(t.TempDir())
+	old, twin, used := image(t, store, "example.com/pause:3.9"), image(t, store, "example.com/pause:3.8"), image(t, store, "example.com/pause:3.7")
+	list := []bundle.Image{old, twin, used}
+	_, err := ImportImages(t.Context(), socket, list, store, ImportOptions{Pinned: []string{old.Ref, twin.Ref, used.Ref}}, nil)
+	must(t, err)
+	ctx, client := connected(t, socket)
+	other, err := client.ImageService().Get(ctx, twin.Ref)
+	must(t, err)
+	other.Name = "example.com/elsewhere/pause:3.8"
+	_, err = client.ImageService().Create(ctx, other)
+	must(t, err)
+	got, err := client.GetImage(ctx, used.Ref)
+	must(t, err)
+	_, err = client.NewContainer(ctx, "sandbox", containerd.WithSnapshotter(DefaultSnapshotter), containerd.WithNewSnapshot("sandbox", got))
+	must(t, err)
+	refs := []string{old.Ref, twin.Ref, used.Ref}
+	removed, err := RemoveImages(t.Context(), socket, refs, refs)
+	must(t, err)
+	want := []Removal{{Ref: old.Ref, Removed: true}, {Ref: twin.Ref, Kept: "it is pinned"}, {Ref: used.Ref, Kept: "used by container sandbox"}}
+	if !slices.Equal(removed, want) {
+		t.Errorf("removed %+v", removed)
+	}
+	listed, err := ListImages(t.Context(), socket)
+	must(t, err)
+	for name, d := range listed {
+		if d == old.Manifest.Digest {
+			t.Errorf("%s is left", name)
+		}
 	}
 }
 

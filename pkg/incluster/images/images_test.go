@@ -221,6 +221,16 @@ func TestPrunable(t *testing.T) {
 	}
 }
 
+func TestCut(t *testing.T) {
+	many := make([]string, reportedImages)
+	for i := range many {
+		many[i] = "example.com/other@" + d2
+	}
+	if got := Cut([]corev1.Node{testNode("few", false, many[1:]...), testNode("many", false, many...)}); !slices.Equal(got, []string{"many"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 // TestRecheck: what pods name by now stays, by whichever of its names they know it.
 func TestRecheck(t *testing.T) {
 	nodes := []corev1.Node{testNode("n", false, "docker.io/library/nginx:1 docker.io/library/nginx@"+d1, "example.com/old:1")}

@@ -51,6 +51,17 @@ func Prunable(nodes []corev1.Node, pods []corev1.Pod, o PruneOptions) []v1alpha1
 	return out
 }
 
+// Cut are the nodes that report so many images that there may be more: of those
+// nobody but the node knows, so that they are not chosen. It is pure.
+func Cut(nodes []corev1.Node) (names []string) {
+	for _, n := range nodes {
+		if reportOf(n).cut {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
 // StillUnused splits references that were chosen on a node into those that still
 // may be removed and those that pods use by now: a pod that was made since needs
 // its image, although no container shows it to the node yet. An image goes by all
