@@ -29,6 +29,8 @@ type imagesPushOptions struct {
 	imagesOptions
 	args     []string
 	allNodes bool
+	// programs brings those of the bundle's Kubernetes version too.
+	programs bool
 	maxRate  rateFlag
 	via      string
 	port     int32
@@ -67,6 +69,7 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	f := c.Flags()
 	o.addSelector(c, "push only to")
 	f.BoolVar(&o.allNodes, "all-nodes", false, "push every image to every node, whatever role it is for")
+	f.BoolVar(&o.programs, "programs", false, "bring kubeadm, kubelet and kubectl of the bundle as well, for an upgrade; none is installed")
 	f.Var(&o.maxRate, "max-rate", "what this machine, and each node, sends at most, such as 50Mbit")
 	f.StringVar(&o.via, "via", viaAPI, "the `way` to the nodes: api is through the API server, direct is to one node's --peer-port")
 	f.Int32Var(&o.port, "peer-port", v1alpha1.DefaultPeerPort, "the nodes' TCP `port` for each other")
@@ -113,6 +116,9 @@ func (o *imagesPushOptions) Run(ctx context.Context) error {
 		return clusterError(err)
 	}
 	pushes, err := planPushes(b.Contents(), nodes, all, o.allNodes)
+	if err == nil && o.programs {
+		err = addPrograms(pushes, b.Contents(), nodes)
+	}
 	if err != nil {
 		return withCode(ExitUsage, err)
 	}
@@ -148,7 +154,7 @@ func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations,
 	if err := b.Contents().ForArch(p.arch).Check("", p.arch, ""); err != nil {
 		return withCode(ExitUsage, err)
 	}
-	parcel, err := o.read(ctx, p.images, b)
+	parcel, err := o.read(ctx, p, b)
 	if err != nil {
 		return err
 	}
@@ -172,11 +178,11 @@ func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations,
 }
 
 // read reads all that may have to be sent, and refuses what is damaged.
-func (o *imagesPushOptions) read(ctx context.Context, list []bundle.Image, b *bundle.Bundle) (*swarm.Parcel, error) {
+func (o *imagesPushOptions) read(ctx context.Context, p push, b *bundle.Bundle) (*swarm.Parcel, error) {
 	shown, began := newProgress(o.Out, o.output), time.Now()
 	e := report.Event{Time: began, Kind: report.StepStarted, Step: "read", Title: "read and check the images"}
 	shown.Emit(e)
-	parcel, err := swarm.NewParcel(ctx, list, b)
+	parcel, err := swarm.NewParcelOf(ctx, p.images, p.programs, b)
 	e.Time, e.Elapsed, e.Kind = time.Now(), time.Since(began), report.StepDone
 	if err != nil {
 		e.Kind, e.Error = report.StepFailed, err.Error()

@@ -27,7 +27,9 @@ import (
 type push struct {
 	arch   string
 	images []bundle.Image
-	matrix images.Matrix
+	// programs are host programs that come along.
+	programs []bundle.Binary
+	matrix   images.Matrix
 	// targets are the nodes of the Operation; none when nothing is to be done.
 	targets []string
 }
@@ -56,6 +58,29 @@ func planPushes(c bundle.Contents, nodes []corev1.Node, all []v1alpha1.Operation
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// addPrograms adds kubeadm, kubelet and kubectl to pushes. Only the nodes know
+// whether they have them, so all are targets.
+func addPrograms(pushes []push, c bundle.Contents, nodes []corev1.Node) error {
+	for i := range pushes {
+		p := &pushes[i]
+		for _, b := range c.ForArch(p.arch).Binaries {
+			if b.Component == bundle.ComponentKubernetes {
+				p.programs = append(p.programs, b)
+			}
+		}
+		if len(p.programs) == 0 {
+			return fmt.Errorf("there are no programs of Kubernetes in the bundle; make one with `%s bundle create --kubernetes-version`", displayName)
+		}
+		p.targets = nil
+		for _, n := range nodes {
+			if archOf(n) == p.arch {
+				p.targets = append(p.targets, n.Name)
+			}
+		}
+	}
+	return nil
 }
 
 func archOf(n corev1.Node) string { return cmp.Or(n.Status.NodeInfo.Architecture, "amd64") }

@@ -29,7 +29,7 @@ func (o *upgradeOptions) manifests(ctx context.Context) error {
 	if err != nil {
 		return clusterError(err)
 	}
-	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before: %s images push BUNDLE.\n", o.spec.Version, displayName); err != nil {
+	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before: %s images push --programs BUNDLE.\n", o.spec.Version, displayName); err != nil {
 		return err
 	}
 	for _, u := range objects {
@@ -57,7 +57,7 @@ func (o *upgradeOptions) bring(ctx context.Context) error {
 	}
 	push := &imagesPushOptions{
 		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, output: o.output, config: o.config, kube: o.clients.Kube},
-		args:          []string{path}, via: viaAPI, port: v1alpha1.DefaultPeerPort,
+		args:          []string{path}, programs: true, via: viaAPI, port: v1alpha1.DefaultPeerPort,
 	}
 	return push.Run(ctx)
 }

@@ -43,6 +43,8 @@ type Parcel struct {
 	Images []bundle.Image `json:"images"`
 	// Extra are blobs that belong to no image: those of host binaries.
 	Extra []bundle.Blob `json:"extra,omitempty"`
+	// Programs are host programs, whose blobs are extra ones.
+	Programs []bundle.Binary `json:"programs,omitempty"`
 	// PieceSize in bytes; the last piece of a blob may be shorter.
 	PieceSize int64 `json:"pieceSize"`
 	// Blobs are the extra ones and those of the images, each one once. What several
@@ -196,7 +198,10 @@ func (p *Parcel) check() error {
 	if pieces > maxPieces {
 		return fmt.Errorf("%d pieces are too many", pieces)
 	}
-	return p.checkImages(sizes)
+	if err := p.checkImages(sizes); err != nil {
+		return err
+	}
+	return p.checkPrograms()
 }
 
 // checkImages refuses images with blobs that are not in the parcel, and blobs

@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -100,10 +99,21 @@ func (t *task) run(ctx context.Context) (data Data, err error) {
 	if ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
 	}
-	if err == nil {
-		_, err = t.env.Host.Remove(ctx, FeedDir)
+	t.tellKept()
+	// Also when it was broken off.
+	_, removed := t.env.Host.Remove(context.WithoutCancel(ctx), FeedDir)
+	return data, errors.Join(err, removed)
+}
+
+// tellKept tells what a run that was broken off has left on the disk.
+func (t *task) tellKept() {
+	if there, err := t.env.Host.Exists(StagingDir); err != nil || !there {
+		return // What can't be looked at is found by the next run.
 	}
-	return data, err
+	if s := t.peer.Status(); s.FromFeed+s.FromPeers+s.FoundStaged > 0 {
+		t.env.Sink.Emit(report.Event{Kind: report.Info, Message: fmt.Sprintf(
+			"what has come stays in %s, for the next kubectl ha images push; kubectl ha images prune removes it", StagingDir)})
+	}
 }
 
 // directories makes what the task needs on the host.
@@ -115,14 +125,31 @@ func (t *task) directories(ctx context.Context) error {
 	return err
 }
 
-// bring waits for the parcel and imports what this node lacks of it, while it
-// still arrives.
+// bring waits for the parcel and takes what this node lacks of it, while it still
+// arrives: images into containerd, programs where an upgrade finds them.
 func (t *task) bring(ctx context.Context, data *Data) error {
 	t.shown.say("waiting for the list of images")
 	parcel, err := t.peer.Parcel(ctx)
 	if err != nil {
 		return err
 	}
+	programs := t.programs(parcel.Programs)
+	lacking, err := t.lacking(programs)
+	if err != nil {
+		return err
+	}
+	for _, b := range lacking {
+		t.peer.Want(b.Blob.Digest)
+	}
+	if err := t.bringImages(ctx, parcel, data); err != nil {
+		return err
+	}
+	data.Programs = len(lacking)
+	return t.stage(ctx, programs)
+}
+
+// bringImages imports the images that this node lacks.
+func (t *task) bringImages(ctx context.Context, parcel *swarm.Parcel, data *Data) error {
 	mine := choose(parcel.Images, t.spec.Roles, t.spec.AllRoles)
 	opts := ctrd.ImportOptions{Pinned: pinned(parcel.Images)}
 	missing, err := ctrd.Missing(ctx, t.socket, mine, opts)
@@ -217,46 +244,11 @@ func (t *task) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, errNobody):
-		return host.WithHint(err, "run kubectl ha images push again, with the same bundle: it goes on with what is missing")
+		return host.WithHint(err, "open the nodes' port for each other if one was not reached, then run kubectl ha images push again, with the same bundle: it goes on with what is missing")
 	case errors.Is(err, syscall.EROFS):
 		return host.WithHint(err, "the file system is read-only: see the kernel's log, check and mount it again, then run kubectl ha images push again")
 	case t.diskFull(err):
 		return host.WithHint(err, "make room on the node (kubectl ha images prune, or a larger disk), then run kubectl ha images push again")
 	}
 	return err
-}
-
-// errNobody is the end of a node's patience.
-var errNobody = errors.New("nobody brings what is missing")
-
-// watch shows how far it is, and ends the task when nobody brings what it lacks.
-func (t *task) watch(ctx context.Context) error {
-	patience := t.spec.Patience
-	if patience == 0 {
-		patience = DefaultPatience
-	}
-	tick := time.NewTicker(showInterval)
-	defer tick.Stop()
-	var alone time.Duration
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		s := t.peer.Status()
-		if line := t.shown.line(s, time.Now()); line != "" {
-			t.env.Progress("%s", line)
-		}
-		switch {
-		case s.Parcel:
-			alone = 0
-		case !s.SwarmFeed:
-			// A feed that came and went and brought nothing has ended no wait.
-			alone += showInterval
-		}
-		if s.Stuck > patience || alone > patience {
-			return fmt.Errorf("%w: no node has it, and for %s no kubectl ha images push has been connected", errNobody, patience)
-		}
-	}
 }

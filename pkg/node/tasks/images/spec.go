@@ -56,6 +56,8 @@ type Data struct {
 	// Images is how many were for this node, Imported how many it lacked.
 	Images   int `json:"images"`
 	Imported int `json:"imported"`
+	// Programs is how many programs were brought, for an upgrade.
+	Programs int `json:"programs,omitempty"`
 	// FromFeed, FromPeers and Sent are bytes that travelled.
 	FromFeed  int64 `json:"fromFeed,omitempty"`
 	FromPeers int64 `json:"fromPeers,omitempty"`

@@ -123,7 +123,7 @@ var binaries = []string{"kubeadm", "kubectl", "kubelet"}
 // openRelease reads a release's manifest and compares every binary with it.
 func openRelease(h *host.Host, version string) (release, error) {
 	r := release{version: version}
-	const hint = "the images and binaries of that version have to be brought to this host first: kubectl ha images push"
+	const hint = "the images and binaries of that version have to be brought to this host first: kubectl ha images push --programs"
 	raw, err := h.ReadFile(r.path("manifest.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, host.WithHint(fmt.Errorf("the binaries of Kubernetes %s are not on this host", version), hint)
