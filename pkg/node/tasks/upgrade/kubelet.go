@@ -47,14 +47,19 @@ func restartOwed(h *host.Host, u host.Unit) bool {
 }
 
 // runsInstalled tells whether a process runs the kubelet that is installed. The
-// link of a process leads to its program also when that was replaced since.
+// link of a process leads to its program also when that was replaced since, and
+// then no longer has its name.
 func runsInstalled(h *host.Host, pid int) bool {
-	running, err := os.Stat(h.Path("/proc/" + strconv.Itoa(pid) + "/exe"))
+	exe, program := h.Path("/proc/"+strconv.Itoa(pid)+"/exe"), path.Join(binDir, "kubelet")
+	if name, err := os.Readlink(exe); err == nil && name == program {
+		return true
+	}
+	running, err := os.Stat(exe)
 	if err != nil {
 		// It has just ended, or this is another system: its start tells instead.
 		return true
 	}
-	installed, err := os.Stat(h.Path(path.Join(binDir, "kubelet")))
+	installed, err := os.Stat(h.Path(program))
 	return err == nil && os.SameFile(running, installed)
 }
 

@@ -272,8 +272,12 @@ func TestDryRun(t *testing.T) {
 func TestKeptGenerations(t *testing.T) {
 	w := newWorld(t, false)
 	w.put(keptDir("v1.34.1", kubeletPart)+"/"+keptIndex, `{"version":"v1.34.1"}`)
+	w.release(oldVersion, nil)
 	if _, _, err := w.upgrade(false); err != nil {
 		t.Fatal(err)
+	}
+	if w.there(ReleasesDir+"/"+oldVersion) || !w.there(ReleasesDir+"/"+newVersion) {
+		t.Error("the staged binaries of the old version stay, or those of the new one go")
 	}
 	if got, err := listKept(w.env().Host); err != nil || !slices.Equal(got, []string{oldVersion}) {
 		t.Errorf("%v, %v", got, err)

@@ -92,7 +92,7 @@ func (up upgrader) begin(ctx context.Context, env node.Env, p part, m mark, file
 }
 
 // finish notes that a part's upgrade has ended well, and removes what was kept
-// before the last one.
+// before the last one, with the binaries that were staged for it.
 func finish(ctx context.Context, h *host.Host, p part, m mark) error {
 	m.State = done
 	if err := m.write(ctx, h, p); err != nil {
@@ -113,7 +113,12 @@ func finish(ctx context.Context, h *host.Host, p part, m mark) error {
 			return err
 		}
 	}
-	return nil
+	if p != kubeletPart || m.From == m.To {
+		return nil
+	}
+	// The way back is what was kept; what was once staged is of no more use.
+	_, err = h.RemoveTree(ctx, path.Join(ReleasesDir, m.From))
+	return err
 }
 
 // settle makes durable what kubeadm wrote without waiting for the disk. Until
