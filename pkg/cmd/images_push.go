@@ -37,6 +37,8 @@ type imagesPushOptions struct {
 	dryRun   bool
 	bases    []string
 	pull     bundle.CreateOptions
+	// pulled is where images go that are pulled by their names.
+	pulled *pulledImages
 }
 
 func newImagesPush(shared imagesOptions) *cobra.Command {
@@ -97,11 +99,12 @@ func (o *imagesPushOptions) Validate() error {
 }
 
 // Run pushes, once for each architecture that the nodes have.
-func (o *imagesPushOptions) Run(ctx context.Context) error {
+func (o *imagesPushOptions) Run(ctx context.Context) (err error) {
 	nodes, err := o.nodes(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, o.pulled.end(err == nil && !o.dryRun)) }()
 	b, err := o.open(ctx, nodes)
 	if err != nil {
 		return err

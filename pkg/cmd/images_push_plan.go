@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -149,7 +148,7 @@ func (o *imagesPushOptions) open(ctx context.Context, nodes []corev1.Node) (*bun
 		return nil, err
 	}
 	opts := o.pull
-	opts.Archs, opts.ExtraImages, opts.WorkDir = archsOf(nodes), o.args, filepath.Join(dir, "work")
+	opts.Archs, opts.ExtraImages = archsOf(nodes), o.args
 	if cluster, err := incluster.StoredCluster(ctx, o.kube); err == nil {
 		opts.Mirrors = cluster.Spec.Images.Mirrors
 		opts.Mirror = cmp.Or(opts.Mirror, cluster.Spec.Images.Mirror)
@@ -158,7 +157,10 @@ func (o *imagesPushOptions) open(ctx context.Context, nodes []corev1.Node) (*bun
 	// Strings and a map, whose keys are written in order: that always encodes.
 	key, _ := json.Marshal([]any{opts.Archs, opts.ExtraImages, opts.Mirror, opts.Mirrors})
 	sum := sha256.Sum256(key)
-	opts.Output = filepath.Join(dir, "images-"+hex.EncodeToString(sum[:6])+".tar")
+	if o.pulled, err = takePulledImages(dir, "images-"+hex.EncodeToString(sum[:6])); err != nil {
+		return nil, err
+	}
+	opts.WorkDir, opts.Output = o.pulled.work(), o.pulled.bundle()
 	p := newProgress(o.Out, o.output)
 	_, err = bundle.Create(ctx, opts, p)
 	p.Close()
