@@ -61,6 +61,9 @@ func (h *Host) look(path string) (present, error) {
 	return p, err
 }
 
+// Owner tells who owns a file of the host's; -1 where that can't be told.
+func Owner(info fs.FileInfo) (uid, gid int) { return ownerOf(info) }
+
 // original describes it for the ledger.
 func (p present) original() *Original {
 	if p.info == nil {

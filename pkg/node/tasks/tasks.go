@@ -34,6 +34,8 @@ const (
 	UpgradeKubelet      = "upgrade-kubelet"
 	// RollbackNode puts back what an upgrade replaced.
 	RollbackNode = "rollback-node"
+	// UpgradeMend takes an unfinished upgrade back when the host boots.
+	UpgradeMend = "upgrade-mend"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

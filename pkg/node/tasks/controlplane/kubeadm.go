@@ -141,6 +141,9 @@ func redact(output string, config []byte) string {
 	return output
 }
 
+// WaitOther waits until no other kubeadm runs on the host, for other packages' tasks.
+func WaitOther(ctx context.Context, env node.Env) error { return waitOther(ctx, env) }
+
 // otherTimeout bounds the wait for a kubeadm that outlived its agent: as long as
 // that one may take.
 const otherTimeout = kubeadmTimeout + 30*time.Second

@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
@@ -36,6 +37,11 @@ func All() map[string]node.Task {
 		{Name: tasks.PruneImages, Beside: true, Run: node.Typed(images.Prune)},
 		{Name: tasks.Backup, Run: node.Typed(backup.Run)},
 		{Name: tasks.ListBackups, ReadOnly: true, Run: node.Typed(backup.List)},
+		{Name: tasks.UpgradeCheck, ReadOnly: true, Run: node.Typed(upgrade.Check)},
+		{Name: tasks.UpgradeControlPlane, Run: node.Typed(upgrade.ControlPlane)},
+		{Name: tasks.UpgradeKubelet, Run: node.Typed(upgrade.Kubelet)},
+		{Name: tasks.RollbackNode, Run: node.Typed(upgrade.Rollback)},
+		{Name: tasks.UpgradeMend, Run: node.Typed(upgrade.Mend)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t
