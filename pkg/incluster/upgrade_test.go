@@ -49,6 +49,8 @@ type upgradeWorld struct {
 	did []string
 	// away are the hosts that have given the virtual IP away.
 	away map[string]bool
+	// members are etcd's listeners, by host.
+	members map[string]net.Listener
 	// fail makes a task fail: by "task node".
 	fail map[string]bool
 	// reboot makes a host reboot in the middle of its next task: by "task node".
@@ -100,7 +102,7 @@ func newUpgradeWorld(t *testing.T) *upgradeWorld {
 	info, err := f.kube.Discovery().ServerVersion()
 	f.must(err)
 	to := version.MustParseSemantic(info.GitVersion)
-	w := &upgradeWorld{fakeCluster: f, s: s, to: info.GitVersion, from: fmt.Sprintf("v1.%d.4", to.Minor()-1), away: map[string]bool{}, fail: map[string]bool{}, reboot: map[string]bool{"upgrade-control-plane cp3": true}}
+	w := &upgradeWorld{fakeCluster: f, s: s, to: info.GitVersion, from: fmt.Sprintf("v1.%d.4", to.Minor()-1), away: map[string]bool{}, members: map[string]net.Listener{}, fail: map[string]bool{}, reboot: map[string]bool{"upgrade-control-plane cp3": true}}
 	host := strings.TrimPrefix(s.Config.Host, "https://")
 	first := listenOn(t, "127.0.77.11:0", through(host))
 	_, port, _ := net.SplitHostPort(first.Addr().String())
@@ -116,7 +118,9 @@ func newUpgradeWorld(t *testing.T) *upgradeWorld {
 		listenOn(t, net.JoinHostPort(own, port), through(host))
 	}
 	f.c.Spec.Hosts = append(f.c.Spec.Hosts, v1alpha1.Host{Name: "w2", Address: "127.0.77.22", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}})
-	w.etcd()
+	for _, m := range f.c.EtcdMembers() {
+		w.etcd(m)
+	}
 	w.nodes()
 	w.other = w.run
 	_, err = incluster.Install(t.Context(), s.Config, f.c)
@@ -129,19 +133,22 @@ func newUpgradeWorld(t *testing.T) *upgradeWorld {
 	return w
 }
 
-// etcd answers at the members' addresses, as far as shaking hands.
-func (w *upgradeWorld) etcd() {
+// etcd answers at a member's address, as far as shaking hands: it wants a client's
+// certificate, and one of the members has no TLS 1.3, where it says so at once.
+func (w *upgradeWorld) etcd(m v1alpha1.Host) {
+	w.Helper()
 	ca, err := pki.NewCA("etcd", 365*24*time.Hour)
 	w.must(err)
 	pair, err := tls.X509KeyPair(ca.CertPEM, ca.KeyPEM)
 	w.must(err)
-	for _, m := range w.c.EtcdMembers() {
-		listenOn(w.T, net.JoinHostPort(m.Address, "2379"), func(conn net.Conn) {
-			server := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}})
-			_ = server.Handshake() // Whoever asks sees for himself.
-			_ = conn.Close()
-		})
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}
+	if m.Name == "cp2" {
+		config.MaxVersion = tls.VersionTLS12
 	}
+	w.members[m.Name] = listenOn(w.T, net.JoinHostPort(m.Address, "2379"), func(conn net.Conn) {
+		_ = tls.Server(conn, config).Handshake() // Whoever asks sees for himself.
+		_ = conn.Close()
+	})
 }
 
 func (w *upgradeWorld) nodes() {
@@ -371,7 +378,7 @@ func (w *upgradeWorld) anyAway() bool {
 	return slices.Contains([]bool{w.away["cp1"], w.away["cp2"], w.away["cp3"]}, true)
 }
 
-// TestUpgrade carries an Upgrade through two failures and a reboot to its end.
+// TestUpgrade carries an Upgrade through three failures and a reboot to its end.
 func TestUpgrade(t *testing.T) {
 	w := newUpgradeWorld(t)
 	// Somebody has cordoned w2, a budget holds the pod on w1, and cp2 has a full disk.
@@ -382,9 +389,16 @@ func TestUpgrade(t *testing.T) {
 	w.setBudget(0)
 	w.setFail("upgrade-control-plane cp2", true)
 	w.observes()
+	_ = w.members["cp3"].Close() // It is of no use any more, whatever that says.
 
 	op, err := w.ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, DrainTimeout: "3s"}})
 	w.must(err)
+	if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "cp3: the etcd member") || len(w.takeDid()) > 0 {
+		t.Fatalf("with an etcd member down it ended with %v", err)
+	}
+	cp3, _ := w.c.Host("cp3")
+	w.etcd(cp3)
+	w.must(w.ops.Resume(t.Context(), op.Name))
 	if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "the disk is full") {
 		t.Fatalf("it ended with %v", err)
 	}

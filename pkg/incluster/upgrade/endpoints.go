@@ -70,24 +70,31 @@ func serverAddress(c *v1alpha1.Cluster, h v1alpha1.Host) string {
 	return net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
 }
 
-// look shakes hands, without any login, and keeps what it sees of the certificate.
+// look shakes hands, without any login, and keeps what it sees of the certificate. One
+// who shows it is there, also when he then refuses whoever has no login: etcd does.
 func (e *Endpoint) look(ctx context.Context) *x509.Certificate {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	var leaf *x509.Certificate
 	// Nothing is sent and nothing is believed: only the certificate is looked at.
-	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) (err error) { //nolint:gosec // see above
+		if len(raw) > 0 {
+			leaf, err = x509.ParseCertificate(raw[0])
+		}
+		return err
+	}}}
 	conn, err := d.DialContext(ctx, "tcp", e.Address)
-	if err != nil {
-		e.Error = err.Error()
+	if err == nil {
+		_ = conn.Close() // Nothing was sent.
+	}
+	if leaf == nil {
+		if err != nil {
+			e.Error = err.Error()
+		}
 		return nil
 	}
-	defer conn.Close() //nolint:errcheck // nothing was sent
-	certs := conn.(*tls.Conn).ConnectionState().PeerCertificates
-	if len(certs) == 0 {
-		return nil
-	}
-	e.NotAfter = certs[0].NotAfter
-	return certs[0]
+	e.NotAfter = leaf.NotAfter
+	return leaf
 }
 
 // serverVersion asks one apiserver itself whether it is ready, and for its

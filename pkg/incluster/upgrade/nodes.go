@@ -1,0 +1,129 @@
+package upgrade
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// NodePlan is what an Upgrade does to one node.
+type NodePlan struct {
+	Node         string `json:"node"`
+	ControlPlane bool   `json:"controlPlane"`
+	From         string `json:"from"`
+	To           string `json:"to"`
+	// Turn is when: nodes with the same number are out at the same time at most.
+	// Zero: nothing is done to it.
+	Turn int `json:"turn"`
+	// Static says that its control plane is upgraded, Kubelet that its kubelet is.
+	Static  bool `json:"static"`
+	Kubelet bool `json:"kubelet"`
+	// First says that kubeadm's `upgrade apply` runs here, which writes what is the
+	// whole cluster's.
+	First bool `json:"first,omitempty"`
+	// Drained says that its pods leave it before.
+	Drained bool `json:"drained"`
+	// Disruption says in a line what is to be expected.
+	Disruption string `json:"disruption"`
+}
+
+// Nodes says what is done to each node, in the order in which it is: the control
+// planes first, of which the holder of the virtual IP is the last. It is pure.
+func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]NodePlan, error) {
+	abreast, err := abreast(spec.MaxUnavailable, len(c.Workers()))
+	if err != nil {
+		return nil, err
+	}
+	var out []NodePlan
+	turn := 0
+	first := o.Configured != spec.Version
+	for _, h := range order(c, o) {
+		n := o.Nodes[h.Name]
+		p := NodePlan{Node: h.Name, ControlPlane: true, From: n.Kubelet, To: spec.Version, Drained: drained(h, spec), Disruption: "none"}
+		if inScope(h, spec.Only) {
+			p.First = first
+			p.Static, p.Kubelet = first || !n.ServerAt(spec.Version), n.Kubelet != spec.Version
+			first = false
+		}
+		if p.Static || p.Kubelet {
+			turn++
+			p.Turn, p.Disruption = turn, controlPlaneDisruption(len(c.ControlPlanes()), p)
+		}
+		out = append(out, p)
+	}
+	at := 0
+	for _, h := range c.Workers() {
+		n := o.Nodes[h.Name]
+		p := NodePlan{Node: h.Name, From: n.Kubelet, To: spec.Version, Drained: true, Disruption: "none"}
+		if inScope(h, spec.Only) && n.Kubelet != spec.Version {
+			p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
+			p.Turn = turn + 1 + at/abreast
+			at++
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func controlPlaneDisruption(controlPlanes int, p NodePlan) string {
+	switch {
+	case !p.Static:
+		return "its kubelet restarts; its pods keep running"
+	case controlPlanes == 1:
+		return "the API is away while its apiserver restarts"
+	case p.Drained:
+		return "its apiserver restarts while the virtual IP is elsewhere; its pods move to other nodes"
+	}
+	return "its apiserver restarts while the virtual IP is elsewhere; its pods keep running"
+}
+
+// order are the control planes, the holder of the virtual IP last, so that the
+// address moves as seldom as possible.
+func order(c *v1alpha1.Cluster, o Observation) []v1alpha1.Host {
+	hosts := c.ControlPlanes()
+	slices.SortStableFunc(hosts, func(a, b v1alpha1.Host) int {
+		switch {
+		case a.Name == o.Holder && b.Name != o.Holder:
+			return 1
+		case b.Name == o.Holder && a.Name != o.Holder:
+			return -1
+		}
+		return 0
+	})
+	return hosts
+}
+
+func inScope(h v1alpha1.Host, only v1alpha1.UpgradeScope) bool {
+	switch only {
+	case v1alpha1.UpgradeControlPlanes:
+		return h.Has(v1alpha1.RoleControlPlane)
+	case v1alpha1.UpgradeNodes:
+		return !h.Has(v1alpha1.RoleControlPlane)
+	}
+	return true
+}
+
+// drained tells whether a node's pods have to leave it.
+func drained(h v1alpha1.Host, spec *v1alpha1.UpgradeSpec) bool {
+	return inScope(h, spec.Only) && (!h.Has(v1alpha1.RoleControlPlane) || spec.DrainControlPlanes)
+}
+
+// abreast is how many workers are out at the same time: a number, or a percentage
+// rounded down, but at least one.
+func abreast(most string, workers int) (int, error) {
+	if most == "" {
+		most = v1alpha1.DefaultMaxUnavailable
+	}
+	number, percent := strings.CutSuffix(most, "%")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || percent && n > 100 {
+		return 0, fmt.Errorf("at most %q nodes unavailable: write a number such as 1, or a percentage such as 25%%", most)
+	}
+	if percent {
+		n = workers * n / 100
+	}
+	return max(n, 1), nil
+}
