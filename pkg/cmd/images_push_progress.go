@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -35,6 +37,7 @@ type feedProgress struct {
 	marks       []feedMark
 	// allIn is the end of the workstation's step, everywhere that of the nodes'.
 	started, allIn, everywhere bool
+	closed                     swarm.Unreached
 }
 
 // feedMark is how many bytes had left at a moment.
@@ -73,6 +76,11 @@ func (p *feedProgress) tell(f images.FeedProgress) {
 	}
 	p.bytes = f.Sent
 	now := p.now()
+	for _, peer := range p.closed.Look(f.Swarm.Peers, now) {
+		p.emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("%s does not reach the node at %s, so that nothing is handed on there: %s",
+			f.Node, peer.Addr, cmp.Or(peer.LastError, "no answer")),
+			Hint: "if that node is up, let the nodes reach each other at this TCP port (--peer-port chooses it)"})
+	}
 	if f.Swarm.AllIn() && !p.allIn {
 		p.allIn = true
 		p.emit(report.Event{Kind: report.StepDone, Changed: f.Sent > 0, Step: feedStep, Title: feedTitle, Elapsed: now.Sub(p.began),

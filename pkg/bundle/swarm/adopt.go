@@ -102,6 +102,9 @@ func (p *Peer) adopt(ctx context.Context, data []byte) error {
 		// It is needed again only by a later run.
 		p.cfg.Log(fmt.Sprintf("keep the parcel: %v", err))
 	}
+	if err := p.stage.sweep(parcel, p.cfg.Parcel); err != nil {
+		p.cfg.Log(fmt.Sprintf("remove what was staged of something else: %v", err))
+	}
 	l := newLayout(parcel)
 	have, local, found, err := p.lookAround(ctx, l)
 	if err != nil {

@@ -22,6 +22,7 @@ const FeedProtocol = "kubectl-ha-feed"
 const (
 	DefaultGoneAfter  = 30 * time.Second
 	DefaultNeverAfter = 2 * time.Minute
+	DefaultHoldsAfter = 2 * time.Minute
 )
 
 // Content is a complete blob that can be read from any position. containerd's
@@ -76,6 +77,10 @@ type Config struct {
 	// NeverAfter is how long WaitAll waits for a peer that was never reached;
 	// 0 is DefaultNeverAfter.
 	NeverAfter time.Duration
+	// HoldsAfter is how long WaitAll waits for a peer that has all that it wants and
+	// is not complete, since it unpacks it; 0 is DefaultHoldsAfter. For so long it
+	// can still fetch again what turns out to be damaged on its disk.
+	HoldsAfter time.Duration
 
 	// tune is set by tests only.
 	tune *tuning
@@ -154,6 +159,9 @@ func (c *Config) check() error {
 	}
 	if c.NeverAfter == 0 {
 		c.NeverAfter = DefaultNeverAfter
+	}
+	if c.HoldsAfter == 0 {
+		c.HoldsAfter = DefaultHoldsAfter
 	}
 	if c.Log == nil {
 		c.Log = func(string) {}

@@ -59,6 +59,8 @@ type other struct {
 	hears int
 	// begged are the wants that it was told although it does not listen.
 	begged string
+	// holds is since when it has all that it wants.
+	holds time.Time
 	// What was learnt by fetching from it.
 	dropped, lastError string
 	failures           int

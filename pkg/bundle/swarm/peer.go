@@ -199,7 +199,8 @@ func (p *Peer) Complete() {
 
 // WaitAll returns nil when every other peer is complete, or was reached once and
 // has been unreachable for Config.GoneAfter, or was not reached within
-// Config.NeverAfter; and, if this peer is complete, the others and a workstation
+// Config.NeverAfter, or has had all that it wants for Config.HoldsAfter; and, if this
+// peer is complete, the others and a workstation
 // that feeds it know it.
 func (p *Peer) WaitAll(ctx context.Context) error {
 	err := p.awaitTicking(ctx, func() (bool, error) { return p.othersDone(time.Now()), nil })
@@ -215,22 +216,6 @@ func (p *Peer) WaitAll(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// othersDone is what WaitAll waits for. The lock is held.
-func (p *Peer) othersDone(now time.Time) bool {
-	for _, o := range p.others {
-		switch {
-		case o.complete:
-		case o.reachable:
-			return false
-		case o.seen && now.Sub(o.lost) < p.cfg.GoneAfter:
-			return false
-		case !o.seen && (p.began.IsZero() || now.Sub(p.began) < p.cfg.NeverAfter):
-			return false
-		}
-	}
-	return true
 }
 
 // othersTold says that each reachable peer knows that this one is complete. The

@@ -60,6 +60,9 @@ type FeedStatus struct {
 	// reachable peers have of that. In bytes.
 	Wanted  int64 `json:"wanted"`
 	InSwarm int64 `json:"inSwarm"`
+	// Awaited counts the peers that have not told yet what they want, and are
+	// waited for.
+	Awaited int `json:"awaited"`
 	// Peers are all of them, the seed first.
 	Peers []PeerStatus `json:"peers"`
 	// Done says that every peer is complete or gone: the feed is no longer of use.
@@ -67,8 +70,9 @@ type FeedStatus struct {
 }
 
 // AllIn says that all that is wanted is in the swarm: the peers can finish
-// without the workstation. A peer that comes later may want more.
-func (s FeedStatus) AllIn() bool { return s.InSwarm == s.Wanted && s.Wanted > 0 }
+// without the workstation. A peer that comes so late that nobody waits for it may
+// want more.
+func (s FeedStatus) AllIn() bool { return s.InSwarm == s.Wanted && s.Wanted > 0 && s.Awaited == 0 }
 
 // Everywhere says that every peer holds all that it wants, though it may have to
 // unpack it still.
@@ -116,7 +120,7 @@ func (p *Peer) statusOf(o *other) PeerStatus {
 
 // feedStatus is what the workstation is told. The lock is held.
 func (p *Peer) feedStatus(now time.Time) FeedStatus {
-	s := FeedStatus{Done: (p.complete || p.failed != nil) && p.othersDone(now)}
+	s := FeedStatus{Done: (p.complete || p.failed != nil) && p.othersDone(now), Awaited: p.awaited(now)}
 	self := PeerStatus{Addr: p.cfg.Self, Seen: true, Reachable: true, Complete: p.complete, Feed: true}
 	if p.layout != nil {
 		self.Wanted, self.Had = p.layout.bytes(p.wanted, p.have.has)

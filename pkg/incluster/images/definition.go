@@ -183,10 +183,18 @@ func pushed(r node.Result) string {
 		return "" // Only the data got lost on its way, not the result.
 	}
 	if d.Imported == 0 {
-		return "had all images"
+		return "had all images" + gone(d)
 	}
 	return fmt.Sprintf("%d of %d images were missing; %.1f MB came from the workstation, %.1f MB from other nodes, %.1f MB went to them",
-		d.Imported, d.Images, float64(d.FromFeed)/1e6, float64(d.FromPeers)/1e6, float64(d.Sent)/1e6)
+		d.Imported, d.Images, float64(d.FromFeed)/1e6, float64(d.FromPeers)/1e6, float64(d.Sent)/1e6) + gone(d)
+}
+
+// gone tells whom a node did not wait for.
+func gone(d images.Data) string {
+	if len(d.Gone) == 0 {
+		return ""
+	}
+	return "; not waited for any longer: " + strings.Join(d.Gone, ", ")
 }
 
 // pruned is a node's result in a line.

@@ -184,3 +184,18 @@ func TestRunImportFullDisk(t *testing.T) {
 		t.Error("something is left in the staging directory")
 	}
 }
+
+// TestPruneStaged removes what a push that was broken off has left.
+func TestPruneStaged(t *testing.T) {
+	w := newWorld(t, 1)
+	w.interrupt(0)
+	if !w.staged(0) {
+		t.Fatal("nothing was left")
+	}
+	if exists, err := w.tasks[0].env.Host.Exists(FeedDir); exists || err != nil {
+		t.Errorf("%s is left: %v", FeedDir, err)
+	}
+	if err := dropStaged(t.Context(), w.tasks[0].env.Host); err != nil || w.staged(0) {
+		t.Errorf("it stays: %v", err)
+	}
+}

@@ -111,6 +111,13 @@ func from(s swarm.Status) string {
 	return strings.Join(out, ", ")
 }
 
+// imports is how many images were put in place, and whether that goes on.
+func (p *progress) imports() (done int, going bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done, p.total > 0 && !p.handing
+}
+
 // incomplete are the peers that are reachable and not done.
 func (p *progress) incomplete(s swarm.Status) []string {
 	var out []string

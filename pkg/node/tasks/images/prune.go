@@ -29,10 +29,7 @@ func Prune(ctx context.Context, env node.Env, spec PruneSpec) (any, error) {
 	for _, ref := range spec.Used {
 		removals = append(removals, ctrd.Removal{Ref: ref, Kept: "a pod needs it by now"})
 	}
-	// One task at a time is on a host: what is there was left by a push that was
-	// broken off.
-	_, failed := env.Host.RemoveTree(ctx, StagingDir)
-	return PruneData{Removals: removals}, errors.Join(err, failed)
+	return PruneData{Removals: removals}, errors.Join(err, dropStaged(ctx, env.Host))
 }
 
 // oldSandboxes are the references of sandbox images that are not the one that

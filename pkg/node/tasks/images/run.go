@@ -105,6 +105,13 @@ func (t *task) run(ctx context.Context) (data Data, err error) {
 	return data, errors.Join(err, removed)
 }
 
+// dropStaged removes what a push that was broken off has left: one task at a time is
+// on a host, so no other one uses it.
+func dropStaged(ctx context.Context, h *host.Host) error {
+	_, err := h.RemoveTree(ctx, StagingDir)
+	return err
+}
+
 // tellKept tells what a run that was broken off has left on the disk.
 func (t *task) tellKept() {
 	if there, err := t.env.Host.Exists(StagingDir); err != nil || !there {
