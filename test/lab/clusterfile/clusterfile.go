@@ -67,6 +67,8 @@ func containerSettings() v1alpha1.Kubeadm {
 			"failSwapOn":   false,
 			"resolvConf":   "/etc/resolv.lab",
 			"evictionHard": map[string]any{"nodefs.available": "0%", "imagefs.available": "0%"},
+			// The disk is the machine's: what is used of it is not the hosts' doing.
+			"imageGCHighThresholdPercent": 100,
 		},
 		KubeProxyConfiguration: v1alpha1.RawMap{
 			"mode":      "iptables",
