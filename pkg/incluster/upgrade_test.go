@@ -25,7 +25,9 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -435,6 +437,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	w.upgraded(op.Name)
 	w.again()
+	w.applied()
 	w.back()
 }
 
@@ -510,6 +513,31 @@ func (w *upgradeWorld) again() {
 	if err := w.ends(down.Name); err == nil || !strings.Contains(err.Error(), "is older than") || len(w.takeDid()) > 0 {
 		w.Errorf("down ended with %v", err)
 	}
+}
+
+// applied applies an Upgrade's manifests while another Operation, which nobody
+// carries out, is not finished.
+func (w *upgradeWorld) applied() {
+	w.Helper()
+	ctx := w.Context()
+	clients, err := client.New(w.s.Config)
+	w.must(err)
+	all := operations.New(clients.Dynamic)
+	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to}}
+	_, err = all.Create(ctx, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "a-first"}, Spec: spec})
+	w.must(err)
+	objects, err := w.ops.Manifests(ctx, spec, w.to)
+	w.must(err)
+	if _, err := apply.Apply(ctx, clients, objects, apply.Options{}); err != nil {
+		w.Fatal(err)
+	}
+	name := "upgrade-" + strings.ReplaceAll(w.to, ".", "-")
+	if err := w.ends(name); err == nil || !strings.Contains(err.Error(), "operation a-first (Upgrade) is not finished") || len(w.takeDid()) > 0 {
+		w.Errorf("beside another one it ended with %v", err)
+	}
+	w.must(all.Delete(ctx, "a-first"))
+	w.must(w.ops.Resume(ctx, name))
+	w.must(w.ends(name))
 }
 
 // back rolls cp2 back from a patch that came after, and ends an upgrade in a drain.
