@@ -89,6 +89,8 @@ func (f *feeder) write(ctx context.Context) error {
 	defer alive.Stop()
 	for {
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-f.ended:
 			return nil
 		case n := <-f.asks:

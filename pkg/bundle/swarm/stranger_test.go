@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,6 +29,19 @@ func TestWithoutCertificate(t *testing.T) {
 	must(t, err)
 	ours, err := s.creds.TLS()
 	must(t, err)
+	// So that what is refused below would be answered.
+	known := ours.Clone()
+	known.NextProtos = []string{"http/1.1"}
+	conn, err := tls.Dial("tcp", s.addrs[0], known)
+	must(t, err)
+	_, err = io.WriteString(conn, "GET /parcel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	must(t, err)
+	must(t, conn.SetReadDeadline(time.Now().Add(within)))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	must(t, errors.Join(err, conn.Close()))
+	if !strings.HasPrefix(line, "HTTP/1.1 ") {
+		t.Errorf("with the right certificate: %q", line)
+	}
 	for name, config := range map[string]*tls.Config{
 		"none":    {RootCAs: ours.RootCAs},
 		"foreign": {RootCAs: ours.RootCAs, Certificates: foreign.Certificates},

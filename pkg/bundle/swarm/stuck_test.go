@@ -94,3 +94,52 @@ func socketPair(t *testing.T) (ours, theirs net.Conn) {
 	must(t, errors.Join(err, l.Close()))
 	return ours, theirs
 }
+
+// lateStream is one whose reading end can't be closed from here.
+type lateStream struct {
+	net.Conn
+	held *io.PipeReader
+}
+
+func (l *lateStream) Read(b []byte) (int, error) { return l.held.Read(b) }
+func (l *lateStream) Close() error               { return nil }
+func (l *lateStream) Write(b []byte) (int, error) {
+	return len(b), nil
+}
+
+// After Feed has returned nobody is told of progress, whatever its stream still says.
+func TestNoProgressAfterEnd(t *testing.T) {
+	c := load(t, 64, 500, 400, 2*testPiece)
+	in, out := io.Pipe()
+	told := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	f := newFrames(&pipeEnd{w: out})
+	result := make(chan error, 1)
+	first := make(chan struct{}, 10)
+	go func() {
+		result <- Feed(ctx, &lateStream{held: in}, c.parcel, c.source, FeedOptions{Progress: func(int64, FeedStatus) {
+			told++
+			first <- struct{}{}
+		}})
+	}()
+	must(t, f.writeJSON(frameHello, hello{Version: feedVersion, Parcel: c.blob.Digest.String(), Size: c.blob.Size}))
+	must(t, f.writeJSON(frameStatus, FeedStatus{}))
+	<-first
+	cancel()
+	if err := await(t, result); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	must(t, f.writeJSON(frameStatus, FeedStatus{}))
+	must(t, f.write(frameBye, nil))
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+// pipeEnd only writes.
+type pipeEnd struct {
+	io.ReadWriteCloser
+	w io.Writer
+}
+
+func (p *pipeEnd) Write(b []byte) (int, error) { return p.w.Write(b) }

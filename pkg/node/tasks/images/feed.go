@@ -41,13 +41,20 @@ func (t *task) takeFeeds(ctx context.Context) (err error) {
 		_ = l.Close()
 	})
 	defer stop()
+	return t.accept(ctx, l, &serving)
+}
+
+// accept takes feeds until the context ends or the listener is closed.
+func (t *task) accept(ctx context.Context, l net.Listener, serving *sync.WaitGroup) error {
 	for {
 		conn, err := l.Accept()
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil {
-			continue // One that went again before it was taken.
+			// One that went again before it was taken, or a shortage that lasts.
+			pause(ctx, acceptInterval)
+			continue
 		}
 		serving.Go(func() {
 			if err := t.peer.ServeFeed(ctx, conn); err != nil && ctx.Err() == nil {
@@ -71,6 +78,18 @@ func (t *task) linkAgent() (undo func() error, err error) {
 		return nil, err
 	}
 	return remove, os.Symlink(fmt.Sprintf("/proc/%d/exe", os.Getpid()), link)
+}
+
+// acceptInterval is the pause after a feed that could not be taken.
+const acceptInterval = 200 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 const (
