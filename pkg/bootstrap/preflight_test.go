@@ -224,6 +224,20 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// A port without which a cluster comes up is no reason not to begin.
+func TestUnreachedImages(t *testing.T) {
+	c := testCluster(t, nil)
+	pair := [2]string{"cp1", "w1"}
+	got := unreached(map[[2]string][]int32{pair: {v1alpha1.DefaultPeerPort, kubeletPort}}, c, map[[2]string]string{pair: "refused"})
+	if len(got) != 2 || got[0].Severity != Warning || !strings.Contains(got[0].Message, "TCP 10271: refused") ||
+		got[1].Severity != Error || !strings.Contains(got[1].Message, "TCP 10250: refused") {
+		t.Errorf("got %+v", got)
+	}
+	if got := unreached(map[[2]string][]int32{pair: {v1alpha1.DefaultPeerPort}}, c, nil); len(got) != 1 || got[0].Severity != Warning {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestProbes(t *testing.T) {
 	c := testCluster(t, nil)
 	o := bareHosts(c)
@@ -233,8 +247,9 @@ func TestProbes(t *testing.T) {
 			got[f.Name+">"+p.to.Name]++
 		}
 	}
-	// cp to cp: 2379 2380 10250 6443; w1 to cp: 6443; cp to w1: 10250; all to the first: the bundle.
-	for pair, n := range map[string]int{"cp1>cp2": 4, "cp3>cp1": 5, "w1>cp1": 2, "cp2>w1": 1} {
+	// cp to cp: 2379 2380 10250 6443; w1 to cp: 6443; cp to w1: 10250; all to the first: the bundle;
+	// all to all: images.
+	for pair, n := range map[string]int{"cp1>cp2": 5, "cp3>cp1": 6, "w1>cp1": 3, "cp2>w1": 2} {
 		if got[pair] != n {
 			t.Errorf("%s: %d ports, want %d", pair, got[pair], n)
 		}

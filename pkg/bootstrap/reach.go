@@ -21,6 +21,9 @@ import (
 
 const checkReach = "reach"
 
+// kubeletPort has a listener on every node.
+const kubeletPort = 10250
+
 // probe is one port of one host, and the hosts that must reach it.
 type probe struct {
 	to   v1alpha1.Host
@@ -46,6 +49,11 @@ func probes(c *v1alpha1.Cluster, o Observation) []probe {
 		if to.Name == src.Name {
 			needed = append(needed, port{BlobPort, "kubectl-ha", func(v1alpha1.Host) bool { return true }})
 		}
+		if isIn(c.Nodes(), to) && o[to.Name].Facts.Listeners[kubeletPort] == "" {
+			// Nobody listens there later but while images are pushed, so a host that is
+			// a node already is not asked each time.
+			needed = append(needed, port{v1alpha1.DefaultPeerPort, "kubectl-ha", func(h v1alpha1.Host) bool { return isIn(c.Nodes(), h) }})
+		}
 		for _, p := range needed {
 			if p.from == nil || o[to.Name].Facts.Listeners[p.number] != "" {
 				continue
@@ -70,8 +78,14 @@ func unreached(failed map[[2]string][]int32, c *v1alpha1.Cluster, why map[[2]str
 	for _, to := range c.Spec.Hosts {
 		for _, from := range c.Spec.Hosts {
 			pair := [2]string{from.Name, to.Name}
-			if ports := failed[pair]; len(ports) > 0 {
-				slices.Sort(ports)
+			ports := slices.Sorted(slices.Values(failed[pair]))
+			if at := slices.Index(ports, v1alpha1.DefaultPeerPort); at >= 0 {
+				ports = slices.Delete(ports, at, at+1)
+				out = append(out, Finding{Host: from.Name, Check: checkReach, Severity: Warning,
+					Message: fmt.Sprintf("it can't reach %s (%s) on TCP %d: %s", to.Name, to.Address, v1alpha1.DefaultPeerPort, why[pair]),
+					Hint:    "open this port between the nodes, or kubectl ha images push sends to each of them instead of letting them hand images on"})
+			}
+			if len(ports) > 0 {
 				out = append(out, Finding{Host: from.Name, Check: checkReach, Severity: Error,
 					Message: fmt.Sprintf("it can't reach %s (%s) on TCP %s: %s", to.Name, to.Address, join(ports), why[pair]),
 					Hint:    "open these ports between the hosts in the firewalls of both and on the way (VRRP, IP protocol 112, between the control planes as well)"})
