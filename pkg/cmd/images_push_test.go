@@ -3,8 +3,13 @@ package cmd
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // Watching ends when feeding can't go on; otherwise the Operation's own end counts.
@@ -41,5 +46,30 @@ func TestWatchFed(t *testing.T) {
 	var unfed *unfedError
 	if err := watchFed(ctx, untilEnded, asIs); !errors.Is(err, context.Canceled) || errors.As(err, &unfed) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// A node that is not reached is told of once, and it may not be closed before all
+// nodes have said what they want.
+func TestFeedProgressUnreached(t *testing.T) {
+	now := time.Unix(0, 0)
+	var lines []string
+	sink := report.SinkFunc(func(e report.Event) { lines = append(lines, string(e.Kind)+" "+e.Message) })
+	p := newFeedProgress(sink, "op", func() time.Time { return now })
+	tell := func(after time.Duration, awaited int) string {
+		now, lines = time.Unix(0, 0).Add(after), nil
+		p.tell(images.FeedProgress{Node: "cp1", Sent: 5, Swarm: swarm.FeedStatus{Wanted: 5, InSwarm: 5, Awaited: awaited, Peers: []swarm.PeerStatus{
+			{Addr: "10.0.0.1:10271", Reachable: true}, {Addr: "10.0.0.2:10271", LastError: "i/o timeout"}}}})
+		return strings.Join(lines, "\n")
+	}
+	const closed, over = "warning cp1 does not reach the node at 10.0.0.2:10271, so that nothing is handed on there: i/o timeout", "may be closed now"
+	if got := tell(0, 1); strings.Contains(got, "10.0.0.2") || strings.Contains(got, over) {
+		t.Errorf("at once: %s", got)
+	}
+	if got := tell(swarm.UnreachedAfter, 1); !strings.Contains(got, closed) || strings.Contains(got, over) {
+		t.Errorf("after a while: %s", got)
+	}
+	if got := tell(2*swarm.UnreachedAfter, 0); strings.Contains(got, "10.0.0.2") || !strings.Contains(got, over) {
+		t.Errorf("once nobody is waited for: %s", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/test/ctrdtest"
 )
@@ -197,5 +199,25 @@ func TestPruneStaged(t *testing.T) {
 	}
 	if err := dropStaged(t.Context(), w.tasks[0].env.Host); err != nil || w.staged(0) {
 		t.Errorf("it stays: %v", err)
+	}
+}
+
+// A disk that can't be written to is told what to do about, by its reason.
+func TestExplainDisk(t *testing.T) {
+	h, err := host.Open(host.Options{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := &task{env: node.Env{Host: h}}
+	for errno, want := range map[syscall.Errno]string{
+		syscall.ENOSPC: "make room", syscall.EDQUOT: "make room", syscall.EROFS: "read-only", syscall.EIO: "",
+	} {
+		err := one.explain(&os.PathError{Op: "write", Path: "x", Err: errno})
+		if got := host.Hint(err); !errors.Is(err, errno) || !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%v: %q", errno, got)
+		}
+		if full := one.diskFull(err); full != (want == "make room") {
+			t.Errorf("%v: full is %v", errno, full)
+		}
 	}
 }
