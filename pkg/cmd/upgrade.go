@@ -175,6 +175,14 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 	if o.output == outputYAML {
 		return o.manifests(ctx)
 	}
+	ops, err := o.operations(ctx)
+	if err != nil {
+		return err
+	}
+	// Before the plan, in which a cluster in the middle of an upgrade looks unwell.
+	if err := refuseSecond(ctx, ops); err != nil && !o.dryRun {
+		return err
+	}
 	p, err := o.plan(ctx)
 	if err != nil {
 		return err
@@ -183,13 +191,6 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 		return err
 	}
 	if err := p.err(); err != nil || o.dryRun || p.done() {
-		return err
-	}
-	ops, err := o.operations(ctx)
-	if err != nil {
-		return err
-	}
-	if err := refuseSecond(ctx, ops); err != nil {
 		return err
 	}
 	if !o.yes {
