@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -291,13 +293,16 @@ func (c *cluster) runsOn(t *testing.T, node string, p pushedImage) *corev1.Pod {
 }
 
 // leases are containerd's on all hosts: what one holds is not collected, and one
-// that a push leaves holds an image's content for a day.
+// that a push leaves holds an image's content for a day. Those of pods' sandboxes,
+// which CRI names by the sandboxes' ids, go with their pods.
 func (c *cluster) leases(t *testing.T) map[string]bool {
 	t.Helper()
 	out := map[string]bool{}
 	for _, h := range c.names(t, "control-plane", "worker") {
 		for _, id := range strings.Fields(c.exec(t, h, "ctr", "-n", "k8s.io", "leases", "ls", "-q")) {
-			out[h+" "+id] = true
+			if sum, err := hex.DecodeString(id); err != nil || len(sum) != sha256.Size {
+				out[h+" "+id] = true
+			}
 		}
 	}
 	return out
