@@ -49,7 +49,7 @@ unit: setup ## Run the unit tests, and those against real programs where the lab
 lint: setup ## gofmt, go vet, staticcheck, the direction of imports
 	@out=$$(gofmt -l cmd pkg manifests hack test); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
 	CGO_ENABLED=0 go vet -tags=$(TAGS) ./...
-	CGO_ENABLED=0 go vet -tags=$(TAGS),e2e ./test/e2e/...
+	CGO_ENABLED=0 go vet -tags=$(TAGS),e2e,upgrade ./test/e2e/...
 	CGO_ENABLED=0 go run ./hack/importcheck -tags=$(TAGS)
 	CGO_ENABLED=0 go run $(STATICCHECK) -tags=$(TAGS),e2e ./...
 
@@ -63,6 +63,11 @@ test: build ## Everything: unit tests, then the end-to-end tests in the lab
 e2e: build ## The end-to-end tests alone
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
 	@$(GOTEST),e2e -json -count=1 -timeout 90m ./test/e2e/... | bin/testsum -each
+
+.PHONY: e2e-upgrade
+e2e-upgrade: build ## The upgrade in the lab, which is not in `make test` yet: it loses requests now and then
+	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
+	@$(GOTEST),e2e,upgrade -json -count=1 -timeout 90m -run TestUpgrade ./test/e2e/... | bin/testsum -each
 
 .PHONY: soak
 soak: build ## The end-to-end tests that take hours: fifty interruptions and the like
