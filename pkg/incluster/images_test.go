@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/ctrd"
@@ -85,6 +84,33 @@ func createNodes(f *fakeCluster) {
 	}
 }
 
+// carryOutWith carries one Operation out to its end, and tells it and its steps'
+// states with their messages.
+func carryOutWith(t *testing.T, clients *client.Clients, ops *incluster.Operations, name string, c *v1alpha1.Cluster, runner func(engine.Job) transport.Runner, def engine.Definition) (*v1alpha1.Operation, map[string]string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	op, err := ops.Get(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Coordinate(ctx, engine.Config{
+		Clients: clients, Operation: name, Identity: "test", Cluster: c, Runner: runner,
+		Definitions: map[v1alpha1.OperationType]engine.Definition{op.Spec.Type: def},
+		Sink:        report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if op, err = ops.Get(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]string{}
+	for _, st := range op.Status.Steps {
+		states[st.ID] = string(st.State) + " " + st.Message
+	}
+	return op, states
+}
+
 // TestImagesOperation: with the coordinator's own rights, two nodes get their
 // requests, a third that is not there fails by itself and is named, and the
 // credentials are there as long as they are needed.
@@ -104,23 +130,7 @@ func TestImagesOperation(t *testing.T) {
 	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: spec})
 	f.must(err)
 	p := &pushes{T: t, specs: map[string]task.Spec{}}
-	coordinator := rest.CopyConfig(s.Config)
-	coordinator.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:ha-system:ha-coordinator", Groups: []string{"system:serviceaccounts", "system:authenticated"}}
-	clients, err := client.New(coordinator)
-	f.must(err)
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	f.must(engine.Coordinate(ctx, engine.Config{
-		Clients: clients, Operation: op.Name, Identity: "test", Cluster: f.c, Runner: p.runner,
-		Definitions: map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationImages: images.Definition()},
-		Sink:        report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
-	}))
-	op, err = ops.Get(t.Context(), op.Name)
-	f.must(err)
-	states := map[string]string{}
-	for _, st := range op.Status.Steps {
-		states[st.ID] = string(st.State) + " " + st.Message
-	}
+	op, states := carryOutWith(t, asCoordinator(t, s.Config), ops, op.Name, f.c, p.runner, images.Definition())
 	for step, want := range map[string]string{
 		"credentials": "Succeeded", "images/cp1": "Succeeded 2 of 3 images were missing", "images/cp2": "Succeeded",
 		"images/w1": "Failed w1 gets no images: it is not ready", "clean-up": "Succeeded",
@@ -209,23 +219,7 @@ func TestPruneImagesOperation(t *testing.T) {
 	_, err = f.kube.CoreV1().Pods("ha-system").Create(t.Context(), pod, metav1.CreateOptions{})
 	f.must(err)
 	p := &prunes{T: t, specs: map[string]task.PruneSpec{}}
-	coordinator := rest.CopyConfig(s.Config)
-	coordinator.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:ha-system:ha-coordinator", Groups: []string{"system:serviceaccounts", "system:authenticated"}}
-	clients, err := client.New(coordinator)
-	f.must(err)
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	f.must(engine.Coordinate(ctx, engine.Config{
-		Clients: clients, Operation: op.Name, Identity: "test", Cluster: f.c, Runner: p.runner,
-		Definitions: map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationPruneImages: images.PruneDefinition()},
-		Sink:        report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
-	}))
-	op, err = ops.Get(t.Context(), op.Name)
-	f.must(err)
-	states := map[string]string{}
-	for _, st := range op.Status.Steps {
-		states[st.ID] = string(st.State) + " " + st.Message
-	}
+	op, states := carryOutWith(t, asCoordinator(t, s.Config), ops, op.Name, f.c, p.runner, images.PruneDefinition())
 	for step, want := range map[string]string{
 		"prune/cp1": "Succeeded 1 of 2 removed; kept example.com/late:1: a pod needs it by now",
 		"prune/cp2": "Succeeded 1 of 1 removed", "prune/w1": "Failed w1 gets no images: it is not ready",

@@ -32,9 +32,8 @@ import (
 
 const deadline = 2 * time.Minute
 
-// coordinate plays the coordinator's pod: with the rights of its service
-// account it carries out each Operation that has a coordinator's Job.
-func coordinate(t *testing.T, admin *rest.Config, f *fakeCluster) {
+// asCoordinator has the rights of the coordinator's service account.
+func asCoordinator(t *testing.T, admin *rest.Config) *client.Clients {
 	t.Helper()
 	config := rest.CopyConfig(admin)
 	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:ha-system:ha-coordinator", Groups: []string{"system:serviceaccounts", "system:authenticated"}}
@@ -42,6 +41,14 @@ func coordinate(t *testing.T, admin *rest.Config, f *fakeCluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return clients
+}
+
+// coordinate plays the coordinator's pod: with the rights of its service
+// account it carries out each Operation that has a coordinator's Job.
+func coordinate(t *testing.T, admin *rest.Config, f *fakeCluster) {
+	t.Helper()
+	clients := asCoordinator(t, admin)
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	t.Cleanup(func() { cancel(); all.Wait() })

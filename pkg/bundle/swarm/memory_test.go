@@ -59,7 +59,7 @@ func TestMemory(t *testing.T) {
 	image := bundle.Image{Ref: "registry.test/big:1", Blobs: []bundle.Blob{
 		source.write(t, 1, 500), source.write(t, 2, 400), source.write(t, 3, 300<<20)}}
 	image.Manifest = image.Blobs[0]
-	parcel, err := NewParcel(t.Context(), []bundle.Image{image}, source)
+	parcel, err := NewParcelWith(t.Context(), nil, []bundle.Image{image}, source)
 	must(t, err)
 	c := cargo{parcel: parcel}
 	c.encoded, c.blob = parcel.Encode()

@@ -59,13 +59,9 @@ type ParcelBlob struct {
 	Pieces [][]byte `json:"pieces"`
 }
 
-// NewParcel makes a parcel of images. It reads each of their blobs once from
-// source, as a stream, and refuses one that is not what its digest says.
-func NewParcel(ctx context.Context, images []bundle.Image, source bundle.Upstream) (*Parcel, error) {
-	return newParcel(ctx, nil, images, source, PieceSize)
-}
-
-// NewParcelWith makes a parcel of extra blobs and images.
+// NewParcelWith makes a parcel of extra blobs and images. It reads each of their
+// blobs once from source, as a stream, and refuses one that is not what its digest
+// says.
 func NewParcelWith(ctx context.Context, extra []bundle.Blob, images []bundle.Image, source bundle.Upstream) (*Parcel, error) {
 	return newParcel(ctx, extra, images, source, PieceSize)
 }

@@ -89,7 +89,7 @@ func TestNewParcelReadsWhatItSays(t *testing.T) {
 			} else {
 				c.source[b.Digest] = data
 			}
-			if _, err := NewParcel(t.Context(), c.parcel.Images, c.source); err == nil {
+			if _, err := NewParcelWith(t.Context(), nil, c.parcel.Images, c.source); err == nil {
 				t.Error("no error")
 			}
 		})

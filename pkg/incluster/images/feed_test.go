@@ -60,7 +60,7 @@ func newFeedWorld(t *testing.T, nodes int) *feedWorld {
 	}
 	image.Manifest = image.Blobs[0]
 	var err error
-	w.parcel, err = swarm.NewParcel(t.Context(), []bundle.Image{image}, w.store)
+	w.parcel, err = swarm.NewParcelWith(t.Context(), nil, []bundle.Image{image}, w.store)
 	w.check(err)
 	w.blob = w.parcel.Blobs[2].Blob
 	w.objects(nodes)

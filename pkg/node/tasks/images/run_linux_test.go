@@ -59,7 +59,7 @@ func newWorld(t *testing.T, hosts int) *world {
 func (w *world) only(images ...bundle.Image) {
 	w.Helper()
 	var err error
-	if w.parcel, err = swarm.NewParcel(w.Context(), images, w.store); err != nil {
+	if w.parcel, err = swarm.NewParcelWith(w.Context(), nil, images, w.store); err != nil {
 		w.Fatal(err)
 	}
 	if w.credentials, err = bundle.NewPeers([]string{"127.0.0.1"}); err != nil {

@@ -50,12 +50,8 @@ func (up upgrader) controlPlane(ctx context.Context, env node.Env, spec ControlP
 		return data, errors.Join(unguard(ctx, h), controlplane.WaitLocal(ctx, env, spec.LocalEndpoint))
 	}
 	if resumed {
-		m.To, data.Resumed = spec.Version, true
-		if data.Mended, err = k.mend(ctx, h); err != nil {
-			return data, err
-		}
-		// Back already when the host has booted since; and it may boot again.
-		if err := errors.Join(up.guard(ctx, h), m.write(ctx, h, controlPlanePart)); err != nil {
+		m.To = spec.Version
+		if err := up.resume(ctx, h, controlPlanePart, m, k, &data); err != nil {
 			return data, err
 		}
 	} else if m, err = up.beginControlPlane(ctx, env, spec, versions); err != nil {

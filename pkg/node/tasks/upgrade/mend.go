@@ -16,6 +16,17 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
+// resume makes a part ready to be gone on with: files that were cut off are mended,
+// and the mark tells where it goes now. The guard may be gone already when the
+// host has booted since, and it may boot again.
+func (up upgrader) resume(ctx context.Context, h *host.Host, p part, m mark, k kept, data *Data) (err error) {
+	data.Resumed = true
+	if data.Mended, err = k.mend(ctx, h); err != nil {
+		return err
+	}
+	return errors.Join(up.guard(ctx, h), m.write(ctx, h, p))
+}
+
 // mend puts back those of the kept files that a kubeadm that was cut off left
 // missing or broken. What is whole stays, be it old or new, since it may be in
 // use. It returns what it put back.

@@ -57,19 +57,15 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 		data.Already = !data.KubeletRestarted
 		return data, errors.Join(err, unguard(ctx, h))
 	}
+	m.To = spec.Version
 	if resumed {
-		m.To, data.Resumed = spec.Version, true
-		if data.Mended, err = k.mend(ctx, h); err != nil {
-			return data, err
-		}
-		if err := errors.Join(up.guard(ctx, h), m.write(ctx, h, kubeletPart)); err != nil {
+		if err := up.resume(ctx, h, kubeletPart, m, k, &data); err != nil {
 			return data, err
 		}
 	} else {
 		if m.From, err = kubeletVersion(ctx, h); err != nil {
 			return data, err
 		}
-		m.To = spec.Version
 		files, err := touched(h, kubeletPart, !spec.ControlPlane)
 		if err != nil {
 			return data, err
