@@ -92,6 +92,11 @@ bench-images: build ## Bytes, time and memory of `images push` to 1, 4 and 8 nod
 	@CGO_ENABLED=0 go build -tags=$(TAGS) -o bin/bench-images ./test/bench/images
 	bin/bench-images --kubernetes-version $(KUBERNETES)
 
+.PHONY: bench-upgrade
+bench-upgrade: build ## The product's upgrade against a script of the same kubeadm commands and drains, in turns
+	@CGO_ENABLED=0 go build -tags=$(TAGS) -o bin/bench-upgrade ./test/bench/upgrade
+	bin/bench-upgrade --from $(OTHER_KUBERNETES) --to $(KUBERNETES)
+
 .PHONY: dist
 dist: setup ## The plugin's archives, checksums and krew manifest, in dist/
 	CGO_ENABLED=0 go run ./hack/dist -version '$(VERSION)' -commit '$(COMMIT)' -tags '$(TAGS)' -out dist

@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/test/bench/artifacts"
 )
 
 func main() {
@@ -79,7 +81,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := b.makeBundle(ctx, st); err != nil {
 		return err
 	}
-	sandbox, err := writeArtifacts(ctx, b.bundle, filepath.Join(b.dir, "artifacts"), filepath.Join(b.root, "manifests/network/flannel.yaml"))
+	sandbox, err := artifacts.Write(ctx, b.bundle, filepath.Join(b.dir, "artifacts"), filepath.Join(b.root, "manifests/network/flannel.yaml"))
 	if err != nil {
 		return err
 	}

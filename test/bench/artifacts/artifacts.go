@@ -1,4 +1,6 @@
-package main
+// Package artifacts lays out what the scripts work with that the product is
+// measured against: the content of the very bundle that the product uses.
+package artifacts
 
 import (
 	"archive/tar"
@@ -18,10 +20,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
-// writeArtifacts lays out what the floor works with, from the very bundle that
+// Write lays out what the floor works with, from the very bundle that
 // the product uses: binaries as one tar, images as two archives for `ctr images
 // import`, the network's manifest. It returns the sandbox image's reference.
-func writeArtifacts(ctx context.Context, path, dir, manifest string) (sandbox string, err error) {
+func Write(ctx context.Context, path, dir, manifest string) (sandbox string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
