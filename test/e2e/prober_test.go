@@ -13,6 +13,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 )
 
 // probe is one request: when it was sent, and how it ended.
@@ -30,6 +34,8 @@ type prober struct {
 	client *http.Client
 	url    string
 	every  time.Duration
+	// request makes one request; once, unless a test wants another.
+	request func() error
 
 	mu     sync.Mutex
 	probes []*probe
@@ -42,17 +48,52 @@ func newProber(url string, ca []byte) (*prober, error) {
 	if !pool.AppendCertsFromPEM(ca) {
 		return nil, fmt.Errorf("the kubeconfig has no CA certificate")
 	}
-	return &prober{
-		url:   url,
-		every: 20 * time.Millisecond,
-		client: &http.Client{
-			Timeout: 2 * time.Second,
-			Transport: &http.Transport{
-				DisableKeepAlives: true,
-				TLSClientConfig:   &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-			},
-		},
-	}, nil
+	p := newPlainProber(url)
+	p.client.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	return p, nil
+}
+
+// newPlainProber is newProber for a server without TLS.
+func newPlainProber(url string) *prober {
+	p := &prober{
+		url:    url,
+		every:  20 * time.Millisecond,
+		client: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+	p.request = p.once
+	return p
+}
+
+// likeClientGo makes each request as programs of Kubernetes do: client-go repeats one
+// whose connection was reset, after a second and within the same two. It repeats
+// nothing else: what a server says of when to come again is not heard.
+func (p *prober) likeClientGo() error {
+	p.client.Transport = deaf{p.client.Transport}
+	timeout := p.client.Timeout
+	config := &rest.Config{Host: p.url, ContentConfig: rest.ContentConfig{NegotiatedSerializer: scheme.Codecs, GroupVersion: &schema.GroupVersion{}}, QPS: -1}
+	client, err := rest.UnversionedRESTClientForConfigAndClient(config, p.client)
+	if err != nil {
+		return err
+	}
+	// The limit is for all tries of a request together.
+	p.client.Timeout = 0
+	p.request = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		return client.Get().AbsPath("/readyz").Do(ctx).Error()
+	}
+	return nil
+}
+
+// deaf does not hear Retry-After.
+type deaf struct{ http.RoundTripper }
+
+func (d deaf) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(req)
+	if resp != nil {
+		resp.Header.Del("Retry-After")
+	}
+	return resp, err
 }
 
 // start begins sending requests. What it returns ends that, and returns when
@@ -86,7 +127,7 @@ func (p *prober) ask() {
 	p.mu.Lock()
 	p.probes = append(p.probes, x)
 	p.mu.Unlock()
-	err := p.once()
+	err := p.request()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	x.err, x.took, x.pending = err, time.Since(x.start), false
@@ -176,6 +217,40 @@ func (p *prober) outageSince(t time.Time) outage {
 		o.away = time.Since(t) // it never did
 	}
 	return o
+}
+
+// timeline tells of each run of failed probes since a moment: when it began and
+// ended (seconds since then), how many failed and answered meanwhile, and the first error.
+func (p *prober) timeline(t time.Time) string {
+	var b strings.Builder
+	var first, last *probe
+	failed, good := 0, 0
+	flush := func() {
+		if first != nil {
+			fmt.Fprintf(&b, "%s  %.2f s to %.2f s: %d failed, %d answered; the first after %.2f s: %v\n", first.start.Format("15:04:05.000"),
+				first.start.Sub(t).Seconds(), last.start.Sub(t).Seconds(), failed, good, first.took.Seconds(), first.err)
+		}
+		first, failed, good = nil, 0, 0
+	}
+	probes := p.since(t)
+	pending := 0
+	for i := range probes {
+		x := &probes[i]
+		if x.err == nil {
+			pending++
+			continue
+		}
+		if last != nil && x.start.Sub(last.start) > 2*time.Second {
+			flush()
+		}
+		if first == nil {
+			first, pending = x, 0
+		}
+		last = x
+		failed, good, pending = failed+1, good+pending, 0
+	}
+	flush()
+	return b.String()
 }
 
 func (o outage) String() string {

@@ -24,9 +24,9 @@ const upgradeDeadline = 25 * time.Minute
 // that were tried one lost requests. `make e2e-upgrade` runs it.
 
 // TestUpgrade brings a cluster of the older version to the newer one while it is
-// in use: not one request through the virtual IP fails, each on a new connection;
-// every write that was acknowledged is there afterwards; a second upgrade meanwhile
-// is refused; each control plane has a backup.
+// in use: not one request through the virtual IP fails, each on a new connection,
+// and none to an application with a budget; every write that was acknowledged is
+// there afterwards; a second upgrade meanwhile is refused; each control plane has a backup.
 func TestUpgrade(t *testing.T) {
 	l := upLabOf(t, "e2e-upgrade", suite.other, labSize{controlPlanes: 3, workers: 2})
 	t.Cleanup(func() { l.drop(t) })
@@ -46,16 +46,30 @@ func TestUpgrade(t *testing.T) {
 	}
 	p := c.prober(t, c.vip)
 	p.every = 50 * time.Millisecond
-	stop := p.start()
+	if err := p.likeClientGo(); err != nil {
+		t.Fatal(err)
+	}
+	app := c.deployApp(t)
+	stop, stopApp := p.start(), app.start()
 	defer stop()
+	defer stopApp()
 	start := time.Now()
 	writes := c.writer(t)
 	c.upgrade(t, bundle)
 	t.Logf("the upgrade took %s", time.Since(start).Round(time.Second))
 	written := writes()
 	stop()
+	stopApp()
+	if o := app.outageSince(start); o.failed > 0 {
+		t.Errorf("the application: %s\n%s", o, app.timeline(start))
+	} else {
+		t.Logf("the application answered all %d requests", o.requests)
+	}
 	if o := p.outageSince(start); o.failed > 0 {
-		t.Errorf("not lossless: %s", o)
+		t.Errorf("not lossless: %s\n%s", o, p.timeline(start))
+		for _, h := range c.names(t, "control-plane") {
+			t.Logf("%s: %s", h, c.exec(t, h, "journalctl", "--no-pager", "--output=short-precise", "-u", "kubectl-ha-vip", "-u", "keepalived", "--since=-30min"))
+		}
 	} else {
 		t.Logf("%d requests, none failed; %d writes", o.requests, len(written))
 	}
