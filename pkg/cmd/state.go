@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
 // stateDir is this cluster's directory on the workstation. It holds the etcd
@@ -34,9 +35,8 @@ func stateDir(c *v1alpha1.Cluster) (string, error) {
 	return filepath.Join(home, ".local", "state", "kubectl-ha", name), nil
 }
 
-// agentRepository is the name of the agent's own image. No registry has it: it
-// is put into each node's image store.
-const agentRepository = "kubectl-ha.dev/agent"
+// agentRepository is the name of the agent's own image.
+const agentRepository = bundle.AgentRepository
 
 var releaseVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?$`)
 

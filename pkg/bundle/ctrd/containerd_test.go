@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,53 @@ func TestImportAgentImage(t *testing.T) {
 	must(t, os.WriteFile(binary, []byte("newer"), 0o755))
 	if did, err := ImportAgentImage(t.Context(), socket, ref, binary, nil); !did || err != nil {
 		t.Errorf("a newer agent: %v %v", did, err)
+	}
+}
+
+// An agent that was pushed is as good as one that was imported where it runs.
+func TestImportAgentImageAfterPush(t *testing.T) {
+	socket := daemon(t)
+	const ref = bundle.AgentRepository + ":test"
+	binary := filepath.Join(t.TempDir(), "kubectl-ha")
+	must(t, os.WriteFile(binary, bytes.Repeat([]byte("agent"), 1<<20), 0o755))
+	image, source, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
+	must(t, err)
+	push := func(pinned ...string) {
+		t.Helper()
+		_, err := ImportImages(t.Context(), socket, []bundle.Image{image}, source, ImportOptions{Pinned: pinned}, nil)
+		must(t, err)
+	}
+	for name, tc := range map[string]struct {
+		pinned  []string
+		content string
+		want    bool
+	}{
+		"pinned":        {[]string{ref}, "", false},
+		"another agent": {[]string{ref}, "newer", true},
+	} {
+		push(tc.pinned...)
+		if tc.content != "" {
+			must(t, os.WriteFile(binary, []byte(tc.content), 0o755))
+		}
+		if did, err := ImportAgentImage(t.Context(), socket, ref, binary, nil); did != tc.want || err != nil {
+			t.Errorf("%s: imported %v, want %v: %v", name, did, tc.want, err)
+		}
+		must(t, os.WriteFile(binary, bytes.Repeat([]byte("agent"), 1<<20), 0o755))
+	}
+}
+
+// One that was pushed without a pin might be collected.
+func TestImportAgentImageUnpinned(t *testing.T) {
+	socket := daemon(t)
+	const ref = bundle.AgentRepository + ":test"
+	binary := filepath.Join(t.TempDir(), "kubectl-ha")
+	must(t, os.WriteFile(binary, []byte("agent"), 0o755))
+	image, source, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
+	must(t, err)
+	_, err = ImportImages(t.Context(), socket, []bundle.Image{image}, source, ImportOptions{}, nil)
+	must(t, err)
+	if did, err := ImportAgentImage(t.Context(), socket, ref, binary, nil); !did || err != nil {
+		t.Errorf("imported %v: %v", did, err)
 	}
 }
 

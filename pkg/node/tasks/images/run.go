@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/opencontainers/go-digest"
@@ -210,12 +211,19 @@ func choose(all []bundle.Image, roles []v1alpha1.Role, allRoles bool) []bundle.I
 	return out
 }
 
-// pinned are the sandbox's images: no pod names them, but none starts without.
+// pinned are the images that no pod names while nothing is done, and without which
+// nothing starts: the sandbox's, and the agent's own.
 func pinned(all []bundle.Image) []string {
+	var out []string
 	if ref := (bundle.Contents{Images: all}).PauseImage(); ref != "" {
-		return []string{ref}
+		out = append(out, ref)
 	}
-	return nil
+	for _, i := range all {
+		if strings.HasPrefix(i.Ref, bundle.AgentRepository+":") {
+			out = append(out, i.Ref)
+		}
+	}
+	return out
 }
 
 func digests(list []bundle.Image) []digest.Digest {
