@@ -59,7 +59,8 @@ type ClusterSpec struct {
 	Etcd Etcd `json:"etcd,omitempty"`
 	// Keepalived holds the virtual IP's settings.
 	Keepalived Keepalived `json:"keepalived,omitempty"`
-	// LoadBalancer is kept for later; the bootstrap sets none up.
+	// LoadBalancer is the one that kubectl ha loadbalancer install sets up; the
+	// bootstrap sets none up.
 	LoadBalancer LoadBalancer `json:"loadBalancer,omitempty"`
 	// Images says where images and host binaries come from when a bundle is
 	// made, and which mirrors the hosts' containerd uses.
@@ -187,12 +188,18 @@ type Keepalived struct {
 	AdvertisementInterval int32 `json:"advertisementIntervalMilliseconds,omitempty"`
 }
 
-// LoadBalancer says which load balancer a cluster is to have. The bootstrap sets none up.
+// LoadBalancer says which load balancer a cluster has, or is to have: the bootstrap
+// sets none up, kubectl ha loadbalancer install does.
 type LoadBalancer struct {
 	// Type is haproxy or nginx. Default haproxy.
 	Type string `json:"type,omitempty"`
 	// Port is the load balancer's port on the virtual IP. Default 8443.
 	Port int32 `json:"port,omitempty"`
+	// Enabled says that it is there. It is kept in the stored document by who sets
+	// the load balancer up or removes it; in a file it means nothing.
+	Enabled bool `json:"enabled,omitempty"`
+	// UseFor lists who uses it, where it is there.
+	UseFor []LoadBalancerUse `json:"useFor,omitempty"`
 }
 
 // Images says where images and binaries come from.

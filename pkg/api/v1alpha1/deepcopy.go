@@ -38,6 +38,10 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 		out.PruneImages = &PruneImagesSpec{}
 		in.PruneImages.DeepCopyInto(out.PruneImages)
 	}
+	if in.LoadBalancer != nil {
+		out.LoadBalancer = &LoadBalancerSpec{}
+		in.LoadBalancer.DeepCopyInto(out.LoadBalancer)
+	}
 	// What these two point to points to nothing else.
 	if in.Upgrade != nil {
 		c := *in.Upgrade

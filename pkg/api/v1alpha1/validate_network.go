@@ -136,6 +136,13 @@ func (v *validator) loadBalancer() {
 	if lb.Port == v.c.Spec.APIServerPort {
 		v.fail("spec.loadBalancer.port", "%d is the apiservers' own port; choose another", lb.Port)
 	}
+	var uses []string
+	for _, u := range LoadBalancerUses() {
+		uses = append(uses, string(u))
+	}
+	for _, u := range lb.UseFor {
+		v.oneOf("spec.loadBalancer.useFor", string(u), uses...)
+	}
 }
 
 func (v *validator) images() {

@@ -34,7 +34,7 @@ type document struct {
 func documents() []document {
 	return []document{
 		{metav1.NamespacePublic, clusterInfo, clusterInfoKey, func(text string, c *v1alpha1.Cluster) (string, bool, error) {
-			return server(text, "https://"+c.Endpoint())
+			return server(text, "https://"+c.EndpointFor(v1alpha1.UseForKubelets))
 		}},
 		{metav1.NamespaceSystem, kubeadmConfig, kubeadmConfigKey, func(text string, c *v1alpha1.Cluster) (string, bool, error) {
 			return setEndpoint(text, c.Endpoint())
@@ -79,7 +79,7 @@ func observeClusterInfo(ctx context.Context, kube kubernetes.Interface, c *v1alp
 			return "", err
 		}
 		if changed {
-			return d.namespace + "/" + d.name + " does not name " + c.Endpoint(), nil
+			return d.namespace + "/" + d.name + " does not name " + c.EndpointFor(v1alpha1.UseForKubelets), nil
 		}
 	}
 	return "", nil
@@ -98,7 +98,7 @@ func fixClusterInfo(ctx context.Context, t engine.Turn) (engine.Outcome, error) 
 		if _, err := t.Clients.Kube.CoreV1().ConfigMaps(d.namespace).Update(ctx, config, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
 			return engine.Outcome{}, fmt.Errorf("write %s/%s: %w", d.namespace, d.name, err)
 		}
-		message = "now " + t.Cluster.Endpoint()
+		message = "now " + t.Cluster.EndpointFor(v1alpha1.UseForKubelets)
 	}
 	return engine.Outcome{Message: message}, nil
 }

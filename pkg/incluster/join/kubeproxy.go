@@ -36,12 +36,12 @@ func observeKubeProxy(ctx context.Context, kube kubernetes.Interface, c *v1alpha
 	if err != nil {
 		return "", err
 	}
-	_, wrong, err := server(config.Data[kubeProxyKubeconfig], "https://"+c.Endpoint())
+	_, wrong, err := server(config.Data[kubeProxyKubeconfig], "https://"+c.EndpointFor(v1alpha1.UseForKubeProxy))
 	if err != nil {
 		return "", err
 	}
 	if wrong {
-		return "kube-proxy does not use " + c.Endpoint(), nil
+		return "kube-proxy does not use " + c.EndpointFor(v1alpha1.UseForKubeProxy), nil
 	}
 	ds, err := kube.AppsV1().DaemonSets(metav1.NamespaceSystem).Get(ctx, kubeProxy, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -69,7 +69,7 @@ func fixKubeProxy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err != nil {
 		return engine.Outcome{}, fmt.Errorf("read kube-proxy's configuration: %w", err)
 	}
-	url := "https://" + t.Cluster.Endpoint()
+	url := "https://" + t.Cluster.EndpointFor(v1alpha1.UseForKubeProxy)
 	text, changed, err := server(config.Data[kubeProxyKubeconfig], url)
 	if err != nil {
 		return engine.Outcome{}, fmt.Errorf("kube-proxy's configuration: %w", err)

@@ -101,8 +101,8 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 	p := &planner{}
 	p.add(step(stepCoreDNS, "set CoreDNS to one replica on each control plane"), skipIf(o.CoreDNS == ""))
 	p.network(c, o)
-	p.add(step(stepKubeProxy, "point kube-proxy at "+c.Endpoint()), skipIf(o.KubeProxy == ""))
-	p.add(step(stepClusterInfo, "point cluster-info and kubeadm-config at "+c.Endpoint()), skipIf(o.ClusterInfo == ""))
+	p.add(step(stepKubeProxy, "point kube-proxy at "+c.EndpointFor(v1alpha1.UseForKubeProxy)), skipIf(o.KubeProxy == ""))
+	p.add(step(stepClusterInfo, "point cluster-info and kubeadm-config at "+c.EndpointFor(v1alpha1.UseForKubelets)), skipIf(o.ClusterInfo == ""))
 	p.add(step(stepLabels, "label the nodes"), skipIf(!wantLabels(c, o)))
 	promotions, err := p.promotions(op.Spec.Join, c, o)
 	if err != nil {
