@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -20,6 +21,20 @@ func (c *Client) WaitHealthy(ctx context.Context, limit time.Duration, seen func
 // can be restarted.
 func (c *Client) WaitSpare(ctx context.Context, limit time.Duration, endpoint string, seen func(wrong error)) (View, error) {
 	return c.wait(ctx, limit, "able to spare "+endpoint, func(v View) error { return Spare(v, endpoint) }, seen)
+}
+
+// WaitQuorum is WaitHealthy for HasQuorum: it waits until enough members answer and
+// agree on a leader to accept writes.
+func (c *Client) WaitQuorum(ctx context.Context, limit time.Duration, seen func(wrong error)) (View, error) {
+	return c.wait(ctx, limit, "able to accept writes", func(v View) error {
+		if v.MembersErr != nil {
+			return fmt.Errorf("the list of members can't be read: %w", v.MembersErr)
+		}
+		if ok, _ := HasQuorum(v); !ok {
+			return errors.New("too few members answer and agree on a leader")
+		}
+		return nil
+	}, seen)
 }
 
 func (c *Client) wait(ctx context.Context, limit time.Duration, what string, judge func(View) error, seen func(wrong error)) (View, error) {

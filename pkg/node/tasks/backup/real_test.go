@@ -33,7 +33,10 @@ func startEtcd(t *testing.T, root string) (url string, stop func()) {
 		t.Fatal(err)
 	}
 	h := env(t, root).Host
-	for _, files := range identities {
+	for _, files := range [][]string{
+		{etcdmember.PKIDir + "/ca.crt", etcdmember.PKIDir + "/server.crt", etcdmember.PKIDir + "/server.key"},
+		{kubeadm.EtcdCAFile, kubeadm.EtcdClientCertFile, kubeadm.EtcdClientKeyFile},
+	} {
 		for i, content := range [][]byte{ca.CertPEM, pair.CertPEM, pair.KeyPEM} {
 			hosttest.Write(t, h, files[i], string(content), 0o600)
 		}

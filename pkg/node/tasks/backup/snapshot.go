@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
-	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
@@ -18,40 +16,12 @@ import (
 // there: an etcd or a kubelet on a full disk ends worse than without a backup.
 const reserve = 512 << 20
 
-// identities are the certificates with which a host may talk to etcd: a member's
-// own, or those of an apiserver.
-var identities = [][3]string{
-	{etcdmember.PKIDir + "/ca.crt", etcdmember.PKIDir + "/server.crt", etcdmember.PKIDir + "/server.key"},
-	{kubeadm.EtcdCAFile, kubeadm.EtcdClientCertFile, kubeadm.EtcdClientKeyFile},
-}
-
-// identity reads the first that the host has.
-func identity(h *host.Host) (etcd.TLS, error) {
-	for _, files := range identities {
-		var id etcd.TLS
-		var err error
-		for i, to := range []*[]byte{&id.CA, &id.Cert, &id.Key} {
-			if *to, err = h.ReadFile(files[i]); err != nil {
-				break
-			}
-		}
-		if err == nil {
-			return id, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return etcd.TLS{}, fmt.Errorf("the host's certificates for etcd: %w", err)
-		}
-	}
-	return etcd.TLS{}, host.WithHint(errors.New("this host has no certificates for etcd, so it can't take a snapshot"),
-		"take the backup on a control plane or on an etcd member")
-}
-
 // snapshot copies etcd's database into a file and reads it back.
 func snapshot(ctx context.Context, env node.Env, endpoints []string, path string) (_ *Snapshot, err error) {
 	h := env.Host
-	id, err := identity(h)
+	id, err := etcdmember.Identity(h)
 	if err != nil {
-		return nil, err
+		return nil, host.WithHint(fmt.Errorf("no snapshot can be taken here: %w", err), "take the backup on a control plane or on an etcd member")
 	}
 	client, err := etcd.Connect(ctx, endpoints, id)
 	if err != nil {

@@ -83,13 +83,13 @@ func (s Spec) validate() error {
 // config is etcd's configuration file: its keys are the names of etcd's flags.
 // https://etcd.io/docs/v3.6/op-guide/configuration/
 func (s Spec) config() ([]byte, error) {
-	var initial []string
-	for _, name := range slices.Sorted(maps.Keys(s.Members)) {
-		initial = append(initial, name+"="+httpsURL(s.Members[name], PeerPort))
-	}
 	loopback := "127.0.0.1"
 	if a, err := netip.ParseAddr(s.Address); err == nil && a.Is6() {
 		loopback = "::1"
+	}
+	state := "new"
+	if s.Join {
+		state = "existing"
 	}
 	c := map[string]any{
 		"name":                        s.Name,
@@ -100,9 +100,9 @@ func (s Spec) config() ([]byte, error) {
 		"advertise-client-urls":       httpsURL(s.Address, ClientPort),
 		// Plain, but only for this host: metrics and health.
 		"listen-metrics-urls":   "http://" + net.JoinHostPort(loopback, "2381"),
-		"initial-cluster":       strings.Join(initial, ","),
+		"initial-cluster":       strings.Join(initial(s.Members), ","),
 		"initial-cluster-token": s.Token,
-		"initial-cluster-state": "new",
+		"initial-cluster-state": state,
 		// etcd#10499: it keeps a member from being added to a sick cluster.
 		"strict-reconfig-check": true,
 		// The documented upper end; the default of 2 GiB is full with a few thousand pods' events.

@@ -61,9 +61,9 @@ func admit(s Spec, m *mark, hasData bool) error {
 	case hasData && m.Name != s.Name:
 		return host.WithHint(fmt.Errorf("%s holds the data of the member %s, not of %s", s.DataDir, m.Name, s.Name),
 			"leave the host's name as it was")
-	case !hasData && !s.New:
+	case !hasData && !s.New && !s.Join:
 		return host.WithHint(fmt.Errorf("the etcd cluster exists, but its member %s has no data in %s", s.Name, s.DataDir),
-			"a lost member is never started empty, since it may have voted: replace it by an Operation, or put its data back")
+			"a lost member is never started empty, since it may have voted: replace it with kubectl ha node replace, or put its data back")
 	}
 	return nil
 }

@@ -21,9 +21,10 @@ import (
 // When something that etcd reads only at its start has changed, it is
 // restarted. On a cluster that is in use (not New) that waits until the others are
 // a quorum without it, and ends when all are healthy again; run it on one member
-// at a time.
+// at a time. With Join it becomes a further member of a cluster that runs, and ends
+// when it votes.
 func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
-	return run(ctx, env, spec, probes{dial: dialPeer, spare: waitSpare, healthy: waitHealthy})
+	return run(ctx, env, spec, probes{dial: dialPeer, spare: waitSpare, healthy: waitHealthy, enter: enter, vote: vote})
 }
 
 // probes are how the members are looked at.
@@ -33,6 +34,10 @@ type probes struct {
 	// spare waits until the cluster can do without this member for a while,
 	// healthy until all members are well.
 	spare, healthy func(ctx context.Context, env node.Env, spec Spec) error
+	// enter makes the host known to a cluster that runs, and returns the members that
+	// this one lists; vote lets it vote once it has all data.
+	enter func(ctx context.Context, env node.Env, spec Spec, hasData bool) (Spec, error)
+	vote  func(ctx context.Context, env node.Env, spec Spec) error
 }
 
 func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
@@ -50,6 +55,11 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 	}
 	if err := admit(spec, m, hasData); err != nil {
 		return nil, err
+	}
+	if spec.Join && !h.DryRun() {
+		if spec, err = p.enter(ctx, env, spec, hasData); err != nil {
+			return nil, err
+		}
 	}
 	if err := spec.writeMark(ctx, h); err != nil {
 		return nil, err
@@ -72,7 +82,10 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 	if err := waitUp(ctx, h, net.JoinHostPort(spec.Address, PeerPort), p.dial); err != nil {
 		return nil, err
 	}
-	if restarted && !spec.New {
+	switch {
+	case spec.Join:
+		return nil, p.vote(ctx, env, spec)
+	case restarted && !spec.New:
 		return nil, p.healthy(ctx, env, spec)
 	}
 	return nil, nil

@@ -20,7 +20,11 @@ type Spec struct {
 	// wrote into etcd (no host has a cluster CA). When it is false and this host has
 	// no data, that is an error: a lost member is replaced by an Operation, never
 	// started empty.
-	New     bool              `json:"new"`
+	New bool `json:"new"`
+	// Join is true when this host becomes a further member of a cluster that runs:
+	// as a learner first, which votes once it has all data. Members then are those
+	// to ask, and this one.
+	Join    bool              `json:"join,omitempty"`
 	DataDir string            `json:"dataDir"`
 	Args    map[string]string `json:"args,omitempty"`
 	// PEM. Server and Peer certificates name this member only.

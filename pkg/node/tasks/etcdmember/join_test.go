@@ -1,0 +1,164 @@
+package etcdmember
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+)
+
+func member(id uint64, name, address string) etcd.Member {
+	m := etcd.Member{ID: id, Name: name, PeerURLs: []string{httpsURL(address, PeerPort)}}
+	if name != "" {
+		m.ClientURLs = []string{httpsURL(address, ClientPort)}
+	}
+	return m
+}
+
+func TestMayEnter(t *testing.T) {
+	others := []etcd.Member{member(2, "b", "10.0.0.2")}
+	for _, tt := range []struct {
+		name    string
+		list    []etcd.Member
+		hasData bool
+		want    string
+	}{
+		{"new", others, false, ""},
+		{"known, not started yet", append(others, member(1, "", "10.0.0.1")), false, ""},
+		{"runs already", append(others, member(1, "a", "10.0.0.1")), true, ""},
+		{"lost its data", append(others, member(1, "a", "10.0.0.1")), false, "its data in /var/lib/etcd is gone"},
+		{"was taken out", others, true, "was taken out"},
+		{"its name is taken", append(others, member(3, "a", "10.0.0.9")), false, "another member called a"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, known := etcd.At(tt.list, httpsURL("10.0.0.1", PeerPort))
+			err := testSpec().mayEnter(tt.list, m, known, tt.hasData)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || host.Hint(err) == "") {
+				t.Errorf("%v, want %q with a hint", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestListed(t *testing.T) {
+	got, err := testSpec().listed([]etcd.Member{member(2, "b", "10.0.0.2"), member(1, "", "10.0.0.1")})
+	if want := map[string]string{"a": "10.0.0.1", "b": "10.0.0.2"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	if _, err := testSpec().listed([]etcd.Member{member(7, "", "10.0.0.7")}); err == nil {
+		t.Error("a member without a name was taken")
+	}
+	if _, err := testSpec().listed([]etcd.Member{{ID: 7}}); err == nil {
+		t.Error("a member without an address was taken")
+	}
+}
+
+// TestJoin: the host is made known before anything is written, the configuration
+// has the members that etcd lists, and the end is its vote.
+func TestJoin(t *testing.T) {
+	m := newMachine(t)
+	h := hosttest.Open(t, m.root, m)
+	spec := testSpec()
+	spec.New, spec.Join = false, true
+	var asked []string
+	p := probes{
+		dial: func(context.Context, string) error { return nil },
+		enter: func(_ context.Context, _ node.Env, s Spec, hasData bool) (Spec, error) {
+			asked = append(asked, "enter")
+			if _, err := h.Stat(ConfigPath); !errors.Is(err, os.ErrNotExist) || hasData {
+				t.Errorf("the configuration was there before: %v", err)
+			}
+			// One of those in the file has been lost.
+			s.Members = map[string]string{"a": "10.0.0.1", "b": "10.0.0.2"}
+			return s, nil
+		},
+		vote: func(context.Context, node.Env, Spec) error { asked = append(asked, "vote"); return nil },
+	}
+	env := node.Env{Host: h, Progress: func(string, ...any) {}}
+	if _, err := run(t.Context(), env, spec, p); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(asked, " ") != "enter vote" {
+		t.Errorf("asked %v", asked)
+	}
+	raw, err := h.ReadFile(ConfigPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := map[string]any{}
+	if err := yaml.Unmarshal(raw, &config); err != nil {
+		t.Fatal(err)
+	}
+	if config["initial-cluster"] != "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380" || config["initial-cluster-state"] != "existing" {
+		t.Errorf("the configuration has %v, %v", config["initial-cluster"], config["initial-cluster-state"])
+	}
+
+	// What etcd refuses leaves the host as it was.
+	m = newMachine(t)
+	h = hosttest.Open(t, m.root, m)
+	no := errors.New("unhealthy cluster")
+	p.enter = func(_ context.Context, _ node.Env, s Spec, _ bool) (Spec, error) { return s, no }
+	if _, err := run(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, spec, p); !errors.Is(err, no) || len(h.Changes()) != 0 {
+		t.Errorf("refused: %v, changed %v", err, h.Changes())
+	}
+}
+
+func TestNote(t *testing.T) {
+	m := newMachine(t)
+	h, err := m.run(t, testSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		members map[string]string
+		changed bool
+	}{
+		{"as it was", testSpec().Members, false},
+		{"one fewer", map[string]string{"a": "10.0.0.1", "b": "10.0.0.2"}, true},
+		{"the same", map[string]string{"a": "10.0.0.1", "b": "10.0.0.2"}, false},
+		{"without itself", map[string]string{"b": "10.0.0.2"}, false},
+	} {
+		if changed, err := Note(t.Context(), h, tt.members); err != nil || changed != tt.changed {
+			t.Errorf("%s: %v, %v", tt.name, changed, err)
+		}
+	}
+	bare := hosttest.New(t, hosttest.NewCommander(t))
+	if changed, err := Note(t.Context(), bare, testSpec().Members); err != nil || changed {
+		t.Errorf("a host without a member: %v, %v", changed, err)
+	}
+}
+
+func TestLeaveLook(t *testing.T) {
+	spec := LeaveSpec{Name: "a", Address: "10.0.0.1"}
+	list := []etcd.Member{member(1, "a", "10.0.0.1"), member(2, "b", "10.0.0.2"), member(3, "c", "10.0.0.3")}
+	up := func(id uint64) etcd.MemberStatus { return etcd.MemberStatus{ID: id, Leader: 2} }
+	dead := etcd.MemberStatus{Err: errors.New("no answer")}
+	for _, tt := range []struct {
+		name string
+		view etcd.View
+		want string
+		data LeaveData
+	}{
+		{"it is dead", etcd.View{Members: list, Status: []etcd.MemberStatus{dead, up(2), up(3)}}, "", LeaveData{Members: 2, Answer: 2}},
+		{"another one is dead", etcd.View{Members: list, Status: []etcd.MemberStatus{up(1), up(2), dead}}, "must stay", LeaveData{Members: 2}},
+		{"it is gone", etcd.View{Members: list[1:], Status: []etcd.MemberStatus{dead, up(2), up(3)}}, "", LeaveData{Gone: true, Members: 2, Answer: 2}},
+		{"nobody tells", etcd.View{MembersErr: errors.New("no leader")}, "can't be asked", LeaveData{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := spec.look(tt.view)
+			if got != tt.data || tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%+v, %v; want %+v, %q", got, err, tt.data, tt.want)
+			}
+		})
+	}
+}
