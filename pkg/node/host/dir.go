@@ -35,9 +35,9 @@ func (h *Host) Mkdir(ctx context.Context, path string, mode fs.FileMode, uid, gi
 		return false, nil
 	}
 	e := Entry{Action: ActionReplace, Kind: KindDirectory, Target: path, Note: "mode and owner"}
-	if h.opts.Ledger != nil && !h.opts.Ledger.Knows("attributes", path) && !h.opts.Ledger.Knows(KindDirectory, path) {
+	if h.opts.Ledger != nil && !h.opts.Ledger.Knows(KindAttributes, path) && !h.opts.Ledger.Knows(KindDirectory, path) {
 		// Only its attributes become ours, not what is in it.
-		e.Kind = "attributes"
+		e.Kind = KindAttributes
 		e.Original = &Original{Mode: info.Mode(), UID: nowUID, GID: nowGID}
 	}
 	do, err := h.mutate(ctx, Change{Action: ActionReplace, Target: path, Note: e.Note}, e)
@@ -166,7 +166,8 @@ func (h *Host) Remove(ctx context.Context, path string) (changed bool, err error
 // Record notes in the ledger what is about to be made outside of the gate (a
 // data directory by etcd, an image by containerd): kind is file, directory,
 // image, interface, mount, unit, user, package. What is noted already is not
-// noted again, and is no change.
+// noted again, and is no change. A directory that is there already is noted with
+// its attributes, so that it stays when all that comes into it is taken back.
 func (h *Host) Record(ctx context.Context, kind, target, note string) error {
 	ledger, err := h.Ledger()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -178,13 +179,32 @@ func (h *Host) Record(ctx context.Context, kind, target, note string) error {
 	if note == "" {
 		note = kind
 	}
-	_, err = h.mutate(ctx, Change{Action: ActionCreate, Target: target, Note: note},
-		Entry{Action: ActionRecord, Kind: kind, Target: target, Note: note})
+	e := Entry{Action: ActionRecord, Kind: kind, Target: target, Note: note}
+	if kind == KindDirectory && (ledger == nil || !ledger.Owns(target)) {
+		if e.Original, err = h.directory(target); err != nil {
+			return fmt.Errorf("look at %s: %w", target, err)
+		}
+	}
+	_, err = h.mutate(ctx, Change{Action: ActionCreate, Target: target, Note: note}, e)
 	return err
 }
 
+// directory describes a directory for the ledger; nil when there is none.
+func (h *Host) directory(path string) (*Original, error) {
+	info, err := os.Stat(h.Path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || !info.IsDir() {
+		return nil, err
+	}
+	uid, gid := ownerOf(info)
+	return &Original{Mode: info.Mode(), UID: uid, GID: gid}, nil
+}
+
 // RemoveTree removes a directory with all that is in it, when it is one below
-// StateDir or recorded as ours. A missing one is no change.
+// StateDir or recorded as ours. A missing one is no change. One in which something
+// is mounted is an error: what is mounted there is somebody's data.
 func (h *Host) RemoveTree(ctx context.Context, path string) (changed bool, err error) {
 	if err := checkPath(path); err != nil {
 		return false, err
@@ -203,6 +223,14 @@ func (h *Host) RemoveTree(ctx context.Context, path string) (changed bool, err e
 	below := strings.HasPrefix(path, StateDir+"/")
 	if !info.IsDir() || !below && (ledger == nil || !ledger.Knows(KindDirectory, path)) {
 		return false, fmt.Errorf("remove the directory %s: it is not ours to remove", path)
+	}
+	mounts, err := h.MountsBelow(path)
+	if err != nil {
+		return false, err
+	}
+	if len(mounts) > 0 && !h.opts.DryRun {
+		return false, WithHint(fmt.Errorf("remove the directory %s: something is mounted at %s", path, strings.Join(mounts, ", ")),
+			"what is mounted is not ours: unmount it, and run the command again")
 	}
 	do, err := h.mutate(ctx, Change{Action: ActionRemove, Target: path, Note: "directory"},
 		Entry{Action: ActionRemove, Kind: KindDirectory, Target: path})

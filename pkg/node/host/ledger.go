@@ -205,6 +205,8 @@ func (l *Ledger) remember(e Entry) {
 		for _, kind := range []string{KindFile, KindDirectory, KindLink} {
 			delete(l.known, key(kind, e.Target))
 		}
+	case ActionRestore:
+		delete(l.known, key(e.Kind, e.Target))
 	case ActionRun:
 	default:
 		l.known[key(e.Kind, e.Target)] = true

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -42,4 +44,24 @@ func (h *Host) SetSysctl(ctx context.Context, name, value string) (changed bool,
 		return false, fmt.Errorf("set the kernel setting %s to %s: %w", name, value, err)
 	}
 	return true, nil
+}
+
+// RecordSysctl notes the value of a kernel setting that others are going to
+// change on our behalf. A setting that the kernel does not have is left out.
+func (h *Host) RecordSysctl(ctx context.Context, name string) error {
+	if h.opts.DryRun || h.opts.Ledger == nil || h.opts.Ledger.Knows(KindSysctl, name) {
+		return nil
+	}
+	now, err := h.ReadFile(SysctlPath(name))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the kernel setting %s: %w", name, err)
+	}
+	if err := h.mayMutate(ctx); err != nil {
+		return fmt.Errorf("note the kernel setting %s: not done: %w", name, err)
+	}
+	return h.opts.Ledger.append(Entry{Step: h.opts.Step, Action: ActionRecord, Kind: KindSysctl, Target: name,
+		Original: &Original{State: strings.TrimSpace(string(now))}})
 }

@@ -153,6 +153,9 @@ func (h *Host) EnsureUnit(ctx context.Context, name string, restart bool) (chang
 	switch {
 	case !u.Active():
 		verb = "start"
+		if err := h.noteUnit(ctx, u); err != nil {
+			return false, err
+		}
 	case restart || reloaded && u.NeedReload || h.Stale(u):
 		verb = "restart"
 	default:
@@ -165,6 +168,31 @@ func (h *Host) EnsureUnit(ctx context.Context, name string, restart bool) (chang
 		}
 	}
 	return true, h.systemctl(ctx, verb, name)
+}
+
+// noteUnit notes the state of a unit that is about to be started, when the
+// ledger has none of it yet: to enable it may not have been needed.
+func (h *Host) noteUnit(ctx context.Context, u Unit) error {
+	if h.opts.DryRun || h.opts.Ledger == nil || h.opts.Ledger.Knows(KindUnit, u.Name) {
+		return nil
+	}
+	if err := h.mayMutate(ctx); err != nil {
+		return fmt.Errorf("start %s: not done: %w", u.Name, err)
+	}
+	return h.opts.Ledger.append(Entry{Step: h.opts.Step, Action: ActionRecord, Kind: KindUnit, Target: u.Name,
+		Original: &Original{State: u.UnitFileState + " " + u.ActiveState}})
+}
+
+// RecordUnit notes a unit's state before something makes systemd start it.
+func (h *Host) RecordUnit(ctx context.Context, name string) error {
+	if h.opts.DryRun || h.opts.Ledger == nil || h.opts.Ledger.Knows(KindUnit, name) {
+		return nil
+	}
+	u, err := h.Unit(ctx, name)
+	if err != nil {
+		return err
+	}
+	return h.noteUnit(ctx, u)
 }
 
 // EnableUnit is EnsureUnit without starting or restarting anything.

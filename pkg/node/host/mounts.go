@@ -1,0 +1,81 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Mount is one mount of the host.
+type Mount struct {
+	// Path is where it is, Type the file system's, Source what is mounted.
+	Path, Type, Source string
+}
+
+// Mounts lists what is mounted, in the order of mounting; proc(5), mountinfo.
+func (h *Host) Mounts() ([]Mount, error) {
+	content, err := h.ReadFile("/proc/self/mountinfo")
+	if errors.Is(err, fs.ErrNotExist) && h.opts.Root != "/" {
+		return nil, nil // A test's host that has no mounts.
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list what is mounted: %w", err)
+	}
+	return parseMounts(string(content)), nil
+}
+
+// parseMounts reads lines such as "36 35 98:0 / /mnt rw master:1 - ext3 /dev/root rw".
+func parseMounts(text string) []Mount {
+	var out []Mount
+	for line := range strings.Lines(text) {
+		before, after, ok := strings.Cut(line, " - ")
+		fields, source := strings.Fields(before), strings.Fields(after)
+		if !ok || len(fields) < 5 || len(source) < 2 {
+			continue
+		}
+		out = append(out, Mount{Path: unescapeMount(fields[4]), Type: source[0], Source: unescapeMount(source[1])})
+	}
+	return out
+}
+
+// unescapeMount undoes the kernel's \040 for a blank.
+func unescapeMount(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// MountsBelow lists the paths at which something is mounted below a path, not
+// at it, the last mounted first.
+func (h *Host) MountsBelow(path string) ([]string, error) {
+	all, err := h.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, m := range all {
+		if strings.HasPrefix(m.Path, path+"/") {
+			out = append(out, m.Path)
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// mounted tells whether something is mounted at a path itself.
+func (h *Host) mounted(path string) (bool, error) {
+	all, err := h.Mounts()
+	return slices.ContainsFunc(all, func(m Mount) bool { return m.Path == path }), err
+}
