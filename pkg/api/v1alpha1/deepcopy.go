@@ -42,6 +42,10 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 		out.LoadBalancer = &LoadBalancerSpec{}
 		in.LoadBalancer.DeepCopyInto(out.LoadBalancer)
 	}
+	if in.Addon != nil {
+		out.Addon = &AddonSpec{}
+		in.Addon.DeepCopyInto(out.Addon)
+	}
 	// What these two point to points to nothing else.
 	if in.Upgrade != nil {
 		c := *in.Upgrade

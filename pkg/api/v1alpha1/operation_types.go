@@ -49,6 +49,8 @@ type OperationSpec struct {
 	Upgrade *UpgradeSpec `json:"upgrade,omitempty"`
 	// RollbackNode is set when Type is RollbackNode.
 	RollbackNode *RollbackNodeSpec `json:"rollbackNode,omitempty"`
+	// Addon is set when Type is Addon.
+	Addon *AddonSpec `json:"addon,omitempty"`
 	// LoadBalancer is set when Type is LoadBalancer.
 	LoadBalancer *LoadBalancerSpec `json:"loadBalancer,omitempty"`
 }
