@@ -139,6 +139,10 @@ func writeFiles(ctx context.Context, h *host.Host, spec Spec) (restart bool, err
 // asks systemd not to wait: the unit counts as started only with a quorum. may is
 // asked before a restart.
 func start(ctx context.Context, h *host.Host, changed bool, may func() error) (restarted bool, err error) {
+	// The unit wants it, and systemd does not end it by itself.
+	if err := h.RecordUnit(ctx, "network-online.target"); err != nil {
+		return false, err
+	}
 	if _, err := h.EnableUnit(ctx, UnitName); err != nil {
 		return false, err
 	}

@@ -39,6 +39,7 @@ func newMachine(t *testing.T) *machine {
 	m := &machine{Commander: hosttest.NewCommander(t), root: t.TempDir()}
 	m.On("getent passwd etcd", fmt.Sprintf("etcd:x:%d:%d::/:/x\n", os.Getuid(), os.Getgid()))
 	m.On("systemctl daemon-reload", "").On("systemctl enable etcd.service", "")
+	m.OnUnit("network-online.target", "LoadState=loaded", "ActiveState=inactive", "UnitFileState=static")
 	m.OnUnit(UnitName, "LoadState=not-found", "ActiveState=inactive")
 	m.OnFunc("systemctl daemon-reload", func(host.Command) (host.Output, error) {
 		m.OnUnit(UnitName, "LoadState=loaded", "ActiveState=inactive", "UnitFileState=disabled")

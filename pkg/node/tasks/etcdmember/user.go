@@ -10,6 +10,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
+// KindUser is the kind of ledger entries about system users.
+const KindUser = "user"
+
+// accountBackups are what the programs that change accounts leave of the files
+// as they were before; passwd(5).
+var accountBackups = []string{"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-"}
+
 const (
 	user         = "etcd"
 	sysusersPath = "/etc/sysusers.d/kubectl-ha-etcd.conf"
@@ -21,7 +28,12 @@ func ensureUser(ctx context.Context, h *host.Host) (uid, gid int, err error) {
 	if uid, gid, err = lookupUser(ctx, h); err == nil || !errors.Is(err, errNoUser) {
 		return uid, gid, err
 	}
-	if err := h.Record(ctx, "user", user, "system user that runs etcd"); err != nil {
+	for _, path := range accountBackups {
+		if err := h.Keep(ctx, path, "backup of the accounts' files, which changes with every new user"); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := h.Record(ctx, KindUser, user, "system user that runs etcd"); err != nil {
 		return 0, 0, err
 	}
 	command := host.Command{Argv: []string{"useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", user}}

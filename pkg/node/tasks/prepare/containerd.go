@@ -132,16 +132,10 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 		}
 		restart = restart || changed
 	}
-	// What containerd makes for itself as it runs.
-	for _, dir := range []string{"/var/lib/containerd", "/opt/containerd", "/etc/cni"} {
-		there, err := p.h.Exists(dir)
-		if err != nil {
-			return err
-		}
-		if there {
-			continue // Somebody else's, or noted by an earlier run.
-		}
-		if err := p.h.Record(ctx, host.KindDirectory, dir, "directory of containerd"); err != nil {
+	// What containerd makes for itself as it runs. What has something in it is
+	// somebody else's, or was noted by an earlier run.
+	for _, dir := range []string{"/var/lib/containerd", "/opt/containerd", "/etc/cni", "/run/containerd"} {
+		if err := p.noteTree(ctx, dir, "directory of containerd"); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/netfilter"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -37,6 +38,8 @@ type preparer struct {
 	// executable is the running agent's own file.
 	executable string
 	mayRaise   bool
+	// chains lists those of the packet filter.
+	chains func() ([]string, error)
 
 	mu   sync.Mutex
 	data Data
@@ -51,7 +54,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	}
 	defer client.Close()
 	p := &preparer{h: env.Host, env: env, spec: spec, progress: env.Progress, executable: ownExecutable,
-		runtime: containerdRuntime{socket: Socket}}
+		runtime: containerdRuntime{socket: Socket}, chains: netfilter.Chains}
 	return p.run(ctx, client)
 }
 
@@ -112,6 +115,9 @@ func (p *preparer) path(name string) string {
 // node prepares a host that runs pods. The container runtime takes the longest,
 // so all else goes on beside it.
 func (p *preparer) node(ctx context.Context) error {
+	if err := p.announce(ctx); err != nil {
+		return err
+	}
 	if err := kernel(ctx, p.env); err != nil {
 		return err
 	}

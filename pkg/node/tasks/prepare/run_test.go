@@ -139,6 +139,7 @@ func newBench(t *testing.T) *bench {
 	b.file(host.SysctlPath("fs.inotify.max_user_instances"), "128\n")
 	b.file(host.SysctlPath("fs.inotify.max_user_watches"), "1000000\n")
 	b.file("/agent", "the agent")
+	b.commands.OnUnit(networkOnline, "LoadState=loaded", "ActiveState=inactive", "UnitFileState=static")
 	for _, unit := range []string{containerdUnit, kubeletUnit} {
 		b.commands.OnUnit(unit, "LoadState=not-found", "ActiveState=inactive")
 		b.commands.On("systemctl enable "+unit, "")
@@ -198,7 +199,8 @@ func (b *bench) run(options ...hosttest.Options) (*host.Host, Data, error) {
 		defer mu.Unlock()
 		b.warnings = append(b.warnings, e.Message)
 	})}
-	p := &preparer{h: h, env: env, spec: b.spec, progress: env.Progress, executable: h.Path("/agent"), runtime: b.daemon}
+	p := &preparer{h: h, env: env, spec: b.spec, progress: env.Progress, executable: h.Path("/agent"), runtime: b.daemon,
+		chains: func() ([]string, error) { return []string{"ip nat PREROUTING"}, nil }}
 	data, err := p.run(context.Background(), b.source)
 	d, _ := data.(Data)
 	if err != nil || !b.spec.kube() {
