@@ -39,21 +39,6 @@ const (
 	tidyTimeout    = 5 * time.Minute
 )
 
-// priorityStepMost is how far VRRP's base priorities of two control planes are
-// apart at most. Within their range the distances are as large as can be: the
-// higher a priority the sooner a host takes a free address, and two that do it at
-// once announce it against each other.
-const priorityStepMost = 19
-
-// priority is the base priority of the i-th of n control planes.
-func priority(i, n int) int32 {
-	step := priorityStepMost
-	if n > 1 {
-		step = min(step, (vip.HighestPriority-vip.LowestPriority)/(n-1))
-	}
-	return int32(vip.HighestPriority - step*i)
-}
-
 // MakePlan says what is to be done to have the cluster as wanted, and what of
 // it is done already. It is pure, and what it returns holds no secret. Nothing
 // waits for more than it needs: hosts are prepared side by side, and each
@@ -76,8 +61,8 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 		p.etcd(h)
 	}
 	p.etcdHealth()
-	for i, h := range c.ControlPlanes() {
-		p.vip(h, priority(i, len(c.ControlPlanes())))
+	for _, h := range c.ControlPlanes() {
+		p.vip(h)
 	}
 	p.init()
 	for _, h := range c.Nodes() {
@@ -281,18 +266,10 @@ func (p *planner) etcdHealth() {
 
 // vip is idempotent and quick, so that it always runs: it applies changes of
 // the settings, and finds none on the next run.
-func (p *planner) vip(h v1alpha1.Host, priority int32) {
-	var peers []string
-	for _, o := range p.c.ControlPlanes() {
-		if o.Name != h.Name {
-			peers = append(peers, o.Address)
-		}
-	}
-	k := p.c.Spec.Keepalived
+func (p *planner) vip(h v1alpha1.Host) {
+	spec, _ := vip.SpecOf(p.c, h.Name)
 	p.add(plan.Step{ID: id(tasks.VIP, h), Host: h.Name, Task: tasks.VIP, After: []string{id(tasks.Prepare, h)}, Timeout: vipTimeout,
-		Title: "keep the virtual IP " + p.c.Spec.VirtualIP, Spec: vip.Spec{VirtualIP: p.c.Spec.VirtualIP, Interface: k.Interface,
-			RouterID: k.RouterID, AdvertisementMilliseconds: k.AdvertisementInterval, Address: h.Address, Peers: peers,
-			Priority: priority, APIServerPort: p.c.Spec.APIServerPort}})
+		Title: "keep the virtual IP " + p.c.Spec.VirtualIP, Spec: spec})
 }
 
 func (p *planner) init() {

@@ -269,8 +269,8 @@ func TestEnvironment(t *testing.T) {
 func TestPriority(t *testing.T) {
 	for n := 1; n <= 9; n++ {
 		for i := range n {
-			p := priority(i, n)
-			if i > 0 && p >= priority(i-1, n) {
+			p := vip.PriorityOf(i, n)
+			if i > 0 && p >= vip.PriorityOf(i-1, n) {
 				t.Errorf("%d of %d has %d, not less than the one before", i, n, p)
 			}
 			if p < vip.LowestPriority || p > vip.HighestPriority {
