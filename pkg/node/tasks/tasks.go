@@ -12,7 +12,14 @@ const (
 	Tidy       = "tidy"
 	Etcd       = "etcd"
 	EtcdHealth = "etcd-health"
-	VIP        = "vip"
+	// EtcdMayLeave tells whether etcd can do without a member, EtcdLeave takes it out.
+	EtcdMayLeave = "etcd-may-leave"
+	EtcdLeave    = "etcd-leave"
+	// Follow tells a control plane who the etcd members are, Retire takes a host out
+	// of service that leaves the cluster.
+	Follow = "follow"
+	Retire = "retire"
+	VIP    = "vip"
 	// Drain moves the virtual IP away from a host without loss, or takes that back.
 	Drain       = "drain"
 	Init        = "init"

@@ -7,6 +7,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/follow"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
@@ -27,6 +28,10 @@ func All() map[string]node.Task {
 		{Name: tasks.Tidy, Run: node.Typed(prepare.Tidy)},
 		{Name: tasks.Etcd, Run: node.Typed(etcdmember.Run)},
 		{Name: tasks.EtcdHealth, ReadOnly: true, Run: node.Typed(etcdmember.Health)},
+		{Name: tasks.EtcdMayLeave, ReadOnly: true, Run: node.Typed(etcdmember.MayLeave)},
+		{Name: tasks.EtcdLeave, Run: node.Typed(etcdmember.Leave)},
+		{Name: tasks.Follow, Run: node.Typed(follow.Endpoints)},
+		{Name: tasks.Retire, Run: node.Typed(follow.Retire)},
 		{Name: tasks.VIP, Run: node.Typed(vip.Run)},
 		{Name: tasks.Drain, Run: node.Typed(vip.Drain)},
 		{Name: tasks.Init, Run: node.Typed(controlplane.Init)},

@@ -1,0 +1,162 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+)
+
+const manifest = `spec:
+  containers:
+  - command:
+    - kube-apiserver
+    - --etcd-cafile=/etc/kubernetes/pki/etcd/ca.crt
+    - --etcd-servers=https://10.0.0.1:2379,https://10.0.0.2:2379
+    - --secure-port=6443
+`
+
+func TestWithServers(t *testing.T) {
+	for _, tt := range []struct{ name, manifest, want, err string }{
+		{"one more", manifest, strings.Replace(manifest, "2:2379", "2:2379,https://10.0.0.3:2379", 1), ""},
+		{"no flag", strings.Replace(manifest, "--etcd-servers", "--other", 1), "", "0 times"},
+		{"twice", manifest + "    - --etcd-servers=x\n", "", "2 times"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := withServers([]byte(tt.manifest), []string{"https://10.0.0.1:2379", "https://10.0.0.2:2379", "https://10.0.0.3:2379"})
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("%v, want %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil || string(got) != tt.want {
+				t.Errorf("%v\n%s", err, got)
+			}
+		})
+	}
+}
+
+// process puts an apiserver's command line below /proc.
+func process(t *testing.T, root, pid string, args ...string) {
+	t.Helper()
+	dir := filepath.Join(root, "proc", pid)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(strings.Join(args, "\x00")+"\x00"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	before := []string{"https://10.0.0.1:2379", "https://10.0.0.2:2379"}
+	after := append(slices.Clone(before), "https://10.0.0.3:2379")
+	root := t.TempDir()
+	h := hosttest.Open(t, root, hosttest.NewCommander(t))
+	hosttest.Write(t, h, apiserverManifest, manifest, 0o600)
+	process(t, root, "7", "kube-apiserver", "--etcd-servers="+strings.Join(before, ","))
+	env := node.Env{Host: h, Progress: func(string, ...any) {}}
+
+	var did []string
+	d := deps{
+		move: func(_ context.Context, _ node.Env, away bool) error {
+			if did = append(did, map[bool]string{true: "away", false: "back"}[away]); away {
+				if raw, err := h.ReadFile(apiserverManifest); err != nil || string(raw) != manifest {
+					t.Errorf("the manifest was changed before the address was away: %v", err)
+				}
+				// The kubelet's part, which follows the manifest.
+				process(t, root, "7", "kube-apiserver", "--etcd-servers="+strings.Join(after, ","))
+			}
+			return nil
+		},
+		ready: func(context.Context, node.Env, string) error { did = append(did, "ready"); return nil },
+	}
+	spec := Spec{EtcdEndpoints: before, Elsewhere: true}
+	if data, err := endpoints(t.Context(), env, spec, d); err != nil || data.Restarted || did != nil {
+		t.Errorf("the same list: %+v, %v, did %v", data, err, did)
+	}
+	spec.EtcdEndpoints = after
+	if data, err := endpoints(t.Context(), env, spec, d); err != nil || !data.Restarted || strings.Join(did, " ") != "away ready back" {
+		t.Errorf("another list: %+v, %v, did %v", data, err, did)
+	}
+	if raw, err := h.ReadFile(apiserverManifest); err != nil || !strings.Contains(string(raw), "https://10.0.0.3:2379\n") {
+		t.Errorf("%v\n%s", err, raw)
+	}
+
+	// An address that does not move is a reason to leave the apiserver alone.
+	no := errors.New("nobody takes it")
+	d.move = func(context.Context, node.Env, bool) error { return no }
+	spec.EtcdEndpoints = before
+	if data, err := endpoints(t.Context(), env, spec, d); !errors.Is(err, no) || data.Restarted {
+		t.Errorf("an address that stays: %+v, %v", data, err)
+	}
+
+	// No apiserver: only the member's own file.
+	bare := hosttest.New(t, hosttest.NewCommander(t))
+	if data, err := endpoints(t.Context(), node.Env{Host: bare, Progress: func(string, ...any) {}}, spec, d); err != nil || data.Restarted {
+		t.Errorf("a host without an apiserver: %+v, %v", data, err)
+	}
+}
+
+func TestRetire(t *testing.T) {
+	m := hosttest.NewCommander(t)
+	h := hosttest.New(t, m)
+	own := func(path string) {
+		t.Helper()
+		if _, err := h.WriteFile(t.Context(), host.File{Path: path, Mode: 0o600, Content: []byte("x"), Note: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{vip.ConfigPath, vip.WatchConfigPath, etcdmember.ConfigPath, apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
+		own(path)
+	}
+	hosttest.Write(t, h, pkiDir+"/sa.key", "somebody else's", 0o600)
+	for _, unit := range []string{keepalivedUnit, vip.WatchUnit, etcdmember.UnitName, kubeletUnit} {
+		m.OnUnit(unit, "LoadState=loaded", "ActiveState=active", "SubState=running", "UnitFileState=enabled", "MainPID=9")
+		m.On("systemctl stop "+unit, "").On("systemctl disable "+unit, "")
+	}
+	m.On("systemd-run --collect --on-active=45 systemctl stop kubelet.service", "")
+	data, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := m.Lines()
+	if lines[0] != "systemctl stop keepalived.service" || lines[len(lines)-1] != "systemd-run --collect --on-active=45 systemctl stop kubelet.service" ||
+		slices.Contains(lines, "systemctl stop kubelet.service") || !slices.Contains(lines, "systemctl disable kubelet.service") {
+		t.Errorf("ran %q", lines)
+	}
+	for _, path := range []string{apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
+		if there, err := h.Exists(path); err != nil || there {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	if there, err := h.Exists(pkiDir + "/sa.key"); err != nil || !there {
+		t.Errorf("somebody else's file is gone: %v", err)
+	}
+	if left := data.(RetireData).Left; len(left) == 0 {
+		t.Error("nothing is said to be left")
+	}
+}
+
+// A worker has neither the virtual IP nor etcd.
+func TestRetireWorker(t *testing.T) {
+	m := hosttest.NewCommander(t)
+	h := hosttest.New(t, m)
+	m.OnUnit(kubeletUnit, "LoadState=loaded", "ActiveState=inactive", "UnitFileState=disabled")
+	if _, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{}); err != nil {
+		t.Fatal(err)
+	}
+	if lines := m.Lines(); len(lines) != 0 {
+		t.Errorf("ran %q", lines)
+	}
+}
