@@ -12,8 +12,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// clusterAgentImage is the agent image for a coordinator in this cluster. The
-// nodes have the one of the program that made them, which need not be this one.
+// clusterAgentImage is the agent image that most nodes of this cluster have, for what
+// only looks, and for what goes on with an Operation that has an agent already. What
+// creates one calls ensureAgent.
 func clusterAgentImage(ctx context.Context, config *rest.Config) (string, error) {
 	source, err := newAgentSource()
 	if err != nil {
@@ -39,12 +40,8 @@ func clusterAgentImage(ctx context.Context, config *rest.Config) (string, error)
 func chooseAgentImage(nodes []corev1.Node, own string) string {
 	have := map[string]int{}
 	for _, n := range nodes {
-		for _, image := range n.Status.Images {
-			for _, name := range image.Names {
-				if strings.HasPrefix(name, agentRepository+":") {
-					have[name]++
-				}
-			}
+		for _, name := range agentImages(n) {
+			have[name]++
 		}
 	}
 	names := make([]string, 0, len(have))
@@ -57,6 +54,18 @@ func chooseAgentImage(nodes []corev1.Node, own string) string {
 	return slices.MaxFunc(names, func(a, b string) int {
 		return cmp.Or(cmp.Compare(have[a], have[b]), cmp.Compare(prefer(a, own), prefer(b, own)), strings.Compare(a, b))
 	})
+}
+
+// agentImages are the agents that a node reports, of whatever version.
+func agentImages(n corev1.Node) (out []string) {
+	for _, image := range n.Status.Images {
+		for _, name := range image.Names {
+			if strings.HasPrefix(name, agentRepository+":") {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 func prefer(name, own string) int {

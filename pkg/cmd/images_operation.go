@@ -17,9 +17,9 @@ import (
 // kubelets look about twice a minute.
 const justNow = 2 * time.Minute
 
-// operation finds the Operation that does the same already, or creates one. over
-// says that one has just done it.
-func (o *imagesPushOptions) operation(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec) (op *v1alpha1.Operation, over bool, err error) {
+// sameOperation finds the Operation that does the same already; nil when there is none.
+// over says that one has just done it.
+func (o *imagesPushOptions) sameOperation(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec) (op *v1alpha1.Operation, over bool, err error) {
 	all, err := ops.List(ctx)
 	if err != nil {
 		return nil, false, err
@@ -43,8 +43,7 @@ func (o *imagesPushOptions) operation(ctx context.Context, ops *incluster.Operat
 			return one, false, ops.Resume(ctx, one.Name)
 		}
 	}
-	op, err = createWhenFree(ctx, ops, spec, o.ErrOut)
-	return op, false, err
+	return nil, false, nil
 }
 
 // samePush tells whether an Operation brings all that is wanted.

@@ -78,7 +78,11 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	ops, err := o.operations(ctx)
+	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+	if err != nil {
+		return err
+	}
+	ops, err := incluster.NewOperations(o.config, agent)
 	if err != nil {
 		return err
 	}

@@ -166,12 +166,21 @@ func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations,
 		Parcel: v1alpha1.Content{Digest: identity.Digest.String(), Size: identity.Size},
 		Images: pushedImages(p.images), Nodes: p.targets, AllRoles: o.allNodes, MaxRate: o.maxRate.bytes, Port: o.port,
 	}}
-	op, over, err := o.operation(ctx, ops, spec)
+	op, over, err := o.sameOperation(ctx, ops, spec)
 	if err != nil {
 		return clusterError(err)
 	}
 	if over {
 		return o.say("operation %s has just put these images there\n", op.Name)
+	}
+	if op == nil {
+		agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+		if err != nil {
+			return err
+		}
+		if op, err = createWhenFree(ctx, ops.WithAgent(agent), spec, o.ErrOut); err != nil {
+			return clusterError(err)
+		}
 	}
 	sent, err := o.carryOut(ctx, ops, op.Name, parcel, b)
 	if err != nil {

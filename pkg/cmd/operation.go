@@ -45,7 +45,7 @@ func newOperation(streams genericiooptions.IOStreams) *cobra.Command {
 		o.newVerb("pause", "Stop an Operation before its next step; running steps finish", "is paused before its next step",
 			func(ctx context.Context, name string) error { return o.ops.Pause(ctx, name) }),
 		o.newVerb("resume", "Carry a paused or failed Operation on; what failed is tried again", "goes on",
-			func(ctx context.Context, name string) error { return o.ops.Resume(ctx, name) }),
+			o.resume),
 		o.newVerb("abort", "End an Operation for good: running steps finish, the clean-up runs", "is being ended; its clean-up runs",
 			func(ctx context.Context, name string) error { return o.ops.Abort(ctx, name) }),
 	)
@@ -110,6 +110,28 @@ func (o *operationOptions) newVerb(verb, short, done string, do func(context.Con
 			return err
 		},
 	}
+}
+
+// resume carries an Operation on. One that has failed may be waiting for a mended
+// agent, and is given this program's; one in progress has the nodes for itself.
+func (o *operationOptions) resume(ctx context.Context, name string) error {
+	op, err := o.ops.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	ops := o.ops
+	if op.Status.Phase == v1alpha1.OperationFailed && !op.Spec.Aborted {
+		config, err := restConfig(o.access)
+		if err != nil {
+			return err
+		}
+		agent, err := ensureAgent(ctx, o.IOStreams, config, o.output)
+		if err != nil {
+			return err
+		}
+		ops = ops.WithAgent(agent)
+	}
+	return ops.Resume(ctx, name)
 }
 
 // completeNames completes an Operation's name for the shell.

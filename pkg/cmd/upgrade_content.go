@@ -12,15 +12,24 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const outputYAML = "yaml"
 
-// manifests prints the Operation and its coordinator's Job.
+// manifests prints the Operation and its coordinator's Job, with this program's agent.
 func (o *upgradeOptions) manifests(ctx context.Context) error {
-	ops, err := o.operations(ctx)
+	source, err := newAgentSource()
+	if err != nil {
+		return err
+	}
+	agent, err := agentImage(source)
+	if err != nil {
+		return err
+	}
+	ops, err := incluster.NewOperations(o.config, agent)
 	if err != nil {
 		return err
 	}
@@ -29,7 +38,7 @@ func (o *upgradeOptions) manifests(ctx context.Context) error {
 	if err != nil {
 		return clusterError(err)
 	}
-	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before: %s images push --programs BUNDLE.\n", o.spec.Version, displayName); err != nil {
+	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before, and this agent: %s images push --programs BUNDLE.\n", o.spec.Version, displayName); err != nil {
 		return err
 	}
 	for _, u := range objects {

@@ -98,7 +98,11 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
 		return clusterError(err)
 	}
-	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: spec})
+	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+	if err != nil {
+		return err
+	}
+	op, err := ops.WithAgent(agent).Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: spec})
 	if err != nil {
 		return clusterError(err)
 	}

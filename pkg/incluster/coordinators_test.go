@@ -147,7 +147,7 @@ func TestCoordinators(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		run  func(*jobs)
-	}{{"one node", testOneNode}, {"dead node", testDeadNode}, {"failed operation", testFailedOperation}, {"many finished", testManyFinished}} {
+	}{{"one node", testOneNode}, {"dead node", testDeadNode}, {"failed operation", testFailedOperation}, {"another agent", testAnotherAgent}, {"many finished", testManyFinished}} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(&jobs{T: t, kube: f.kube, ops: ops, all: operations.New(clients.Dynamic)})
 		})
@@ -226,6 +226,55 @@ func testFailedOperation(j *jobs) {
 	if after := j.job(job); after.UID == before.UID {
 		j.Error("the job of the ended coordinator was taken for one at work")
 	}
+	j.end(name)
+}
+
+// testAnotherAgent goes on with an Operation by programs that have other agents: one
+// that is paused keeps its own, whoever goes on with it; one that has failed takes the
+// agent of whoever resumes it, which may be the mended one; an abort changes none.
+func testAnotherAgent(j *jobs) {
+	name, job := j.operation()
+	image := func(what, want string) {
+		j.Helper()
+		if got := j.job(job).Spec.Template.Spec.Containers[0].Image; got != want {
+			j.Errorf("%s: it is carried on by %s, want %s", what, got, want)
+		}
+	}
+	remove := func() {
+		j.Helper()
+		background := metav1.DeletePropagationBackground
+		if err := j.kube.BatchV1().Jobs("ha-system").Delete(j.Context(), job, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+			j.Fatal(err)
+		}
+		j.until("the job is gone", func() (bool, any) {
+			_, err := j.kube.BatchV1().Jobs("ha-system").Get(j.Context(), job, metav1.GetOptions{})
+			return apierrors.IsNotFound(err), err
+		})
+	}
+	must := func(err error) {
+		j.Helper()
+		if err != nil {
+			j.Fatal(err)
+		}
+	}
+	fail := func() {
+		j.Helper()
+		_, err := j.all.ModifyStatus(j.Context(), name, func(op *v1alpha1.Operation) error {
+			op.Status.Phase = v1alpha1.OperationFailed
+			return nil
+		})
+		must(err)
+	}
+	must(j.ops.Pause(j.Context(), name))
+	remove()
+	must(j.ops.WithAgent("agent:2").Resume(j.Context(), name))
+	image("resumed after a pause", "agent:1")
+	fail()
+	must(j.ops.WithAgent("agent:2").Resume(j.Context(), name))
+	image("resumed after a failure", "agent:2")
+	fail()
+	must(j.ops.Abort(j.Context(), name))
+	image("aborted", "agent:2")
 	j.end(name)
 }
 

@@ -23,8 +23,9 @@ func (o *Operations) Manifests(ctx context.Context, spec v1alpha1.OperationSpec,
 		return nil, err
 	}
 	op := &v1alpha1.Operation{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind},
-		ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(string(spec.Type)) + "-" + strings.ReplaceAll(name, ".", "-")}, Spec: spec,
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind},
+		ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(string(spec.Type)) + "-" + strings.ReplaceAll(name, ".", "-"),
+			Annotations: map[string]string{v1alpha1.AnnotationAgentImage: o.agentImage}}, Spec: spec,
 	}
 	job, err := coordinatorJob(op, cluster, o.agentImage)
 	if err != nil {

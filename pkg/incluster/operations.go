@@ -67,7 +67,8 @@ func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*
 		return nil, err
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
-	op, err := o.createCurrent(ctx, cluster, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec})
+	op, err := o.createCurrent(ctx, cluster, &v1alpha1.Operation{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationAgentImage: o.agentImage}}, Spec: spec})
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +164,7 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 	}
 	if op, err = o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
 		op.Spec.Paused = false
+		o.handOver(op)
 		return nil
 	}); err != nil {
 		return err
@@ -180,7 +182,7 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
+	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
 }
 
 // Abort ends an Operation: running steps finish, the clean-up steps run, nothing
@@ -205,7 +207,7 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage)
+	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
 }
 
 // refuse returns a BusyError when an Operation other than that one is unfinished.

@@ -63,6 +63,9 @@ func RolesOf(n corev1.Node) []v1alpha1.Role {
 	return []v1alpha1.Role{v1alpha1.RoleWorker}
 }
 
+// Fit tells whether a node can take part in an Operation on images now.
+func Fit(n corev1.Node) bool { return unfit(n) == "" }
+
 // unfit says why a node can't take part; empty when it can. A node that is not
 // ready takes part as long as its kubelet posts its status: it may be the very
 // images that it waits for.

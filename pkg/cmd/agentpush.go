@@ -1,0 +1,178 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+)
+
+// ensureAgent makes sure that the nodes have this program's own agent in their image
+// stores, and returns the image's reference, for incluster.NewOperations or
+// Operations.WithAgent. Every verb that creates an Operation calls it after it has
+// asked and before it creates: an older agent knows neither newer types of
+// Operations nor newer tasks, and a coordinator may run on any node.
+//
+// It costs one list of nodes and one of Operations where nothing is to be done. What
+// is missing is brought by an Images Operation of its own, which the older agent
+// carries out; one that is in progress is waited for. Nodes that can't take part now
+// are left out, and told of. output is as for newProgress.
+func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, output string) (string, error) {
+	source, err := newAgentSource()
+	if err != nil {
+		return "", err
+	}
+	own, err := agentImage(source)
+	if err != nil {
+		return "", err
+	}
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", err
+	}
+	ops, err := incluster.NewOperations(config, own)
+	if err != nil {
+		return "", err
+	}
+	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", clusterError(err)
+	}
+	all, err := ops.List(ctx)
+	if err != nil {
+		return "", clusterError(err)
+	}
+	lacking, away := withoutAgent(nodes.Items, all, own, time.Now())
+	o := &imagesPushOptions{imagesOptions: imagesOptions{IOStreams: streams, output: output, config: config, kube: kube},
+		via: viaAPI, port: v1alpha1.DefaultPeerPort}
+	if len(away) > 0 {
+		if err := o.say("%s can't take part now and may lack this program's agent; whatever is done there later brings it first\n", strings.Join(away, ", ")); err != nil {
+			return "", err
+		}
+	}
+	for _, p := range planAgents(lacking, nodes.Items, own) {
+		if err := o.pushAgent(ctx, ops.WithAgent(p.carrier), source, own, p); err != nil {
+			return "", fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
+		}
+	}
+	return own, nil
+}
+
+// withoutAgent are the nodes that do not have an agent's image as far as is known, and
+// of those the names of them that can't get it now. It is pure.
+func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own string, now time.Time) (lacking []corev1.Node, away []string) {
+	m := images.Compare(nodes, []v1alpha1.PushedImage{{Ref: own}}, true)
+	for _, n := range nodes {
+		state := m.Images[0].States[n.Name]
+		// A kubelet tells late what has come, and of many images not all.
+		since := now.Add(-justNow)
+		if state == images.Unknown {
+			since = time.Time{}
+		}
+		switch {
+		case state == images.Present || ranAgent(n, all, own, since):
+		case !images.Fit(n):
+			away = append(away, n.Name)
+		default:
+			lacking = append(lacking, n)
+		}
+	}
+	return lacking, away
+}
+
+// ranAgent tells whether since then a task of an Operation has succeeded on the node
+// that this agent has carried out, or that has brought it.
+func ranAgent(n corev1.Node, all []v1alpha1.Operation, own string, since time.Time) bool {
+	for _, op := range all {
+		brought := op.Spec.Images != nil && slices.ContainsFunc(op.Spec.Images.Images, func(i v1alpha1.PushedImage) bool { return i.Ref == own })
+		if !brought && op.Annotations[v1alpha1.AnnotationAgentImage] != own {
+			continue
+		}
+		for _, s := range op.Status.Steps {
+			if s.Node == n.Name && s.Job != "" && s.State == v1alpha1.StepSucceeded && s.FinishedAt != nil &&
+				s.FinishedAt.After(since) && s.FinishedAt.After(n.CreationTimestamp.Time) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// agentPush is what one Operation brings, and the agent that carries it out.
+type agentPush struct {
+	arch, carrier string
+	targets       []string
+}
+
+// planAgents groups the nodes that lack an agent by their architecture and by the
+// agent that they have, the most frequent one first. It is pure.
+func planAgents(lacking, all []corev1.Node, own string) []agentPush {
+	common := chooseAgentImage(all, own)
+	var out []agentPush
+	for _, arch := range archsOf(lacking) {
+		left := slices.DeleteFunc(slices.Clone(lacking), func(n corev1.Node) bool { return archOf(n) != arch })
+		for len(left) > 0 {
+			p := agentPush{arch: arch, carrier: chooseAgentImage(left, common)}
+			var later []corev1.Node
+			for _, n := range left {
+				// One that tells of none may have it all the same, and none has another.
+				if have := agentImages(n); len(have) == 0 || slices.Contains(have, p.carrier) {
+					p.targets = append(p.targets, n.Name)
+				} else {
+					later = append(later, n)
+				}
+			}
+			slices.Sort(p.targets)
+			out, left = append(out, p), later
+		}
+	}
+	return out
+}
+
+// pushAgent has one Operation bring the agent.
+func (o *imagesPushOptions) pushAgent(ctx context.Context, ops *incluster.Operations, source *agentSource, own string, p agentPush) error {
+	binary, _, err := source.Binary(p.arch)
+	if err != nil {
+		return err
+	}
+	if err := o.say("bringing this program's agent to %s first\n", strings.Join(p.targets, ", ")); err != nil {
+		return err
+	}
+	image, blobs, err := bundle.AgentImage(ctx, own, binary, p.arch)
+	if err != nil {
+		return err
+	}
+	parcel, err := swarm.NewParcelWith(ctx, nil, []bundle.Image{image}, blobs)
+	if err != nil {
+		return err
+	}
+	_, identity := parcel.Encode()
+	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: &v1alpha1.ImagesSpec{
+		Parcel: v1alpha1.Content{Digest: identity.Digest.String(), Size: identity.Size},
+		Images: pushedImages([]bundle.Image{image}), Nodes: p.targets, Port: o.port,
+	}}
+	op, over, err := o.sameOperation(ctx, ops, spec)
+	if err != nil || over {
+		return clusterError(err)
+	}
+	if op == nil {
+		if op, err = createWhenFree(ctx, ops, spec, o.ErrOut); err != nil {
+			return clusterError(err)
+		}
+	}
+	_, err = o.carryOut(ctx, ops, op.Name, parcel, blobs)
+	return err
+}
