@@ -37,6 +37,9 @@ type executor struct {
 	// fresh: the source had no cluster CA when it was observed, so that kubeadm
 	// init makes the token.
 	fresh bool
+	// members and discover, when set, give what is otherwise made or asked for here.
+	members  func(v1alpha1.Host) (MemberFiles, error)
+	discover func(context.Context) (token, caHash string, err error)
 
 	mu    sync.Mutex
 	token string
@@ -110,18 +113,22 @@ func (e *executor) fetching(ctx context.Context, s plan.Step, with func(swarm.So
 
 func (e *executor) etcd(ctx context.Context, s plan.Step, spec etcdmember.Spec) (plan.Outcome, error) {
 	host, _ := e.cfg.Cluster.Host(s.Host)
-	server, peer, err := e.authority.member(host)
+	files, err := e.memberFiles(host)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	if spec.Token, err = e.authority.token(); err != nil {
-		return plan.Outcome{}, err
-	}
-	spec.CA = e.authority.ca.CertPEM
-	spec.ServerCert, spec.ServerKey = server.CertPEM, server.KeyPEM
-	spec.PeerCert, spec.PeerKey = peer.CertPEM, peer.KeyPEM
+	spec.Token, spec.CA = files.Token, files.CA
+	spec.ServerCert, spec.ServerKey = files.ServerCert, files.ServerKey
+	spec.PeerCert, spec.PeerKey = files.PeerCert, files.PeerKey
 	_, outcome, err := e.send(ctx, s, spec)
 	return outcome, err
+}
+
+func (e *executor) memberFiles(h v1alpha1.Host) (MemberFiles, error) {
+	if e.members != nil {
+		return e.members(h)
+	}
+	return e.authority.files(h)
 }
 
 func (e *executor) health(ctx context.Context, s plan.Step, spec etcdmember.HealthSpec) (plan.Outcome, error) {
@@ -197,6 +204,11 @@ func (e *executor) discovery(ctx context.Context) (token, hash string, err error
 	// A host whose images took long must not enrol with a token that ends meanwhile.
 	if e.token != "" && e.caHash != "" && time.Since(e.tokenFrom) < tokenLife-enrolTimeout {
 		return e.token, e.caHash, nil
+	}
+	if e.discover != nil {
+		e.tokenFrom = time.Now()
+		e.token, e.caHash, err = e.discover(ctx)
+		return e.token, e.caHash, err
 	}
 	a, err := e.admin(ctx)
 	if err != nil {

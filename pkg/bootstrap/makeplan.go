@@ -184,7 +184,10 @@ func (p *planner) imported(h v1alpha1.Host) bool {
 
 // tidy removes what was fetched, once nobody needs it any more from anybody, and
 // what earlier runs left.
-func (p *planner) tidy() {
+func (p *planner) tidy() { p.tidyUp(p.order()) }
+
+// tidyUp is tidy for some of the hosts.
+func (p *planner) tidyUp(hosts []v1alpha1.Host) {
 	var after []string
 	busy := map[string]bool{}
 	for _, s := range p.steps {
@@ -193,7 +196,7 @@ func (p *planner) tidy() {
 			busy[s.Host] = busy[s.Host] || s.Skip == ""
 		}
 	}
-	for _, h := range p.order() {
+	for _, h := range hosts {
 		s := plan.Step{ID: id(tasks.Tidy, h), Host: h.Name, Task: tasks.Tidy, After: after, Timeout: tidyTimeout,
 			Title: "remove what was fetched", Spec: prepare.TidySpec{}}
 		if !busy[h.Name] && !p.o[h.Name].Facts.Fetched {
@@ -288,12 +291,17 @@ func (p *planner) enrol(h v1alpha1.Host) {
 	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "enrol the kubelet",
 		After: []string{id(tasks.Init, p.source), id(tasks.Images, h)},
 		Spec:  controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
-	seen := p.o[h.Name]
-	if seen.Facts.State.Enrolled && seen.Facts.State.KubeletActive &&
-		(seen.done(tasks.Enrol) || seen.done(tasks.Promote) || seen.done(tasks.Init)) {
+	if p.enrolled(h) {
 		s.Skip = "it is enrolled"
 	}
 	p.add(s)
+}
+
+// enrolled tells whether the host's kubelet belongs to the cluster and runs.
+func (p *planner) enrolled(h v1alpha1.Host) bool {
+	seen := p.o[h.Name]
+	return seen.Facts.State.Enrolled && seen.Facts.State.KubeletActive &&
+		(seen.done(tasks.Enrol) || seen.done(tasks.Promote) || seen.done(tasks.Init))
 }
 
 // handOver: from here on the cluster goes on by itself. The kubeconfig needs

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,13 +42,17 @@ type readier interface {
 	Ready(ctx context.Context, host string) error
 }
 
-// Observe looks at all hosts in parallel. What goes wrong with a host is in its
-// HostObservation; the error is only the context's.
-func Observe(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, sink report.Sink) (Observation, error) {
+// Observe looks at all hosts in parallel, or at some of them when these are named.
+// What goes wrong with a host is in its HostObservation; the error is only the
+// context's.
+func Observe(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, sink report.Sink, only ...string) (Observation, error) {
 	out := Observation{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, h := range c.Spec.Hosts {
+		if len(only) > 0 && !slices.Contains(only, h.Name) {
+			continue
+		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()

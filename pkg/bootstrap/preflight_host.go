@@ -191,8 +191,8 @@ func (k *checker) etcdData(h v1alpha1.Host, o HostObservation) {
 		k.err(h.Name, "etcd-data", "if it is of no use any more, move it away; or set spec.etcd.dataDir",
 			"there is etcd data in %s that kubectl ha did not make", k.c.Spec.Etcd.DataDir)
 	}
-	if isIn(k.c.EtcdMembers(), h) && !o.Facts.State.EtcdData && k.inUse() {
-		k.err(h.Name, "etcd-lost", "a lost member is replaced from inside the cluster, never started empty; restore "+k.c.Spec.Etcd.DataDir+" if it is on a disk that is not mounted",
+	if isIn(k.c.EtcdMembers(), h) && !o.Facts.State.EtcdData && !k.in.Running && k.inUse() {
+		k.err(h.Name, "etcd-lost", "a new member is added with kubectl ha node add, a lost one replaced with kubectl ha node replace; restore "+k.c.Spec.Etcd.DataDir+" if it is on a disk that is not mounted",
 			"the cluster is in use, but this etcd member has no data in %s", k.c.Spec.Etcd.DataDir)
 	}
 }

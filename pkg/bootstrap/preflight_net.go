@@ -52,7 +52,7 @@ func (k *checker) virtualIP(h v1alpha1.Host, o HostObservation) {
 
 // heldByUs tells whether a control plane of this cluster has the virtual IP.
 func (k *checker) heldByUs() bool {
-	return slices.ContainsFunc(k.c.ControlPlanes(), func(h v1alpha1.Host) bool {
+	return k.in.Running || slices.ContainsFunc(k.c.ControlPlanes(), func(h v1alpha1.Host) bool {
 		return k.o[h.Name].Facts.VirtualIPHere && k.ours(h.Name)
 	})
 }
@@ -141,7 +141,7 @@ func (k *checker) authorities() {
 	}
 	k.oneOf(etcd, "etcd-ca", "etcd CA")
 	k.oneOf(cluster, "cluster-ca", "cluster CA")
-	if len(cluster) == 1 && !clusterInUse(k.c, k.o) {
+	if len(cluster) == 1 && !k.in.Running && !clusterInUse(k.c, k.o) {
 		for _, names := range cluster {
 			k.err("", "cluster-ca", "take these hosts out of that cluster first, or name its control planes in the Cluster file",
 				"%s joined a cluster of this name already, but no control plane of it is in the Cluster file", strings.Join(names, ", "))
@@ -189,7 +189,7 @@ func (k *checker) routerID() {
 			heard = append(heard, h.Name)
 		}
 	}
-	if len(heard) == 0 || slices.ContainsFunc(k.c.ControlPlanes(), func(h v1alpha1.Host) bool {
+	if len(heard) == 0 || k.in.Running || slices.ContainsFunc(k.c.ControlPlanes(), func(h v1alpha1.Host) bool {
 		return k.ours(h.Name) && k.o[h.Name].Facts.VirtualIPHere
 	}) {
 		return

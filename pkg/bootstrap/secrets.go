@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
@@ -87,3 +89,35 @@ func (a authority) member(h v1alpha1.Host) (server, peer pki.KeyPair, err error)
 func (a authority) client(name string, validity time.Duration) (pki.KeyPair, error) {
 	return pki.Issue(a.ca, pki.Request{CommonName: name, Client: true, Validity: validity})
 }
+
+// files are all that a member needs.
+func (a authority) files(h v1alpha1.Host) (MemberFiles, error) {
+	server, peer, err := a.member(h)
+	if err != nil {
+		return MemberFiles{}, err
+	}
+	token, err := a.token()
+	return MemberFiles{Token: token, CA: a.ca.CertPEM, ServerCert: server.CertPEM, ServerKey: server.KeyPEM, PeerCert: peer.CertPEM, PeerKey: peer.KeyPEM}, err
+}
+
+// SignMember issues the certificates of an etcd member with the etcd CA in a
+// cluster's state directory, which has to be there.
+func SignMember(ctx context.Context, stateDir, cluster string, h v1alpha1.Host) (MemberFiles, error) {
+	a, err := openAuthority(ctx, stateDir, cluster, false)
+	if err != nil {
+		return MemberFiles{}, err
+	}
+	if len(a.ca.CertPEM) == 0 {
+		return MemberFiles{}, fmt.Errorf("the key of the etcd CA is not in %s", stateDir)
+	}
+	return a.files(h)
+}
+
+// NewToken makes a bootstrap token in a running cluster, with which kubelets may
+// enrol for twenty minutes.
+func NewToken(ctx context.Context, client kubernetes.Interface) (string, error) {
+	return newBootstrapToken(ctx, client, time.Now())
+}
+
+// TokenLife is how long the token of NewToken lives.
+const TokenLife = tokenLife

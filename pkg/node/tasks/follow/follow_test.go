@@ -111,6 +111,8 @@ func TestEndpoints(t *testing.T) {
 func TestRetire(t *testing.T) {
 	m := hosttest.NewCommander(t)
 	h := hosttest.New(t, m)
+	// What lies in a directory that was there before.
+	hosttest.Write(t, h, pkiDir+"/sa.key", "somebody else's", 0o600)
 	own := func(path string) {
 		t.Helper()
 		if _, err := h.WriteFile(t.Context(), host.File{Path: path, Mode: 0o600, Content: []byte("x"), Note: "x"}); err != nil {
@@ -120,7 +122,6 @@ func TestRetire(t *testing.T) {
 	for _, path := range []string{vip.ConfigPath, vip.WatchConfigPath, etcdmember.ConfigPath, apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
 		own(path)
 	}
-	hosttest.Write(t, h, pkiDir+"/sa.key", "somebody else's", 0o600)
 	for _, unit := range []string{keepalivedUnit, vip.WatchUnit, etcdmember.UnitName, kubeletUnit} {
 		m.OnUnit(unit, "LoadState=loaded", "ActiveState=active", "SubState=running", "UnitFileState=enabled", "MainPID=9")
 		m.On("systemctl stop "+unit, "").On("systemctl disable "+unit, "")
