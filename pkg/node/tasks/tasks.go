@@ -43,6 +43,10 @@ const (
 	RollbackNode = "rollback-node"
 	// UpgradeMend takes an unfinished upgrade back when the host boots.
 	UpgradeMend = "upgrade-mend"
+	// ServeKubelet says whether the kubelet's serving certificate comes from the cluster;
+	// SignServer signs a server's by the cluster's CA.
+	ServeKubelet = "serve-kubelet"
+	SignServer   = "sign-server"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )
