@@ -1,6 +1,11 @@
 package swarm
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
 
 // away says that a peer that is not reachable is not waited for any longer. The lock
 // is held.
@@ -64,4 +69,19 @@ func (p *Peer) awaited(now time.Time) (n int) {
 		}
 	}
 	return n
+}
+
+// WaitFor returns nil when each of these peers is complete, or was reached once and
+// has been unreachable for Config.GoneAfter, or was not reached within Config.NeverAfter.
+func (p *Peer) WaitFor(ctx context.Context, peers []string) error {
+	err := p.awaitTicking(ctx, func() (bool, error) {
+		now := time.Now()
+		return !slices.ContainsFunc(p.others, func(o *other) bool {
+			return slices.Contains(peers, o.addr) && !o.complete && (o.reachable || !p.away(o, now))
+		}), nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for other peers: %w", err)
+	}
+	return nil
 }

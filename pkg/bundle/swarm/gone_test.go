@@ -35,6 +35,32 @@ func TestWaitAllForOneThatHangs(t *testing.T) {
 	must(t, await(t, ended))
 }
 
+// Certain peers can be waited for: until they are done, or gone.
+func TestWaitFor(t *testing.T) {
+	c := load(t, 7, 500, 400, 6*testPiece)
+	s := newSwarm(t, c, 3)
+	must(t, s.listeners[2].Close()) // It never comes.
+	s.listeners[2] = nil
+	const gone = 300 * time.Millisecond
+	short := func(cfg *Config) { cfg.NeverAfter = gone }
+	first, second := s.start(t, 0, short), s.start(t, 1, short)
+	s.feed(t, first, c.source)
+	first.Want(c.digests()...)
+	second.Want(c.digests()...)
+	s.checkAll(t, second)
+	must(t, first.WaitFor(t.Context(), nil))
+	must(t, first.WaitFor(t.Context(), []string{s.addrs[2]}))
+	ended := make(chan error, 1)
+	go func() { ended <- first.WaitFor(t.Context(), s.addrs[1:2]) }()
+	select {
+	case err := <-ended:
+		t.Fatalf("one that has all and is not done was not waited for: %v", err)
+	case <-time.After(3 * gone):
+	}
+	second.Complete()
+	must(t, await(t, ended))
+}
+
 // All is in the swarm only once every peer that is waited for has told what it wants.
 func TestAllIn(t *testing.T) {
 	c := load(t, 8, 500, 400, 6*testPiece)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func push(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	peers, names, err := peersOf(ctx, t)
+	peers, err := peersOf(ctx, t)
 	if err != nil {
 		return node.Request{}, err
 	}
@@ -81,7 +82,7 @@ func push(ctx context.Context, t engine.Turn) (node.Request, error) {
 	return request(tasks.PushImages, pushTimeout, images.Spec{
 		Parcel: bundle.Blob{Digest: digest.Digest(spec.Parcel.Digest), Size: spec.Parcel.Size},
 		Roles:  RolesOf(*self), AllRoles: spec.AllRoles, MaxRate: spec.MaxRate,
-		Self: PeerAddress(*self, spec), Peers: peers, Names: names, Credentials: credentials,
+		Self: PeerAddress(*self, spec), Peers: peers.addresses, Names: peers.names, After: peers.before(*self), Credentials: credentials,
 	})
 }
 
@@ -93,25 +94,48 @@ func PeerAddress(n corev1.Node, spec *v1alpha1.ImagesSpec) string {
 	return net.JoinHostPort(address(n), strconv.Itoa(int(spec.PeerPort())))
 }
 
+// peers are the nodes that take part in a push.
+type peers struct {
+	addresses []string
+	// names are the nodes, by address.
+	names map[string]string
+	// controlPlanes are the addresses of those among them, in the order of their names.
+	controlPlanes []string
+}
+
 // peersOf are the nodes whose steps have not ended and that can take part now:
 // others would only be waited for.
-func peersOf(ctx context.Context, t engine.Turn) (addresses []string, names map[string]string, err error) {
+func peersOf(ctx context.Context, t engine.Turn) (peers, error) {
+	p := peers{names: map[string]string{}}
 	nodes, err := t.Clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list nodes: %w", err)
+		return p, fmt.Errorf("list nodes: %w", err)
 	}
-	names = map[string]string{}
 	working := map[string]bool{}
 	for _, s := range t.Operation.Status.Steps {
 		working[s.Node] = s.State == v1alpha1.StepPending || s.State == v1alpha1.StepRunning
 	}
+	slices.SortFunc(nodes.Items, func(a, b corev1.Node) int { return strings.Compare(a.Name, b.Name) })
 	for _, n := range nodes.Items {
-		if working[n.Name] && unfit(n) == "" {
-			addr := PeerAddress(n, t.Operation.Spec.Images)
-			addresses, names[addr] = append(addresses, addr), n.Name
+		if !working[n.Name] || unfit(n) != "" {
+			continue
+		}
+		addr := PeerAddress(n, t.Operation.Spec.Images)
+		p.addresses, p.names[addr] = append(p.addresses, addr), n.Name
+		if slices.Contains(RolesOf(n), v1alpha1.RoleControlPlane) {
+			p.controlPlanes = append(p.controlPlanes, addr)
 		}
 	}
-	return addresses, names, nil
+	return p, nil
+}
+
+// before are those that put images into their container runtime before a node does.
+// Unpacking writes a gigabyte in a moment, and an etcd member on the same disk has to
+// wait for its own writes meanwhile: with one control plane at a time the others
+// are a quorum that answers. See https://etcd.io/docs/v3.6/op-guide/hardware/#disks.
+func (p peers) before(self corev1.Node) []string {
+	at := slices.IndexFunc(p.controlPlanes, func(addr string) bool { return p.names[addr] == self.Name })
+	return p.controlPlanes[:max(at, 0)]
 }
 
 // fitNode reads the step's node and refuses it when it can't take part. One that

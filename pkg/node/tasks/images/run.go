@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -178,6 +179,9 @@ func (t *task) bringImages(ctx context.Context, parcel *swarm.Parcel, data *Data
 	}
 	t.peer.Want(digests(missing)...)
 	t.shown.fetching(len(missing))
+	if err := t.awaitTurn(ctx); err != nil {
+		return err
+	}
 	// Those with the fewest bytes first: they can be unpacked while the others arrive.
 	slices.SortStableFunc(missing, func(a, b bundle.Image) int { return cmp.Compare(sizeOf(a.Blobs), sizeOf(b.Blobs)) })
 	_, err = ctrd.ImportImages(ctx, t.socket, missing, t.peer, opts, func(ref string, _ bool, done, _ int) {
@@ -186,6 +190,20 @@ func (t *task) bringImages(ctx context.Context, parcel *swarm.Parcel, data *Data
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errImport, err)
+	}
+	return nil
+}
+
+// turnTimeout bounds the wait for those that come before this node. On a link so slow
+// that they take longer, what is written in a moment is no load for a disk.
+const turnTimeout = 5 * time.Minute
+
+// awaitTurn waits for those that come before this node, and for no longer than it may.
+func (t *task) awaitTurn(ctx context.Context) error {
+	turn, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	if err := t.peer.WaitFor(turn, t.spec.After); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+		return err
 	}
 	return nil
 }

@@ -47,6 +47,10 @@ type Spec struct {
 	// MaxRate is what this node sends to others at most, in bytes per second.
 	// Zero: no bound.
 	MaxRate int64 `json:"maxRate,omitempty"`
+	// After are peers that are to be done before this node puts images into its
+	// container runtime: fetching and giving to others goes on meanwhile. They are
+	// waited for no longer than five minutes.
+	After []string `json:"after,omitempty"`
 	// Patience is DefaultPatience when zero.
 	Patience time.Duration `json:"patience,omitempty"`
 }
