@@ -26,14 +26,14 @@ const module = "github.com/kubectl-ha/kubectl-ha"
 var levels = [][]string{
 	{"cmd", "hack", "test"},
 	{"pkg/cmd"},
-	{"pkg/bootstrap", "pkg/incluster"},
+	{"pkg/bootstrap", "pkg/incluster", "pkg/status", "pkg/doctor"},
 	{"pkg/kubeconfig", "pkg/node", "pkg/transport", "pkg/bundle", "pkg/etcd", "pkg/kubeadm", "pkg/pki", "pkg/inventory"},
 	{"pkg/api", "pkg/report", "pkg/plan", "manifests"},
 }
 
 // strangers never import each other, although they are on one level.
 var strangers = [][2]string{
-	{"pkg/bootstrap", "pkg/incluster"},
+	{"pkg/bootstrap", "pkg/incluster"}, {"pkg/bootstrap", "pkg/status"}, {"pkg/bootstrap", "pkg/doctor"},
 	{"cmd", "test"}, {"cmd", "hack"},
 }
 

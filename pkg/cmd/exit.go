@@ -25,6 +25,9 @@ const (
 // ErrInterrupted is the cause of the context's end when a signal came.
 var ErrInterrupted = errors.New("interrupted")
 
+// errSaid is an error of which all has been said in the output.
+var errSaid = errors.New("see above")
+
 // coded is an error with the exit code that it ends the process with.
 type coded struct {
 	code int

@@ -51,8 +51,8 @@ func quietLibraries() {
 // printError prints the message of an error. An interruption is no failure of
 // ours, and said in a word.
 func printError(ctx context.Context, w io.Writer, err error) {
-	if errors.Is(err, syscall.EPIPE) {
-		// Whoever read the output has seen enough.
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, errSaid) {
+		// Whoever read the output has seen enough, or all.
 		return
 	}
 	prefix := "error: "

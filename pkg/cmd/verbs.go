@@ -13,6 +13,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newBootstrap(streams),
 		newBundle(streams),
 		newImages(streams),
+		newStatus(streams),
 		newKubeconfig(streams),
 		newOperation(streams),
 		newUpgrade(streams),

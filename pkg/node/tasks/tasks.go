@@ -47,6 +47,8 @@ const (
 	// SignServer signs a server's by the cluster's CA.
 	ServeKubelet = "serve-kubelet"
 	SignServer   = "sign-server"
+	// Inspect reads what only the host's files tell, and changes nothing.
+	Inspect = "inspect"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

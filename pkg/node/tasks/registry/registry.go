@@ -9,6 +9,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/follow"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/kubeletcert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
@@ -50,6 +51,7 @@ func All() map[string]node.Task {
 		{Name: tasks.UpgradeMend, Run: node.Typed(upgrade.Mend)},
 		{Name: tasks.ServeKubelet, Run: node.Typed(kubeletcert.Serving)},
 		{Name: tasks.SignServer, ReadOnly: true, Run: node.Typed(kubeletcert.Sign)},
+		{Name: tasks.Inspect, ReadOnly: true, Run: node.Typed(inspect.Run)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t

@@ -1,0 +1,35 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+)
+
+// inspect looks at the nodes' files, and adds what it finds. What is in the way is
+// told with what was not seen.
+func (o *statusOptions) inspect(ctx context.Context, looker *status.Looker, r *status.Report) error {
+	found, err := inspectNodes(ctx, o, looker, r, 0)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.Unseen = append(r.Unseen, "the hosts' files: "+err.Error())
+		return nil
+	}
+	found.Add(r)
+	return nil
+}
+
+// inspectNodes runs the read-only task on the nodes.
+func inspectNodes(ctx context.Context, o *statusOptions, looker *status.Looker, r *status.Report, logLines int) (status.Inspection, error) {
+	config, err := restConfig(o.access)
+	if err != nil {
+		return status.Inspection{}, err
+	}
+	image, err := clusterAgentImage(ctx, config)
+	if err != nil {
+		return status.Inspection{}, err
+	}
+	return status.Inspect(ctx, config, looker.Cluster(), image, r.Nodes, logLines)
+}
