@@ -34,9 +34,16 @@ func checkUpgradeRules(t *testing.T, s *kubetest.Server) {
 		`{type: Upgrade, upgrade: {version: v1.36.3, maxUnavailable: "101%"}}`: "spec.upgrade.maxUnavailable",
 		`{type: Upgrade, upgrade: {version: v1.36.3, drainTimeout: soon}}`:     "spec.upgrade.drainTimeout",
 		`{type: Upgrade, upgrade: {version: v1.36.3, drainTimeout: 0s}}`:       "more than nothing",
-		`{type: RollbackNode}`: "spec.rollbackNode is required",
-		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`: "",
-		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:            "spec.rollbackNode.node",
+		`{type: AddNode, addNode: {nodes: [w2]}}`:                              "",
+		`{type: AddNode}`:                                                     "spec.addNode is required",
+		`{type: AddNode, addNode: {nodes: []}}`:                               "spec.addNode.nodes",
+		`{type: RemoveNode, removeNode: {node: cp1, drainTimeout: 1m}}`:       "",
+		`{type: RemoveNode}`:                                                  "spec.removeNode is required",
+		`{type: RemoveNode, removeNode: {address: 10.0.0.1}}`:                 "spec.removeNode.node",
+		`{type: RemoveNode, removeNode: {node: cp1, drainTimeout: whenever}}`: "spec.removeNode.drainTimeout",
+		`{type: RollbackNode}`:                                                "spec.rollbackNode is required",
+		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`:   "",
+		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:              "spec.rollbackNode.node",
 	} {
 		u := &unstructured.Unstructured{}
 		text := fmt.Sprintf("{apiVersion: %s, kind: Operation, metadata: {generateName: x-}, spec: %s}", v1alpha1.APIVersion, spec)

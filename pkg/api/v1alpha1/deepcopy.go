@@ -46,7 +46,15 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 		out.Addon = &AddonSpec{}
 		in.Addon.DeepCopyInto(out.Addon)
 	}
-	// What these two point to points to nothing else.
+	if in.AddNode != nil {
+		out.AddNode = &AddNodeSpec{}
+		in.AddNode.DeepCopyInto(out.AddNode)
+	}
+	// What these point to points to nothing else.
+	if in.RemoveNode != nil {
+		c := *in.RemoveNode
+		out.RemoveNode = &c
+	}
 	if in.Upgrade != nil {
 		c := *in.Upgrade
 		out.Upgrade = &c

@@ -49,6 +49,10 @@ type OperationSpec struct {
 	Upgrade *UpgradeSpec `json:"upgrade,omitempty"`
 	// RollbackNode is set when Type is RollbackNode.
 	RollbackNode *RollbackNodeSpec `json:"rollbackNode,omitempty"`
+	// AddNode is set when Type is AddNode.
+	AddNode *AddNodeSpec `json:"addNode,omitempty"`
+	// RemoveNode is set when Type is RemoveNode.
+	RemoveNode *RemoveNodeSpec `json:"removeNode,omitempty"`
 	// Addon is set when Type is Addon.
 	Addon *AddonSpec `json:"addon,omitempty"`
 	// LoadBalancer is set when Type is LoadBalancer.

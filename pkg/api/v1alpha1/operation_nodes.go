@@ -1,0 +1,50 @@
+package v1alpha1
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// OperationAddNode makes full members of hosts that are enrolled: control planes
+	// are promoted, and everybody learns of them.
+	OperationAddNode OperationType = "AddNode"
+	// OperationRemoveNode takes a host out of the cluster for good.
+	OperationRemoveNode OperationType = "RemoveNode"
+)
+
+// AddNodeSpec says which hosts of the stored Cluster document are new.
+type AddNodeSpec struct {
+	Nodes []string `json:"nodes"`
+}
+
+// RemoveNodeSpec says which host leaves, and how gently.
+type RemoveNodeSpec struct {
+	Node string `json:"node"`
+	// Address is the host's, so that what is left to do is known once the stored
+	// Cluster document has it no more.
+	Address string `json:"address,omitempty"`
+	// DrainTimeout bounds the eviction of its pods, as a Go duration: 10m. Empty:
+	// DefaultDrainTimeout.
+	DrainTimeout string `json:"drainTimeout,omitempty"`
+	// ForceDrain also evicts pods that nothing makes again elsewhere, and deletes
+	// those that a budget still holds when the drain's time is up.
+	ForceDrain bool `json:"forceDrain,omitempty"`
+	// DeleteEmptyDirData allows to evict pods whose data is on this host alone.
+	DeleteEmptyDirData bool `json:"deleteEmptyDirData,omitempty"`
+}
+
+// DrainTime is DrainTimeout, or the default when it is empty or no duration; the API
+// server admits durations only.
+func (s *RemoveNodeSpec) DrainTime() time.Duration {
+	if d, err := time.ParseDuration(s.DrainTimeout); err == nil && d > 0 {
+		return d
+	}
+	return DefaultDrainTimeout
+}
+
+// DeepCopyInto copies everything into out; they share nothing.
+func (in *AddNodeSpec) DeepCopyInto(out *AddNodeSpec) {
+	*out = *in
+	out.Nodes = slices.Clone(in.Nodes)
+}
