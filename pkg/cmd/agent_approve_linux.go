@@ -1,0 +1,35 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/approver"
+)
+
+// newAgentApprove is what the addon kubelet-certificates runs in the cluster.
+func newAgentApprove(streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "approve-csrs",
+		Short: "Approve the serving certificates that kubelets ask for, when they are for their own addresses",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := rest.InClusterConfig()
+			if err != nil {
+				return fmt.Errorf("use the pod's service account: %w", err)
+			}
+			kube, err := kubernetes.NewForConfig(config)
+			if err != nil {
+				return err
+			}
+			// A log that nobody takes is no reason to stop.
+			log := func(line string) { _, _ = fmt.Fprintln(streams.Out, line) }
+			return approver.Run(c.Context(), kube, approver.Options{VirtualIP: os.Getenv("VIRTUAL_IP"), Log: log})
+		},
+	}
+}
