@@ -6,12 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // askTimeout bounds one question to one member.
@@ -36,12 +38,27 @@ type endpoint struct {
 // Connect prepares to talk to the members at the endpoints (https://address:2379).
 // It does not wait for any of them: one that is away shows in Status.
 func Connect(ctx context.Context, endpoints []string, id TLS) (*Client, error) {
+	return ConnectVia(ctx, endpoints, id, nil)
+}
+
+// Dial connects to host:port.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ConnectVia is Connect by a way of the caller's, such as a tunnel through a host
+// that reaches the members; nil for the direct one.
+func ConnectVia(ctx context.Context, endpoints []string, id TLS, dial Dial) (*Client, error) {
 	if len(endpoints) == 0 {
 		return nil, errors.New("connect to etcd: there is no endpoint")
 	}
 	config, err := id.config()
 	if err != nil {
 		return nil, err
+	}
+	var options []grpc.DialOption
+	if dial != nil {
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return dial(ctx, "tcp", address)
+		}))
 	}
 	c := &Client{}
 	for _, url := range endpoints {
@@ -57,6 +74,7 @@ func Connect(ctx context.Context, endpoints []string, id TLS) (*Client, error) {
 			DialKeepAliveTime:    10 * time.Second,
 			DialKeepAliveTimeout: askTimeout,
 			Context:              ctx,
+			DialOptions:          options,
 			Logger:               zap.NewNop(),
 		})
 		if err != nil {

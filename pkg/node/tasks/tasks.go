@@ -49,6 +49,11 @@ const (
 	SignServer   = "sign-server"
 	// Inspect reads what only the host's files tell, and changes nothing.
 	Inspect = "inspect"
+	// Uninstall takes back everything that was done to the host.
+	Uninstall = "uninstall"
+	// EtcdIdentity reads the certificates with which a host may talk to etcd; its
+	// result is a secret.
+	EtcdIdentity = "etcd-identity"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

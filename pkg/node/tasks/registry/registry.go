@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
@@ -52,6 +53,8 @@ func All() map[string]node.Task {
 		{Name: tasks.ServeKubelet, Run: node.Typed(kubeletcert.Serving)},
 		{Name: tasks.SignServer, ReadOnly: true, Run: node.Typed(kubeletcert.Sign)},
 		{Name: tasks.Inspect, ReadOnly: true, Run: node.Typed(inspect.Run)},
+		{Name: tasks.Uninstall, Run: node.Typed(uninstall.Run)},
+		{Name: tasks.EtcdIdentity, ReadOnly: true, Run: node.Typed(backup.Identity)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t
