@@ -112,3 +112,6 @@ func localAPIEndpoint(c *v1alpha1.Cluster, h v1alpha1.Host) object {
 	}
 	return object{"advertiseAddress": h.Address, "bindPort": int64(port)}
 }
+
+// CertSANs are the names of every apiserver's certificate that come from the Cluster.
+func CertSANs(c *v1alpha1.Cluster) []string { return certSANs(c) }

@@ -1,0 +1,196 @@
+package nodes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+)
+
+// Finding is something that stands in the way, or that one should know.
+type Finding struct {
+	Node    string `json:"node,omitempty"`
+	Check   string `json:"check"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	// Blocks says that nothing is done because of it.
+	Blocks bool `json:"blocks"`
+}
+
+// Without is the Cluster without a host. When the etcd members are implied, that is all
+// control planes.
+func Without(c *v1alpha1.Cluster, name string) *v1alpha1.Cluster {
+	out := *c
+	out.Spec.Hosts = slices.DeleteFunc(slices.Clone(c.Spec.Hosts), func(h v1alpha1.Host) bool { return h.Name == name })
+	return &out
+}
+
+// With is the stored document with hosts of the user's file, in the file's order: all
+// else that may differ in the file is another matter.
+func With(stored, file *v1alpha1.Cluster, names ...string) *v1alpha1.Cluster {
+	out := *stored
+	out.Spec.Hosts = nil
+	for _, h := range file.Spec.Hosts {
+		if slices.Contains(names, h.Name) {
+			out.Spec.Hosts = append(out.Spec.Hosts, h)
+		} else if old, ok := stored.Host(h.Name); ok {
+			out.Spec.Hosts = append(out.Spec.Hosts, old)
+		}
+	}
+	for _, h := range stored.Spec.Hosts {
+		if _, ok := out.Host(h.Name); !ok {
+			out.Spec.Hosts = append(out.Spec.Hosts, h)
+		}
+	}
+	return &out
+}
+
+func member(c *v1alpha1.Cluster, name string) bool {
+	return slices.ContainsFunc(c.EtcdMembers(), func(h v1alpha1.Host) bool { return h.Name == name })
+}
+
+// alive are the control planes that were heard of lately, without one.
+func alive(c *v1alpha1.Cluster, o Observation, but string) []v1alpha1.Host {
+	var out []v1alpha1.Host
+	for _, h := range c.ControlPlanes() {
+		if n, ok := o.Nodes[h.Name]; ok && n.Lost == "" && n.ControlPlane && h.Name != but {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// CheckRemove says what stands in the way of a removal. It is pure.
+func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observation) []Finding {
+	var out []Finding
+	block := func(check, hint, format string, args ...any) {
+		out = append(out, Finding{Node: spec.Node, Check: check, Message: fmt.Sprintf(format, args...), Hint: hint, Blocks: true})
+	}
+	h, listed := c.Host(spec.Node)
+	n, isNode := o.Nodes[spec.Node]
+	if !listed && !isNode {
+		block("unknown", "kubectl get nodes lists the nodes", "there is no such node, nor a host of that name in the stored Cluster document")
+		return out
+	}
+	if h.Has(v1alpha1.RoleControlPlane) || n.ControlPlane {
+		switch left := alive(c, o, spec.Node); {
+		case len(Without(c, spec.Node).ControlPlanes()) == 0:
+			block("last-control-plane", "add another one first: kubectl ha node add; kubectl ha uninstall takes the whole cluster apart", "it is the last control plane")
+		case len(left) == 0:
+			block("last-control-plane", "bring another one back first", "no other control plane was heard of lately")
+		}
+	}
+	if listed && member(c, spec.Node) {
+		out = append(out, checkQuorum(c, spec.Node, o)...)
+	}
+	if isNode && n.Lost == "" {
+		out = append(out, checkPods(spec, o.Pods)...)
+	}
+	if isNode && n.Lost != "" {
+		out = append(out, Finding{Node: spec.Node, Check: "lost", Message: "it counts as lost: " + n.Lost,
+			Hint: "it is neither drained nor cleaned; never start it again with its old disks, on which it takes itself for a part of the cluster"})
+	}
+	return out
+}
+
+// checkQuorum: those that stay have to be a quorum, and there has to be one to agree
+// to the removal. Who can't see the members leaves it to who can.
+func checkQuorum(c *v1alpha1.Cluster, leaving string, o Observation) []Finding {
+	members := c.EtcdMembers()
+	if len(members) == 1 {
+		return []Finding{{Node: leaving, Check: "quorum", Message: "it has the last etcd member", Hint: "add another one first: kubectl ha node add", Blocks: true}}
+	}
+	if o.EtcdAway == nil {
+		return nil
+	}
+	answer, stay := 0, 0
+	var away []string
+	for _, m := range members {
+		switch why, gone := o.EtcdAway[m.Name]; {
+		case gone && m.Name != leaving:
+			away = append(away, m.Name+": "+why)
+		case !gone:
+			answer++
+			if m.Name != leaving {
+				stay++
+			}
+		}
+	}
+	if answer >= etcd.Quorum(len(members)) && stay >= etcd.Quorum(len(members)-1) {
+		return nil
+	}
+	return []Finding{{Node: leaving, Check: "quorum", Blocks: true,
+		Message: fmt.Sprintf("without it etcd would have no quorum: %d of the %d members that stay answer (%s)", stay, len(members)-1, strings.Join(away, "; ")),
+		Hint:    "bring those members back or replace them first"}}
+}
+
+func checkPods(spec *v1alpha1.RemoveNodeSpec, pods []Pod) []Finding {
+	var local, lone []string
+	for _, p := range pods {
+		if p.Local {
+			local = append(local, p.Name)
+		}
+		if p.Unmanaged {
+			lone = append(lone, p.Name)
+		}
+	}
+	var out []Finding
+	if len(local) > 0 && !spec.DeleteEmptyDirData {
+		out = append(out, Finding{Node: spec.Node, Check: "local-data", Blocks: true, Message: "pods have data on it alone, which goes with it: " + some(local),
+			Hint: "move what matters, then add --delete-emptydir-data"})
+	}
+	if len(lone) > 0 && !spec.ForceDrain {
+		out = append(out, Finding{Node: spec.Node, Check: "unmanaged-pods", Blocks: true, Message: "nothing would make these pods again elsewhere: " + some(lone),
+			Hint: "delete or move them, or add --force-drain"})
+	}
+	return out
+}
+
+// some names the first few.
+func some(names []string) string {
+	const most = 5
+	slices.Sort(names)
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// CheckAdd says what stands in the way of adding hosts. c has them already. It is pure.
+func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
+	var out []Finding
+	votes, away := 0, []string{}
+	for _, m := range c.EtcdMembers() {
+		if slices.Contains(names, m.Name) {
+			votes++
+		} else if why, gone := o.EtcdAway[m.Name]; gone {
+			away = append(away, m.Name+": "+why)
+		}
+	}
+	if votes > 0 && len(away) > 0 {
+		out = append(out, Finding{Check: "etcd", Blocks: true, Message: "etcd takes no new member while one is away (" + strings.Join(away, "; ") + ")",
+			Hint: "bring it back; or if it is lost for ever remove it first, as kubectl ha node replace does"})
+	}
+	if members := len(c.EtcdMembers()); votes > 0 && members%2 == 0 {
+		out = append(out, Finding{Check: "etcd", Message: fmt.Sprintf("etcd will have %d members, which can lose no more than %d would", members, members-1),
+			Hint: "an odd number is better"})
+	}
+	for _, name := range names {
+		if _, ok := c.Host(name); !ok {
+			out = append(out, Finding{Node: name, Check: "unknown", Blocks: true, Message: "the Cluster document has no such host"})
+		}
+	}
+	for _, h := range c.Spec.Hosts {
+		if slices.Contains(names, h.Name) && h.Has(v1alpha1.RoleControlPlane) && len(alive(c, o, h.Name)) == 0 {
+			out = append(out, Finding{Node: h.Name, Check: "control-plane", Blocks: true, Message: "no control plane was heard of lately that it could be made from"})
+		}
+	}
+	return out
+}
+
+// Blocking are the findings because of which nothing is done.
+func Blocking(all []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool { return !f.Blocks })
+}

@@ -1,0 +1,154 @@
+package nodes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/follow"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
+)
+
+const (
+	vipTimeout       = time.Minute
+	peersTimeout     = 2 * time.Minute
+	leaveTimeout     = 5 * time.Minute
+	endpointsTimeout = 10 * time.Minute
+	retireTimeout    = 10 * time.Minute
+	// lockTimeout is for a task on the node that was thought lost and is not.
+	lockTimeout = 5 * time.Minute
+	// lostAfter is for how long a node may be silent, beyond the 40 seconds or so
+	// after which its condition tells.
+	lostAfter = time.Minute
+	// lostRetries is how often a node that went away is begun with anew; each task
+	// finishes what was begun.
+	lostRetries = 2
+)
+
+func task(request func(ctx context.Context, t engine.Turn) (node.Request, error), message func(node.Result) string) engine.NodeTask {
+	return engine.NodeTask{Request: request, LostRetries: lostRetries, LostAfter: lostAfter, Message: message}
+}
+
+func request(task string, timeout time.Duration, spec any) (node.Request, error) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
+	}
+	return node.Request{Task: task, Timeout: timeout, LockTimeout: lockTimeout, Spec: raw}, nil
+}
+
+// members maps the etcd members' names to addresses.
+func members(c *v1alpha1.Cluster) map[string]string {
+	out := map[string]string{}
+	for _, m := range c.EtcdMembers() {
+		out[m.Name] = m.Address
+	}
+	return out
+}
+
+func leaveSpec(t engine.Turn) (etcdmember.LeaveSpec, error) {
+	spec := t.Operation.Spec.RemoveNode
+	address := spec.Address
+	if h, ok := t.Cluster.Host(spec.Node); ok {
+		address = h.Address
+	}
+	if address == "" {
+		return etcdmember.LeaveSpec{}, fmt.Errorf("the address of %s is not known any more", spec.Node)
+	}
+	all := members(t.Cluster)
+	all[spec.Node] = address
+	return etcdmember.LeaveSpec{Name: spec.Node, Address: address, Members: all}, nil
+}
+
+func mayLeave(_ context.Context, t engine.Turn) (node.Request, error) {
+	spec, err := leaveSpec(t)
+	if err != nil {
+		return node.Request{}, err
+	}
+	return request(tasks.EtcdMayLeave, leaveTimeout, spec)
+}
+
+func leave(_ context.Context, t engine.Turn) (node.Request, error) {
+	spec, err := leaveSpec(t)
+	if err != nil {
+		return node.Request{}, err
+	}
+	return request(tasks.EtcdLeave, leaveTimeout, spec)
+}
+
+func moveVIP(away bool) func(context.Context, engine.Turn) (node.Request, error) {
+	return func(context.Context, engine.Turn) (node.Request, error) {
+		return request(tasks.Drain, vipTimeout, vip.DrainSpec{Drain: away})
+	}
+}
+
+// endpoints tells a control plane of the etcd members as they will be.
+func endpoints(_ context.Context, t engine.Turn) (node.Request, error) {
+	c := result(t)
+	h, ok := c.Host(t.Step.Node)
+	if !ok {
+		return node.Request{}, fmt.Errorf("the stored Cluster document has no host %s", t.Step.Node)
+	}
+	return request(tasks.Follow, endpointsTimeout, follow.Spec{
+		EtcdEndpoints: c.EtcdEndpoints(), EtcdMembers: members(c), Elsewhere: len(c.ControlPlanes()) > 1,
+		LocalEndpoint: "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort))),
+	})
+}
+
+func peers(_ context.Context, t engine.Turn) (node.Request, error) {
+	spec, ok := vip.SpecOf(result(t), t.Step.Node)
+	if !ok {
+		return node.Request{}, fmt.Errorf("the stored Cluster document has no control plane %s", t.Step.Node)
+	}
+	return request(tasks.VIP, peersTimeout, spec)
+}
+
+func retire(context.Context, engine.Turn) (node.Request, error) {
+	return request(tasks.Retire, retireTimeout, follow.RetireSpec{})
+}
+
+// saying is the line of a task whose success says all.
+func saying(text string) func(node.Result) string { return func(node.Result) string { return text } }
+
+// answered is what was seen of etcd in a line.
+func answered(r node.Result) string {
+	var d etcdmember.LeaveData
+	if json.Unmarshal(r.Data, &d) != nil {
+		return "" // Only the data got lost on its way, not the result.
+	}
+	text := fmt.Sprintf("%d of %d other members answer", d.Answer, d.Members)
+	if d.Gone {
+		return "it is no member any more; " + text
+	}
+	return text
+}
+
+// restarted is what became of an apiserver in a line.
+func restarted(r node.Result) string {
+	var d follow.Data
+	if json.Unmarshal(r.Data, &d) != nil {
+		return "" // As above.
+	}
+	if !d.Restarted {
+		return "it knows already"
+	}
+	return "it has restarted, and is ready"
+}
+
+// retired says what is left on a host.
+func retired(r node.Result) string {
+	var d follow.RetireData
+	if json.Unmarshal(r.Data, &d) != nil || len(d.Left) == 0 {
+		return ""
+	}
+	return "what is left there: " + strings.Join(d.Left, ", ")
+}
