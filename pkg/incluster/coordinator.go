@@ -23,6 +23,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -44,6 +45,8 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationPruneImages:  images.PruneDefinition(),
 		v1alpha1.OperationUpgrade:      upgrade.Definition(),
 		v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
+		v1alpha1.OperationAddNode:      nodes.AddDefinition(),
+		v1alpha1.OperationRemoveNode:   nodes.RemoveDefinition(),
 	}
 }
 
@@ -124,6 +127,9 @@ func avoid(op *v1alpha1.Operation, c *v1alpha1.Cluster) (worked, controlPlanes [
 	}
 	if op.Spec.Join != nil {
 		worked = slices.Clone(op.Spec.Join.ControlPlanes)
+	}
+	if op.Spec.RemoveNode != nil {
+		worked = []string{op.Spec.RemoveNode.Node}
 	}
 	return worked, controlPlanes
 }
