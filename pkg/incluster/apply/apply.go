@@ -28,6 +28,16 @@ type Options struct {
 	// Force takes over fields that somebody else has changed. Only for objects
 	// that are kubectl-ha's alone.
 	Force bool
+	// Manager owns the fields. Default FieldManager.
+	Manager string
+}
+
+func (o Options) apply() metav1.ApplyOptions {
+	manager := o.Manager
+	if manager == "" {
+		manager = FieldManager
+	}
+	return metav1.ApplyOptions{FieldManager: manager, Force: o.Force}
 }
 
 // Changed is an object that was written, or in Pending would be.
@@ -49,7 +59,7 @@ func (c Changed) String() string {
 func Apply(ctx context.Context, c *client.Clients, objects []*unstructured.Unstructured, o Options) ([]Changed, error) {
 	var changed []Changed
 	for _, u := range objects {
-		before, after, err := one(ctx, c, u, metav1.ApplyOptions{FieldManager: FieldManager, Force: o.Force})
+		before, after, err := one(ctx, c, u, o.apply())
 		if err != nil {
 			return changed, err
 		}
@@ -72,9 +82,9 @@ func Apply(ctx context.Context, c *client.Clients, objects []*unstructured.Unstr
 func Pending(ctx context.Context, c *client.Clients, objects []*unstructured.Unstructured, o Options) ([]Changed, error) {
 	var pending []Changed
 	for _, u := range objects {
-		before, after, err := one(ctx, c, u, metav1.ApplyOptions{
-			FieldManager: FieldManager, Force: o.Force, DryRun: []string{metav1.DryRunAll},
-		})
+		dry := o.apply()
+		dry.DryRun = []string{metav1.DryRunAll}
+		before, after, err := one(ctx, c, u, dry)
 		switch {
 		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
 			pending = append(pending, ref(u))
@@ -91,7 +101,7 @@ func Pending(ctx context.Context, c *client.Clients, objects []*unstructured.Uns
 
 // one applies one object; before is nil when it was not there.
 func one(ctx context.Context, c *client.Clients, u *unstructured.Unstructured, o metav1.ApplyOptions) (before, after *unstructured.Unstructured, err error) {
-	ri, err := resource(c, u)
+	ri, err := Resource(c, u)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,7 +121,9 @@ func one(ctx context.Context, c *client.Clients, u *unstructured.Unstructured, o
 	return before, after, nil
 }
 
-func resource(c *client.Clients, u *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+// Resource finds where objects such as this one are read and written. The error of
+// a kind that the cluster does not have is a meta.NoMatchError.
+func Resource(c *client.Clients, u *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	gvk := u.GroupVersionKind()
 	mapping, err := c.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
@@ -147,7 +159,7 @@ func established(ctx context.Context, c *client.Clients, name string) error {
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind(crdKind.Kind)
 	crd.SetName(name)
-	ri, err := resource(c, crd)
+	ri, err := Resource(c, crd)
 	if err != nil {
 		return err
 	}
