@@ -57,7 +57,7 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	f := &o.Facts
 	f.Ours = &observe.Ours{Cluster: c.Metadata.Name, Done: []string{"prepare", "images"},
 		Settings: map[string]string{"prepare": settings(prepareSettings(c, h)), "etcd": settings(c.Spec.Etcd.ExtraArgs)}}
-	f.State.Enrolled, f.State.KubeletActive = true, true
+	f.State.Enrolled, f.State.KubeletActive, f.State.KubeletVersion = true, true, c.Spec.KubernetesVersion
 	f.Binaries, f.Images = map[string]string{}, map[string]string{"agent": "sha256:a"}
 	for _, b := range testContents().For(roles(c, h)).Binaries {
 		f.Binaries[b.Path] = b.SHA256
@@ -75,6 +75,7 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	}
 	if h.Has(v1alpha1.RoleControlPlane) {
 		f.State.ControlPlane, f.State.APIServerReady, f.State.ClusterCA = true, true, "cluster-ca"
+		f.State.APIServerVersion = c.Spec.KubernetesVersion
 		f.Commands["keepalived"] = "/usr/sbin/keepalived"
 		f.Ours.Done = append(f.Ours.Done, "vip")
 	}

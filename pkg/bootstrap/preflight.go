@@ -58,6 +58,7 @@ func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []Finding {
 	k.identities()
 	k.architectures()
 	k.authorities()
+	k.versions()
 	k.routerID()
 	return k.findings
 }

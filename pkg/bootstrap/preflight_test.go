@@ -37,6 +37,33 @@ func TestPreflightFindsNothingOnGoodHosts(t *testing.T) {
 	}
 }
 
+// run has hosts run a version of Kubernetes.
+func run(o map[string]*HostObservation, version string, hosts ...string) {
+	for _, h := range hosts {
+		s := &o[h].Facts.State
+		if s.KubeletVersion = version; s.ControlPlane {
+			s.APIServerVersion = version
+		}
+	}
+}
+
+func TestVersionHint(t *testing.T) {
+	for name, tc := range map[string]struct {
+		runs    []string
+		servers map[string]bool
+		want    string
+	}{
+		"upgraded since": {[]string{"v1.36.3"}, map[string]bool{"v1.36.3": true}, "write kubernetesVersion: v1.36.3"},
+		"workers behind": {[]string{"v1.34.1"}, map[string]bool{"v1.35.4": true}, "kubectl ha upgrade v1.35.4"},
+		"half-way":       {[]string{"v1.36.3"}, map[string]bool{"v1.35.4": true, "v1.36.3": true}, "was not finished"},
+		"two others":     {[]string{"v1.36.1", "v1.36.3"}, map[string]bool{"v1.36.1": true, "v1.36.3": true}, "was not finished"},
+	} {
+		if got := versionHint("v1.35.4", tc.runs, tc.servers); !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 type finderror struct{ error }
 
 func (finderror) Explain() (string, string) { return "", "do this" }
@@ -62,7 +89,15 @@ func TestPreflight(t *testing.T) {
 			o["w1"].Facts.Ours = &observe.Ours{Cluster: "lab", Done: []string{"prepare"}}
 			o["w1"].Facts.Leftovers = []string{"/etc/kubernetes/kubelet.conf"}
 		}, want: []string{"error leftovers w1"}},
-		"no systemd": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Systemd = "" }, want: []string{"error systemd w1"}},
+		"upgraded since the file was written": {complete: true, hosts: func(o map[string]*HostObservation) { run(o, "v1.99.0", "cp1", "cp2", "cp3", "w1") },
+			want: []string{"error version "}, says: "cp1, cp2, cp3 and w1 run v1.99.0"},
+		"an upgrade half-way": {complete: true, hosts: func(o map[string]*HostObservation) { run(o, "v1.99.0", "cp1") },
+			want: []string{"error version "}, says: "but cp1 runs v1.99.0"},
+		"workers left behind": {complete: true, hosts: func(o map[string]*HostObservation) {
+			o["w1"].Facts.State.KubeletVersion = "v1.35.4"
+		}, want: []string{"error version "}, says: "w1 runs v1.35.4"},
+		"another version on a host of nobody": {hosts: func(o map[string]*HostObservation) { run(o, "v1.99.0", "w1") }},
+		"no systemd":                          {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Systemd = "" }, want: []string{"error systemd w1"}},
 		"unsupported architecture": {hosts: func(o map[string]*HostObservation) {
 			for _, h := range o {
 				h.Facts.Arch = "s390x"

@@ -123,4 +123,8 @@ type State struct {
 	Enrolled bool `json:"enrolled,omitempty"`
 	// KubeletActive is true when the kubelet's unit runs.
 	KubeletActive bool `json:"kubeletActive,omitempty"`
+	// KubeletVersion is that of the program, on a host that is enrolled; APIServerVersion
+	// that of the static pod's manifest. Both such as v1.36.3, empty when not known.
+	KubeletVersion   string `json:"kubeletVersion,omitempty"`
+	APIServerVersion string `json:"apiServerVersion,omitempty"`
 }
