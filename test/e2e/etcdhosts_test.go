@@ -14,8 +14,9 @@ import (
 // TestSeparateEtcdHosts makes a cluster of the older Kubernetes version with
 // etcd on hosts of its own: what comes out is what was asked for, the etcd hosts
 // are no nodes, the control planes have no member, and a second run changes nothing.
+// Then it is upgraded while it is in use.
 func TestSeparateEtcdHosts(t *testing.T) {
-	l := upLabOf(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 1, etcd: 3})
+	l := upLabOf(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 2, etcd: 3})
 	t.Cleanup(func() { l.drop(t) })
 	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "etcd.kubeconfig"), vip: l.cached.VirtualIP}
 	c.bundle(t)
@@ -30,6 +31,7 @@ func TestSeparateEtcdHosts(t *testing.T) {
 	c.checkMembers(t)
 	c.checkSecondRun(t)
 	c.checkNewSettings(t)
+	t.Run("upgrade", c.upgradeInUse)
 }
 
 // checkNewSettings: arguments that were changed in the file reach every member,

@@ -1,4 +1,4 @@
-//go:build e2e && upgrade
+//go:build e2e
 
 package e2e
 
@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,26 +19,15 @@ import (
 // upgradeDeadline bounds a whole upgrade; on a quiet machine it takes six minutes.
 const upgradeDeadline = 25 * time.Minute
 
-// It is behind a build tag of its own, and so not in `make test`: of two upgrades
-// that were tried one lost requests. `make e2e-upgrade` runs it.
-
-// TestUpgrade brings a cluster of the older version to the newer one while it is
+// upgradeInUse brings a cluster of the older version to the newer one while it is
 // in use: not one request through the virtual IP fails, each on a new connection,
 // and none to an application with a budget; every write that was acknowledged is
-// there afterwards; a second upgrade meanwhile is refused; each control plane has a backup.
-func TestUpgrade(t *testing.T) {
-	l := upLabOf(t, "e2e-upgrade", suite.other, labSize{controlPlanes: 3, workers: 2})
-	t.Cleanup(func() { l.drop(t) })
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "upgrade.kubeconfig"), vip: l.cached.VirtualIP}
-	c.bundle(t)
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
-	}
-	c.connect(t)
-	c.settled(t)
-	newer := &lab{name: l.name, dir: l.dir, version: suite.version, cached: l.cached}
+// there afterwards; a second upgrade meanwhile is refused; each host whose state is
+// at stake has a backup.
+func (c *cluster) upgradeInUse(t *testing.T) {
+	t.Helper()
+	newer := &lab{name: c.name, dir: c.dir, version: suite.version, cached: c.cached}
 	bundle := newer.bundle(t)
-
 	// Never down.
 	if r := c.ha(t, suiteDeadline, "upgrade", "v1.9.2", "--kubeconfig", c.kubeconfig, "--yes"); r.code == 0 || !strings.Contains(r.stdout+r.stderr, "older than "+suite.other) {
 		t.Errorf("a downgrade: %s", r)
@@ -65,14 +53,8 @@ func TestUpgrade(t *testing.T) {
 	} else {
 		t.Logf("the application answered all %d requests", o.requests)
 	}
-	if o := p.outageSince(start); o.failed > 0 {
-		t.Errorf("not lossless: %s\n%s", o, p.timeline(start))
-		for _, h := range c.names(t, "control-plane") {
-			t.Logf("%s: %s", h, c.exec(t, h, "journalctl", "--no-pager", "--output=short-precise", "-u", "kubectl-ha-vip", "-u", "keepalived", "--since=-30min"))
-		}
-	} else {
-		t.Logf("%d requests, none failed; %d writes", o.requests, len(written))
-	}
+	c.checkLossless(t, p, start)
+	t.Logf("%d writes were acknowledged", len(written))
 	for _, name := range written {
 		if _, err := c.client.CoreV1().ConfigMaps("default").Get(context.Background(), name, metav1.GetOptions{}); err != nil {
 			t.Errorf("an acknowledged write is gone: %v", err)
@@ -84,6 +66,22 @@ func TestUpgrade(t *testing.T) {
 	c.checkBackups(t)
 	if r := c.ha(t, suiteDeadline, "upgrade", suite.version, "--bundle", bundle, "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
 		t.Errorf("the same upgrade again: %s", r)
+	}
+}
+
+// checkLossless: no request since a moment has failed; what the virtual IP did
+// meanwhile is told when some have.
+func (c *cluster) checkLossless(t *testing.T, p *prober, since time.Time) {
+	t.Helper()
+	o := p.outageSince(since)
+	if o.failed == 0 {
+		t.Logf("%d requests, none failed", o.requests)
+		return
+	}
+	t.Errorf("not lossless: %s\n%s", o, p.timeline(since))
+	for _, h := range c.names(t, "control-plane") {
+		t.Logf("%s: %s", h, c.exec(t, h, "journalctl", "--no-pager", "--output=short-precise", "-u", "kubectl-ha-vip", "-u", "keepalived",
+			"--since=@"+fmt.Sprint(since.Unix())))
 	}
 }
 
