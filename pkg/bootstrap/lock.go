@@ -26,3 +26,9 @@ func lock(path string) (unlock func(), err error) {
 	}
 	return func() { _ = f.Close() }, nil // closing is what unlocks it
 }
+
+// Lock keeps this machine's other runs on the same cluster away, as a bootstrap
+// does; the error wraps ErrLocked when there is one. stateDir is made when it is missing.
+func Lock(stateDir string) (unlock func(), err error) {
+	return lock(filepath.Join(stateDir, "bootstrap.lock"))
+}

@@ -17,6 +17,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newKubeconfig(streams),
 		newOperation(streams),
 		newUpgrade(streams),
+		newUninstall(streams),
 		newBackup(streams),
 		newCompletion(streams),
 		newOptions(streams),

@@ -1,0 +1,70 @@
+package uninstall
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+const recordFile = "uninstall.json"
+
+// record is what an uninstall that left hosts for later keeps on this machine:
+// the next one can't take a snapshot any more when etcd's other members are gone.
+type record struct {
+	// Snapshot is the file that was taken; empty for none.
+	Snapshot string `json:"snapshot,omitempty"`
+	// Done are the hosts that are free of the cluster.
+	Done []string `json:"done"`
+}
+
+// readRecord reads what an earlier uninstall kept. It does not count when the
+// cluster was made anew since, or its snapshot is gone.
+func readRecord(stateDir string, seen map[string]Seen) (record, error) {
+	raw, err := os.ReadFile(filepath.Join(stateDir, recordFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{}, nil
+	}
+	var r record
+	if err == nil {
+		err = json.Unmarshal(raw, &r)
+	}
+	if err != nil {
+		return record{}, fmt.Errorf("read what an earlier uninstall kept in %s: %w", stateDir, err)
+	}
+	if slices.ContainsFunc(r.Done, func(host string) bool { return seen[host].Cluster != "" }) {
+		return record{}, nil
+	}
+	if _, err := os.Stat(r.Snapshot); r.Snapshot != "" && err != nil {
+		return record{}, nil //nolint:nilerr // a new one is taken
+	}
+	return r, nil
+}
+
+// write keeps the record, or removes it when no host is left.
+func (r record) write(stateDir string, c *v1alpha1.Cluster) error {
+	path := filepath.Join(stateDir, recordFile)
+	if len(r.Done) == len(c.Spec.Hosts) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
