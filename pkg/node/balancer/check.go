@@ -1,0 +1,151 @@
+package balancer
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Checker looks at apiservers' /readyz, each time on a new connection as a client's
+// would be, and tells when which of them fail has changed.
+type Checker struct {
+	port   int32
+	caFile string
+
+	mu      sync.Mutex
+	stop    map[string]context.CancelFunc
+	count   map[string]int
+	down    map[string]string
+	changed chan struct{}
+	wait    sync.WaitGroup
+}
+
+// NewChecker makes a Checker that looks at nobody yet.
+func NewChecker(port int32, caFile string) *Checker {
+	return &Checker{port: port, caFile: caFile, stop: map[string]context.CancelFunc{}, count: map[string]int{},
+		down: map[string]string{}, changed: make(chan struct{}, 1)}
+}
+
+// Changed gets something when who is down has changed.
+func (c *Checker) Changed() <-chan struct{} { return c.changed }
+
+// Down are those that fail, and why.
+func (c *Checker) Down() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.down)
+}
+
+// Watch looks at these from now on, and at no others; until the context ends.
+func (c *Checker) Watch(ctx context.Context, backends []Backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	want := map[string]bool{}
+	for _, b := range backends {
+		key := b.Name + " " + b.Address
+		want[key] = true
+		if c.stop[key] != nil {
+			continue
+		}
+		own, cancel := context.WithCancel(ctx)
+		c.stop[key] = cancel
+		c.wait.Go(func() { c.watch(own, b) })
+	}
+	for key, cancel := range c.stop {
+		if !want[key] {
+			cancel()
+			delete(c.stop, key)
+		}
+	}
+}
+
+// Wait returns when nobody is looked at any more.
+func (c *Checker) Wait() { c.wait.Wait() }
+
+func (c *Checker) watch(ctx context.Context, b Backend) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.down, b.Name)
+		delete(c.count, b.Name)
+	}()
+	for {
+		err := c.look(ctx, b)
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(c.note(b.Name, err)):
+		}
+	}
+}
+
+// note counts what was seen, and says when to look again: soon, while it is about to
+// be decided.
+func (c *Checker) note(name string, seen error) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, down := c.down[name]
+	if down == (seen != nil) {
+		c.count[name] = 0
+		if down {
+			c.down[name] = seen.Error()
+		}
+		return checkInterval
+	}
+	c.count[name]++
+	switch {
+	case seen != nil && c.count[name] >= checkFall:
+		c.down[name] = seen.Error()
+	case seen == nil && c.count[name] >= checkRise:
+		delete(c.down, name)
+	default:
+		return quickInterval
+	}
+	c.count[name] = 0
+	select {
+	case c.changed <- struct{}{}:
+	default: // It has not been heard yet, and says no more.
+	}
+	return checkInterval
+}
+
+// look asks once.
+func (c *Checker) look(ctx context.Context, b Backend) error {
+	config, err := tlsConfig(c.caFile)
+	if err != nil {
+		return err
+	}
+	return ready(ctx, config, b.endpoint(c.port))
+}
+
+// ready asks an apiserver for /readyz, on a connection of its own. One that knows no
+// strangers is alive.
+func ready(ctx context.Context, config *tls.Config, endpoint string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	// Only the status counts.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	_ = resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusUnauthorized, http.StatusForbidden:
+		return nil
+	}
+	return fmt.Errorf("/readyz answers %s", resp.Status)
+}
