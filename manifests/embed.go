@@ -20,6 +20,8 @@ const (
 	CoordinatorJob = "jobs/coordinator.yaml"
 	// NodeJob is the Job that runs one task on one node.
 	NodeJob = "jobs/node.yaml"
+	// LoadBalancer is the load balancer on the control planes.
+	LoadBalancer = "loadbalancer.yaml"
 	// CoreDNS is the part of the CoreDNS Deployment that kubectl-ha sets.
 	CoreDNS = "coredns-patch.yaml"
 )

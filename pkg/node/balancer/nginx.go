@@ -14,7 +14,8 @@ func nginxConfig(s Settings, backends []Backend, down map[string]bool, connectio
 	fmt.Fprintf(&b, `worker_processes 2;
 daemon off;
 pid %s;
-error_log stderr notice;
+# A client that goes away is no error; who is down is told elsewhere.
+error_log stderr crit;
 
 events {
     worker_connections %d;

@@ -21,7 +21,9 @@ const (
 	Retire = "retire"
 	VIP    = "vip"
 	// Drain moves the virtual IP away from a host without loss, or takes that back.
-	Drain       = "drain"
+	Drain = "drain"
+	// HoldsVIP tells whether a host has the virtual IP.
+	HoldsVIP    = "holds-vip"
 	Init        = "init"
 	Enrol       = "enrol"
 	UploadCerts = "upload-certs"
@@ -54,6 +56,10 @@ const (
 	// EtcdIdentity reads the certificates with which a host may talk to etcd; its
 	// result is a secret.
 	EtcdIdentity = "etcd-identity"
+	// InstallAgent puts the running agent where the host's services find it.
+	InstallAgent = "install-agent"
+	// KubeletEndpoint points the kubelet at the load balancer, or back.
+	KubeletEndpoint = "kubelet-endpoint"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/kubeletcert"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
@@ -37,6 +38,7 @@ func All() map[string]node.Task {
 		{Name: tasks.Retire, Run: node.Typed(follow.Retire)},
 		{Name: tasks.VIP, Run: node.Typed(vip.Run)},
 		{Name: tasks.Drain, Run: node.Typed(vip.Drain)},
+		{Name: tasks.HoldsVIP, ReadOnly: true, Run: node.Typed(vip.Look)},
 		{Name: tasks.Init, Run: node.Typed(controlplane.Init)},
 		{Name: tasks.Enrol, Run: node.Typed(controlplane.Enrol)},
 		{Name: tasks.UploadCerts, Run: node.Typed(controlplane.UploadCerts)},
@@ -55,6 +57,8 @@ func All() map[string]node.Task {
 		{Name: tasks.Inspect, ReadOnly: true, Run: node.Typed(inspect.Run)},
 		{Name: tasks.Uninstall, Run: node.Typed(uninstall.Run)},
 		{Name: tasks.EtcdIdentity, ReadOnly: true, Run: node.Typed(backup.Identity)},
+		{Name: tasks.InstallAgent, Run: node.Typed(prepare.Agent)},
+		{Name: tasks.KubeletEndpoint, Run: node.Typed(loadbalancer.Kubelet)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t
