@@ -18,11 +18,13 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	addons "github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -44,9 +46,11 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationImages:       images.Definition(),
 		v1alpha1.OperationPruneImages:  images.PruneDefinition(),
 		v1alpha1.OperationUpgrade:      upgrade.Definition(),
+		v1alpha1.OperationAddon:        addons.Definition(),
 		v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
 		v1alpha1.OperationAddNode:      nodes.AddDefinition(),
 		v1alpha1.OperationRemoveNode:   nodes.RemoveDefinition(),
+		v1alpha1.OperationMend:         mend.Definition(),
 	}
 }
 

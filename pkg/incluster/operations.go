@@ -59,6 +59,12 @@ func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation,
 // coordinator. While another Operation is unfinished it is refused, with a
 // BusyError. Of the finished ones the newest twenty are kept.
 func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error) {
+	return o.CreateWith(ctx, spec, nil)
+}
+
+// CreateWith is Create, with what hands over before anything carries the Operation
+// out: it may make things that the Operation owns. When that fails there is no Operation.
+func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec, handOver func(context.Context, *v1alpha1.Operation) error) (*v1alpha1.Operation, error) {
 	cluster, err := StoredCluster(ctx, o.clients.Kube)
 	if err != nil {
 		return nil, err
@@ -76,6 +82,14 @@ func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*
 	// the same time one goes.
 	if err := o.claim(ctx, op.Name); err != nil {
 		return nil, errors.Join(err, o.ops.Delete(ctx, op.Name))
+	}
+	if handOver != nil {
+		if err := handOver(ctx, op); err != nil {
+			return nil, errors.Join(err, o.ops.Delete(ctx, op.Name))
+		}
+	}
+	if err := o.grant(ctx, op); err != nil {
+		return op, err
 	}
 	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage); err != nil {
 		return op, err
@@ -182,6 +196,9 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if err := o.grant(ctx, op); err != nil {
+		return err
+	}
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
 }
 
@@ -206,6 +223,9 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 		if err := endCoordinators(ctx, o.clients.Kube, name); err != nil {
 			return err
 		}
+	}
+	if err := o.grant(ctx, op); err != nil {
+		return err
 	}
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
 }
