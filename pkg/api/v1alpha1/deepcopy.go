@@ -50,6 +50,9 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 		out.AddNode = &AddNodeSpec{}
 		in.AddNode.DeepCopyInto(out.AddNode)
 	}
+	if in.Mend != nil {
+		out.Mend = &MendSpec{Fixes: slices.Clone(in.Mend.Fixes)}
+	}
 	// What these point to points to nothing else.
 	if in.RemoveNode != nil {
 		c := *in.RemoveNode

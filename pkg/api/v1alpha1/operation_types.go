@@ -57,6 +57,8 @@ type OperationSpec struct {
 	Addon *AddonSpec `json:"addon,omitempty"`
 	// LoadBalancer is set when Type is LoadBalancer.
 	LoadBalancer *LoadBalancerSpec `json:"loadBalancer,omitempty"`
+	// Mend is set when Type is Mend.
+	Mend *MendSpec `json:"mend,omitempty"`
 }
 
 // JoinSpec says which enrolled nodes become what.

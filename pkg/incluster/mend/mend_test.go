@@ -1,0 +1,29 @@
+package mend
+
+import (
+	"testing"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+func TestPlan(t *testing.T) {
+	all := []v1alpha1.MendFix{v1alpha1.MendKubeProxy, v1alpha1.MendClusterInfo, v1alpha1.MendCoreDNS, v1alpha1.MendUncordon}
+	steps, err := Plan(&v1alpha1.MendSpec{Fixes: all})
+	if err != nil || len(steps) != 5 {
+		t.Fatalf("%v, %+v", err, steps)
+	}
+	known := Definition().Steps
+	for i, s := range steps {
+		if known[s.ID] == nil {
+			t.Errorf("nothing carries out %s", s.ID)
+		}
+		if i > 0 && (len(s.After) != 1 || s.After[0] != steps[i-1].ID) {
+			t.Errorf("%s comes after %v", s.ID, s.After)
+		}
+	}
+	for _, spec := range []*v1alpha1.MendSpec{nil, {}, {Fixes: []v1alpha1.MendFix{"everything"}}} {
+		if _, err := Plan(spec); err == nil {
+			t.Errorf("%+v is planned", spec)
+		}
+	}
+}
