@@ -24,6 +24,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
@@ -43,6 +44,9 @@ const (
 func definitions() map[v1alpha1.OperationType]engine.Definition {
 	return map[v1alpha1.OperationType]engine.Definition{
 		v1alpha1.OperationJoin:         join.Definition(),
+		v1alpha1.OperationLoadBalancer: loadbalancer.Definition(),
+
+		v1alpha1.OperationRemoveLoadBalancer: loadbalancer.RemoveDefinition(),
 		v1alpha1.OperationImages:       images.Definition(),
 		v1alpha1.OperationPruneImages:  images.PruneDefinition(),
 		v1alpha1.OperationUpgrade:      upgrade.Definition(),

@@ -25,6 +25,9 @@ func NeedsJoin(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (b
 	if err != nil {
 		return false, nil, err
 	}
+	if c, err = carried(ctx, clients.Kube, c); err != nil {
+		return false, nil, err
+	}
 	o, err := join.Observe(ctx, clients, c)
 	if err != nil {
 		return false, nil, err
@@ -41,6 +44,9 @@ func NeedsJoin(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (b
 func Join(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, agentImage string, sink report.Sink) error {
 	clients, err := client.New(config)
 	if err != nil {
+		return err
+	}
+	if c, err = carried(ctx, clients.Kube, c); err != nil {
 		return err
 	}
 	changed, err := install(ctx, clients, c)

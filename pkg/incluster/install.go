@@ -31,6 +31,10 @@ func Install(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) ([]a
 }
 
 func install(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) ([]apply.Changed, error) {
+	c, err := carried(ctx, clients.Kube, c)
+	if err != nil {
+		return nil, err
+	}
 	objects, err := systemObjects(c)
 	if err != nil {
 		return nil, err

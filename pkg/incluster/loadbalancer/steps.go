@@ -1,0 +1,258 @@
+package loadbalancer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+)
+
+const (
+	// dialTimeout bounds the look at one address.
+	dialTimeout = 5 * time.Second
+	// serverName is a name that every apiserver's certificate has from kubeadm, and by
+	// which the load balancer knows them.
+	serverName = "kubernetes"
+)
+
+// check looks whether each apiserver's certificate has the names by which clients and
+// the load balancer know it: they are kubeadm's own, unless somebody changed them.
+func check(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	config, err := trust(t.Clients.Config)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	for _, h := range t.Cluster.ControlPlanes() {
+		address := net.JoinHostPort(h.Address, strconv.Itoa(int(t.Cluster.Spec.APIServerPort)))
+		for _, name := range []string{serverName, t.Cluster.Spec.VirtualIP} {
+			if err := shake(ctx, config, address, name); err != nil {
+				return engine.Outcome{}, fmt.Errorf("the apiserver of %s, known as %s: %w\nnext: when its certificate lacks that name, kubeadm init phase certs apiserver makes a new one on %s once the old one is moved away; nothing was changed",
+					h.Name, name, err, h.Name)
+			}
+		}
+	}
+	return engine.Outcome{Message: fmt.Sprintf("%d control planes have the names that are needed", len(t.Cluster.ControlPlanes()))}, nil
+}
+
+// trust is the cluster's CA, without any login.
+func trust(config *rest.Config) (*tls.Config, error) {
+	out, err := rest.TLSConfigFor(rest.AnonymousClientConfig(config))
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's CA: %w", err)
+	}
+	if out == nil {
+		return nil, errors.New("the cluster is talked to without TLS")
+	}
+	return out, nil
+}
+
+// shake shakes hands with a server by a name.
+func shake(ctx context.Context, config *tls.Config, address, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	config = config.Clone()
+	config.ServerName = name
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func applyObjects(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	objects, err := Objects(t.Cluster, t.Operation.Spec.LoadBalancer, t.Operation.Annotations[v1alpha1.AnnotationAgentImage])
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	changed, err := apply.Apply(ctx, t.Clients, objects, apply.Options{Force: true})
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	return engine.Outcome{Message: fmt.Sprintf("%d of %d objects changed", len(changed), len(objects))}, nil
+}
+
+// ready waits for the roll-out, for a pod on each control plane, and for an answer
+// through the virtual IP.
+func ready(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	want := result(t)
+	var names []string
+	for _, h := range want.ControlPlanes() {
+		names = append(names, h.Name)
+	}
+	config, err := trust(t.Clients.Config)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	err = engine.Until(ctx, t, "the load balancer", func(ctx context.Context) (string, error) {
+		ds, err := t.Clients.Kube.AppsV1().DaemonSets(v1alpha1.SystemNamespace).Get(ctx, Name, metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		pods, err := listPods(ctx, t.Clients.Kube)
+		if err != nil {
+			return "", err
+		}
+		if waits := uncovered(pods, names); waits != "" {
+			return waits, nil
+		}
+		if waits := rollOut(ds); waits != "" {
+			return waits, nil
+		}
+		if err := answers(ctx, config, want.BalancedEndpoint()); err != nil {
+			return "no answer at " + want.BalancedEndpoint() + ": " + err.Error(), nil
+		}
+		return "", nil
+	})
+	if err != nil {
+		return engine.Outcome{}, fmt.Errorf("%w\nnext: kubectl -n %s logs -l app.kubernetes.io/component=loadbalancer says more; resume once the cause is gone, or kubectl ha loadbalancer remove", err, v1alpha1.SystemNamespace)
+	}
+	return engine.Outcome{Message: "https://" + want.BalancedEndpoint()}, nil
+}
+
+// rollOut says what a roll-out waits for; empty when it is done.
+func rollOut(ds *appsv1.DaemonSet) string {
+	s := ds.Status
+	if s.ObservedGeneration >= ds.Generation && s.UpdatedNumberScheduled == s.DesiredNumberScheduled && s.NumberAvailable == s.DesiredNumberScheduled {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d pods updated, %d available", s.UpdatedNumberScheduled, s.DesiredNumberScheduled, s.NumberAvailable)
+}
+
+// answers asks for /readyz. One that knows no strangers answers as well.
+func answers(ctx context.Context, config *tls.Config, endpoint string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close() // The status says it.
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return errors.New("/readyz answers " + resp.Status)
+	}
+	return nil
+}
+
+// record notes the load balancer, or that there is none, in the stored Cluster document,
+// by which later Operations go.
+func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	api := t.Clients.Kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
+	m, err := api.Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return engine.Outcome{}, fmt.Errorf("read the stored Cluster document: %w", err)
+	}
+	c, err := v1alpha1.Decode([]byte(m.Data[v1alpha1.ClusterConfigMapKey]), "configmap "+v1alpha1.SystemNamespace+"/"+v1alpha1.ClusterConfigMap)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	want := result(t).Spec.LoadBalancer
+	if reflect.DeepEqual(c.Spec.LoadBalancer, want) {
+		return engine.Outcome{Message: "is so already"}, nil
+	}
+	c.Spec.LoadBalancer = want
+	data, err := v1alpha1.Marshal(c)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	m.Data[v1alpha1.ClusterConfigMapKey] = string(data)
+	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
+		return engine.Outcome{}, fmt.Errorf("write the stored Cluster document: %w", err)
+	}
+	return engine.Outcome{}, nil
+}
+
+// heard waits until every kubelet that was pointed elsewhere has renewed its lease since,
+// by which it is known to reach the API there.
+func heard(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	since := map[string]time.Time{}
+	for _, s := range t.Operation.Status.Steps {
+		if strings.HasPrefix(s.ID, stepKubelet+"/") && s.FinishedAt != nil {
+			since[s.Node] = s.FinishedAt.Time
+		}
+	}
+	err := engine.Until(ctx, t, "the kubelets to be heard of at their new endpoint", func(ctx context.Context) (string, error) {
+		var waits []string
+		for node, at := range since {
+			lease, err := t.Clients.Kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, node, metav1.GetOptions{})
+			if err != nil {
+				return "", err
+			}
+			if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(at) {
+				waits = append(waits, node)
+			}
+		}
+		if len(waits) == 0 {
+			return "", nil
+		}
+		return strings.Join(waits, ", ") + " not heard of yet", nil
+	})
+	if err != nil {
+		return engine.Outcome{}, fmt.Errorf("%w\nnext: see journalctl -u kubelet there; resume looks again", err)
+	}
+	return engine.Outcome{Message: fmt.Sprintf("%d kubelets", len(since))}, nil
+}
+
+// remove deletes all that is the load balancer's, the pods first, and waits for their end.
+func remove(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	kube := t.Clients.Kube
+	background := metav1.DeletePropagationBackground
+	if err := kube.AppsV1().DaemonSets(v1alpha1.SystemNamespace).Delete(ctx, Name, metav1.DeleteOptions{PropagationPolicy: &background}); ignoreGone(err) != nil {
+		return engine.Outcome{}, fmt.Errorf("remove the load balancer's daemon set: %w", err)
+	}
+	err := engine.Until(ctx, t, "the load balancer's pods to end", func(ctx context.Context) (string, error) {
+		pods, err := listPods(ctx, kube)
+		if err != nil || len(pods) == 0 {
+			return "", err
+		}
+		return fmt.Sprintf("%d pods", len(pods)), nil
+	})
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	for what, do := range map[string]func() error{
+		"cluster role binding": func() error {
+			return kube.RbacV1().ClusterRoleBindings().Delete(ctx, Name, metav1.DeleteOptions{})
+		},
+		"cluster role": func() error { return kube.RbacV1().ClusterRoles().Delete(ctx, Name, metav1.DeleteOptions{}) },
+		"settings": func() error {
+			return kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace).Delete(ctx, Name, metav1.DeleteOptions{})
+		},
+		"service account": func() error {
+			return kube.CoreV1().ServiceAccounts(v1alpha1.SystemNamespace).Delete(ctx, Name, metav1.DeleteOptions{})
+		},
+	} {
+		if err := do(); ignoreGone(err) != nil {
+			return engine.Outcome{}, fmt.Errorf("remove the load balancer's %s: %w", what, err)
+		}
+	}
+	return engine.Outcome{}, nil
+}
+
+// ignoreGone takes what is not there for removed.
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
