@@ -47,14 +47,14 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationLoadBalancer: loadbalancer.Definition(),
 
 		v1alpha1.OperationRemoveLoadBalancer: loadbalancer.RemoveDefinition(),
-		v1alpha1.OperationImages:       images.Definition(),
-		v1alpha1.OperationPruneImages:  images.PruneDefinition(),
-		v1alpha1.OperationUpgrade:      upgrade.Definition(),
-		v1alpha1.OperationAddon:        addons.Definition(),
-		v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
-		v1alpha1.OperationAddNode:      nodes.AddDefinition(),
-		v1alpha1.OperationRemoveNode:   nodes.RemoveDefinition(),
-		v1alpha1.OperationMend:         mend.Definition(),
+		v1alpha1.OperationImages:             images.Definition(),
+		v1alpha1.OperationPruneImages:        images.PruneDefinition(),
+		v1alpha1.OperationUpgrade:            upgrade.Definition(),
+		v1alpha1.OperationAddon:              addons.Definition(),
+		v1alpha1.OperationRollbackNode:       upgrade.RollbackDefinition(),
+		v1alpha1.OperationAddNode:            nodes.AddDefinition(),
+		v1alpha1.OperationRemoveNode:         nodes.RemoveDefinition(),
+		v1alpha1.OperationMend:               mend.Definition(),
 	}
 }
 
