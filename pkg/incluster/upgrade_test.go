@@ -231,6 +231,9 @@ func (w *upgradeWorld) run(ctx context.Context, on string, req node.Request) (no
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	what := req.Task + " " + on
+	if req.Task == tasks.HoldsVIP {
+		return w.holds(on)
+	}
 	w.did = append(w.did, what)
 	if w.fail[what] {
 		return node.Result{Failure: &node.Failure{Message: "the disk is full", Hint: "make room"}}, nil
@@ -280,6 +283,17 @@ func (w *upgradeWorld) run(ctx context.Context, on string, req node.Request) (no
 		return node.Result{}, errors.Join(w.images(ctx, on, spec.Version), w.kubelet(ctx, on, spec.Version))
 	}
 	return node.Result{}, fmt.Errorf("nobody expected the task %q", req.Task)
+}
+
+// holds: the first control plane has the virtual IP that has not given it away.
+func (w *upgradeWorld) holds(on string) (node.Result, error) {
+	for _, h := range w.c.ControlPlanes() {
+		if !w.away[h.Name] {
+			data, err := json.Marshal(vip.DrainData{Held: h.Name == on})
+			return node.Result{Data: data}, err
+		}
+	}
+	return node.Result{}, errors.New("every control plane has given the virtual IP away")
 }
 
 func (w *upgradeWorld) images(ctx context.Context, on, v string) error {
@@ -547,11 +561,15 @@ func (w *upgradeWorld) back() {
 	v := version.MustParseSemantic(w.to)
 	later := fmt.Sprintf("v1.%d.%d", v.Minor(), v.Patch()+1)
 	w.must(errors.Join(w.images(ctx, "cp2", later), w.kubelet(ctx, "cp2", later)))
+	w.configured(ctx, later)
 	op, err := w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: &v1alpha1.RollbackNodeSpec{Node: "cp2", Version: w.to}})
 	w.must(err)
 	w.must(w.ends(op.Name))
 	if got, want := w.takeDid(), []string{"drain cp2", "rollback-node cp2", "drain cp2"}; !slices.Equal(got, want) || w.anyAway() {
 		w.Errorf("a rollback did %v, left %v", got, w.away)
+	}
+	if m, err := w.kube.CoreV1().ConfigMaps("kube-system").Get(ctx, "kubeadm-config", metav1.GetOptions{}); err != nil || !strings.Contains(m.Data["ClusterConfiguration"], "kubernetesVersion: "+w.to+"\n") {
+		w.Errorf("kubeadm's configuration after the rollback: %v %v", m.Data, err)
 	}
 
 	w.must(w.kubelet(ctx, "w1", w.from))

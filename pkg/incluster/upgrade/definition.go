@@ -25,6 +25,7 @@ func Definition() engine.Definition {
 		stepControlPlane: elsewhere{task(upgradeControlPlane(false), upgraded)},
 		stepKubelet:      elsewhere{task(upgradeKubelet, upgraded)},
 		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
+		stepHolders:      engine.Func{Do: oneHolder, Timeout: holdersTimeout},
 		stepVIPBack:      task(drainVIP(false), saying("it may come back")),
 		stepUncordon:     engine.Func{Do: uncordon, Timeout: time.Minute},
 		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},

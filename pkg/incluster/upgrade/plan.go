@@ -21,9 +21,11 @@ const (
 	stepControlPlane = "control-plane"
 	stepKubelet      = "kubelet"
 	stepGate         = "gate"
+	stepHolders      = "one-holder"
 	stepVIPBack      = "vip-back"
 	stepUncordon     = "uncordon"
 	stepRollback     = "rollback"
+	stepConfigured   = "kubeadm-config"
 	stepRecord       = "record"
 	stepReport       = "report"
 	// The clean-up: what is still as a step of a node left it.
@@ -125,14 +127,22 @@ func (p *planner) controlPlane(n NodePlan) {
 		before = append(before, p.add(onNode(kind, n.Node, title, before...)))
 	}
 	p.kubelet(n, before)
-	last := p.gate(n)
+	p.last = []string{p.gate(n)}
 	if moves {
-		last = p.add(onNode(stepVIPBack, n.Node, "let "+n.Node+" have the virtual IP again", last))
+		p.last = p.vipBack(n.Node)
 	}
 	if n.Drained {
-		last = p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", last))
+		p.last = []string{p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", p.last...))}
 	}
-	p.last = []string{last}
+}
+
+// vipBack lets a control plane that is well have the address again, and meanwhile sees
+// that exactly one has it: the one that it has moved to.
+func (p *planner) vipBack(node string) []string {
+	return []string{
+		p.add(onNode(stepVIPBack, node, "let "+node+" have the virtual IP again", p.last...)),
+		p.add(step(id(stepHolders, node), "see that exactly one control plane has the virtual IP", p.last...)),
+	}
 }
 
 // drain cordons and drains a node.

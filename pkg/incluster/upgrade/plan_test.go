@@ -165,7 +165,7 @@ func TestPlan(t *testing.T) {
 	for _, c := range []struct{ first, then string }{
 		{"preflight", "content/w3"}, {"content/w3", "backup/cp1"}, {"backup/cp3", "others/cp2"}, {"backup/cp1", "vip-away/cp2"},
 		{"others/cp2", "vip-away/cp2"}, {"vip-away/cp2", "apply/cp2"}, {"apply/cp2", "kubelet/cp2"}, {"kubelet/cp2", "gate/cp2"}, {"gate/cp2", "vip-back/cp2"},
-		{"vip-back/cp2", "others/cp3"}, {"gate/cp3", "control-plane/cp1"}, {"vip-back/cp1", "kube-proxy"}, {"gate/cp1", "coredns"},
+		{"gate/cp2", "one-holder/cp2"}, {"one-holder/cp2", "others/cp3"}, {"vip-back/cp2", "others/cp3"}, {"gate/cp3", "control-plane/cp1"}, {"vip-back/cp1", "kube-proxy"}, {"gate/cp1", "coredns"},
 		{"coredns-ready", "cordon/w1"}, {"record", "cordon/w2"}, {"drain/w1", "kubelet/w1"}, {"gate/w1", "uncordon/w1"},
 		{"uncordon/w1", "cordon/w3"}, {"uncordon/w3", "report"}, {"uncordon/w2", "report"},
 	} {

@@ -26,6 +26,8 @@ func RollbackDefinition() engine.Definition {
 			stepVIPAway:    task(drainVIP(true), saying("it is elsewhere")),
 			stepRollback:   elsewhere{task(rollback, upgraded)},
 			stepGate:       engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
+			stepHolders:    engine.Func{Do: oneHolder, Timeout: holdersTimeout},
+			stepConfigured: engine.Func{Do: unconfigure, Timeout: time.Minute},
 			stepVIPBack:    task(drainVIP(false), saying("it may come back")),
 			stepVIPRestore: restoreVIP{},
 		},
@@ -51,9 +53,12 @@ func RollbackPlan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepS
 		last = p.add(s)
 	}
 	p.add(onNode(stepRollback, h.Name, "put back on "+h.Name+" what was kept of "+spec.Version, last))
-	last = p.gate(NodePlan{Node: h.Name})
+	p.last = []string{p.gate(NodePlan{Node: h.Name})}
+	if h.Has(v1alpha1.RoleControlPlane) {
+		p.add(step(stepConfigured, "see that kubeadm-config names a version that a control plane runs", p.last...))
+	}
 	if moves {
-		p.add(onNode(stepVIPBack, h.Name, "let "+h.Name+" have the virtual IP again", last))
+		p.vipBack(h.Name)
 		s := onNode(stepVIPRestore, h.Name, "let "+h.Name+" have the virtual IP again, if it may not")
 		s.Cleanup = true
 		p.add(s)
