@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -27,9 +28,18 @@ func inspectNodes(ctx context.Context, o *statusOptions, looker *status.Looker, 
 	if err != nil {
 		return status.Inspection{}, err
 	}
-	image, err := clusterAgentImage(ctx, config)
+	source, err := newAgentSource()
 	if err != nil {
 		return status.Inspection{}, err
 	}
-	return status.Inspect(ctx, config, looker.Cluster(), image, r.Nodes, logLines)
+	own, err := agentImage(source)
+	if err != nil {
+		return status.Inspection{}, err
+	}
+	usual, err := clusterAgentImage(ctx, config)
+	if err != nil {
+		return status.Inspection{}, clusterError(err)
+	}
+	// What a node has just got it does not report for minutes: its own one first.
+	return status.Inspect(ctx, config, looker.Cluster(), slices.Compact([]string{own, usual}), r.Nodes, logLines)
 }

@@ -3,8 +3,8 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"sync"
 	"time"
@@ -40,9 +40,10 @@ type Inspection struct {
 }
 
 // Inspect runs the read-only task on each node of the report that is ready, as a
-// Job, which is removed when it has ended. image is the agent's. logLines is how
-// much of each unit's log is brought along.
-func Inspect(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, image string, nodes []Node, logLines int) (Inspection, error) {
+// Job, which is removed when it has ended. images are the agent's, the best first: the
+// next is tried on a node that lacks one. logLines is how much of each unit's log is
+// brought along.
+func Inspect(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, images []string, nodes []Node, logLines int) (Inspection, error) {
 	out := Inspection{Facts: map[string]inspect.Facts{}, Errors: map[string]string{}}
 	clients, err := client.New(config)
 	if err != nil {
@@ -60,7 +61,7 @@ func Inspect(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, imag
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			facts, err := inspectNode(ctx, clients, engine.JobName(run, n.Name, 1), image, n, inspectSpec(c, n.Name, logLines))
+			facts, err := inspectBy(ctx, clients, run, images, n, inspectSpec(c, n.Name, logLines))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -85,6 +86,18 @@ func inspectSpec(c *v1alpha1.Cluster, name string, logLines int) inspect.Spec {
 		spec.EtcdEndpoints = c.EtcdEndpoints()
 	}
 	return spec
+}
+
+// inspectBy tries the images in turn.
+func inspectBy(ctx context.Context, clients *client.Clients, run string, images []string, n Node, spec inspect.Spec) (facts inspect.Facts, err error) {
+	for i, image := range images {
+		facts, err = inspectNode(ctx, clients, engine.JobName(run, n.Name, int32(i+1)), image, n, spec)
+		var start *job.StartError
+		if !errors.As(err, &start) {
+			return facts, err
+		}
+	}
+	return facts, err
 }
 
 func inspectNode(ctx context.Context, clients *client.Clients, name, image string, n Node, spec inspect.Spec) (inspect.Facts, error) {
@@ -161,9 +174,9 @@ func (in Inspection) addEtcd(r *Report) {
 	lags(r.Etcd)
 }
 
-// brief names a file as people do: pki/apiserver.crt.
+// brief names a file as people do: kubernetes/pki/apiserver.crt.
 func brief(c inspect.Certificate) string {
-	return path.Join(path.Base(path.Dir(c.File)), path.Base(c.File))
+	return strings.TrimPrefix(strings.TrimPrefix(c.File, "/etc/"), "/var/lib/")
 }
 
 func without(all []string, one string) []string {

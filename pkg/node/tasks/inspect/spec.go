@@ -32,6 +32,9 @@ type Facts struct {
 	Etcd      []EtcdMember `json:"etcd,omitempty"`
 	EtcdError string       `json:"etcdError,omitempty"`
 	Backups   []Backup     `json:"backups,omitempty"`
+	// Timeouts are those of haproxy for idle connections, as its file has them: 4h, by
+	// client, server and tunnel.
+	Timeouts map[string]string `json:"timeouts,omitempty"`
 	// Versions of programs by their names, as they tell them.
 	Versions map[string]string `json:"versions,omitempty"`
 	// Logs are the last lines of each unit's log.

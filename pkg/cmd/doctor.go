@@ -1,0 +1,242 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/doctor"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+)
+
+// doctorOptions look for what breaks clusters, and mend some of it.
+type doctorOptions struct {
+	genericiooptions.IOStreams
+	access  *genericclioptions.ConfigFlags
+	output  string
+	fix     bool
+	quick   bool
+	yes     bool
+	dryRun  bool
+	detach  bool
+	config  *rest.Config
+	cluster *v1alpha1.Cluster
+	ours    bool
+}
+
+// diagnosis is what -o json prints.
+type diagnosis struct {
+	Cluster string             `json:"cluster"`
+	Checks  []doctor.Result    `json:"checks"`
+	Fixes   []v1alpha1.MendFix `json:"fixes"`
+	// Unseen says what could not be looked at.
+	Unseen []string `json:"unseen,omitempty"`
+}
+
+func newDoctor(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &doctorOptions{IOStreams: streams, access: newAccess()}
+	c := &cobra.Command{
+		Use:     "doctor",
+		Short:   "Look for what is known to break clusters, and mend what is safe to",
+		GroupID: groupAccess,
+		Long: paragraphs(
+			"Runs a check for each known way in which highly available kubeadm clusters break, and says what was found, why that matters and how to mend it. It works on any kubeadm cluster, with stacked or external etcd. For what is in files on the hosts a short read-only task runs on each node; --quick leaves that out, and so does a cluster whose nodes have no agent.",
+			"--fix shows which findings it would mend, asks, and has the cluster do it as an Operation. On a cluster that this program did not make, kubectl ha adopt comes before.",
+			fmt.Sprintf("The exit code is %d when a problem was found; warnings alone are 0.", ExitFindings)),
+		Example: examples(`
+			kubectl ha doctor
+			kubectl ha doctor --quick -o json
+			kubectl ha doctor --fix --dry-run
+			kubectl ha doctor --fix`),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	addAccess(c, o.access)
+	f := c.Flags()
+	f.BoolVar(&o.fix, "fix", false, "mend what is safe to, after showing it")
+	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")
+	f.BoolVar(&o.dryRun, "dry-run", false, "with --fix: only show what would be done")
+	f.BoolVar(&o.detach, "detach", false, "with --fix: begin it, and leave")
+	f.BoolVarP(&o.yes, "yes", "y", false, "with --fix: do not ask")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	return c
+}
+
+// Validate refuses what contradicts itself.
+func (o *doctorOptions) Validate() error {
+	if !o.fix && (o.dryRun || o.detach || o.yes) {
+		return usageErrorf("--dry-run, --detach and --yes go with --fix")
+	}
+	return checkOutput(o.output)
+}
+
+// Run looks, tells, and mends.
+func (o *doctorOptions) Run(ctx context.Context) error {
+	d, err := o.examine(ctx)
+	if err != nil {
+		return err
+	}
+	if o.output == outputJSON {
+		err = writeJSON(o.Out, d)
+	} else {
+		err = printDiagnosis(o.Out, styleFor(o.Out), d)
+	}
+	if err != nil {
+		return err
+	}
+	if o.fix {
+		return o.mend(ctx, d)
+	}
+	for _, c := range d.Checks {
+		if c.State == doctor.Problem {
+			return withCode(ExitFindings, errSaid)
+		}
+	}
+	return nil
+}
+
+// examine looks at everything.
+func (o *doctorOptions) examine(ctx context.Context) (*diagnosis, error) {
+	var err error
+	if o.config, err = restConfig(o.access); err != nil {
+		return nil, err
+	}
+	clients, err := client.New(o.config)
+	if err != nil {
+		return nil, err
+	}
+	looker := status.New(o.config, nil)
+	r, err := looker.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.API.Error != "" {
+		return nil, withCode(ExitUnreachable, fmt.Errorf("%s: %s; kubectl ha status -f FILE looks at each host", r.API.Asked, r.API.Error))
+	}
+	_, stored := incluster.StoredCluster(ctx, clients.Kube)
+	in := doctor.Input{Cluster: looker.Cluster(), Ours: stored == nil}
+	o.cluster, o.ours = in.Cluster, in.Ours
+	if !o.quick && in.Ours {
+		s := &statusOptions{IOStreams: o.IOStreams, access: o.access}
+		if in.Inspection, err = inspectNodes(ctx, s, looker, &r, 0); err != nil {
+			r.Unseen = append(r.Unseen, "the hosts' files: "+err.Error())
+		}
+		in.Inspection.Add(&r)
+	}
+	if in.Objects, err = doctor.Observe(ctx, clients); err != nil {
+		return nil, err
+	}
+	in.Report = r
+	results := doctor.Examine(in)
+	d := &diagnosis{Cluster: r.Cluster, Checks: results, Fixes: doctor.Fixes(results), Unseen: append(r.Unseen, in.Objects.Missed...)}
+	if d.Fixes == nil {
+		d.Fixes = []v1alpha1.MendFix{}
+	}
+	return d, nil
+}
+
+// mend has the cluster mend what was found.
+func (o *doctorOptions) mend(ctx context.Context, d *diagnosis) error {
+	switch {
+	case len(d.Fixes) == 0:
+		_, err := fmt.Fprintln(o.ErrOut, "Nothing of this is mended by itself.")
+		return err
+	case !o.ours:
+		return usageErrorf("this cluster has no stored Cluster document: run `%s adopt` first", displayName)
+	}
+	names := make([]string, 0, len(d.Fixes))
+	for _, f := range d.Fixes {
+		names = append(names, string(f))
+	}
+	if _, err := fmt.Fprintf(o.ErrOut, "To be mended: %s\n", strings.Join(names, ", ")); err != nil || o.dryRun {
+		return err
+	}
+	if !o.yes {
+		if err := confirm(ctx, o.In, o.ErrOut, "Mend it?"); err != nil {
+			return err
+		}
+	}
+	image, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+	if err != nil {
+		return err
+	}
+	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
+		return clusterError(err)
+	}
+	ops, err := incluster.NewOperations(o.config, image)
+	if err != nil {
+		return err
+	}
+	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationMend, Mend: &v1alpha1.MendSpec{Fixes: d.Fixes}})
+	if err != nil {
+		return clusterError(err)
+	}
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach)
+}
+
+// printDiagnosis prints a line a check, and below it what was found.
+func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
+	var b strings.Builder
+	counts := map[doctor.State]int{}
+	for _, c := range d.Checks {
+		counts[c.State]++
+		fmt.Fprintf(&b, "%s %s %s\n", stateMark(style, c.State), c.Title, style.Faint(c.ID))
+		for _, f := range c.Findings {
+			where := ""
+			if f.Node != "" {
+				where = f.Node + ": "
+			}
+			indented(&b, "    ", where+f.Found)
+			indented(&b, "      ", f.Mend)
+		}
+		if len(c.Findings) > 0 {
+			indented(&b, "    ", fmt.Sprintf("Why: %s (%s)", c.Why, c.Source))
+		}
+		if c.Skipped != "" {
+			indented(&b, "    ", c.Skipped)
+		}
+	}
+	for _, u := range d.Unseen {
+		indented(&b, "  ", "not seen: "+u)
+	}
+	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d in order", d.Cluster, plural(counts[doctor.Problem], "problem", "problems"), plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
+	if n := counts[doctor.Skipped]; n > 0 {
+		fmt.Fprintf(&b, ", %d not looked at", n)
+	}
+	b.WriteString("\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func stateMark(style report.Style, s doctor.State) string {
+	switch s {
+	case doctor.OK:
+		return style.Mark(report.StepDone)
+	case doctor.Warning:
+		return style.Mark(report.Warning)
+	case doctor.Problem:
+		return style.Mark(report.StepFailed)
+	}
+	return style.Mark(report.StepSkipped)
+}
+
+func indented(b *strings.Builder, indent, text string) {
+	for _, l := range wrap(text, helpWidth-len(indent)) {
+		b.WriteString(indent + l + "\n")
+	}
+}

@@ -1,0 +1,103 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
+)
+
+// learnersFixed is the first 3.5 whose members go to 3.6 without being stuck as learners.
+var learnersFixed = version.MustParseGeneric("3.5.24")
+
+func etcdChecks() []Check {
+	return []Check{
+		{ID: "etcd-version", Title: "etcd's members can be upgraded", Source: "etcd#19557, #20793",
+			Why: "members older than 3.5.24 fail with \"too many learner members\" on the way to 3.6", Run: etcdVersion},
+		{ID: "etcd-strict", Title: "etcd checks its health before its members change", Source: "etcd#10499", Files: true,
+			Why: "a member that is added to a sick cluster takes its quorum", Run: etcdStrict},
+		{ID: "etcd-answers", Title: "each etcd member answers at its own port", Source: "kubeadm#3297",
+			Why: "what is only asked through an apiserver can't be told when that is away", Run: etcdAnswers},
+		{ID: "etcd-endpoints", Title: "apiservers know several etcd members", Source: "kubespray#12437",
+			Why: "an apiserver that knows one member of an etcd of its own hosts stops with it", Run: etcdEndpoints},
+		{ID: "certificates", Title: "no certificate ends within 30 days, etcd's included", Source: "kubeadm#2989",
+			Why: "kubeadm renews its own in an upgrade, but not those of an external etcd", Run: certificates},
+	}
+}
+
+func etcdVersion(in Input) []Finding {
+	var out []Finding
+	minors := map[string]bool{}
+	for _, m := range in.Report.Etcd {
+		v, err := version.ParseGeneric(strings.TrimPrefix(m.Version, "v"))
+		if err != nil {
+			continue
+		}
+		minors[fmt.Sprintf("%d.%d", v.Major(), v.Minor())] = true
+		if v.Minor() == 5 && v.LessThan(learnersFixed) {
+			out = append(out, Finding{State: Problem, Node: m.Node, Found: "its etcd is " + m.Version, Mend: "bring every member to 3.5.24 or later before the first goes to 3.6"})
+		}
+	}
+	if len(minors) > 1 {
+		out = append(out, Finding{State: Warning, Found: fmt.Sprintf("members are of %d minor versions", len(minors)), Mend: "bring the rest to the newer one"})
+	}
+	return out
+}
+
+func etcdStrict(in Input) []Finding {
+	var out []Finding
+	for node, f := range ordered(in.Inspection.Facts) {
+		if f.EtcdConfig != nil && !f.EtcdConfig.StrictReconfig {
+			out = append(out, Finding{State: Problem, Node: node, Found: "strict-reconfig-check is off", Mend: "take that setting out, and restart one member after the other"})
+		}
+	}
+	return out
+}
+
+func etcdAnswers(in Input) []Finding {
+	var out []Finding
+	for _, m := range in.Report.Etcd {
+		switch {
+		case !m.Answers:
+			out = append(out, Finding{State: Problem, Node: m.Node, Found: fmt.Sprintf("%s: %s", m.Address, m.Error), Mend: "journalctl -u etcd on it (kubeadm's own etcd: crictl logs)"})
+		case m.Unwell != "":
+			out = append(out, Finding{State: Problem, Node: m.Node, Found: m.Unwell, Mend: "kubectl ha status tells more"})
+		}
+	}
+	return out
+}
+
+func etcdEndpoints(in Input) []Finding {
+	if in.Cluster == nil || in.Cluster.Spec.Etcd.Topology == "stacked" || len(in.Report.Etcd) < 2 {
+		return nil // kubeadm's own etcd: each apiserver has its own member, and goes with it.
+	}
+	var out []Finding
+	for node, servers := range ordered(in.Objects.EtcdServers) {
+		if len(servers) == 1 {
+			out = append(out, Finding{State: Problem, Node: node, Found: "its apiserver knows " + servers[0] + " only", Mend: "put all members into kubeadm's etcd.external.endpoints, and into the static pod"})
+		}
+	}
+	return out
+}
+
+func certificates(in Input) []Finding {
+	const soon = 30
+	var out []Finding
+	for _, c := range in.Report.Certificates {
+		// The kubeconfig's own lives for a month, and is no part of the cluster.
+		if c.Node == "" || c.DaysLeft > soon {
+			continue
+		}
+		f := Finding{State: Warning, Node: c.Node, Found: fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), Mend: "kubeadm certs renew all on it, or the next upgrade"}
+		if strings.Contains(c.What, "etcd") {
+			f.Mend = "kubectl ha bootstrap with the etcd CA of the workstation makes etcd's anew"
+		}
+		if c.DaysLeft < 7 {
+			f.State = Problem
+		}
+		out = append(out, f)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(string(a.State), string(b.State)) })
+	return out
+}

@@ -1,0 +1,88 @@
+package doctor
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+)
+
+func ownChecks() []Check {
+	return []Check{
+		{ID: "dead-lock", Title: "no Operation waits for a coordinator that is gone", Source: "kured#822",
+			Why: "an Operation that nobody carries out keeps every other one from beginning", Run: deadLock},
+		{ID: "pod-security", Title: "privileged Jobs may run in ha-system", Source: "pod security admission",
+			Why: "without the namespace's label no node task ever starts where the cluster's default is stricter", Run: podSecurity},
+		{ID: "agent-pinned", Title: "the agent's image is kept on every node", Source: "the kubelet's image garbage collection", Files: true,
+			Why: "no pod uses it between two Operations; the kubelet would remove it from a full disk, and no registry has it", Run: agentPinned},
+		{ID: "backup", Title: "there is a recent backup of etcd", Source: "restore tests",
+			Why: "it is what is left when most members are lost; docs/disaster-recovery.md has the way back", Run: backups},
+	}
+}
+
+// goneAfter is when a coordinator that was not heard of counts as gone: a standby
+// takes over in 15 seconds.
+const goneAfter = 5 * time.Minute
+
+func deadLock(in Input) []Finding {
+	var out []Finding
+	for _, op := range in.Objects.Operations {
+		heard, known := in.Objects.Heard[engine.LeaseName(op.Name)]
+		if !operations.Unfinished(op) || op.Status.Phase == v1alpha1.OperationPaused || !known || heard < goneAfter.Seconds() {
+			continue
+		}
+		out = append(out, Finding{State: Problem, Found: fmt.Sprintf("operation %s (%s): its coordinator was last heard of %.0f minutes ago", op.Name, op.Spec.Type, heard/60),
+			Mend: "kubectl ha operation resume " + op.Name + " gives it another; abort ends it"})
+	}
+	return out
+}
+
+func podSecurity(in Input) []Finding {
+	ns := in.Objects.Namespace
+	if ns == nil || ns.Labels["pod-security.kubernetes.io/enforce"] == "privileged" {
+		return nil
+	}
+	return []Finding{{State: Problem, Found: fmt.Sprintf("the namespace's level is %q", ns.Labels["pod-security.kubernetes.io/enforce"]),
+		Mend: "kubectl label namespace ha-system pod-security.kubernetes.io/enforce=privileged --overwrite"}}
+}
+
+func agentPinned(in Input) []Finding {
+	var out []Finding
+	for node, f := range ordered(in.Inspection.Facts) {
+		if f.Pinned == nil {
+			continue
+		}
+		if !slices.ContainsFunc(f.Pinned, func(ref string) bool { return strings.HasPrefix(ref, "kubectl-ha.dev/agent:") }) {
+			out = append(out, Finding{State: Warning, Node: node, Found: "the agent's image is not pinned", Mend: "any Operation of kubectl ha brings it anew, pinned"})
+		}
+	}
+	return out
+}
+
+func backups(in Input) []Finding {
+	const old = 30 * 24 * time.Hour
+	switch b := in.Report.LastBackup; {
+	case b == nil:
+		return []Finding{{State: Warning, Found: "none is known", Mend: "an upgrade makes one; etcdctl snapshot save makes one at once"}}
+	case in.Report.Time.Sub(b.Made) > old:
+		return []Finding{{State: Warning, Node: b.Node, Found: fmt.Sprintf("the last, %s, is %d days old", b.Name, int(in.Report.Time.Sub(b.Made).Hours()/24)), Mend: "make one: etcdctl snapshot save"}}
+	}
+	return nil
+}
+
+// ordered goes through a map in the order of its keys.
+func ordered[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package doctor
+
+import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+)
+
+// State is how a check ended.
+type State string
+
+// The states. Skipped: what it needs could not be seen.
+const (
+	OK      State = "ok"
+	Warning State = "warning"
+	Problem State = "problem"
+	Skipped State = "skipped"
+)
+
+// Check is one thing that is looked at.
+type Check struct {
+	// ID is stable: etcd-version.
+	ID string
+	// Title says in a few words what is to be so.
+	Title string
+	// Why says what happens otherwise; Source is where that was seen.
+	Why, Source string
+	// Files says that it needs what only the hosts' files tell.
+	Files bool
+	// Run finds what is not so. It is pure.
+	Run func(in Input) []Finding
+}
+
+// Finding is one thing that a check found.
+type Finding struct {
+	// State is Warning or Problem.
+	State State `json:"state"`
+	// Node is empty for the whole cluster.
+	Node  string `json:"node,omitempty"`
+	Found string `json:"found"`
+	// Mend says how to set it right; Fix names the fix that `--fix` carries out.
+	Mend string           `json:"mend,omitempty"`
+	Fix  v1alpha1.MendFix `json:"fix,omitempty"`
+}
+
+// Result is a check's outcome.
+type Result struct {
+	ID       string    `json:"id"`
+	Title    string    `json:"title"`
+	Why      string    `json:"why"`
+	Source   string    `json:"source,omitempty"`
+	State    State     `json:"state"`
+	Findings []Finding `json:"findings,omitempty"`
+	// Skipped says why it could not be looked at.
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// Input is what checks go by.
+type Input struct {
+	Cluster *v1alpha1.Cluster
+	Report  status.Report
+	Objects Objects
+	// Inspection is empty when the hosts' files were not looked at.
+	Inspection status.Inspection
+	// Ours says that the stored Cluster document is there: kubectl-ha runs Operations here.
+	Ours bool
+}
+
+// Checks lists all, in the order in which they are shown.
+func Checks() []Check {
+	var all []Check
+	for _, part := range [][]Check{endpointChecks(), addressChecks(), etcdChecks(), nodeChecks(), ownChecks()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+// Examine runs all checks. It is pure.
+func Examine(in Input) []Result {
+	var out []Result
+	for _, c := range Checks() {
+		r := Result{ID: c.ID, Title: c.Title, Why: c.Why, Source: c.Source, State: OK}
+		if c.Files && len(in.Inspection.Facts) == 0 {
+			r.State, r.Skipped = Skipped, "it is in files on the hosts, which were not looked at"
+			out = append(out, r)
+			continue
+		}
+		r.Findings = c.Run(in)
+		for _, f := range r.Findings {
+			if f.State == Problem || r.State == OK {
+				r.State = f.State
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// Fixes are those that the findings name, each once, in the order of the findings.
+func Fixes(results []Result) []v1alpha1.MendFix {
+	var out []v1alpha1.MendFix
+	seen := map[v1alpha1.MendFix]bool{}
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Fix != "" && !seen[f.Fix] {
+				seen[f.Fix] = true
+				out = append(out, f.Fix)
+			}
+		}
+	}
+	return out
+}
