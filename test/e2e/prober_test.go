@@ -70,7 +70,7 @@ func newPlainProber(url string) *prober {
 func (p *prober) likeClientGo() error {
 	p.client.Transport = deaf{p.client.Transport}
 	timeout := p.client.Timeout
-	config := &rest.Config{Host: p.url, ContentConfig: rest.ContentConfig{NegotiatedSerializer: scheme.Codecs, GroupVersion: &schema.GroupVersion{}}, QPS: -1}
+	config := &rest.Config{Host: strings.TrimSuffix(p.url, "/readyz"), ContentConfig: rest.ContentConfig{NegotiatedSerializer: scheme.Codecs, GroupVersion: &schema.GroupVersion{}}, QPS: -1}
 	client, err := rest.UnversionedRESTClientForConfigAndClient(config, p.client)
 	if err != nil {
 		return err
