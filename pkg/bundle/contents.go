@@ -34,6 +34,10 @@ type Contents struct {
 	Platforms []string `json:"platforms,omitempty"`
 	Binaries  []Binary `json:"binaries"`
 	Images    []Image  `json:"images"`
+	// Addons are those that it has all of: images, by their digests among Images,
+	// and manifests among Files.
+	Addons []Addon `json:"addons,omitempty"`
+	Files  []File  `json:"files,omitempty"`
 	// Since is set in a bundle that is only the difference to another.
 	Since *Since `json:"since,omitempty"`
 }
@@ -46,6 +50,23 @@ type Since struct {
 	Bundle digest.Digest `json:"bundle"`
 	// Blobs are left out, in the order of their digests.
 	Blobs []digest.Digest `json:"blobs"`
+}
+
+// Addon is one whose parts are in the bundle.
+type Addon struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Images are the references, whose digests are in Contents.Images.
+	Images []string `json:"images,omitempty"`
+}
+
+// File is a manifest that upstream publishes, as it is.
+type File struct {
+	Name string `json:"name"`
+	// Source is the upstream URL that it came from, without any mirror.
+	Source string `json:"source"`
+	// Blob is the file itself; its digest is what its addon says.
+	Blob Blob `json:"blob"`
 }
 
 // Binary is one file to be installed on hosts.

@@ -67,6 +67,10 @@ type CreateOptions struct {
 	// LoadBalancer, haproxy or nginx, adds its image for control planes.
 	// Default none.
 	LoadBalancer string
+	// Files are put in as they are, with what Addons says about what they are for.
+	Files []PinnedFile
+	// Addons are those whose images and files are among the others.
+	Addons []Addon
 	// Since is another bundle's file; what it has is left out, see
 	// Contents.Since.
 	Since string
@@ -104,6 +108,11 @@ func Create(ctx context.Context, opts CreateOptions, sink report.Sink) (Contents
 	return contents, nil
 }
 
+func defaultTransport() *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: time.Minute,
+		TLSHandshakeTimeout: 30 * time.Second, ForceAttemptHTTP2: true}
+}
+
 func (o *CreateOptions) what() string {
 	if o.KubernetesVersion == "" {
 		return "a bundle of images"
@@ -125,9 +134,7 @@ func (o *CreateOptions) complete() error {
 	}
 	o.Archs = slices.Compact(slices.Sorted(slices.Values(o.Archs)))
 	if o.HTTPClient == nil {
-		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: time.Minute,
-			TLSHandshakeTimeout: 30 * time.Second, ForceAttemptHTTP2: true}
-		o.HTTPClient = &http.Client{Transport: transport}
+		o.HTTPClient = defaultClient()
 	}
 	if o.Output == "" {
 		return errors.New("make a bundle: no file to write it to")
@@ -185,7 +192,11 @@ func (c *creation) run(ctx context.Context) (_ Contents, err error) {
 	if contents.Images, err = c.images(ctx, want); err != nil {
 		return Contents{}, err
 	}
-	if len(contents.Images)+len(contents.Binaries) == 0 {
+	if contents.Files, err = c.files(ctx); err != nil {
+		return Contents{}, err
+	}
+	contents.Addons = c.opts.Addons
+	if len(contents.Images)+len(contents.Binaries)+len(contents.Files) == 0 {
 		return Contents{}, errors.New("nothing is to go into it: name a Kubernetes version, images, manifests or files")
 	}
 	setArchs(&contents, c.opts.Archs)

@@ -16,7 +16,8 @@ import (
 // For cuts the contents to what a host with these roles needs.
 func (c Contents) For(roles []v1alpha1.Role) Contents {
 	out := c
-	out.Binaries, out.Images = nil, nil
+	// Files are for the workstation.
+	out.Binaries, out.Images, out.Files, out.Addons = nil, nil, nil, nil
 	for _, b := range c.Binaries {
 		if overlap(b.For, roles) {
 			out.Binaries = append(out.Binaries, b)
@@ -93,7 +94,7 @@ func overlap(a, b []v1alpha1.Role) bool {
 }
 
 // Blobs lists every blob of the contents once: the binaries' first, then the
-// images', in their order.
+// images', then the files', in their order.
 func (c Contents) Blobs() []Blob {
 	var out []Blob
 	seen := map[digest.Digest]bool{}
@@ -110,6 +111,9 @@ func (c Contents) Blobs() []Blob {
 		for _, b := range i.Blobs {
 			add(b)
 		}
+	}
+	for _, f := range c.Files {
+		add(f.Blob)
 	}
 	return out
 }

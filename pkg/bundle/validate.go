@@ -53,6 +53,11 @@ func checkContents(c Contents) error {
 		}
 		refs[key] = true
 	}
+	for _, f := range c.Files {
+		if err := checkFile(f); err != nil {
+			return fmt.Errorf("file %.100q: %w", f.Name, err)
+		}
+	}
 	if err := checkSizes(c); err != nil {
 		return err
 	}
@@ -168,6 +173,11 @@ func checkSizes(c Contents) error {
 			if err := check(b); err != nil {
 				return err
 			}
+		}
+	}
+	for _, f := range c.Files {
+		if err := check(f.Blob); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -39,6 +39,7 @@ type bundleCreateOptions struct {
 	mirrors      []string
 	archs        []string
 	plugin       string
+	addons       []string
 	opts         bundle.CreateOptions
 }
 
@@ -92,6 +93,7 @@ func (o *bundleCreateOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.archs, "arch", nil, "the hosts' `architectures`: amd64 (default), arm64, or both with a comma")
 	f.StringVar(&o.plugin, "network-plugin", "", "the network `plugin` whose images are added: flannel (default), manifest or none")
 	f.StringVar(&o.opts.LoadBalancer, "load-balancer", "", "the load balancer (`type`) whose image is added: haproxy or nginx")
+	f.StringSliceVar(&o.addons, "addons", nil, "the `addons` whose images and manifests are added, such as dashboard,monitoring; all for every one;\na folder of your own may be among them")
 	f.StringArrayVar(&o.opts.ExtraImages, "add-image", nil, "an image (`REF`) to put in as well; may be repeated")
 	f.StringArrayVar(&o.opts.Manifests, "from-manifest", nil, "put the images of the pods in this Kubernetes manifest, or in all of a directory\n(`PATH`), in as well; may be repeated")
 	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH`); may be repeated")
@@ -117,6 +119,9 @@ func (o *bundleCreateOptions) Complete() error {
 			o.opts.Mirrors = map[string]string{}
 		}
 		o.opts.Mirrors[registry] = prefix
+	}
+	if err := o.addAddons(); err != nil {
+		return err
 	}
 	if o.file != "" {
 		c, _, err := loadCluster(o.file, o.In)
@@ -158,9 +163,9 @@ func withClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.C
 // Validate refuses what is missing or unknown.
 func (o *bundleCreateOptions) Validate() error {
 	if o.opts.KubernetesVersion == "" {
-		if len(o.opts.ExtraImages)+len(o.opts.Manifests)+len(o.opts.From) == 0 && o.opts.NetworkPlugin == "" && o.opts.LoadBalancer == "" {
+		if len(o.opts.ExtraImages)+len(o.opts.Manifests)+len(o.opts.From)+len(o.addons) == 0 && o.opts.NetworkPlugin == "" && o.opts.LoadBalancer == "" {
 			return usageErrorf("say what is to go into it: a version with --kubernetes-version, a Cluster file with -f, " +
-				"or images with --add-image, --from-manifest or --from")
+				"or images with --addons, --add-image, --from-manifest or --from")
 		}
 	} else if _, err := v1alpha1.MinorOf(o.opts.KubernetesVersion); err != nil {
 		return usageErrorf("--kubernetes-version: %w", err)

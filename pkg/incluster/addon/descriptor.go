@@ -35,7 +35,7 @@ type Descriptor struct {
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// Settings are what in the manifests depends on the cluster.
 	Settings []Setting `json:"settings,omitempty"`
-	// Variants are parts that are left out unless they are asked for, by name.
+	// Variants are parts that may be had or left out, by name.
 	Variants map[string]Variant `json:"variants,omitempty"`
 	Health   Health             `json:"health,omitempty"`
 }
@@ -97,6 +97,8 @@ type Variant struct {
 	Description string `json:"description"`
 	// Manifests are files of the folder that are applied with this variant only.
 	Manifests []string `json:"manifests"`
+	// Default variants are applied unless they are left out by name.
+	Default bool `json:"default,omitempty"`
 }
 
 // Health says when an addon is well, beside what is known of Deployments,

@@ -112,6 +112,12 @@ func insertSecrets(objects, secrets []*unstructured.Unstructured) []*unstructure
 	return append(out, objects[rest:]...)
 }
 
+// Foreign is an error when there is something in an addon's place that it did not make.
+func Foreign(ctx context.Context, c *client.Clients, name string, objects []*unstructured.Unstructured) error {
+	_, err := own(ctx, c, name, objects)
+	return err
+}
+
 // own leaves out namespaces that were there before, and refuses other objects
 // that were: whoever made them would lose them with the addon.
 func own(ctx context.Context, c *client.Clients, name string, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {

@@ -1,0 +1,122 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+)
+
+// addonOptions are what all verbs about addons share.
+type addonOptions struct {
+	genericiooptions.IOStreams
+	access *genericclioptions.ConfigFlags
+	output string
+
+	config    *rest.Config
+	clients   *client.Clients
+	cluster   *v1alpha1.Cluster
+	installed []install.Inventory
+}
+
+func newAddon(streams genericiooptions.IOStreams) *cobra.Command {
+	access := newAccess()
+	c := &cobra.Command{
+		Use:     "addon",
+		Aliases: []string{"addons"},
+		Short:   "List, install and uninstall what a cluster is used with: dashboard, metrics, monitoring",
+		GroupID: groupAccess,
+		Long: paragraphs(
+			"An addon is a folder with manifests and a descriptor. Those that come with this program have their versions pinned; a folder of your own is installed alike. What is installed is written down, so that uninstalling removes all of it, and a newer version what it no longer has."),
+		Example: examples(`
+			kubectl ha addon list
+			kubectl ha addon install metrics-server
+			kubectl ha addon install ./my-addon
+			kubectl ha addon status`),
+		Args: cobra.ArbitraryArgs,
+		RunE: runGroup,
+	}
+	addAccess(c, access)
+	shared := func() addonOptions { return addonOptions{IOStreams: streams, access: access} }
+	c.AddCommand(newAddonList(shared()), newAddonInstall(shared()), newAddonUninstall(shared()), newAddonStatus(shared()))
+	return c
+}
+
+// connect reaches the cluster and reads what is installed.
+func (o *addonOptions) connect(ctx context.Context) (err error) {
+	if o.config, err = restConfig(o.access); err != nil {
+		return err
+	}
+	if o.clients, err = client.New(o.config); err != nil {
+		return err
+	}
+	if o.cluster, err = incluster.StoredCluster(ctx, o.clients.Kube); err != nil {
+		return clusterError(err)
+	}
+	o.installed, err = install.Inventories(ctx, o.clients.Kube)
+	return clusterError(err)
+}
+
+// find is what is known of an installed addon.
+func (o *addonOptions) find(name string) (install.Inventory, bool) {
+	i := slices.IndexFunc(o.installed, func(inv install.Inventory) bool { return inv.Name == name })
+	if i < 0 {
+		return install.Inventory{}, false
+	}
+	return o.installed[i], true
+}
+
+// isFolder tells a user's own addon from the name of one.
+func isFolder(arg string) bool {
+	return arg == "." || arg == ".." || strings.ContainsRune(arg, filepath.Separator) || strings.Contains(arg, "/")
+}
+
+// catalogue are the addons that come with this program and those of folders among
+// the arguments; names are what the arguments mean.
+func catalogue(args []string) (all addon.Catalogue, names []string, err error) {
+	if all, err = addon.BuiltIn(); err != nil {
+		return nil, nil, err
+	}
+	for _, arg := range args {
+		if !isFolder(arg) {
+			if all[arg] == nil {
+				return nil, nil, usageErrorf("there is no addon %s; there are %s, or name a folder, such as ./%s", arg, strings.Join(all.Names(), ", "), arg)
+			}
+			names = append(names, arg)
+			continue
+		}
+		a, err := addon.Load(os.DirFS(arg))
+		if err != nil {
+			return nil, nil, withCode(ExitUsage, fmt.Errorf("%s: %w", arg, err))
+		}
+		name := a.Descriptor.Name
+		if all[name] != nil {
+			return nil, nil, usageErrorf("%s: there is an addon %s already; give yours another name", arg, name)
+		}
+		all[name] = a
+		names = append(names, name)
+	}
+	return all, names, nil
+}
+
+// completeAddons completes the names of addons for the shell.
+func completeAddons(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	all, err := addon.BuiltIn()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return all.Names(), cobra.ShellCompDirectiveDefault
+}

@@ -1,0 +1,129 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+
+	"github.com/kubectl-ha/kubectl-ha/manifests"
+)
+
+// headlampPort is the dashboard's port in its pod.
+const headlampPort = 4466
+
+// dashboardOpenOptions forward a port of this machine to the dashboard.
+type dashboardOpenOptions struct {
+	addonOptions
+	port      int
+	noBrowser bool
+}
+
+func newDashboardOpen(shared addonOptions) *cobra.Command {
+	o := &dashboardOpenOptions{addonOptions: shared}
+	c := &cobra.Command{
+		Use:   "open",
+		Short: "Open the dashboard in the browser, through the API: no other port of the cluster is needed",
+		Long: paragraphs(
+			"Forwards a port of this machine to the dashboard and opens the browser there. It goes on until Ctrl-C."),
+		Example: examples(`
+			kubectl ha dashboard open
+			kubectl ha dashboard open --port 8443 --no-browser`),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.port < 0 || o.port > 65535 {
+				return usageErrorf("--port %d is no port", o.port)
+			}
+			return o.Run(c.Context())
+		},
+	}
+	c.Flags().IntVar(&o.port, "port", 0, "the `port` of this machine; any free one by default")
+	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "only print the address")
+	return c
+}
+
+// Run forwards until the context ends or the connection does.
+func (o *dashboardOpenOptions) Run(ctx context.Context) error {
+	if err := o.installedDashboard(ctx); err != nil {
+		return err
+	}
+	pod, err := o.pod(ctx)
+	if err != nil {
+		return err
+	}
+	roundTripper, upgrader, err := spdy.RoundTripperFor(o.config)
+	if err != nil {
+		return err
+	}
+	url := o.clients.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(manifests.DashboardNamespace).Name(pod).SubResource("portforward").URL()
+	ready := make(chan struct{})
+	forward, err := portforward.NewOnAddresses(spdy.NewDialer(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, url),
+		[]string{"127.0.0.1"}, []string{fmt.Sprintf("%d:%d", o.port, headlampPort)}, ctx.Done(), ready, io.Discard, o.ErrOut)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- forward.ForwardPorts() }()
+	select {
+	case err := <-ended:
+		return clusterError(fmt.Errorf("forward a port to the dashboard: %w", err))
+	case <-ready:
+	}
+	ports, err := forward.GetPorts()
+	if err != nil {
+		return err
+	}
+	address := fmt.Sprintf("https://127.0.0.1:%d", ports[0].Local)
+	if _, err := fmt.Fprintf(o.Out, "%s (Ctrl-C ends it; %s dashboard token prints a token to log in with)\n", address, displayName); err != nil {
+		return err
+	}
+	if !o.noBrowser {
+		if err := browse(ctx, address); err != nil {
+			if _, err := fmt.Fprintf(o.ErrOut, "no browser could be started (%v); open the address yourself\n", err); err != nil {
+				return err
+			}
+		}
+	}
+	err = <-ended
+	if ctx.Err() != nil {
+		return nil // Ctrl-C is how this ends.
+	}
+	return clusterError(err)
+}
+
+// pod is one of the dashboard's that is ready.
+func (o *dashboardOpenOptions) pod(ctx context.Context) (string, error) {
+	pods, err := o.clients.Kube.CoreV1().Pods(manifests.DashboardNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=headlamp"})
+	if err != nil {
+		return "", clusterError(err)
+	}
+	for _, p := range pods.Items {
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+				return p.Name, nil
+			}
+		}
+	}
+	return "", errors.New("no pod of the dashboard is ready; kubectl ha addon status tells why")
+}
+
+// browse opens the browser in the way of the operating system.
+func browse(ctx context.Context, address string) error {
+	argv := []string{"xdg-open", address}
+	switch runtime.GOOS {
+	case "darwin":
+		argv[0] = "open"
+	case "windows":
+		argv = []string{"rundll32", "url.dll,FileProtocolHandler", address}
+	}
+	return exec.CommandContext(ctx, argv[0], argv[1:]...).Start()
+}
