@@ -100,6 +100,24 @@ func writeFlannelStub(dir string) error {
 	return nil
 }
 
+// prometheusComponent is Prometheus without its web pages and without the ways of
+// finding targets that the lab does not use: those would double the build. The
+// modules of version 3.N.P are called v0.3NN.P, and one of them is to be replaced as
+// upstream's go.mod does.
+func prometheusComponent() component {
+	const path = "github.com/prometheus/prometheus"
+	major, minor, patch := 0, 0, 0
+	// A version that is not of this form is a mistake in options.go; the build says so.
+	_, _ = fmt.Sscanf(PrometheusVersion, "v%d.%d.%d", &major, &minor, &patch)
+	return component{name: "prometheus", version: PrometheusVersion, build: goBuild{
+		modules: []string{fmt.Sprintf("%s@v0.%d%02d.%d", path, major, minor, patch)}, packages: []string{path + "/cmd/prometheus"},
+		names:   map[string]string{path + "/cmd/prometheus": "prometheus"},
+		ldflags: stripped + " -X github.com/prometheus/common/version.Version=" + strings.TrimPrefix(PrometheusVersion, "v"),
+		tags:    "remove_all_sd,enable_kubernetes_sd",
+		replace: map[string]string{"cloud.google.com/go": "cloud.google.com/go@v0.123.0"},
+	}}
+}
+
 // commonComponents are those that do not depend on any option.
 func commonComponents() []component {
 	const cni = "github.com/containernetworking/plugins"
@@ -117,6 +135,9 @@ func commonComponents() []component {
 		installed("flannel-cni", "v0.9.1", stripped, cni, "plugins/meta/flannel"),
 		runcComponent(),
 		flannelComponent(),
+		installed("metrics-server", MetricsServerVersion, stripped, "sigs.k8s.io/metrics-server", "cmd/metrics-server"),
+		installed("node-exporter", NodeExporterVersion, stripped, "github.com/prometheus/node_exporter"),
+		prometheusComponent(),
 	}
 }
 

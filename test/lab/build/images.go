@@ -32,7 +32,16 @@ func (b *builder) allImages(ctx context.Context, l debianLayers) ([]image, error
 	if err != nil {
 		return nil, err
 	}
+	metrics := filepath.Join(b.binaries("metrics-server", MetricsServerVersion), "metrics-server")
+	exporter := filepath.Join(b.binaries("node-exporter", NodeExporterVersion), "node_exporter")
+	prometheus := filepath.Join(b.binaries("prometheus", PrometheusVersion), "prometheus")
 	images := []image{
+		{ref: "registry.k8s.io/metrics-server/metrics-server:" + MetricsServerVersion,
+			files: []packed{{from: metrics, to: "metrics-server"}}, entrypoint: []string{"/metrics-server"}},
+		{ref: "quay.io/prometheus/node-exporter:" + NodeExporterVersion,
+			files: []packed{{from: exporter, to: "bin/node_exporter"}}, entrypoint: []string{"/bin/node_exporter"}},
+		{ref: "quay.io/prometheus/prometheus:" + PrometheusVersion,
+			files: []packed{{from: prometheus, to: "bin/prometheus"}}, entrypoint: []string{"/bin/prometheus"}},
 		{ref: "ghcr.io/flannel-io/flannel:" + FlannelVersion, base: []string{l.base},
 			files: []packed{{from: flanneld, to: "opt/bin/flanneld"}}, entrypoint: []string{"/opt/bin/flanneld"}},
 		{ref: "ghcr.io/flannel-io/flannel-cni-plugin:" + FlannelCNIPluginVersion, base: []string{l.base},

@@ -19,8 +19,11 @@ const (
 	FlannelVersion          = "v0.28.10"
 	FlannelCNIPluginVersion = "v1.9.0-flannel1"
 	RegistryVersion         = "v3.1.2"
-	HAProxyTag              = "3.0"
-	NginxTag                = "1.28"
+	MetricsServerVersion    = "v0.9.0"
+	NodeExporterVersion     = "v1.12.1"
+	PrometheusVersion       = "v3.13.5"
+	HAProxyTag              = "3.0.21"
+	NginxTag                = "1.28.3"
 	debianSuite             = "bookworm"
 )
 
