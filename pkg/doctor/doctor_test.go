@@ -1,0 +1,189 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+)
+
+var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// well is a cluster in which nothing is to be found.
+func well() Input {
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "c"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: "192.0.2.100"}}
+	r := status.Report{Time: now, Cluster: "c", DNS: &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 1, "cp2": 1, "cp3": 1}},
+		LastBackup: &status.Backup{Name: "b", Node: "cp1", Made: now.Add(-time.Hour)}}
+	in := Input{Cluster: c, Ours: true, Inspection: status.Inspection{Facts: map[string]inspect.Facts{}}}
+	in.Objects = Objects{KubeProxy: "https://192.0.2.100:6443", ClusterInfo: "https://192.0.2.100:6443", KubeProxyVersion: "v1.36.3", EtcdServers: map[string][]string{}, Heard: map[string]float64{},
+		Namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}}}}
+	for i, name := range []string{"cp1", "cp2", "cp3"} {
+		address := "192.0.2." + string(rune('1'+i))
+		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: name, Address: address, Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleEtcd}})
+		r.ControlPlanes = append(r.ControlPlanes, status.ControlPlane{Node: name, APIServer: status.Component{Healthy: true, Version: "v1.36.3"}})
+		r.Etcd = append(r.Etcd, status.Member{Node: name, Answers: true, Measured: true, Version: "3.6.16", Leader: i == 0})
+		r.Nodes = append(r.Nodes, status.Node{Name: name, ControlPlane: true, Version: "v1.36.3"})
+		r.Certificates = append(r.Certificates, status.Certificate{Node: name, What: "apiserver", DaysLeft: 364})
+		in.Objects.EtcdServers[name] = []string{"https://192.0.2.1:2379", "https://192.0.2.2:2379"}
+		in.Objects.Nodes = append(in.Objects.Nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{}}})
+		in.Inspection.Facts[name] = inspect.Facts{
+			Kubeconfigs: map[string]string{"/etc/kubernetes/kubelet.conf": "https://" + address + ":6443", "/etc/kubernetes/scheduler.conf": "https://" + address + ":6443"},
+			VIP:         &inspect.VIP{Here: i == 0, Unicast: true, Peers: 2}, Units: map[string]string{"kubectl-ha-vip.service": "active"},
+			EtcdConfig: &inspect.EtcdConfig{StrictReconfig: true}, Pinned: []string{"kubectl-ha.dev/agent:v1"},
+			Timeouts: map[string]string{"client": "4h", "server": "4h"},
+		}
+	}
+	c.SetDefaults()
+	in.Report = r
+	return in
+}
+
+// facts changes what was found in files of a node.
+func facts(in *Input, node string, change func(*inspect.Facts)) {
+	f := in.Inspection.Facts[node]
+	change(&f)
+	in.Inspection.Facts[node] = f
+}
+
+func TestNothingFound(t *testing.T) {
+	for _, r := range Examine(well()) {
+		if r.State != OK {
+			t.Errorf("%s: %s %+v", r.ID, r.State, r.Findings)
+		}
+	}
+}
+
+func TestFound(t *testing.T) {
+	cordoned := func(by string) func(*Input) {
+		return func(in *Input) {
+			in.Objects.Nodes[1].Spec.Unschedulable = true
+			if by != "" {
+				in.Objects.Nodes[1].Annotations[upgrade.AnnotationCordonedBy] = by
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		id    string
+		state State
+		found string
+		fix   v1alpha1.MendFix
+		spoil func(*Input)
+	}{
+		"endpoint is a node":  {id: "stable-endpoint", state: Problem, found: "address of cp2", spoil: func(in *Input) { in.Cluster.Spec.VirtualIP, in.Objects.KubeProxy, in.Objects.ClusterInfo = "192.0.2.2", "", "" }},
+		"kube-proxy pinned":   {id: "kube-proxy-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendKubeProxy, spoil: func(in *Input) { in.Objects.KubeProxy = "https://192.0.2.1:6443" }},
+		"cluster-info pinned": {id: "join-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendClusterInfo, spoil: func(in *Input) { in.Objects.ClusterInfo = "https://192.0.2.1:6443" }},
+		"scheduler pinned": {id: "kubeconfig-endpoint", state: Problem, found: "scheduler.conf", spoil: func(in *Input) {
+			in.Inspection.Facts["cp2"].Kubeconfigs["/etc/kubernetes/scheduler.conf"] = "https://192.0.2.1:6443"
+		}},
+		"kubelet through VIP": {id: "kubelet-local", state: Warning, found: "192.0.2.100", spoil: func(in *Input) {
+			in.Inspection.Facts["cp2"].Kubeconfigs["/etc/kubernetes/kubelet.conf"] = "https://192.0.2.100:6443"
+		}},
+		"old kubelet at VIP": {id: "kubelet-local", state: Problem, found: "192.0.2.100", spoil: func(in *Input) {
+			in.Report.Nodes[1].Version = "v1.32.1"
+			in.Inspection.Facts["cp2"].Kubeconfigs["/etc/kubernetes/kubelet.conf"] = "https://192.0.2.100:6443"
+		}},
+		"short timeout": {id: "balancer-timeouts", state: Warning, found: "timeout client is 50s", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["client"] = "50s" }},
+		"two holders": {id: "one-holder", state: Problem, found: "cp1 and cp2", spoil: func(in *Input) {
+			facts(in, "cp2", func(f *inspect.Facts) { f.VIP = &inspect.VIP{Here: true, Unicast: true} })
+		}},
+		"multicast":     {id: "unicast-peers", state: Warning, found: "no unicast_peer", spoil: func(in *Input) { facts(in, "cp2", func(f *inspect.Facts) { f.VIP = &inspect.VIP{} }) }},
+		"watch is dead": {id: "address-watch", state: Problem, found: "failed", spoil: func(in *Input) { in.Inspection.Facts["cp3"].Units["kubectl-ha-vip.service"] = "failed" }},
+		"no watch":      {id: "address-watch", state: Warning, found: "there is no", spoil: func(in *Input) { delete(in.Inspection.Facts["cp3"].Units, "kubectl-ha-vip.service") }},
+		"left draining": {id: "address-watch", state: Warning, found: "kept from holding", spoil: func(in *Input) {
+			facts(in, "cp3", func(f *inspect.Facts) { f.VIP = &inspect.VIP{Unicast: true, Draining: true} })
+		}},
+		"two control planes":   {id: "control-planes", state: Problem, found: "there are 2", spoil: func(in *Input) { in.Report.ControlPlanes = in.Report.ControlPlanes[:2] }},
+		"dead apiserver":       {id: "control-planes", state: Problem, found: "no answer", spoil: func(in *Input) { in.Report.ControlPlanes[2].APIServer = status.Component{Error: "no answer"} }},
+		"etcd before 3.5.24":   {id: "etcd-version", state: Problem, found: "3.5.9", spoil: func(in *Input) { in.Report.Etcd[0].Version = "3.5.9" }},
+		"strict check off":     {id: "etcd-strict", state: Problem, found: "is off", spoil: func(in *Input) { facts(in, "cp1", func(f *inspect.Facts) { f.EtcdConfig = &inspect.EtcdConfig{} }) }},
+		"etcd away":            {id: "etcd-answers", state: Problem, found: "refused", spoil: func(in *Input) { in.Report.Etcd[1] = status.Member{Node: "cp2", Error: "refused"} }},
+		"etcd unwell":          {id: "etcd-answers", state: Problem, found: "NOSPACE", spoil: func(in *Input) { in.Report.Etcd[1].Unwell = "ALARM NOSPACE" }},
+		"one etcd endpoint":    {id: "etcd-endpoints", state: Problem, found: "only", spoil: func(in *Input) { in.Objects.EtcdServers["cp2"] = []string{"https://192.0.2.1:2379"} }},
+		"certificate near end": {id: "certificates", state: Warning, found: "in 20 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 20 }},
+		"certificate at end":   {id: "certificates", state: Problem, found: "in 2 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 2 }},
+		"one DNS pod":          {id: "dns-spread", state: Problem, found: "one pod", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 1, Ready: 1, Nodes: map[string]int{"cp1": 1}} }},
+		"DNS on one node":      {id: "dns-spread", state: Problem, found: "on one node", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 3}} }},
+		"budget forbids": {id: "drainable", state: Warning, found: "web/db", spoil: func(in *Input) {
+			in.Objects.Budgets = []policyv1.PodDisruptionBudget{{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "db"}, Status: policyv1.PodDisruptionBudgetStatus{ExpectedPods: 1, CurrentHealthy: 1, DesiredHealthy: 1}}}
+		}},
+		"left cordoned":        {id: "left-cordoned", state: Problem, found: "upgrade-x", fix: v1alpha1.MendUncordon, spoil: cordoned("upgrade-x")},
+		"cordoned by a person": {id: "left-cordoned", state: Warning, found: "by a person", spoil: cordoned("")},
+		"newer kube-proxy":     {id: "kube-proxy-version", state: Problem, found: "v1.35.4", spoil: func(in *Input) { in.Report.ControlPlanes[1].APIServer.Version = "v1.35.4" }},
+		"dead coordinator": {id: "dead-lock", state: Problem, found: "10 minutes", spoil: func(in *Input) {
+			in.Objects.Operations = []v1alpha1.Operation{{ObjectMeta: metav1.ObjectMeta{Name: "join-a"}, Status: v1alpha1.OperationStatus{Phase: v1alpha1.OperationRunning}}}
+			in.Objects.Heard["operation-join-a"] = 600
+		}},
+		"namespace's level": {id: "pod-security", state: Problem, found: "baseline", spoil: func(in *Input) { in.Objects.Namespace.Labels["pod-security.kubernetes.io/enforce"] = "baseline" }},
+		"agent is not pinned": {id: "agent-pinned", state: Warning, found: "not pinned", spoil: func(in *Input) {
+			facts(in, "cp1", func(f *inspect.Facts) { f.Pinned = []string{"registry.k8s.io/pause:3.10"} })
+		}},
+		"no backup":  {id: "backup", state: Warning, found: "none", spoil: func(in *Input) { in.Report.LastBackup = nil }},
+		"old backup": {id: "backup", state: Warning, found: "40 days", spoil: func(in *Input) { in.Report.LastBackup.Made = now.Add(-40 * 24 * time.Hour) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := well()
+			c.spoil(&in)
+			results := Examine(in)
+			at := slices.IndexFunc(results, func(r Result) bool { return r.ID == c.id })
+			if at < 0 {
+				t.Fatalf("there is no check %s", c.id)
+			}
+			r := results[at]
+			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Found, c.found) || r.Findings[0].Mend == "" {
+				t.Errorf("got %s, %+v", r.State, r.Findings)
+			}
+			if fixes := Fixes(results); c.fix != "" && !slices.Contains(fixes, c.fix) || c.fix == "" && len(fixes) > 0 {
+				t.Errorf("fixes: %v", fixes)
+			}
+		})
+	}
+}
+
+func TestEveryCheckIsTold(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range Checks() {
+		if c.ID == "" || c.Title == "" || c.Why == "" || c.Source == "" || seen[c.ID] {
+			t.Errorf("%+v", c)
+		}
+		seen[c.ID] = true
+	}
+	in := well()
+	in.Inspection = status.Inspection{}
+	for _, r := range Examine(in) {
+		if r.State == Skipped && r.Skipped == "" || r.State != OK && r.State != Skipped {
+			t.Errorf("without the hosts' files: %+v", r)
+		}
+	}
+}
+
+func TestCordonOfARunningOperation(t *testing.T) {
+	in := well()
+	in.Objects.Nodes[0].Spec.Unschedulable = true
+	in.Objects.Nodes[0].Annotations[upgrade.AnnotationCordonedBy] = "upgrade-x"
+	in.Objects.Operations = []v1alpha1.Operation{{ObjectMeta: metav1.ObjectMeta{Name: "upgrade-x"}, Status: v1alpha1.OperationStatus{Phase: v1alpha1.OperationRunning}}}
+	if found := leftCordoned(in); len(found) > 0 {
+		t.Errorf("got %+v", found)
+	}
+}
+
+func TestHAProxyTime(t *testing.T) {
+	for text, want := range map[string]time.Duration{"4h": 4 * time.Hour, "50s": 50 * time.Second, "5000": 5 * time.Second, "1d": 24 * time.Hour} {
+		if got, ok := haproxyTime(text); !ok || got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	for _, text := range []string{"", "h", "4x"} {
+		if got, ok := haproxyTime(text); ok {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
