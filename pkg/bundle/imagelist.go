@@ -189,6 +189,15 @@ func wantedImages(kubeadm, named []string, opts CreateOptions) ([]wantedImage, e
 	return out, nil
 }
 
+// LoadBalancerImage is the image of a type of load balancer; empty when it is not known.
+func LoadBalancerImage(kind string) string {
+	refs, err := loadBalancerImages(kind)
+	if err != nil || len(refs) == 0 {
+		return ""
+	}
+	return refs[0]
+}
+
 // loadBalancerImages are the images of a load balancer, which runs on control
 // planes.
 func loadBalancerImages(kind string) ([]string, error) {

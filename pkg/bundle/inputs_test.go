@@ -75,7 +75,7 @@ func wantEntries(t *testing.T, c Contents, want ...string) {
 func TestCreateForTwoArchitectures(t *testing.T) {
 	m := newFakeMirror(t)
 	m.seed("amd64", "arm64")
-	m.push("docker.io/library/haproxy:3.0", "amd64", "arm64")
+	m.push("docker.io/library/haproxy:3.0.21", "amd64", "arm64")
 	opts := m.options(t)
 	opts.Archs, opts.LoadBalancer = []string{"arm64", "amd64", "arm64"}, "haproxy"
 	both := created(t, opts)

@@ -24,8 +24,8 @@ const (
 	FlannelCNIPluginImage = "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.0-flannel1"
 	// HAProxyImage and NginxImage are the load balancers that can be asked for:
 	// branches with long-term fixes.
-	HAProxyImage = "docker.io/library/haproxy:3.0"
-	NginxImage   = "docker.io/library/nginx:1.28"
+	HAProxyImage = "docker.io/library/haproxy:3.0.21"
+	NginxImage   = "docker.io/library/nginx:1.28.3"
 	// KubernetesRegistry is where kubeadm's images come from by default.
 	KubernetesRegistry = "registry.k8s.io"
 )

@@ -1,0 +1,307 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+)
+
+// loadBalancerOptions set up or remove the load balancer.
+type loadBalancerOptions struct {
+	nodeOptions
+	kind   string
+	port   int32
+	image  string
+	bundle string
+	useFor []string
+
+	spec v1alpha1.LoadBalancerSpec
+}
+
+func newLoadBalancer(streams genericiooptions.IOStreams) *cobra.Command {
+	access := newAccess()
+	c := &cobra.Command{
+		Use:     "loadbalancer",
+		Aliases: []string{"lb"},
+		Short:   "Spread the API's clients over all control planes, at a port of the virtual IP",
+		GroupID: groupAccess,
+		Long: paragraphs(
+			"The virtual IP leads to one API server at a time. A load balancer on every control plane, at another port of the virtual IP, hands each connection to one of all API servers instead, checks them twice a second, and ends the streams of one that fails. It follows the control planes by itself.",
+			"haproxy does all of that; nginx does most of it, and ends more streams than it must when an API server hangs."),
+		Example: examples(`
+			kubectl ha loadbalancer install
+			kubectl ha loadbalancer status
+			kubectl ha loadbalancer remove`),
+		Args: cobra.ArbitraryArgs,
+		RunE: runGroup,
+	}
+	addAccess(c, access)
+	c.AddCommand(newLoadBalancerInstall(streams, access), newLoadBalancerStatus(streams, access), newLoadBalancerRemove(streams, access))
+	return c
+}
+
+func newLoadBalancerInstall(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &loadBalancerOptions{nodeOptions: nodeOptions{IOStreams: streams, access: access}}
+	c := &cobra.Command{
+		Use:   "install",
+		Short: "Set the load balancer up, or change it",
+		Long: paragraphs(
+			"Shows the plan, asks, brings the load balancer's image to the control planes, and has the cluster do the rest. The same command with another --type or --use-for changes what is there: no new connection is refused meanwhile, and open streams have 20 seconds to end. Another --port needs a remove first while anything uses the old one.",
+			"Nobody uses it who was not asked to: kube-proxy and the workers' kubelets go on with the virtual IP's own port, unless --use-for names them. The kubelets of control planes stay with their own API server."),
+		Example: examples(`
+			kubectl ha loadbalancer install
+			kubectl ha loadbalancer install --use-for kube-proxy,kubelets,kubeconfig --yes
+
+			# nginx, its image from a bundle that was made with --load-balancer nginx
+			kubectl ha loadbalancer install --type nginx --bundle bundle.tar --dry-run`),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Complete(c); err != nil {
+				return err
+			}
+			return o.install(c.Context())
+		},
+	}
+	o.addFlags(c)
+	f := c.Flags()
+	f.StringVar(&o.kind, "type", "", "haproxy or nginx (default: the Cluster document's, which is haproxy)")
+	f.Int32Var(&o.port, "port", 0, "its `port` on every control plane and on the virtual IP (default: the Cluster document's, which is 8443)")
+	f.StringSliceVar(&o.useFor, "use-for", nil, "who uses it: kube-proxy, kubelets (those of the workers, and cluster-info), kubeconfig (of `kubectl ha kubeconfig`)")
+	f.StringVar(&o.image, "image", "", "the image's `reference`, in place of the one that this program was tested with")
+	f.StringVar(&o.bundle, "bundle", "", "take the image from this bundle (`file`)")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	return c
+}
+
+func newLoadBalancerRemove(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &loadBalancerOptions{nodeOptions: nodeOptions{IOStreams: streams, access: access}}
+	c := &cobra.Command{
+		Use:   "remove",
+		Short: "Take the load balancer away",
+		Long: paragraphs(
+			"Points kube-proxy, cluster-info and the workers' kubelets back at the virtual IP's own port where they use the load balancer, and then removes it. Kubeconfigs that point at its port stop working; make new ones with kubectl ha kubeconfig --vip."),
+		Example: examples(`
+			kubectl ha loadbalancer remove
+			kubectl ha loadbalancer remove --dry-run`),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Complete(c); err != nil {
+				return err
+			}
+			return o.remove(c.Context())
+		},
+	}
+	o.addFlags(c)
+	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	return c
+}
+
+// Complete connects, and takes from the Cluster document what was not given.
+func (o *loadBalancerOptions) Complete(c *cobra.Command) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	if err := o.connect(c.Context()); err != nil {
+		return err
+	}
+	have := o.stored.Spec.LoadBalancer
+	o.spec = v1alpha1.LoadBalancerSpec{Type: o.kind, Port: o.port, Image: o.image, UseFor: o.uses()}
+	if o.spec.Type == "" {
+		o.spec.Type = have.Type
+	}
+	if o.spec.Port == 0 {
+		o.spec.Port = have.Port
+	}
+	if !c.Flags().Changed("use-for") {
+		o.spec.UseFor = slices.Clone(have.UseFor)
+	}
+	if o.spec.Image == "" {
+		o.spec.Image = bundle.LoadBalancerImage(o.spec.Type)
+	}
+	return nil
+}
+
+func (o *loadBalancerOptions) uses() []v1alpha1.LoadBalancerUse {
+	var out []v1alpha1.LoadBalancerUse
+	for _, u := range o.useFor {
+		if use := v1alpha1.LoadBalancerUse(u); !slices.Contains(out, use) {
+			out = append(out, use)
+		}
+	}
+	return out
+}
+
+// Validate refuses what can't be.
+func (o *loadBalancerOptions) Validate() error {
+	var known []string
+	for _, u := range v1alpha1.LoadBalancerUses() {
+		known = append(known, string(u))
+	}
+	for _, u := range o.useFor {
+		if !slices.Contains(known, u) {
+			return usageErrorf("--use-for %s is not known; use any of %s", u, strings.Join(known, ","))
+		}
+	}
+	switch o.kind {
+	case "", v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
+	default:
+		return usageErrorf("--type %s is not known; use %s or %s", o.kind, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+	}
+	// The pods have no rights of root, so the ports below are not theirs.
+	if o.port != 0 && (o.port < 1024 || o.port > 65535) {
+		return usageErrorf("--port %d: use 1024 to 65535", o.port)
+	}
+	if err := checkOutput(o.output, outputYAML); err != nil {
+		return err
+	}
+	return o.validateYes()
+}
+
+// install shows the plan, asks, brings the image, and has it done.
+func (o *loadBalancerOptions) install(ctx context.Context) error {
+	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationLoadBalancer, LoadBalancer: &o.spec}
+	if o.output == outputYAML {
+		return o.manifests(ctx, spec, o.spec.Type, "The control planes must have "+o.spec.Image+" before: "+displayName+" images push "+o.spec.Image)
+	}
+	if err := o.refuseOther(ctx, spec); err != nil {
+		return err
+	}
+	want := loadbalancer.Wanted(o.stored, &o.spec)
+	steps, err := loadbalancer.Plan(&v1alpha1.Operation{Spec: spec}, o.stored)
+	if err != nil {
+		return withCode(ExitUsage, err)
+	}
+	lacking, err := o.lacking(ctx)
+	if err != nil {
+		return err
+	}
+	var before []plan.Step
+	if len(lacking) > 0 {
+		before = append(before, plan.Step{ID: "image", Title: "bring " + o.spec.Image + " to " + strings.Join(lacking, ", ")})
+	}
+	if err := o.showPlan(want, steps, before...); err != nil || o.dryRun {
+		return err
+	}
+	if err := o.ask(ctx, fmt.Sprintf("Set %s up at %s?", o.spec.Type, want.BalancedEndpoint())); err != nil {
+		return err
+	}
+	if err := o.bring(ctx, lacking); err != nil {
+		return err
+	}
+	if err := o.operate(ctx, o.stored, spec, o.detach); err != nil || o.detach || o.output == outputJSON {
+		return err
+	}
+	_, err = fmt.Fprintf(o.Out, "%s hands https://%s to %s\n", o.spec.Type, want.BalancedEndpoint(), plural(len(want.ControlPlanes()), "API server", "API servers"))
+	return err
+}
+
+func (o *loadBalancerOptions) showPlan(c *v1alpha1.Cluster, steps []v1alpha1.StepStatus, before ...plan.Step) error {
+	p := &nodePlan{Cluster: c.Metadata.Name}
+	p.inside(steps, before...)
+	return o.show(c, p)
+}
+
+// lacking are the control planes that lack the image, as far as their kubelets tell.
+func (o *loadBalancerOptions) lacking(ctx context.Context) ([]string, error) {
+	list, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: controlPlaneLabel})
+	if err != nil {
+		return nil, clusterError(err)
+	}
+	var out []string
+	for _, n := range list.Items {
+		if !hasImage(n, o.spec.Image) {
+			out = append(out, n.Name)
+		}
+	}
+	return out, nil
+}
+
+// controlPlaneLabel is kubeadm's.
+const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+
+func hasImage(n corev1.Node, ref string) bool {
+	m := images.Compare([]corev1.Node{n}, []v1alpha1.PushedImage{{Ref: ref}}, true)
+	return m.Images[0].States[n.Name] == images.Present
+}
+
+// bring puts the image onto the control planes.
+func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error {
+	if len(lacking) == 0 {
+		return nil
+	}
+	from := o.spec.Image
+	if o.bundle != "" {
+		b, err := openBundle(o.bundle)
+		if err != nil {
+			return err
+		}
+		_, has := b.Contents().Image(o.spec.Image)
+		if err := b.Close(); err != nil {
+			return err
+		}
+		if !has {
+			return usageErrorf("%s does not have %s; make one with `%s bundle create --load-balancer %s`", o.bundle, o.spec.Image, displayName, o.spec.Type)
+		}
+		from = o.bundle
+	}
+	push := &imagesPushOptions{
+		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, selector: controlPlaneLabel, output: o.output, config: o.config, kube: o.clients.Kube},
+		args:          []string{from}, via: viaAPI, port: v1alpha1.DefaultPeerPort,
+	}
+	return push.Run(ctx)
+}
+
+// remove shows the plan, asks, and has it done.
+func (o *loadBalancerOptions) remove(ctx context.Context) error {
+	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveLoadBalancer}
+	if o.output == outputYAML {
+		return o.manifests(ctx, spec, "", "Kubeconfigs that point at the load balancer's port stop working.")
+	}
+	if err := o.refuseOther(ctx, spec); err != nil {
+		return err
+	}
+	image, err := loadbalancer.Image(ctx, o.clients.Kube)
+	if err != nil {
+		return clusterError(err)
+	}
+	have := o.stored.Spec.LoadBalancer
+	if image == "" && !have.Enabled {
+		_, err := fmt.Fprintln(o.Out, "there is no load balancer, nothing to do")
+		return err
+	}
+	if err := o.showPlan(loadbalancer.Without(o.stored), loadbalancer.PlanRemove(o.stored)); err != nil || o.dryRun {
+		return err
+	}
+	if err := o.ownAccess(); err != nil {
+		return err
+	}
+	if err := o.ask(ctx, "Remove the load balancer? Kubeconfigs that point at "+o.stored.BalancedEndpoint()+" stop working."); err != nil {
+		return err
+	}
+	return o.operate(ctx, o.stored, spec, o.detach)
+}
+
+// ownAccess warns of a kubeconfig that leads through what is about to be removed.
+func (o *loadBalancerOptions) ownAccess() error {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(o.config.Host, "https://"))
+	if err != nil || port != strconv.Itoa(int(o.stored.Spec.LoadBalancer.Port)) {
+		return nil //nolint:nilerr // an address of another kind is not ours
+	}
+	return withCode(ExitUsage, errors.New("your kubeconfig leads through the load balancer that is to be removed\nnext: "+displayName+" kubeconfig --vip makes one that does not; nothing was changed"))
+}
