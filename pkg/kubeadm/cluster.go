@@ -43,7 +43,16 @@ func clusterConfiguration(c *v1alpha1.Cluster) (object, error) {
 	if registry := c.Spec.Images.Registry; registry != "" {
 		fixed["imageRepository"] = registry
 	}
-	return layers("spec.kubeadm.clusterConfiguration", c.Spec.Kubeadm.ClusterConfiguration, fixed)
+	return layers("spec.kubeadm.clusterConfiguration", defaultClusterConfiguration(), c.Spec.Kubeadm.ClusterConfiguration, fixed)
+}
+
+// defaultClusterConfiguration is what may be changed. An apiserver that is asked to end
+// answers new requests with "come again" (429) until those under way are done, and then
+// closes what is left, watches above all. Without it the port is closed at once, the
+// process waits for the watches of its own host's kubelet, and is killed after 30 s.
+// https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/
+func defaultClusterConfiguration() object {
+	return object{"apiServer": object{"extraArgs": []any{object{"name": "shutdown-send-retry-after", "value": "true"}}}}
 }
 
 // certSANs are the names under which clients may reach an apiserver: the stable
