@@ -17,6 +17,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newDoctor(streams),
 		newAdopt(streams),
 		newKubeconfig(streams),
+		newLoadBalancer(streams),
 		newOperation(streams),
 		newUpgrade(streams),
 		newAddon(streams),
