@@ -138,12 +138,25 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (r Result, err error
 	if before.Snapshot != "" {
 		e.snapshot = &Snapshot{File: before.Snapshot}
 	}
-	err = plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, sink)
+	err = plan.Run(ctx, e.titled(r.Plan), plan.Options{Exec: e.run}, sink)
 	r.Hosts, r.Snapshot = e.hosts(r.Plan), e.snapshot
 	if cfg.DryRun {
 		return r, err
 	}
 	return r, errors.Join(err, e.keep(&r))
+}
+
+// titled is the plan to be carried out. In a dry run its steps are called what
+// they are.
+func (e *executor) titled(p plan.Plan) plan.Plan {
+	if !e.cfg.DryRun {
+		return p
+	}
+	out := plan.Plan{Steps: slices.Clone(p.Steps)}
+	for i := range out.Steps {
+		out.Steps[i].Title = "only look: " + out.Steps[i].Title
+	}
+	return out
 }
 
 // keep writes down what the next run must know, or forgets everything.

@@ -39,8 +39,10 @@ func Undo(saved string) string {
 	return out.String()
 }
 
-// jumps tells whether a rule leads into a chain of Kubernetes.
+// jumps tells whether a rule leads into a chain of Kubernetes. The target comes
+// after the matches, of which a comment may have any words; a chain of one's own
+// has no options behind it.
 func jumps(fields []string) bool {
-	i := slices.IndexFunc(fields, func(f string) bool { return f == "-j" || f == "-g" })
-	return i >= 0 && i+1 < len(fields) && ours(fields[i+1])
+	n := len(fields)
+	return n > 2 && slices.Contains([]string{"-j", "-g"}, fields[n-2]) && ours(fields[n-1])
 }

@@ -29,7 +29,7 @@ const networkOnline = "network-online.target"
 // Trees are directories that the kubelet, kubeadm and the network plugin make
 // and fill as they run.
 func Trees() []string {
-	return []string{"/var/lib/kubelet", "/var/lib/cni", "/etc/cni", "/var/log/pods", "/var/log/containers", "/usr/libexec/kubernetes",
+	return []string{"/etc/kubernetes/pki", "/etc/kubernetes/tmp", "/var/lib/kubelet", "/var/lib/cni", "/etc/cni", "/var/log/pods", "/var/log/containers", "/usr/libexec/kubernetes",
 		"/run/flannel", "/run/kubectl-ha", "/run/kubectl-ha-images"}
 }
 

@@ -14,14 +14,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 )
 
-const (
-	kubernetesDir    = "/etc/kubernetes"
-	containerdConfig = "/etc/containerd/config.toml"
-)
+const containerdConfig = "/etc/containerd/config.toml"
 
 // wholly are directories that we make, and that kubeadm or the network plugin
 // fill. Others of ours go only when nothing is left in them.
-var wholly = []string{kubernetesDir + "/manifests", kubernetesDir + "/pki", "/opt/cni", "/opt/cni/bin"}
+var wholly = []string{"/etc/kubernetes/manifests", "/etc/kubernetes/pki", "/opt/cni"}
 
 // restoreAll follows the ledger backwards: the last that was made goes first.
 func (u *uninstaller) restoreAll(ctx context.Context) error {
@@ -41,8 +38,23 @@ func (u *uninstaller) restoreAll(ctx context.Context) error {
 		}
 		configured = configured || changed && m.Target == containerdConfig
 	}
+	errs = append(errs, u.retry(ctx))
 	if configured && !u.ownsRuntime() {
 		errs = append(errs, u.restartForeign(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// retry removes the directories that were not empty when their turn came, but are
+// by now. What is left then has something in it that is not ours.
+func (u *uninstaller) retry(ctx context.Context) error {
+	var errs []error
+	for _, m := range u.full {
+		_, left, err := u.h.RestoreDirectory(ctx, m)
+		if left {
+			u.data.Left = append(u.data.Left, u.describe(m.Target))
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -53,12 +65,12 @@ func (u *uninstaller) restore(ctx context.Context, m host.Made) (changed bool, e
 	case host.KindFile, host.KindLink:
 		return u.h.RestoreFile(ctx, m)
 	case host.KindDirectory, host.KindEmptyDirectory:
-		if m.Original == nil && slices.Contains(wholly, m.Target) {
+		if m.Original == nil && slices.ContainsFunc(wholly, func(dir string) bool { return m.Target == dir || strings.HasPrefix(m.Target, dir+"/") }) {
 			m.Whole = true
 		}
 		changed, left, err := u.h.RestoreDirectory(ctx, m)
 		if left {
-			u.data.Left = append(u.data.Left, u.describe(m.Target))
+			u.full = append(u.full, m)
 		}
 		return changed, err
 	case host.KindAttributes:
@@ -93,20 +105,17 @@ func (u *uninstaller) describe(dir string) string {
 }
 
 // restoreUnnoted removes what kubeadm and the kubelet make without a word, where
-// the ledger is of a version that did not note it, or can't.
+// the ledger is of a version that did not note it.
 func (u *uninstaller) restoreUnnoted(ctx context.Context) error {
 	if !u.kubernetes() {
 		return nil
 	}
-	var dirs []string
-	if slices.ContainsFunc(u.made, func(m host.Made) bool { return m.Kind == host.KindDirectory && m.Target == kubernetesDir }) {
-		dirs = append(dirs, kubernetesDir+"/tmp") // backups of kubeadm upgrade
+	if slices.ContainsFunc(u.made, func(m host.Made) bool { return m.Kind == prepare.KindAnnounced }) {
+		return nil
 	}
-	if !slices.ContainsFunc(u.made, func(m host.Made) bool { return m.Kind == prepare.KindAnnounced }) {
-		dirs = append(dirs, prepare.Trees()...)
-		if u.ownsRuntime() {
-			dirs = append(dirs, "/run/containerd")
-		}
+	dirs := prepare.Trees()
+	if u.ownsRuntime() {
+		dirs = append(dirs, "/run/containerd")
 	}
 	var errs []error
 	for _, dir := range dirs {

@@ -19,6 +19,9 @@ const endWithin = 5 * time.Second
 // endProcesses ends what is left over: programs of ours that no unit has any
 // more, such as a container's shim, and everything in the cgroups of pods.
 func (u *uninstaller) endProcesses(ctx context.Context) error {
+	if u.h.DryRun() {
+		return nil // Which are left over only shows when the units and pods are ended.
+	}
 	for _, hard := range []bool{false, true} {
 		left, err := u.leftover()
 		if err != nil || len(left) == 0 {
@@ -29,9 +32,6 @@ func (u *uninstaller) endProcesses(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("end the process %d (%s): %w", p.pid, p.name, err)
 			}
-		}
-		if u.h.DryRun() {
-			return nil
 		}
 		if err := u.waitGone(ctx); err != nil {
 			return err

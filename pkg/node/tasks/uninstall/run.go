@@ -56,7 +56,9 @@ type uninstaller struct {
 	made   []host.Made
 	// address is the virtual IP that this host may have had; may be empty.
 	address string
-	data    Data
+	// full are directories that were not empty when their turn came.
+	full []host.Made
+	data Data
 }
 
 func run(ctx context.Context, env node.Env, spec Spec, m machine) (any, error) {
