@@ -192,10 +192,10 @@ func (o *doctorOptions) mend(ctx context.Context, d *diagnosis) error {
 // printDiagnosis prints a line a check, and below it what was found.
 func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 	var b strings.Builder
-	counts := map[doctor.State]int{}
+	counts, skipped := map[doctor.State]int{}, ""
 	for _, c := range d.Checks {
 		counts[c.State]++
-		fmt.Fprintf(&b, "%s %s %s\n", stateMark(style, c.State), c.Title, style.Faint(c.ID))
+		fmt.Fprintf(&b, "%s %s %s\n", stateMark(style, c.State), c.Title, style.Faint("("+c.ID+")"))
 		for _, f := range c.Findings {
 			where := ""
 			if f.Node != "" {
@@ -208,7 +208,7 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 			indented(&b, "    ", fmt.Sprintf("Why: %s (%s)", c.Why, c.Source))
 		}
 		if c.Skipped != "" {
-			indented(&b, "    ", c.Skipped)
+			skipped = c.Skipped
 		}
 	}
 	for _, u := range d.Unseen {
@@ -216,7 +216,7 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 	}
 	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d in order", d.Cluster, plural(counts[doctor.Problem], "problem", "problems"), plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
 	if n := counts[doctor.Skipped]; n > 0 {
-		fmt.Fprintf(&b, ", %d not looked at", n)
+		fmt.Fprintf(&b, ", %d not looked at: %s", n, skipped)
 	}
 	b.WriteString("\n")
 	_, err := io.WriteString(w, b.String())

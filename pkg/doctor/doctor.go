@@ -80,7 +80,7 @@ func Examine(in Input) []Result {
 	for _, c := range Checks() {
 		r := Result{ID: c.ID, Title: c.Title, Why: c.Why, Source: c.Source, State: OK}
 		if c.Files && len(in.Inspection.Facts) == 0 {
-			r.State, r.Skipped = Skipped, "it is in files on the hosts, which were not looked at"
+			r.State, r.Skipped = Skipped, "that takes the hosts' files"
 			out = append(out, r)
 			continue
 		}

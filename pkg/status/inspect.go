@@ -114,7 +114,7 @@ func inspectNode(ctx context.Context, clients *client.Clients, name, image strin
 	}
 	if f := result.Failure; f != nil {
 		if strings.Contains(f.Message, "has no task") {
-			return inspect.Facts{}, fmt.Errorf("the agent on the nodes is older than this program")
+			return inspect.Facts{}, fmt.Errorf("the agent there is older than this program; the next Operation that it creates brings a newer one")
 		}
 		return inspect.Facts{}, f
 	}
@@ -132,8 +132,13 @@ func removeJob(ctx context.Context, clients *client.Clients, name string) {
 // Add puts what was found on the nodes into the report, and judges again. It is pure.
 func (in Inspection) Add(r *Report) {
 	r.Inspected = len(in.Facts) > 0
+	same := map[string][]string{}
 	for _, node := range sortedKeys(in.Errors) {
-		r.Unseen = append(r.Unseen, fmt.Sprintf("the files of %s: %s", node, firstLine(in.Errors[node])))
+		why := firstLine(in.Errors[node])
+		same[why] = append(same[why], node)
+	}
+	for _, why := range sortedKeys(same) {
+		r.Unseen = append(r.Unseen, fmt.Sprintf("the files of %s: %s", strings.Join(same[why], ", "), why))
 	}
 	for _, node := range sortedKeys(in.Facts) {
 		f := in.Facts[node]

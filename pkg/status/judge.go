@@ -127,7 +127,7 @@ func judgeEtcd(r *Report) {
 			r.say(Degraded, m.Node, "journalctl -u etcd on the host", "etcd: %s", m.Error)
 			continue
 		case m.Unwell != "":
-			r.say(Degraded, m.Node, etcdNext(m.Unwell), "etcd: %s", m.Unwell)
+			r.say(alarmed(m.Unwell), m.Node, etcdNext(m.Unwell), "etcd: %s", m.Unwell)
 		case m.Learner:
 			r.say(Degraded, m.Node, "", "etcd: it is a learner, it does not vote")
 		}
@@ -154,6 +154,14 @@ func judgeEtcd(r *Report) {
 	if versions := distinct(r.Etcd, func(m Member) string { return m.Version }); len(versions) > 1 {
 		r.say(Degraded, "etcd", "", "members are of different versions: %s", strings.Join(versions, ", "))
 	}
+}
+
+// alarmed: while there is an alarm for want of space etcd refuses writes, of every member.
+func alarmed(reason string) Health {
+	if strings.Contains(reason, "NOSPACE") {
+		return Broken
+	}
+	return Degraded
 }
 
 func etcdNext(reason string) string {
