@@ -14,10 +14,11 @@ import (
 // TestSeparateEtcdHosts makes a cluster of the older Kubernetes version with
 // etcd on hosts of its own: what comes out is what was asked for, the etcd hosts
 // are no nodes, the control planes have no member, and a second run changes nothing.
-// Then it is upgraded while it is in use.
+// Then it is upgraded while it is in use, taken off its hosts, and made again there.
 func TestSeparateEtcdHosts(t *testing.T) {
 	l := upLabOf(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 2, etcd: 3})
 	t.Cleanup(func() { l.drop(t) })
+	bare := l.bareness(t)
 	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "etcd.kubeconfig"), vip: l.cached.VirtualIP}
 	c.bundle(t)
 	start := time.Now()
@@ -32,6 +33,11 @@ func TestSeparateEtcdHosts(t *testing.T) {
 	c.checkSecondRun(t)
 	c.checkNewSettings(t)
 	t.Run("upgrade", c.upgradeInUse)
+	t.Run("uninstall", func(t *testing.T) {
+		c.uninstall(t, bare)
+		// Of the version from which it was upgraded.
+		c.again(t)
+	})
 }
 
 // checkNewSettings: arguments that were changed in the file reach every member,
