@@ -79,7 +79,7 @@ func (p *planner) endpoints(but ...string) {
 		if slices.Contains(but, h.Name) || !n.ControlPlane {
 			continue
 		}
-		s := onNode(stepEndpoints, h.Name, "tell the apiserver of "+h.Name+" who the etcd members are; it restarts, with the virtual IP elsewhere")
+		s := onNode(stepEndpoints, h.Name, "tell the apiserver who the etcd members are; it restarts, with the virtual IP elsewhere")
 		if n.Lost != "" {
 			s = skipped(s, "the host is away: "+n.Lost)
 		}
@@ -96,7 +96,7 @@ func (p *planner) peers(but ...string) {
 		if slices.Contains(but, h.Name) || !n.ControlPlane {
 			continue
 		}
-		s := onNode(stepPeers, h.Name, "tell keepalived on "+h.Name+" who its peers are", p.last...)
+		s := onNode(stepPeers, h.Name, "tell keepalived who its peers are", p.last...)
 		if n.Lost != "" {
 			s = skipped(s, "the host is away: "+n.Lost)
 		}
@@ -172,12 +172,12 @@ func (p *planner) promotions(fresh []string) {
 			source = h.Name
 		}
 	}
-	upload := onNode(stepUploadCerts, source, "upload the certificates from "+source)
+	upload := onNode(stepUploadCerts, source, "upload the certificates")
 	upload.UndoneBy = stepCleanUp
 	p.then(upload)
 	var all []string
 	for _, name := range fresh {
-		s := onNode(stepPromote, name, "make "+name+" a control plane", p.last...)
+		s := onNode(stepPromote, name, "make it a control plane", p.last...)
 		if n := p.o.Nodes[name]; n.ControlPlane && n.NotReady == "" {
 			s = skipped(s, "it is one, and Ready")
 		}
@@ -218,7 +218,7 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 		p.endpoints()
 	}
 	if here {
-		p.then(onNode(stepRetire, spec.Node, "take "+spec.Node+" out of service: keepalived, static pods, etcd, keys"))
+		p.then(onNode(stepRetire, spec.Node, "take the host out of service: keepalived, static pods, etcd, keys"))
 	}
 	if controlPlane {
 		p.peers()
@@ -246,7 +246,7 @@ func (p *planner) leaves(name string, controlPlane bool) {
 	s.UndoneBy = stepUncordoned
 	p.then(s)
 	if controlPlane {
-		s = onNode(stepVIPAway, name, "move the virtual IP away from "+name+", if it has it")
+		s = onNode(stepVIPAway, name, "move the virtual IP away, if the host has it")
 		s.UndoneBy = stepVIPRestore + "/" + name
 		p.then(s)
 	}
