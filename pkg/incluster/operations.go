@@ -166,6 +166,9 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 	if op.Spec.Aborted || op.Status.Phase == v1alpha1.OperationSucceeded || op.Status.Phase == v1alpha1.OperationAborted {
 		return fmt.Errorf("operation %s can't be resumed: it is %s", name, phase(op))
 	}
+	if err := o.refuseStale(ctx, op); err != nil {
+		return err
+	}
 	cluster, err := StoredCluster(ctx, o.clients.Kube)
 	if err != nil {
 		return err

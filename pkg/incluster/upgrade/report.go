@@ -83,6 +83,19 @@ func Touched(s v1alpha1.StepStatus) (node string, ok bool) {
 	return "", false
 }
 
+// PutBack names the node that a RollbackNode has begun to put back, and when.
+func PutBack(op v1alpha1.Operation) (node string, began *metav1.Time) {
+	if op.Spec.RollbackNode == nil {
+		return "", nil
+	}
+	for _, s := range op.Status.Steps {
+		if s.ID == id(stepRollback, op.Spec.RollbackNode.Node) && s.Attempt > 0 && s.StartedAt != nil {
+			return op.Spec.RollbackNode.Node, s.StartedAt
+		}
+	}
+	return "", nil
+}
+
 // Backup is one that an Operation has made.
 type Backup struct {
 	// Name is the Operation's.
