@@ -15,6 +15,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newImages(streams),
 		newStatus(streams),
 		newDoctor(streams),
+		newSupportBundle(streams),
 		newAdopt(streams),
 		newKubeconfig(streams),
 		newLoadBalancer(streams),

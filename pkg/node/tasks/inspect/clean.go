@@ -20,8 +20,10 @@ var secrets = []*regexp.Regexp{
 	// Logins in URLs, and headers.
 	regexp.MustCompile(`://[^/\s:@]+:[^/\s@]+@`),
 	regexp.MustCompile(`(?i)(authorization|proxy-authorization|x-auth-token):\s*\S+(\s+\S+)?`),
-	// A value that calls itself a secret.
-	regexp.MustCompile(`(?i)"?\b(password|passwd|secret|token|certificate-?key|api-?key|client-key-data)"?\s*[=:]\s*("[^"]*"|[^\s,;}]+)`),
+	// A value that calls itself a secret; in JSON within JSON its quotes are escaped.
+	regexp.MustCompile(`(?i)\\*"?\b(password|passwd|secret|token|certificate-?key|api-?key|client-key-data)\\*"?\s*[=:]\s*(\\*"[^"\\]*\\*"|[^\s,;}]+)`),
+	// kubeadm's key for uploaded certificates, as a flag.
+	regexp.MustCompile(`--certificate-key[ =]\S+`),
 }
 
 const redacted = "[left out]"
