@@ -6,48 +6,64 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// kubeconfigOptions make a kubeconfig for the virtual IP.
+// kubeconfigOptions make a kubeconfig.
 type kubeconfigOptions struct {
 	genericiooptions.IOStreams
-	access   *genericclioptions.ConfigFlags
-	file     string
-	output   string
-	hostKey  hostKeyFlag
-	vip      bool
-	merge    bool
-	duration time.Duration
-	user     string
+	access  *genericclioptions.ConfigFlags
+	file    string
+	output  string
+	hostKey hostKeyFlag
+	// Where it points: at most one of the three.
+	vip, balanced bool
+	node          string
+	merge         string
+	duration      time.Duration
+	// certUser is the name in the administrator's certificate; user and groups are of
+	// somebody's who need not be one.
+	certUser, user string
+	groups         []string
+	adminUser      bool
+	exec           bool
 
 	cluster *v1alpha1.Cluster
 	// overSSH: there is no kubeconfig to go by.
 	overSSH bool
+	// server and name are what the kubeconfig points at and how it calls that.
+	server, name string
 }
+
+// userFlag is who the new kubeconfig is for; in kubectl's own flags, of which it takes the
+// place here, it is a login of the old one.
+const userFlag = "user"
+
+// ownFiles is --merge without a file: kubectl's own rules.
+const ownFiles = "-"
 
 func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &kubeconfigOptions{IOStreams: streams, access: newAccess()}
 	c := &cobra.Command{
-		Use:     "kubeconfig --vip [-f FILE] [--merge | -o FILE]",
-		Short:   "Make yourself a kubeconfig for the cluster's stable address",
+		Use:     "kubeconfig [--vip | --loadbalancer | --node NAME] [-f FILE] [--merge [FILE] | -o FILE]",
+		Short:   "Make yourself or somebody else a kubeconfig for the cluster",
 		GroupID: groupAccess,
 		Long: paragraphs(
-			"Writes a kubeconfig that points at the virtual IP, with an identity of your own, after trying it. It goes by the kubeconfig that you have, or with -f logs in to a control plane over SSH.",
-			fmt.Sprintf("The identity: a token of the service account %s when there is one (%s by default), else a client certificate in your name of the group %s, issued by the cluster (%s by default). What the group may do is up to the ClusterRoleBinding of that name.",
-				kubeconfig.AdminAccount, kubeconfig.DefaultToken, kubeconfig.AdminGroup, kubeconfig.DefaultCertificate)),
+			"Writes a kubeconfig with an identity of its own, after trying it. It points at the virtual IP, at the load balancer, or at one control plane; without a word about it at the virtual IP, or at the load balancer where that was set up for kubeconfigs. It goes by the kubeconfig that you have, or with -f logs in to a control plane over SSH.",
+			fmt.Sprintf("Your identity: a token of the service account %s when there is one (%s by default), else a client certificate in your name of the group %s, issued by the cluster (%s by default). What the group may do is up to the ClusterRoleBinding of that name. --admin-user insists on the account.",
+				kubeconfig.AdminAccount, kubeconfig.DefaultToken, kubeconfig.AdminGroup, kubeconfig.DefaultCertificate),
+			"Somebody else's: --user and --group make a client certificate in that name, which may do what roles are bound to the name or the groups. A certificate can't be revoked, so give it a short life."),
 		Example: examples(`
 			# With the kubeconfig that you have: NAME.kubeconfig in this directory
 			kubectl ha kubeconfig --vip
@@ -55,10 +71,16 @@ func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 			# With none, over SSH, into ~/.kube/config
 			kubectl ha kubeconfig --vip -f cluster.yaml --merge
 
-			# For a working day
-			kubectl ha kubeconfig --vip -o today.kubeconfig --duration 8h`),
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+			# For a colleague and a working day, through the load balancer
+			kubectl ha kubeconfig --loadbalancer --user alice --group developers --duration 8h -o alice.kubeconfig
+
+			# Without a secret in the file: the plugin is asked for it, and renews it
+			kubectl ha kubeconfig --exec --merge`),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.arguments(c, args); err != nil {
+				return err
+			}
 			if err := o.Complete(c); err != nil {
 				return err
 			}
@@ -69,21 +91,43 @@ func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 		},
 	}
 	addAccess(c, o.access)
+	o.addFlags(c)
+	c.AddCommand(newKubeconfigCredential(streams))
+	return c
+}
+
+func (o *kubeconfigOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&o.vip, "vip", false, "point at the virtual IP")
+	f.BoolVar(&o.balanced, "loadbalancer", false, "point at the load balancer")
+	f.StringVar(&o.node, "node", "", "point at this control plane (`name`) alone, for when the others are in doubt")
 	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`; with no kubeconfig flag given, the way in is SSH")
-	f.BoolVar(&o.merge, "merge", false, "put it into your own kubeconfig ($KUBECONFIG, else ~/.kube/config)")
+	f.StringVar(&o.merge, "merge", "", "put it into this `file`, or without one into your own kubeconfig ($KUBECONFIG, else ~/.kube/config); what was there is kept in a copy")
+	f.Lookup("merge").NoOptDefVal = ownFiles
 	f.StringVarP(&o.output, "output", "o", "", "the `file` to write (default NAME.kubeconfig); - is standard output")
 	f.DurationVar(&o.duration, "duration", 0, "how long the identity lives, 10m to 8760h")
-	f.StringVar(&o.user, "cert-user", "", "the `name` in the client certificate (default your login name)")
+	f.StringVar(&o.user, userFlag, "", "make it for the user of this `name`, who may do what roles are bound to it")
+	f.StringArrayVar(&o.groups, "group", nil, "with --user, a `group` that the user is in; may be repeated")
+	f.BoolVar(&o.adminUser, "admin-user", false, "use a token of the service account "+kubeconfig.AdminAccount+", and nothing else")
+	f.BoolVar(&o.exec, "exec", false, "keep the credentials out of the file: kubectl asks this plugin for them")
+	f.StringVar(&o.certUser, "cert-user", "", "the `name` in your own client certificate (default your login name)")
 	addHostKeyFlag(c, &o.hostKey)
-	return c
+}
+
+// arguments takes the file of `--merge FILE`, which is an argument to a flag that may
+// stand without one.
+func (o *kubeconfigOptions) arguments(c *cobra.Command, args []string) error {
+	if len(args) == 1 && o.merge == ownFiles {
+		o.merge = args[0]
+		return nil
+	}
+	return noArgs(c, args)
 }
 
 // Complete reads the Cluster file and decides on the way in.
 func (o *kubeconfigOptions) Complete(c *cobra.Command) error {
-	if o.user == "" {
-		o.user = certificateUser()
+	if o.certUser == "" {
+		o.certUser = certificateUser()
 	}
 	if o.file == "" {
 		return nil
@@ -94,7 +138,7 @@ func (o *kubeconfigOptions) Complete(c *cobra.Command) error {
 	}
 	o.cluster, o.overSSH = cluster, true
 	for _, f := range accessFlags(o.access) {
-		if c.Flags().Changed(f.Name) {
+		if f.Name != userFlag && c.Flags().Changed(f.Name) {
 			o.overSSH = false
 		}
 	}
@@ -103,13 +147,31 @@ func (o *kubeconfigOptions) Complete(c *cobra.Command) error {
 
 // Validate refuses what contradicts itself.
 func (o *kubeconfigOptions) Validate() error {
+	where := 0
+	for _, given := range []bool{o.vip, o.balanced, o.node != ""} {
+		if given {
+			where++
+		}
+	}
 	switch {
-	case !o.vip:
-		return usageErrorf("say where the kubeconfig is to point: --vip")
-	case o.merge && o.output != "":
+	case where > 1:
+		return usageErrorf("--vip, --loadbalancer and --node exclude each other")
+	case o.merge != "" && o.output != "":
 		return usageErrorf("--merge and -o exclude each other")
 	case o.duration != 0 && (o.duration < kubeconfig.MinDuration || o.duration > kubeconfig.MaxDuration):
 		return usageErrorf("--duration must be between %s and %s", kubeconfig.MinDuration, kubeconfig.MaxDuration)
+	case len(o.groups) > 0 && o.user == "":
+		return usageErrorf("--group is for --user")
+	case o.user != "" && o.adminUser:
+		return usageErrorf("--user and --admin-user exclude each other")
+	case strings.HasPrefix(o.user, "system:"):
+		return usageErrorf("--user %s: names that begin with system: are those of the cluster's own parts", o.user)
+	}
+	for _, g := range o.groups {
+		if strings.HasPrefix(g, "system:") {
+			// kube-apiserver refuses system:masters in such a certificate as well.
+			return usageErrorf("--group %s: groups that begin with system: are the cluster's own; bind a role to a group of yours", g)
+		}
 	}
 	return nil
 }
@@ -121,30 +183,29 @@ func (o *kubeconfigOptions) Run(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	if o.cluster == nil {
-		client, err := kubernetes.NewForConfig(config)
-		if err != nil {
-			return withCode(ExitUsage, err)
-		}
-		if o.cluster, err = incluster.StoredCluster(ctx, client); err != nil {
-			return clusterError(fmt.Errorf("%w (or give the Cluster file with -f)", err))
-		}
+	if err := o.target(ctx, config); err != nil {
+		return err
 	}
 	if err := o.validateOutput(); err != nil {
 		return err
 	}
-	issued, err := kubeconfig.Issue(ctx, config, kubeconfig.Options{Cluster: o.cluster.Metadata.Name, Server: serverURL(o.cluster),
-		User: o.user, Duration: o.duration})
+	issued, err := kubeconfig.Issue(ctx, config, o.options())
 	if err != nil {
+		if errors.Is(err, kubeconfig.ErrNoAccount) {
+			return usageErrorf("%w\nnext: %s addon install dashboard --admin-user makes it", err, displayName)
+		}
 		return clusterError(err)
 	}
 	content, err := kubeconfig.Encode(issued.Config)
 	if err != nil {
 		return err
 	}
-	far, err := verifyAnyhow(ctx, content, issued.Username, through)
+	far, err := verifyIssued(ctx, content, issued, through)
 	if err != nil {
 		return clusterError(err)
+	}
+	if content, err = o.withExec(issued, content); err != nil {
+		return err
 	}
 	where, err := o.store(content, issued)
 	if err != nil {
@@ -173,13 +234,14 @@ func (o *kubeconfigOptions) wayIn(ctx context.Context) (config *rest.Config, thr
 
 // validateOutput refuses to replace a kubeconfig of other clusters.
 func (o *kubeconfigOptions) validateOutput() error {
-	if o.merge || o.output == "-" {
+	if o.merge != "" || o.output == "-" {
 		return nil
 	}
+	context := o.options().Context
 	if o.output == "" {
-		o.output = o.cluster.Metadata.Name + ".kubeconfig"
+		o.output = context + ".kubeconfig"
 	}
-	_, err := kubeconfig.Load(o.output, o.cluster.Metadata.Name)
+	_, err := kubeconfig.Load(o.output, context)
 	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -189,8 +251,12 @@ func (o *kubeconfigOptions) validateOutput() error {
 // store puts the kubeconfig where it was asked for, and says where that is.
 func (o *kubeconfigOptions) store(content []byte, issued *kubeconfig.Issued) (string, error) {
 	switch {
-	case o.merge:
-		done, err := kubeconfig.Merge(clientcmd.NewDefaultPathOptions(), issued.Config, time.Now())
+	case o.merge != "":
+		paths := clientcmd.NewDefaultPathOptions()
+		if o.merge != ownFiles {
+			paths.LoadingRules.ExplicitPath = o.merge
+		}
+		done, err := kubeconfig.Merge(paths, issued.Config, time.Now())
 		if errors.Is(err, kubeconfig.ErrTaken) {
 			return "", withCode(ExitUsage, err)
 		}
@@ -211,15 +277,20 @@ func (o *kubeconfigOptions) tell(where string, issued *kubeconfig.Issued, far bo
 	if o.output == "-" {
 		w = o.ErrOut
 	}
-	if _, err := fmt.Fprintf(w, "%s\ncontext %s at %s, %s; it %s\n", where, issued.Config.CurrentContext, serverURL(o.cluster), issued.Identity, expiry(issued.Expires)); err != nil {
+	if _, err := fmt.Fprintf(w, "%s\ncontext %s at %s, %s; it %s\n", where, issued.Config.CurrentContext, o.server, issued.Identity, expiry(issued.Expires)); err != nil {
 		return err
 	}
 	if far {
-		if _, err := fmt.Fprintf(w, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.cluster.Endpoint()); err != nil {
+		if _, err := fmt.Fprintf(w, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.server); err != nil {
 			return err
 		}
 	}
-	if o.merge || o.output == "-" {
+	if !issued.Admin {
+		if _, err := fmt.Fprintf(w, "It may do what roles are bound to it, for example:\n  kubectl create rolebinding %s-view --clusterrole view %s -n NAMESPACE\n", o.user, o.subject()); err != nil {
+			return err
+		}
+	}
+	if o.merge != "" || o.output == "-" {
 		return nil
 	}
 	path, err := filepath.Abs(o.output)

@@ -179,7 +179,7 @@ func (o *loadBalancerOptions) install(ctx context.Context) error {
 	if o.output == outputYAML {
 		return o.manifests(ctx, spec, o.spec.Type, "The control planes must have "+o.spec.Image+" before: "+displayName+" images push "+o.spec.Image)
 	}
-	if err := o.refuseOther(ctx, spec); err != nil {
+	if err := o.refuseOther(ctx, spec); err != nil && !o.dryRun {
 		return err
 	}
 	want := loadbalancer.Wanted(o.stored, &o.spec)
@@ -273,7 +273,7 @@ func (o *loadBalancerOptions) remove(ctx context.Context) error {
 	if o.output == outputYAML {
 		return o.manifests(ctx, spec, "", "Kubeconfigs that point at the load balancer's port stop working.")
 	}
-	if err := o.refuseOther(ctx, spec); err != nil {
+	if err := o.refuseOther(ctx, spec); err != nil && !o.dryRun {
 		return err
 	}
 	image, err := loadbalancer.Image(ctx, o.clients.Kube)

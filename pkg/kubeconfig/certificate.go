@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -38,10 +40,13 @@ const (
 // issueCertificate makes a key here and has its certificate signed by the
 // cluster, through its CSR API.
 func issueCertificate(ctx context.Context, client kubernetes.Interface, ca []byte, o Options) (*Issued, error) {
-	if err := ensureAdmins(ctx, client); err != nil {
-		return nil, err
+	admin := slices.Contains(o.Groups, AdminGroup)
+	if admin {
+		if err := ensureAdmins(ctx, client); err != nil {
+			return nil, err
+		}
 	}
-	key, request, err := newRequest(o.User)
+	key, request, err := newRequest(o.User, o.Groups)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +64,22 @@ func issueCertificate(ctx context.Context, client kubernetes.Interface, ca []byt
 	}
 	return &Issued{
 		Config:   build(o, ca, &clientcmdapi.AuthInfo{ClientCertificateData: certificate, ClientKeyData: key}),
-		Identity: fmt.Sprintf("user %s of group %s (client certificate)", o.User, AdminGroup),
+		Identity: identity(o.User, o.Groups),
 		Username: o.User,
 		Expires:  parsed.NotAfter,
+		Admin:    admin,
 	}, nil
+}
+
+// identity says who a certificate is for.
+func identity(user string, groups []string) string {
+	switch len(groups) {
+	case 0:
+		return fmt.Sprintf("user %s of no group (client certificate)", user)
+	case 1:
+		return fmt.Sprintf("user %s of group %s (client certificate)", user, groups[0])
+	}
+	return fmt.Sprintf("user %s of groups %s (client certificate)", user, strings.Join(groups, ", "))
 }
 
 // ensureAdmins binds the group to cluster-admin unless the binding is there:
@@ -90,7 +107,7 @@ func ensureAdmins(ctx context.Context, client kubernetes.Interface) error {
 
 // newRequest makes a key that never leaves this process but into the
 // kubeconfig, and the request for its certificate; both PEM.
-func newRequest(user string) (key, request []byte, err error) {
+func newRequest(user string, groups []string) (key, request []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a key: %w", err)
@@ -99,7 +116,7 @@ func newRequest(user string) (key, request []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the key: %w", err)
 	}
-	subject := pkix.Name{CommonName: user, Organization: []string{AdminGroup}}
+	subject := pkix.Name{CommonName: user, Organization: groups}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject}, private)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the certificate request: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,10 +29,32 @@ const (
 	MaxDuration = 365 * 24 * time.Hour
 )
 
+// Kind is a kind of identity.
+type Kind int
+
+const (
+	// KindAny is the service account's when there is one, else a certificate of AdminGroup.
+	KindAny Kind = iota
+	// KindCertificate is a client certificate of the user and the groups that are asked for.
+	KindCertificate
+	// KindAccount is the service account's; without one it is an error.
+	KindAccount
+)
+
+// ErrNoAccount: there is no service account for people.
+var ErrNoAccount = errors.New("there is no service account " + AdminAccount)
+
 // Options say what kubeconfig is wanted.
 type Options struct {
-	// Cluster names the context, the cluster in the file and, with the user, the login.
+	// Cluster names the cluster in the file and, with the user, the login.
 	Cluster string
+	// Context names the context. Empty: as the cluster.
+	Context string
+	// Kind of the identity.
+	Kind Kind
+	// Groups are those of a KindCertificate; others are of AdminGroup. None: it may do
+	// what everybody may who has logged in.
+	Groups []string
 	// Server is the URL to point at: https://192.0.2.10:6443.
 	Server string
 	// User is the caller's login name, the certificate's common name.
@@ -52,6 +75,8 @@ type Issued struct {
 	Username string
 	// Expires is when the identity ends; the API server may have shortened it.
 	Expires time.Time
+	// Admin tells whether it is meant to be able to do everything.
+	Admin bool
 }
 
 // Issue gets an identity for the caller with the given access and makes a
@@ -76,13 +101,19 @@ func issue(ctx context.Context, client kubernetes.Interface, access *rest.Config
 	if err != nil {
 		return nil, err
 	}
+	if o.Kind == KindCertificate {
+		return issueCertificate(ctx, client, ca, o)
+	}
 	account, err := adminAccount(ctx, client)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if account != nil {
+	case account != nil:
 		return issueToken(ctx, client, account, ca, o)
+	case o.Kind == KindAccount:
+		return nil, fmt.Errorf("%w in %s", ErrNoAccount, strings.Join(AdminAccounts(), ", "))
 	}
+	o.Groups = []string{AdminGroup}
 	return issueCertificate(ctx, client, ca, o)
 }
 
@@ -117,7 +148,10 @@ func build(o Options, ca []byte, login *clientcmdapi.AuthInfo) *clientcmdapi.Con
 	c := clientcmdapi.NewConfig()
 	c.Clusters[o.Cluster] = &clientcmdapi.Cluster{Server: o.Server, CertificateAuthorityData: ca}
 	c.AuthInfos[user] = login
-	c.Contexts[o.Cluster] = &clientcmdapi.Context{Cluster: o.Cluster, AuthInfo: user, Namespace: corev1.NamespaceDefault}
-	c.CurrentContext = o.Cluster
+	c.CurrentContext = o.Context
+	if c.CurrentContext == "" {
+		c.CurrentContext = o.Cluster
+	}
+	c.Contexts[c.CurrentContext] = &clientcmdapi.Context{Cluster: o.Cluster, AuthInfo: user, Namespace: corev1.NamespaceDefault}
 	return c
 }

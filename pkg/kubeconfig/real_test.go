@@ -127,7 +127,9 @@ func TestRealCluster(t *testing.T) {
 		if err := client.RbacV1().ClusterRoleBindings().Delete(t.Context(), AdminGroup, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, "the rights to be gone", func() bool { return verify(t.Context(), content, "alice", nil, time.Second) != nil })
+		waitFor(t, "the rights to be gone", func() bool {
+			return verify(t.Context(), content, expected{username: "alice", admin: true}, nil, time.Second) != nil
+		})
 	})
 
 	t.Run("token", func(t *testing.T) {
@@ -144,7 +146,7 @@ func TestRealCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := verify(t.Context(), content, issued.Username, nil, 2*time.Second); err == nil || !strings.Contains(err.Error(), "cluster-admin") {
+		if err := verify(t.Context(), content, expected{username: issued.Username, admin: true}, nil, 2*time.Second); err == nil || !strings.Contains(err.Error(), "cluster-admin") {
 			t.Errorf("an account without rights passed: %v", err)
 		}
 		bind(t, client, account)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
@@ -21,7 +22,7 @@ const AdminAccount = "admin-user"
 // AdminAccounts are the namespaces in which it is looked for, the first one
 // wins. An account of that name elsewhere belongs to somebody else.
 func AdminAccounts() []string {
-	return []string{v1alpha1.SystemNamespace, "kubernetes-dashboard", metav1.NamespaceSystem}
+	return []string{manifests.DashboardNamespace, v1alpha1.SystemNamespace, "kubernetes-dashboard", metav1.NamespaceSystem}
 }
 
 // adminAccount finds the account, nil when there is none.
@@ -59,5 +60,6 @@ func issueToken(ctx context.Context, client kubernetes.Interface, account *corev
 		Identity: "service account " + name + " (token)",
 		Username: "system:serviceaccount:" + account.Namespace + ":" + account.Name,
 		Expires:  got.Status.ExpirationTimestamp.Time,
+		Admin:    true,
 	}, nil
 }

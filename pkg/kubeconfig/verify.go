@@ -33,10 +33,24 @@ const (
 // caller as username (when that is given), and let it do everything. The zero
 // dial is the plain network.
 func Verify(ctx context.Context, content []byte, username string, dial Dial) error {
-	return verify(ctx, content, username, dial, verifyTimeout)
+	return verify(ctx, content, expected{username: username, admin: true}, dial, verifyTimeout)
 }
 
-func verify(ctx context.Context, content []byte, username string, dial Dial, timeout time.Duration) error {
+// VerifyLogin is Verify for somebody who need not be able to do everything: the API
+// server must know the caller as username.
+func VerifyLogin(ctx context.Context, content []byte, username string, dial Dial) error {
+	return verify(ctx, content, expected{username: username}, dial, verifyTimeout)
+}
+
+// expected is what a kubeconfig must prove to be.
+type expected struct {
+	// username is empty when anybody will do.
+	username string
+	// admin is true for who may do everything.
+	admin bool
+}
+
+func verify(ctx context.Context, content []byte, want expected, dial Dial, timeout time.Duration) error {
 	config, err := clientcmd.RESTConfigFromKubeConfig(content)
 	if err != nil {
 		return fmt.Errorf("read the new kubeconfig back: %w", err)
@@ -55,7 +69,7 @@ func verify(ctx context.Context, content []byte, username string, dial Dial, tim
 	defer cancel()
 	var last error
 	err = wait.PollUntilContextCancel(waiting, verifyPoll, true, func(ctx context.Context) (bool, error) {
-		err := try(ctx, client, username)
+		err := try(ctx, client, want)
 		if err == nil || last == nil || ctx.Err() == nil {
 			// An end of the wait says less than what was seen before it.
 			last = err
@@ -77,13 +91,16 @@ func hasCredentials(c *rest.Config) bool {
 }
 
 // try asks the API server who we are and what we may do.
-func try(ctx context.Context, client kubernetes.Interface, username string) error {
+func try(ctx context.Context, client kubernetes.Interface, want expected) error {
 	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
-	if got := review.Status.UserInfo.Username; username != "" && got != username {
-		return fmt.Errorf("the API server knows us as %q instead of %q", got, username)
+	if got := review.Status.UserInfo.Username; want.username != "" && got != want.username {
+		return fmt.Errorf("the API server knows us as %q instead of %q", got, want.username)
+	}
+	if !want.admin {
+		return nil
 	}
 	access, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{
@@ -94,14 +111,14 @@ func try(ctx context.Context, client kubernetes.Interface, username string) erro
 		return err
 	}
 	if !access.Status.Allowed {
-		return fmt.Errorf("%s may not do everything; is it bound to cluster-admin?", username)
+		return fmt.Errorf("%s may not do everything; is it bound to cluster-admin?", want.username)
 	}
 	return nil
 }
 
 // Quick tries once whether a kubeconfig works, for whomever it is.
 func Quick(ctx context.Context, content []byte, dial Dial) error {
-	return verify(ctx, content, "", dial, verifyRequest)
+	return verify(ctx, content, expected{admin: true}, dial, verifyRequest)
 }
 
 // Reachable tells whether a connection to a kubeconfig's server can be opened

@@ -105,7 +105,7 @@ func TestVerifyRefusesWhatDoesNotWork(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("took a minute"))
 			defer cancel()
-			err := verify(ctx, tc.content, tc.username, nil, time.Second)
+			err := verify(ctx, tc.content, expected{username: tc.username, admin: true}, nil, time.Second)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want an error with %q", err, tc.want)
 			}
