@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,7 +70,7 @@ func sharedCluster(t testing.TB) *cluster {
 // it left. Its bootstrap is not repeated, so TestBootstrapInterrupted has nothing to look at.
 func reuse(t testing.TB, dir string) *cluster {
 	t.Helper()
-	l := &lab{name: "e2e", dir: dir, version: suite.version}
+	l := &lab{name: cmp.Or(os.Getenv("E2E_LAB"), "e2e"), dir: dir, version: suite.version}
 	l.cached = l.status(t)
 	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(dir, "e2e.kubeconfig"), vip: l.cached.VirtualIP}
 	c.bundle(t)

@@ -270,12 +270,14 @@ func TestAllHostsStopped(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
 	c.write(t, "before-power-cut", "there")
+	c.installBalancer(t, "haproxy")
 	hosts := c.names(t)
 	c.run(t, append([]string{"stop"}, hosts...)...)
 	c.run(t, append([]string{"start"}, hosts...)...)
 	c.settled(t)
 	c.checkDNSSpread(t)
 	c.checkServiceWorks(t)
+	c.checkBalancer(t)
 	if got := c.read(t, "before-power-cut"); got != "there" {
 		t.Errorf("a write from before is %q", got)
 	}

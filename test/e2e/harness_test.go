@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -250,5 +251,5 @@ func (l *lab) ha(t testing.TB, deadline time.Duration, args ...string) result {
 // labs are two workstations; bundles are shared through the cache.
 func (l *lab) haArgv(args ...string) []string {
 	return append([]string{"env", "XDG_STATE_HOME=" + filepath.Join(l.dir, "state"),
-		filepath.Join(suite.root, "bin/kubectl-ha")}, args...)
+		cmp.Or(os.Getenv("E2E_BINARY"), filepath.Join(suite.root, "bin/kubectl-ha"))}, args...)
 }
