@@ -30,7 +30,7 @@ const (
 func (c *cluster) installBalancer(t *testing.T, kind string) {
 	t.Helper()
 	t.Cleanup(func() {
-		if r := c.ha(t, 5*time.Minute, "loadbalancer", "remove", "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
+		if r := c.whenFree(t, "loadbalancer", "remove", "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
 			t.Errorf("loadbalancer remove: %s", r)
 		}
 	})
@@ -39,9 +39,21 @@ func (c *cluster) installBalancer(t *testing.T, kind string) {
 
 func (c *cluster) changeBalancer(t *testing.T, kind string) {
 	t.Helper()
-	r := c.ha(t, 8*time.Minute, "loadbalancer", "install", "--type", kind, "--use-for", "kube-proxy,kubelets,kubeconfig", "--kubeconfig", c.kubeconfig, "--yes")
+	r := c.whenFree(t, "loadbalancer", "install", "--type", kind, "--use-for", "kube-proxy,kubelets,kubeconfig", "--kubeconfig", c.kubeconfig, "--yes")
 	if r.code != 0 {
 		t.Fatalf("loadbalancer install: %s", r)
+	}
+}
+
+// whenFree runs what creates an Operation, once none is in progress: on a cluster that
+// others use too there may be one.
+func (c *cluster) whenFree(t *testing.T, args ...string) result {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Minute); ; time.Sleep(2 * time.Second) {
+		r := c.ha(t, 8*time.Minute, args...)
+		if r.code == 0 || !strings.Contains(r.stderr, "is not finished") || time.Now().After(end) {
+			return r
+		}
 	}
 }
 
