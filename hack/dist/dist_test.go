@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +81,7 @@ func TestContents(t *testing.T) {
 		want string
 	}{
 		{platform{"linux", "amd64"}, "LICENSE kubectl-ha kubectl_complete-ha"},
+		{platform{"linux", "arm64"}, "LICENSE kubectl-ha kubectl-ha-agent-linux-amd64 kubectl_complete-ha"},
 		{platform{"darwin", "arm64"}, "LICENSE kubectl-ha kubectl-ha-agent-linux-amd64 kubectl-ha-agent-linux-arm64 kubectl_complete-ha"},
 		{platform{"windows", "amd64"}, "LICENSE kubectl-ha-agent-linux-amd64 kubectl-ha-agent-linux-arm64 kubectl-ha.exe"},
 	} {
@@ -158,5 +161,24 @@ func TestKrewRules(t *testing.T) {
 				t.Errorf("accepted:\n%s", data)
 			}
 		})
+	}
+}
+
+func TestSBOM(t *testing.T) {
+	info := &debug.BuildInfo{GoVersion: "go1.26.8", Deps: []*debug.Module{
+		{Path: "example.com/b", Version: "v1.0.0"}, {Path: "example.com/a", Version: "v1.0.0", Replace: &debug.Module{Path: "example.com/fork", Version: "v2.0.0"}}}}
+	d := sbom("v1.2.3", platform{"linux", "amd64"}, strings.Repeat("0a", 32), info, epoch)
+	var got []string
+	for _, p := range d.Packages {
+		got = append(got, p.Name+"@"+p.Version)
+	}
+	if want := "kubectl-ha@v1.2.3 example.com/fork@v2.0.0 example.com/b@v1.0.0 stdlib@go1.26.8"; strings.Join(got, " ") != want {
+		t.Errorf("got %v", got)
+	}
+	if len(d.Relationships) != 4 || d.Creation.Created != "1980-01-01T00:00:00Z" || d.Packages[1].Refs[0].Locator != "pkg:golang/example.com/fork@v2.0.0" {
+		t.Errorf("got %+v", d)
+	}
+	if again := sbom("v1.2.3", platform{"linux", "amd64"}, strings.Repeat("0a", 32), info, epoch); !reflect.DeepEqual(d, again) {
+		t.Error("not the same twice")
 	}
 }

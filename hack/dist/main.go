@@ -1,5 +1,5 @@
 // Command dist makes the plugin's archives for every platform, a file with
-// their checksums, and the krew manifest. The same source gives the same bytes.
+// their checksums, bills of materials and the krew manifest. The same source gives the same bytes.
 package main
 
 import (
@@ -31,6 +31,8 @@ type release struct {
 	root, out             string
 	version, commit, tags string
 	platforms             []platform
+	// bills are the files of the bills of materials, one for each archive.
+	bills []string
 }
 
 // platform is one kind of workstation.
@@ -90,6 +92,11 @@ func (r *release) run(ctx context.Context, wanted string) error {
 			return err
 		}
 		sums[p] = sum
+		bill, err := r.writeSBOM(p)
+		if err != nil {
+			return err
+		}
+		r.bills = append(r.bills, bill)
 	}
 	if err := r.writeSums(sums); err != nil {
 		return err
@@ -97,17 +104,32 @@ func (r *release) run(ctx context.Context, wanted string) error {
 	if err := r.writeManifest(sums); err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d archives, checksums.txt, ha.yaml\n", r.out, len(r.platforms))
+	fmt.Printf("%s: %d archives with bills of materials, checksums.txt, ha.yaml\n", r.out, len(r.platforms))
 	return os.RemoveAll(filepath.Join(r.out, "build"))
 }
 
 // programs are the platforms to build for: the wanted ones and the hosts'.
 func (r *release) programs() []platform {
 	out := slices.Clone(r.platforms)
+	for _, p := range r.platforms {
+		for _, agent := range agents(p) {
+			if !slices.Contains(out, agent) {
+				out = append(out, agent)
+			}
+		}
+	}
+	return out
+}
+
+// agents are the programs for hosts that a workstation can't take its own for. The
+// usual one, which is that of the usual hosts, goes without.
+func agents(p platform) []platform {
+	if p == (platform{"linux", "amd64"}) {
+		return nil
+	}
+	var out []platform
 	for _, arch := range agentArchs {
-		agent := platform{"linux", arch}
-		needed := slices.ContainsFunc(r.platforms, func(p platform) bool { return p.OS != "linux" })
-		if needed && !slices.Contains(out, agent) {
+		if agent := (platform{"linux", arch}); agent != p {
 			out = append(out, agent)
 		}
 	}
@@ -131,8 +153,8 @@ func (r *release) build(ctx context.Context, p platform) error {
 	return nil
 }
 
-// contents are the files of a platform's archive. A workstation that is no
-// Linux machine can't give hosts its own program, so the hosts' come with it.
+// contents are the files of a platform's archive. A workstation that is of another
+// kind than the hosts can't give them its own program, so the hosts' come with it.
 func (r *release) contents(p platform) []member {
 	files := []member{
 		{name: p.Bin(), source: r.program(p), mode: 0o755},
@@ -141,10 +163,8 @@ func (r *release) contents(p platform) []member {
 	if p.OS != "windows" {
 		files = append(files, member{name: "kubectl_complete-ha", source: filepath.Join(r.root, "krew", "kubectl_complete-ha"), mode: 0o755})
 	}
-	if p.OS != "linux" {
-		for _, arch := range agentArchs {
-			files = append(files, member{name: "kubectl-ha-agent-linux-" + arch, source: r.program(platform{"linux", arch}), mode: 0o755})
-		}
+	for _, agent := range agents(p) {
+		files = append(files, member{name: "kubectl-ha-agent-linux-" + agent.Arch, source: r.program(agent), mode: 0o755})
 	}
 	return files
 }
@@ -153,6 +173,13 @@ func (r *release) writeSums(sums map[platform]string) error {
 	var lines []string
 	for p, sum := range sums {
 		lines = append(lines, sum+"  "+p.Archive()+"\n")
+	}
+	for _, bill := range r.bills {
+		sum, err := fileSum(filepath.Join(r.out, bill))
+		if err != nil {
+			return err
+		}
+		lines = append(lines, sum+"  "+bill+"\n")
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[64:], b[64:]) })
 	return os.WriteFile(filepath.Join(r.out, "checksums.txt"), []byte(strings.Join(lines, "")), 0o644)
