@@ -51,9 +51,7 @@ func (u *uninstaller) unmountAll(ctx context.Context) error {
 }
 
 // kubernetes tells whether this host ran pods for us.
-func (u *uninstaller) kubernetes() bool {
-	return slices.ContainsFunc(u.made, func(m host.Made) bool { return m.Kind == host.KindFile && m.Target == unitDir+kubeletUnit })
-}
+func (u *uninstaller) kubernetes() bool { return u.wrote(unitDir + kubeletUnit) }
 
 // podMounts lists what pods have mounted, the last first.
 func (u *uninstaller) podMounts() ([]host.Mount, error) {
@@ -78,9 +76,7 @@ func (u *uninstaller) podMounts() ([]host.Mount, error) {
 
 // ownsRuntime tells whether the container runtime was ours, also when its unit is
 // gone already.
-func (u *uninstaller) ownsRuntime() bool {
-	return slices.ContainsFunc(u.made, func(m host.Made) bool { return m.Kind == host.KindFile && m.Target == unitDir+containerdUnit })
-}
+func (u *uninstaller) ownsRuntime() bool { return u.wrote(unitDir + containerdUnit) }
 
 // isNamespace tells the network namespaces of pods, which CRI calls cni-UUID.
 func isNamespace(file string) bool {

@@ -58,8 +58,8 @@ func (u *uninstaller) runtimeUp(ctx context.Context) (bool, error) {
 		return unit.Active(), nil
 	}
 	if !unit.Active() {
-		if !u.ours(containerdUnit) {
-			return false, nil
+		if needed, err := u.anythingLeft(); err != nil || !needed || !u.ours(containerdUnit) {
+			return false, err
 		}
 		if _, err := u.h.Run(ctx, "to end the pods in order", host.Command{Argv: []string{"systemctl", "start", containerdUnit}, Timeout: time.Minute}); err != nil {
 			u.warn("containerd does not start, the pods' processes are killed: %v", err)
@@ -82,6 +82,17 @@ func (u *uninstaller) runtimeUp(ctx context.Context) (bool, error) {
 		case <-time.After(pollInterval):
 		}
 	}
+}
+
+// anythingLeft tells whether pods have left anything that the container runtime
+// would know how to end.
+func (u *uninstaller) anythingLeft() (bool, error) {
+	processes, err := u.leftover()
+	if err != nil || len(processes) > 0 {
+		return len(processes) > 0, err
+	}
+	mounts, err := u.podMounts()
+	return len(mounts) > 0, err
 }
 
 // stopContainerd ends the container runtime when it is ours. One that was there

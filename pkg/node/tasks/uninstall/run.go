@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/ctrd"
@@ -81,40 +82,64 @@ func run(ctx context.Context, env node.Env, spec Spec, m machine) (any, error) {
 	return u.data, env.Host.Forget(ctx)
 }
 
+// part is one of the things that are done, in their order.
+type part struct {
+	title string
+	do    func(context.Context) error
+	// holds: as long as it fails, files stay. Nothing is taken from beneath what runs.
+	holds bool
+}
+
+func (u *uninstaller) parts() []part {
+	return []part{
+		// The kubelet first: it would start again what is ended.
+		{"stopping the kubelet", u.stopKubelet, true},
+		{"ending the pods", u.endPods, true},
+		{"giving up the virtual IP", u.stopVirtualIP, true},
+		{"stopping etcd", u.stopEtcd, true},
+		{"stopping containerd", u.stopContainerd, true},
+		{"ending what still runs", u.endProcesses, true},
+		{"unmounting what pods had", u.unmountAll, true},
+		{"removing interfaces of the pod network", u.removeInterfaces, false},
+		{"removing rules of the packet filter", u.cleanNetfilter, false},
+	}
+}
+
 // takeBack does everything but the ledger itself. A part that fails does not keep
-// the others from being done: the host is to be as free of us as can be.
+// the others of its kind from being done: the host is to be as free of us as can be.
 func (u *uninstaller) takeBack(ctx context.Context) error {
 	if err := u.readAddress(); err != nil {
 		return err
 	}
+	held, err := u.do(ctx, u.parts())
+	if held || ctx.Err() != nil {
+		return err
+	}
+	_, last := u.do(ctx, []part{{"putting files back as they were", u.restoreAll, false}, {"telling systemd", u.settleUnits, false}})
+	return errors.Join(err, last)
+}
+
+// do does the parts, and tells whether one that holds has failed.
+func (u *uninstaller) do(ctx context.Context, parts []part) (held bool, err error) {
 	var errs []error
-	for _, part := range []struct {
-		title string
-		do    func(context.Context) error
-	}{
-		// The kubelet first: it would start again what is ended.
-		{"stopping the kubelet", u.stopKubelet},
-		{"ending the pods", u.endPods},
-		{"giving up the virtual IP", u.stopVirtualIP},
-		{"stopping etcd", u.stopEtcd},
-		{"stopping containerd", u.stopContainerd},
-		{"ending what still runs", u.endProcesses},
-		{"unmounting what pods had", u.unmountAll},
-		{"removing interfaces of the pod network", u.removeInterfaces},
-		{"removing rules of the packet filter", u.cleanNetfilter},
-		// From here on nothing of ours runs any more.
-		{"putting files back as they were", u.restoreAll},
-		{"telling systemd", u.settleUnits},
-	} {
+	for _, p := range parts {
 		if ctx.Err() != nil {
-			return errors.Join(append(errs, context.Cause(ctx))...)
+			return true, errors.Join(append(errs, context.Cause(ctx))...)
 		}
-		u.env.Progress("%s", part.title)
-		if err := part.do(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", part.title, err))
+		u.env.Progress("%s", p.title)
+		if err := p.do(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.title, err))
+			held = held || p.holds
 		}
 	}
-	return errors.Join(errs...)
+	return held, errors.Join(errs...)
+}
+
+// wrote tells whether a file was ever ours, also when it is gone by now.
+func (u *uninstaller) wrote(path string) bool {
+	return slices.ContainsFunc(u.ledger.Entries(), func(e host.Entry) bool {
+		return e.Kind == host.KindFile && e.Target == path && (e.Action == host.ActionCreate || e.Action == host.ActionReplace)
+	})
 }
 
 func (u *uninstaller) warn(format string, args ...any) {

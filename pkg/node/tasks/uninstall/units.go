@@ -101,11 +101,7 @@ func (u *uninstaller) settleUnits(ctx context.Context) error {
 		_, err := u.h.StopUnit(ctx, podsSlice, false)
 		errs = append(errs, err)
 	}
-	wrote := false
-	for _, m := range u.made {
-		wrote = wrote || strings.HasPrefix(m.Target, unitDir)
-	}
-	if !wrote {
+	if !slices.ContainsFunc(u.ledger.Entries(), func(e host.Entry) bool { return strings.HasPrefix(e.Target, unitDir) }) {
 		return errors.Join(errs...)
 	}
 	_, err := u.h.Run(ctx, "have systemd read its units anew", host.Command{Argv: []string{"systemctl", "daemon-reload"}, Timeout: time.Minute})
@@ -114,7 +110,7 @@ func (u *uninstaller) settleUnits(ctx context.Context) error {
 		if m.Kind != host.KindUnit {
 			continue
 		}
-		if !slices.ContainsFunc(u.made, func(f host.Made) bool { return f.Kind == host.KindFile && f.Target == unitDir+m.Target }) {
+		if !u.wrote(unitDir + m.Target) {
 			if m.Target != keepalivedUnit { // done already
 				errs = append(errs, u.leave(ctx, m.Target))
 			}
