@@ -144,11 +144,22 @@ func (o *addonOptions) create(ctx context.Context, spec v1alpha1.OperationSpec, 
 	if err != nil {
 		return err
 	}
-	op, err := ops.CreateWith(ctx, spec, handOver)
+	op, err := createWhenFree(ctx, handingOver{ops, handOver}, spec, o.ErrOut)
 	if err != nil {
 		return clusterError(err)
 	}
 	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, detach)
+}
+
+// handingOver creates Operations with what is handed over for them.
+type handingOver struct {
+	*incluster.Operations
+	handOver func(context.Context, *v1alpha1.Operation) error
+}
+
+// Create is CreateWith.
+func (h handingOver) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error) {
+	return h.CreateWith(ctx, spec, h.handOver)
 }
 
 // choose says which addons are installed, in which order, with what.
