@@ -21,6 +21,7 @@ type Checker struct {
 	stop    map[string]context.CancelFunc
 	count   map[string]int
 	down    map[string]string
+	since   map[string]time.Time
 	changed chan struct{}
 	wait    sync.WaitGroup
 }
@@ -28,7 +29,7 @@ type Checker struct {
 // NewChecker makes a Checker that looks at nobody yet.
 func NewChecker(port int32, caFile string) *Checker {
 	return &Checker{port: port, caFile: caFile, stop: map[string]context.CancelFunc{}, count: map[string]int{},
-		down: map[string]string{}, changed: make(chan struct{}, 1)}
+		down: map[string]string{}, since: map[string]time.Time{}, changed: make(chan struct{}, 1)}
 }
 
 // Changed gets something when who is down has changed.
@@ -39,6 +40,18 @@ func (c *Checker) Down() map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.down)
+}
+
+// DownSince tells whether anybody has been failing all the time since then.
+func (c *Checker) DownSince(then time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.down {
+		if !c.since[name].After(then) {
+			return true
+		}
+	}
+	return false
 }
 
 // Watch looks at these from now on, and at no others; until the context ends.
@@ -103,8 +116,8 @@ func (c *Checker) note(name string, seen error) time.Duration {
 	c.count[name]++
 	switch {
 	case seen != nil && c.count[name] >= checkFall:
-		c.down[name] = seen.Error()
-	case seen == nil && c.count[name] >= checkRise:
+		c.down[name], c.since[name] = seen.Error(), time.Now()
+	case seen == nil && c.count[name] >= checkRise && time.Since(c.since[name]) >= backTime:
 		delete(c.down, name)
 	default:
 		return quickInterval

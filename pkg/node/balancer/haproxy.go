@@ -6,7 +6,10 @@ import (
 	"time"
 )
 
-// haproxyConfig is haproxy's configuration, for 2.6 and all later ones.
+// haproxyConfig is haproxy's configuration, for 2.6 and all later ones. The streams of a
+// server that is down are not ended with the check that fails (on-marked-down): an
+// apiserver that is slow for a moment would lose its watches, and be slower for all of
+// them to come back. Run ends them once it has been down for a while.
 // https://docs.haproxy.org/2.6/configuration.html
 func haproxyConfig(s Settings, backends []Backend, connections int, caFile, statsSocket string) []byte {
 	var b strings.Builder
@@ -15,7 +18,7 @@ func haproxyConfig(s Settings, backends []Backend, connections int, caFile, stat
     maxconn %d
     # A program that was replaced ends at last.
     hard-stop-after %s
-    stats socket %s mode 600 level user
+    stats socket %s mode 600 level admin
 
 defaults
     mode tcp
@@ -61,7 +64,7 @@ backend apiservers
 		ms(clientIdle), ms(clientProbe), clientProbes, ms(serverIdle), ms(serverProbe), serverProbes,
 		inheritedFD, serverName, ms(checkTimeout), ms(checkInterval), ms(quickInterval), ms(checkInterval), checkFall, checkRise)
 	for _, x := range backends {
-		fmt.Fprintf(&b, "    server %s %s check check-ssl verify required ca-file %s verifyhost %s check-sni %s on-marked-down shutdown-sessions\n",
+		fmt.Fprintf(&b, "    server %s %s check check-ssl verify required ca-file %s verifyhost %s check-sni %s\n",
 			x.Name, x.endpoint(s.APIServerPort), caFile, serverName, serverName)
 	}
 	for _, x := range backends {

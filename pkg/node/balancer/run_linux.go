@@ -20,10 +20,8 @@ import (
 const (
 	// lookInterval is the time between two looks at which control planes there are.
 	lookInterval = 5 * time.Second
-	// cutTime is how long streams live on in an nginx that was replaced since an
-	// apiserver fails: it can't end those of one apiserver alone, and whoever waits for
-	// that one would wait for ever.
-	cutTime = 5 * time.Second
+	// hangInterval is the time between two looks at whether haproxy has a server down.
+	hangInterval = 500 * time.Millisecond
 	// stopTime is how long streams live on when the pod ends; its grace period is longer.
 	stopTime = 20 * time.Second
 	// maxRetired bounds the programs that were replaced and have not ended.
@@ -96,8 +94,9 @@ func Run(ctx context.Context, o Options) error {
 
 // loop follows the control planes and, for nginx, their health.
 func (r *runner) loop(ctx, working context.Context) error {
-	tick := time.NewTicker(lookInterval)
+	tick, hang := time.NewTicker(lookInterval), time.NewTicker(hangInterval)
 	defer tick.Stop()
+	defer hang.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,6 +106,10 @@ func (r *runner) loop(ctx, working context.Context) error {
 		case <-tick.C:
 			if err := r.change(working, r.look(ctx, r.wanted.backends)); err != nil {
 				r.Log("%v; what runs goes on as it is", err)
+			}
+		case <-hang.C:
+			if r.state.StatsSocket != "" {
+				r.endHanging(ctx)
 			}
 		case <-r.checker.Changed():
 			if err := r.change(working, r.wanted.backends); err != nil {
@@ -142,7 +145,9 @@ func (r *runner) look(ctx context.Context, known []Backend) []Backend {
 // change has a program run for these control planes, in place of the one that runs
 // where that was for others.
 func (r *runner) change(ctx context.Context, backends []Backend) error {
-	r.checker.Watch(ctx, backends)
+	if r.settings.Type == v1alpha1.LoadBalancerNginx {
+		r.checker.Watch(ctx, backends)
+	}
 	next := wanted{backends: backends, down: r.down(backends), ca: sum(r.CAFile)}
 	if r.program != nil && reflect.DeepEqual(r.wanted, next) {
 		r.sweep()
@@ -154,7 +159,8 @@ func (r *runner) change(ctx context.Context, backends []Backend) error {
 		return err
 	}
 	if r.program != nil {
-		r.retire(r.program, worse(r.wanted.down, next.down))
+		// When all fail it is overload, and nobody's streams would be better off elsewhere.
+		r.retire(r.program, worse(r.wanted.down, next.down) && len(next.down) < len(backends))
 	}
 	r.program, r.wanted = p, next
 	r.Log("%s hands port %d to %s", r.settings.Type, r.settings.Port, next)
@@ -209,22 +215,60 @@ func connections() int {
 	return max((int(limit.Max)-500)/2, 100)
 }
 
-// retire lets a program that was replaced end; soon, when streams of it hang.
-func (r *runner) retire(p *program, soon bool) {
+// retire lets a program that was replaced end. When that was for an apiserver that
+// fails, and that still fails a while later, the program ends then: nginx can't end the
+// streams of one apiserver alone, and whoever waits for that one would wait for ever.
+// Programs that were replaced before may have streams of it as well.
+func (r *runner) retire(p *program, failing bool) {
 	p.retire()
-	after := drainTime
-	if soon {
-		after = cutTime
-	}
 	r.retired = append(r.retired, p)
-	time.AfterFunc(after, p.kill)
-	if soon {
-		// Those before it may have streams of the same apiserver.
-		for _, old := range r.retired {
-			time.AfterFunc(after, old.kill)
-		}
+	time.AfterFunc(drainTime, p.kill)
+	if failing {
+		old, since := slices.Clone(r.retired), time.Now()
+		time.AfterFunc(hangTime, func() {
+			if r.checker.DownSince(since) {
+				killAll(old)
+			}
+		})
 	}
 	r.sweep()
+}
+
+func killAll(programs []*program) {
+	for _, p := range programs {
+		p.kill()
+	}
+}
+
+// endHanging ends the streams of servers that haproxy has had down for a while. When all
+// are down, it is overload rather than a failure, and nobody's streams would be better
+// off elsewhere.
+func (r *runner) endHanging(ctx context.Context) {
+	all, err := askHAProxy(ctx, r.state.StatsSocket)
+	if err != nil {
+		return // The next look tells; a haproxy that has ended tells by that.
+	}
+	var hanging []string
+	for _, h := range all {
+		if !h.Up && h.Seconds >= int(hangTime.Seconds()) {
+			hanging = append(hanging, h.Name)
+		}
+	}
+	if len(hanging) == len(all) {
+		return
+	}
+	for _, name := range hanging {
+		streams := slices.IndexFunc(all, func(h Health) bool { return h.Name == name && h.Streams != 0 })
+		if streams < 0 {
+			continue
+		}
+		r.Log("%s has been down for %s: its streams are ended", name, hangTime)
+		if err := endStreams(ctx, r.state.StatsSocket, name); err != nil {
+			r.Log("%v", err)
+		}
+		// Those that were replaced don't check any more, and may have streams of it.
+		go killAll(slices.Clone(r.retired))
+	}
 }
 
 // sweep forgets programs that have ended, and ends the oldest of too many.

@@ -97,8 +97,15 @@ const (
 	checkFall     = 2
 	checkRise     = 2
 
+	// backTime is how long nginx does without an apiserver at least: each change is
+	// another program, and one that is slow by turns must not make many.
+	backTime = 10 * time.Second
+
 	// inheritedFD is the listening socket's file descriptor in the program.
 	inheritedFD = 3
+	// hangTime is for how long an apiserver fails its checks until its streams are ended.
+	hangTime = 4 * time.Second
+
 	// serverName is a name that every apiserver's certificate has from kubeadm,
 	// whatever its address.
 	serverName = "kubernetes"

@@ -22,6 +22,8 @@ type Health struct {
 	Name string `json:"name"`
 	// Up tells whether it gets connections.
 	Up bool `json:"up"`
+	// Seconds is for how long it has been so; -1 when that can't be told.
+	Seconds int `json:"seconds"`
 	// Streams it has through this load balancer now; -1 when that can't be told.
 	Streams int `json:"streams"`
 	// Reason says what the last look saw.

@@ -52,7 +52,7 @@ func ReadState(ctx context.Context, dir, caFile string) (State, error) {
 		return s, err
 	}
 	for _, b := range s.Backends {
-		h := Health{Name: b.Name, Up: true, Streams: -1}
+		h := Health{Name: b.Name, Up: true, Streams: -1, Seconds: -1}
 		if err := ready(ctx, config, b.endpoint(s.Settings.APIServerPort)); err != nil {
 			h.Up, h.Reason = false, err.Error()
 		}
@@ -64,22 +64,50 @@ func ReadState(ctx context.Context, dir, caFile string) (State, error) {
 // askHAProxy asks for its servers' state.
 // https://docs.haproxy.org/2.6/management.html#9.3-show%20stat
 func askHAProxy(ctx context.Context, socket string) ([]Health, error) {
+	text, err := tellHAProxy(ctx, socket, "show stat")
+	if err != nil {
+		return nil, err
+	}
+	return parseStats(text)
+}
+
+// endStreams has haproxy end the streams of a server.
+// https://docs.haproxy.org/2.6/management.html#9.3-shutdown%20sessions%20server
+func endStreams(ctx context.Context, socket, server string) error {
+	text, err := tellHAProxy(ctx, socket, "shutdown sessions server apiservers/"+server)
+	if err == nil && strings.TrimSpace(text) != "" {
+		err = fmt.Errorf("end the streams of %s: haproxy says: %s", server, strings.TrimSpace(text))
+	}
+	return err
+}
+
+// tellHAProxy says one line to haproxy, and returns its answer.
+func tellHAProxy(ctx context.Context, socket, line string) (string, error) {
 	conn, err := (&net.Dialer{Timeout: askTimeout}).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, fmt.Errorf("ask haproxy: %w", err)
+		return "", fmt.Errorf("ask haproxy: %w", err)
 	}
 	err = conn.SetDeadline(time.Now().Add(askTimeout))
 	if err == nil {
-		_, err = io.WriteString(conn, "show stat\n")
+		_, err = io.WriteString(conn, line+"\n")
 	}
 	var text []byte
 	if err == nil {
 		text, err = io.ReadAll(io.LimitReader(conn, maxAnswer))
 	}
 	if err := errors.Join(err, conn.Close()); err != nil {
-		return nil, fmt.Errorf("ask haproxy: %w", err)
+		return "", fmt.Errorf("ask haproxy: %w", err)
 	}
-	return parseStats(string(text))
+	return string(text), nil
+}
+
+// number reads a number of haproxy's; -1 when there is none.
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // parseStats reads haproxy's CSV.
@@ -105,11 +133,7 @@ func parseStats(text string) ([]Health, error) {
 		if at("pxname") != "apiservers" || name == "BACKEND" || strings.HasSuffix(name, unchecked) {
 			continue
 		}
-		streams, err := strconv.Atoi(at("scur"))
-		if err != nil {
-			streams = -1
-		}
-		h := Health{Name: name, Up: strings.HasPrefix(at("status"), "UP"), Streams: streams}
+		h := Health{Name: name, Up: strings.HasPrefix(at("status"), "UP"), Streams: number(at("scur")), Seconds: number(at("lastchg"))}
 		if !h.Up {
 			h.Reason = strings.TrimSpace(at("check_status") + " " + at("last_chk"))
 		}
