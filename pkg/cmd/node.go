@@ -1,0 +1,323 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+)
+
+// nodeOptions are what the verbs about hosts of a cluster that runs share.
+type nodeOptions struct {
+	genericiooptions.IOStreams
+	access *genericclioptions.ConfigFlags
+	dryRun bool
+	detach bool
+	yes    bool
+	output string
+
+	config  *rest.Config
+	clients *client.Clients
+	// stored is the Cluster document in the cluster.
+	stored *v1alpha1.Cluster
+	ops    *incluster.Operations
+}
+
+func newNode(streams genericiooptions.IOStreams) *cobra.Command {
+	access := newAccess()
+	c := &cobra.Command{
+		Use:     "node",
+		Aliases: []string{"nodes"},
+		Short:   "Add hosts to the cluster, take them out, replace one by another",
+		GroupID: groupAccess,
+		Long: paragraphs(
+			"Hosts come and go while the cluster runs: workers, control planes and etcd members alike. No host is special: the first control plane can be replaced like any other, and so can the one that has the virtual IP.",
+			"A new host is prepared over SSH; all else is an Operation in the cluster, which goes on when you leave."),
+		Example: examples(`
+			# A host that was added to the Cluster file
+			kubectl ha node add w2 -f cluster.yaml
+
+			kubectl ha node remove w1
+			kubectl ha node replace cp1 cp4 -f cluster.yaml`),
+		Args: cobra.ArbitraryArgs,
+		RunE: runGroup,
+	}
+	addAccess(c, access)
+	c.AddCommand(newNodeAdd(streams, access), newNodeRemove(streams, access), newNodeReplace(streams, access))
+	return c
+}
+
+func (o *nodeOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&o.dryRun, "dry-run", false, "show the plan, and end")
+	f.BoolVar(&o.detach, "detach", false, "leave once the cluster does the rest by itself")
+	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+}
+
+// connect reads the stored document of the cluster that the kubeconfig names.
+func (o *nodeOptions) connect(ctx context.Context) error {
+	var err error
+	if o.config, err = restConfig(o.access); err != nil {
+		return err
+	}
+	if o.clients, err = client.New(o.config); err != nil {
+		return err
+	}
+	if o.stored, err = incluster.StoredCluster(ctx, o.clients.Kube); err != nil {
+		return clusterError(err)
+	}
+	image, err := clusterAgentImage(ctx, o.config)
+	if err != nil {
+		return clusterError(err)
+	}
+	o.ops, err = incluster.NewOperations(o.config, image)
+	return err
+}
+
+// validateYes refuses to begin what nobody can be asked about.
+func (o *nodeOptions) validateYes() error {
+	if _, interactive := terminal(o.In); !o.yes && !o.dryRun && o.output != outputYAML && (!interactive || o.output == outputJSON) {
+		return usageErrorf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
+	}
+	return nil
+}
+
+// ask asks, unless --yes said so.
+func (o *nodeOptions) ask(ctx context.Context, question string) error {
+	if o.yes {
+		return nil
+	}
+	return confirm(ctx, o.In, o.ErrOut, question)
+}
+
+// operate has the cluster carry out an Operation, and shows it. One for the same that
+// is unfinished is taken up.
+func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1alpha1.OperationSpec, leave bool) error {
+	all, err := o.ops.List(ctx)
+	if err != nil {
+		return clusterError(err)
+	}
+	for _, op := range all {
+		if operations.Unfinished(op) && !op.Spec.Aborted && sameIntent(op.Spec, spec) {
+			if err := o.ops.Resume(ctx, op.Name); err != nil {
+				return clusterError(err)
+			}
+			return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, leave)
+		}
+	}
+	if _, err := incluster.Install(ctx, o.config, c); err != nil {
+		return clusterError(err)
+	}
+	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+	if err != nil {
+		return err
+	}
+	op, err := o.ops.WithAgent(agent).Create(ctx, spec)
+	if err != nil {
+		return clusterError(err)
+	}
+	return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, leave)
+}
+
+// refuseOther refuses while another Operation than one for the same is unfinished,
+// before anything is done.
+func (o *nodeOptions) refuseOther(ctx context.Context, specs ...v1alpha1.OperationSpec) error {
+	all, err := o.ops.List(ctx)
+	if err != nil {
+		return clusterError(err)
+	}
+	for _, op := range all {
+		same := slices.ContainsFunc(specs, func(s v1alpha1.OperationSpec) bool { return sameIntent(op.Spec, s) })
+		if operations.Unfinished(op) && !same {
+			return &incluster.BusyError{Name: op.Name, Type: op.Spec.Type}
+		}
+	}
+	return nil
+}
+
+// sameIntent tells whether two Operations are about the same hosts.
+func sameIntent(a, b v1alpha1.OperationSpec) bool {
+	switch {
+	case a.Type != b.Type:
+		return false
+	case a.AddNode != nil && b.AddNode != nil:
+		return slices.Equal(a.AddNode.Nodes, b.AddNode.Nodes)
+	case a.RemoveNode != nil && b.RemoveNode != nil:
+		return a.RemoveNode.Node == b.RemoveNode.Node
+	case a.LoadBalancer != nil && b.LoadBalancer != nil:
+		return reflect.DeepEqual(a.LoadBalancer, b.LoadBalancer)
+	}
+	return a.Type == v1alpha1.OperationRemoveLoadBalancer
+}
+
+// manifests prints the Operation and its coordinator's Job.
+func (o *nodeOptions) manifests(ctx context.Context, spec v1alpha1.OperationSpec, name, comment string) error {
+	objects, err := o.ops.Manifests(ctx, spec, name)
+	if err != nil {
+		return clusterError(err)
+	}
+	if _, err := fmt.Fprintf(o.Out, "# %s\n", comment); err != nil {
+		return err
+	}
+	for _, u := range objects {
+		data, err := yaml.Marshal(u.Object)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(o.Out, "---\n%s", data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nodePlan is what -o json prints, and what is shown.
+type nodePlan struct {
+	Cluster  string          `json:"cluster"`
+	OK       bool            `json:"ok"`
+	Steps    []planStep      `json:"plan"`
+	Findings []nodes.Finding `json:"findings"`
+
+	plan plan.Plan
+}
+
+// inside adds an Operation's steps to a plan.
+func (p *nodePlan) inside(steps []v1alpha1.StepStatus, before ...plan.Step) {
+	p.plan.Steps = append(p.plan.Steps, before...)
+	for _, s := range steps {
+		one := plan.Step{ID: s.ID, Title: s.Title, Host: s.Node, After: s.After}
+		if s.State == v1alpha1.StepSkipped {
+			one.Skip = s.Message
+		}
+		if !s.Cleanup {
+			p.plan.Steps = append(p.plan.Steps, one)
+		}
+	}
+}
+
+// show prints the findings and, when nothing stands in the way, the plan.
+func (o *nodeOptions) show(c *v1alpha1.Cluster, p *nodePlan) error {
+	bad := nodes.Blocking(p.Findings)
+	p.OK = len(bad) == 0
+	if o.output == outputJSON {
+		p.Steps = []planStep{}
+		for _, s := range p.plan.Steps {
+			p.Steps = append(p.Steps, planStep{s.ID, s.Title, s.Host, s.After, s.Skip})
+		}
+		if p.Findings == nil {
+			p.Findings = []nodes.Finding{}
+		}
+		if err := writeJSONLine(o.Out, p); err != nil {
+			return err
+		}
+	} else if err := o.showText(c, p); err != nil {
+		return err
+	}
+	if p.OK {
+		return nil
+	}
+	return withCode(ExitFindings, fmt.Errorf("%s in the way; nothing was changed", plural(len(bad), "thing stands", "things stand")))
+}
+
+func (o *nodeOptions) showText(c *v1alpha1.Cluster, p *nodePlan) error {
+	if p.OK {
+		if err := printPlan(o.Out, styleFor(o.Out), c, p.plan); err != nil {
+			return err
+		}
+	}
+	var found []bootstrap.Finding
+	for _, f := range p.Findings {
+		one := bootstrap.Finding{Host: f.Node, Check: f.Check, Severity: bootstrap.Warning, Message: f.Message, Hint: f.Hint}
+		if f.Blocks {
+			one.Severity = bootstrap.Error
+		}
+		found = append(found, one)
+	}
+	if err := printFindings(o.Out, styleFor(o.Out), found); err != nil || !o.dryRun || !p.OK {
+		return err
+	}
+	_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", plural(len(p.plan.Pending()), "step", "steps"))
+	return err
+}
+
+// discovery makes what new kubelets enrol with.
+func discovery(clients *client.Clients) func(context.Context) (token, caHash string, err error) {
+	return func(ctx context.Context) (string, string, error) {
+		hash, err := caHash(ctx, clients.Kube)
+		if err != nil {
+			return "", "", err
+		}
+		token, err := bootstrap.NewToken(ctx, clients.Kube)
+		return token, hash, err
+	}
+}
+
+// caHash is the fingerprint of the cluster's CA, as a joining kubeadm finds it.
+func caHash(ctx context.Context, kube kubernetes.Interface) (string, error) {
+	m, err := kube.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, "cluster-info", metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("read the cluster's CA: %w", err)
+	}
+	kubeconfig, err := clientcmd.Load([]byte(m.Data["kubeconfig"]))
+	if err != nil {
+		return "", fmt.Errorf("kube-public/cluster-info: %w", err)
+	}
+	for _, c := range kubeconfig.Clusters {
+		return pki.CertHash(c.CertificateAuthorityData)
+	}
+	return "", errors.New("kube-public/cluster-info has no cluster in it")
+}
+
+// sameCluster refuses a file that is not about the cluster of the kubeconfig.
+func sameCluster(file, stored *v1alpha1.Cluster) error {
+	if file.Metadata.Name != stored.Metadata.Name || file.Spec.VirtualIP != stored.Spec.VirtualIP {
+		return usageErrorf("the Cluster file is about %s at %s, and your kubeconfig about %s at %s: name the right one with -f or --kubeconfig",
+			file.Metadata.Name, file.Endpoint(), stored.Metadata.Name, stored.Endpoint())
+	}
+	return nil
+}
+
+// completeHosts completes hosts of the stored document for the shell.
+func (o *nodeOptions) completeHosts(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 || o.connect(c.Context()) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, h := range o.stored.Spec.Hosts {
+		var roles []string
+		for _, r := range h.Roles {
+			roles = append(roles, string(r))
+		}
+		out = append(out, h.Name+"\t"+strings.Join(roles, ", "))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// addDrainFlags adds the flags about how gently a host is emptied.
+func addDrainFlags(c *cobra.Command, spec *v1alpha1.RemoveNodeSpec, drain *time.Duration) {
+	f := c.Flags()
+	f.DurationVar(drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long its pods may take to leave it")
+	f.BoolVar(&spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
+	f.BoolVar(&spec.DeleteEmptyDirData, "delete-emptydir-data", false, "also evict pods whose data is on it alone")
+}

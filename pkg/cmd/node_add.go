@@ -1,0 +1,268 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// nodeAddOptions add hosts.
+type nodeAddOptions struct {
+	nodeOptions
+	file       string
+	bundleFile string
+	hostKey    hostKeyFlag
+	print      bool
+	enrolled   bool
+
+	names []string
+	given *v1alpha1.Cluster
+	// merged is the stored document with the new hosts.
+	merged *v1alpha1.Cluster
+	image  string
+	state  string
+	boot   bootstrapOptions
+}
+
+func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &nodeAddOptions{nodeOptions: nodeOptions{IOStreams: streams, access: access}}
+	c := &cobra.Command{
+		Use:   "add HOST…",
+		Short: "Make hosts of the Cluster file part of the cluster that runs",
+		Long: paragraphs(
+			"Put the hosts into the Cluster file first, with their roles. This command then logs in to these hosts alone, looks at them, and shows what is to be done: programs and images, an etcd member where the host gets one (first as a learner, then with a vote), keepalived on control planes, the kubelet. The cluster itself does the rest: it promotes control planes, and tells the others of them.",
+			"Run it again to resume: it looks at the hosts and does what is left. How large the cluster is does not matter, but that each control plane's apiserver restarts when there is a new etcd member, one after the other and with the virtual IP elsewhere.",
+			"For a host that can't be reached over SSH, --print writes a script that does there what is otherwise done over SSH. It holds a token that lives for twenty minutes, and for an etcd member its keys: treat it as a secret. Then --enrolled does the rest."),
+		Example: examples(`
+			kubectl ha node add w2 -f cluster.yaml
+			kubectl ha node add cp4 cp5 -f cluster.yaml --bundle bundle.tar --yes
+
+			# For a host that is reached by other means
+			kubectl ha node add w3 -f cluster.yaml --print > add-w3.sh
+			kubectl ha node add w3 -f cluster.yaml --enrolled`),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf("name the hosts to add, as they are called in the Cluster file: %s", c.UseLine())
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.Complete(c.Context(), args); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	o.addFlags(c)
+	o.addHostFlags(c)
+	f := c.Flags()
+	f.BoolVar(&o.print, "print", false, "print a one-time script for a host that is reached by other means, and end")
+	f.BoolVar(&o.enrolled, "enrolled", false, "the hosts have been enrolled: do the rest")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the Operation's manifests, and nothing is done")
+	return c
+}
+
+// addHostFlags adds the flags about the part over SSH.
+func (o *nodeAddOptions) addHostFlags(c *cobra.Command) {
+	addFileFlag(c, &o.file)
+	c.Flags().StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	addHostKeyFlag(c, &o.hostKey)
+}
+
+// Complete reads the Cluster file and the stored document, and puts the hosts of the
+// one into the other.
+func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
+	o.names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if err := checkOutput(o.output, outputYAML); err != nil {
+		return err
+	}
+	if o.print && (o.enrolled || len(o.names) > 1) {
+		return usageErrorf("--print is for one host at a time, and not together with --enrolled")
+	}
+	if !o.print {
+		if err := o.validateYes(); err != nil {
+			return err
+		}
+	}
+	if err := o.readFile(); err != nil {
+		return err
+	}
+	if err := o.connect(ctx); err != nil {
+		return err
+	}
+	return o.merge()
+}
+
+// readFile reads the Cluster file, and finds out where things are.
+func (o *nodeAddOptions) readFile() (err error) {
+	if o.file, err = findClusterFile(o.file); err != nil {
+		return err
+	}
+	if o.given, _, err = loadCluster(o.file, o.In); err != nil {
+		return err
+	}
+	agents, err := newAgentSource()
+	if err != nil {
+		return err
+	}
+	if o.image, err = agentImage(agents); err != nil {
+		return err
+	}
+	o.state, err = stateDir(o.given)
+	return err
+}
+
+// merge puts the hosts into the stored document. How to log in, and through which
+// proxies, the file knows better: the stored one has no passwords.
+func (o *nodeAddOptions) merge() error {
+	if err := sameCluster(o.given, o.stored); err != nil {
+		return err
+	}
+	for _, name := range o.names {
+		if _, ok := o.given.Host(name); !ok {
+			return usageErrorf("%s has no host %s: put it there first, with its address and roles", o.file, name)
+		}
+	}
+	o.merged = nodes.With(o.stored, o.given, o.names...)
+	o.merged.Spec.SSH, o.merged.Spec.Proxy = o.given.Spec.SSH, o.given.Spec.Proxy
+	if problems, _ := o.merged.Validate(); len(problems) > 0 {
+		return withCode(ExitUsage, fmt.Errorf("the cluster with these hosts: %w", problems))
+	}
+	if o.bundleFile == "" {
+		return nil
+	}
+	b, err := openBundle(o.bundleFile)
+	if err != nil {
+		return err
+	}
+	o.boot.bundle = b
+	return withCode(ExitUsage, b.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
+}
+
+// operation is what the cluster is asked for.
+func (o *nodeAddOptions) operation() v1alpha1.OperationSpec {
+	return v1alpha1.OperationSpec{Type: v1alpha1.OperationAddNode, AddNode: &v1alpha1.AddNodeSpec{Nodes: o.names}}
+}
+
+// Run adds the hosts.
+func (o *nodeAddOptions) Run(ctx context.Context) error {
+	defer o.close()
+	if o.output == outputYAML {
+		return o.manifests(ctx, o.operation(), o.names[0], "The hosts must be enrolled, and in the stored Cluster document (configmap ha-system/cluster), before.")
+	}
+	if err := o.refuseOther(ctx, o.operation()); err != nil {
+		return err
+	}
+	p, err := o.plan(ctx, nil)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.print:
+		return o.printScript(ctx, p)
+	case o.enrolled:
+		if err := o.show(o.merged, p); err != nil || o.dryRun {
+			return err
+		}
+		if err := o.ask(ctx, "Add them to the cluster?"); err != nil {
+			return err
+		}
+		return o.inside(ctx, o.detach)
+	}
+	if err := o.outside(ctx, p, o.dryRun, func(ctx context.Context, ssh plan.Plan) error {
+		p.plan.Steps = append(ssh.Steps, p.plan.Steps...)
+		if err := o.show(o.merged, p); err != nil || o.dryRun {
+			return err
+		}
+		return o.ask(ctx, "Go on?")
+	}); err != nil || o.dryRun {
+		return err
+	}
+	return o.inside(ctx, o.detach)
+}
+
+func (o *nodeAddOptions) close() {
+	if o.boot.bundle != nil {
+		_ = o.boot.bundle.Close() // Only read.
+	}
+}
+
+// plan is the part inside. change, when not nil, makes what is seen into what will be
+// seen by then.
+func (o *nodeAddOptions) plan(ctx context.Context, change func(*nodes.Observation)) (*nodePlan, error) {
+	seen, err := nodes.Observe(ctx, o.clients, o.merged, "")
+	if err != nil {
+		return nil, clusterError(err)
+	}
+	if change != nil {
+		change(&seen)
+	}
+	p := &nodePlan{Cluster: o.merged.Metadata.Name, Findings: nodes.CheckAdd(o.merged, o.names, seen)}
+	steps, err := nodes.PlanAdd(o.operation().AddNode, o.merged, seen)
+	var refused *nodes.Refused
+	if err != nil && !errors.As(err, &refused) {
+		return nil, err
+	}
+	p.inside(steps)
+	return p, nil
+}
+
+// outside is the part over SSH: it looks at the hosts, asks, prepares and enrols them.
+func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, ask func(context.Context, plan.Plan) error) error {
+	if bad := nodes.Blocking(p.Findings); len(bad) > 0 {
+		p.plan = plan.Plan{}
+		return o.show(o.merged, p)
+	}
+	shown := newProgress(o.Out, o.output)
+	defer shown.Close()
+	var sink report.Sink = shown
+	var only []v1alpha1.Host
+	for _, name := range o.names {
+		h, _ := o.merged.Host(name)
+		only = append(only, h)
+	}
+	hosts, err := connect(ctx, o.merged, o.hostKey.policy, sink, only...)
+	if hosts == nil {
+		return err
+	}
+	defer closeHosts(hosts, sink)
+	looked := begin(sink, "look", "look at "+plural(len(only), "host", "hosts"))
+	o.boot.cluster, o.boot.dryRun = o.merged, dryRun
+	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, DryRun: dryRun,
+		Bundle: o.boot.bundles(ctx, sink, looked), Discovery: discovery(o.clients)}
+	if ask != nil {
+		config.Confirm = func(ctx context.Context, ssh plan.Plan) error {
+			shown.Close()
+			defer shown.Open()
+			return ask(ctx, ssh)
+		}
+	}
+	r, err := bootstrap.Add(ctx, config, sink)
+	looked("")
+	shown.Close()
+	if err == nil {
+		return nil
+	}
+	boot := bootstrapOptions{IOStreams: o.IOStreams, output: o.output}
+	return boot.explain(ctx, r, err)
+}
+
+// inside stores the document and has the cluster do the rest.
+func (o *nodeAddOptions) inside(ctx context.Context, leave bool) error {
+	if _, err := incluster.Install(ctx, o.config, o.merged); err != nil {
+		return clusterError(err)
+	}
+	return o.operate(ctx, o.merged, o.operation(), leave)
+}

@@ -1,0 +1,243 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+)
+
+// nodeReplaceOptions put one host in another one's place.
+type nodeReplaceOptions struct {
+	add    nodeAddOptions
+	remove nodeRemoveOptions
+	// out tells that the old host is out already, lost that it counts as lost.
+	out, lost bool
+}
+
+func newNodeReplace(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	shared := nodeOptions{IOStreams: streams, access: access}
+	o := &nodeReplaceOptions{add: nodeAddOptions{nodeOptions: shared}, remove: nodeRemoveOptions{nodeOptions: shared}}
+	c := &cobra.Command{
+		Use:   "replace OLD NEW",
+		Short: "Put a new host in the place of an old one, which may be lost for ever",
+		Long: paragraphs(
+			"Does what add and remove do, in the order that is safe: a host that is there leaves once the new one has taken its place; one that is lost is taken out first, since etcd takes no new member while an old one is away. The plan of both is shown before anything is done, and the new host is looked at.",
+			"Put the new host into the Cluster file first, with the old one's roles. Run it again to resume."),
+		Example: examples(`
+			kubectl ha node replace cp1 cp4 -f cluster.yaml
+			kubectl ha node replace w1 w2 -f cluster.yaml --delete-emptydir-data --yes`),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 2 || args[0] == args[1] {
+				return usageErrorf("name the host that leaves, and the one that comes: %s", c.UseLine())
+			}
+			return nil
+		},
+		ValidArgsFunction: o.remove.completeHosts,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.Complete(c.Context(), args[0], args[1]); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.add.dryRun, "dry-run", false, "look at the new host, show the plan, and end")
+	f.BoolVarP(&o.add.yes, "yes", "y", false, "do not ask")
+	o.add.addHostFlags(c)
+	addDrainFlags(c, &o.remove.spec, &o.remove.drain)
+	f.StringVarP(&o.add.output, "output", "o", "", "text (default), or json: the plan, then an event per line")
+	return c
+}
+
+// Complete reads the file and the cluster, and finds out in which order it goes.
+func (o *nodeReplaceOptions) Complete(ctx context.Context, old, fresh string) error {
+	if err := checkOutput(o.add.output); err != nil {
+		return err
+	}
+	if o.remove.drain <= 0 {
+		return usageErrorf("--drain-timeout %s is no time at all", o.remove.drain)
+	}
+	if err := o.add.validateYes(); err != nil {
+		return err
+	}
+	if err := o.add.readFile(); err != nil {
+		return err
+	}
+	if err := o.add.connect(ctx); err != nil {
+		return err
+	}
+	o.share()
+	o.remove.complete(old)
+	o.add.names = []string{fresh}
+	seen, err := o.settled(ctx, old)
+	if err != nil {
+		return err
+	}
+	_, listed := o.add.stored.Host(old)
+	n, isNode := seen.Nodes[old]
+	o.out, o.lost = !listed && !isNode, isNode && n.Lost != ""
+	if o.out {
+		if _, added := o.add.stored.Host(fresh); !added && !slices.ContainsFunc(o.add.given.Spec.Hosts, func(h v1alpha1.Host) bool { return h.Name == fresh }) {
+			return usageErrorf("there is neither a node %s to be replaced, nor a host %s in %s", old, fresh, o.add.file)
+		}
+	}
+	return o.add.merge()
+}
+
+// settles is how long a host that does not answer may take to count as lost: the
+// duration of its lease, and a little.
+const settles = 75 * time.Second
+
+// settled looks at the cluster until the old host is either there or counts as lost: the
+// order of all that follows depends on it.
+func (o *nodeReplaceOptions) settled(ctx context.Context, old string) (nodes.Observation, error) {
+	begun, told := time.Now(), false
+	for {
+		seen, err := nodes.Observe(ctx, o.add.clients, o.add.stored, "")
+		if err != nil {
+			return seen, clusterError(err)
+		}
+		why, away := seen.EtcdAway[old]
+		if n, isNode := seen.Nodes[old]; isNode && n.NotReady != "" {
+			why, away = n.NotReady, true
+		}
+		if n, isNode := seen.Nodes[old]; !away || !isNode || n.Lost != "" {
+			return seen, nil
+		}
+		if time.Since(begun) > settles {
+			return seen, withCode(ExitFindings, fmt.Errorf("%s is not well (%s), but its kubelet is heard of: mend it, or switch it off for good, and run this again; nothing was changed", old, why))
+		}
+		if !told {
+			if _, err := fmt.Fprintf(o.add.ErrOut, "%s does not answer (%s): waiting whether it comes back or counts as lost\n", old, why); err != nil {
+				return seen, err
+			}
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return seen, context.Cause(ctx)
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// share gives both parts what one has found out.
+func (o *nodeReplaceOptions) share() {
+	from := o.add.nodeOptions
+	o.remove.nodeOptions = from
+}
+
+// Run shows the whole plan, asks once, and carries both parts out.
+func (o *nodeReplaceOptions) Run(ctx context.Context) error {
+	defer o.add.close()
+	if err := o.add.refuseOther(ctx, o.add.operation(), o.remove.operation()); err != nil {
+		return err
+	}
+	if o.lost && !o.out {
+		// What comes after is planned as if the old host were out.
+		o.add.stored = nodes.Without(o.add.stored, o.remove.spec.Node)
+		if err := o.add.merge(); err != nil {
+			return err
+		}
+	}
+	add, err := o.add.plan(ctx, func(seen *nodes.Observation) {
+		if o.lost {
+			delete(seen.Nodes, o.remove.spec.Node)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	leave, err := o.leaving(ctx)
+	if err != nil {
+		return err
+	}
+	// The new host is looked at before the old one is touched.
+	err = o.add.outside(ctx, add, true, func(ctx context.Context, ssh plan.Plan) error {
+		return o.confirm(ctx, ssh, add, leave)
+	})
+	if err != nil || o.add.dryRun {
+		return err
+	}
+	if o.lost && !o.out {
+		if err := o.remove.operate(ctx, o.remove.stored, o.remove.operation(), false); err != nil {
+			return err
+		}
+	}
+	if err := o.add.outside(ctx, add, false, nil); err != nil {
+		return err
+	}
+	if err := o.add.inside(ctx, false); err != nil {
+		return err
+	}
+	if !o.lost && !o.out {
+		if err := o.remove.operate(ctx, o.add.merged, o.remove.operation(), false); err != nil {
+			return err
+		}
+	}
+	return o.afterwards()
+}
+
+// leaving is the plan of the old host's part; nil when it is out.
+func (o *nodeReplaceOptions) leaving(ctx context.Context) (*nodePlan, error) {
+	if o.out {
+		return nil, nil
+	}
+	if o.lost {
+		p, _, err := o.remove.plan(ctx, o.remove.stored, nil)
+		return p, err
+	}
+	p, _, err := o.remove.plan(ctx, o.add.merged, func(seen *nodes.Observation) {
+		for _, name := range o.add.names {
+			h, _ := o.add.merged.Host(name)
+			seen.Nodes[name] = nodes.Node{ControlPlane: h.Has(v1alpha1.RoleControlPlane)}
+			delete(seen.EtcdAway, name)
+		}
+	})
+	return p, err
+}
+
+// part is one of the two plans, with the cluster that comes of it.
+type part struct {
+	cluster *v1alpha1.Cluster
+	plan    *nodePlan
+}
+
+// confirm shows both plans, in their order, and asks.
+func (o *nodeReplaceOptions) confirm(ctx context.Context, ssh plan.Plan, add, leave *nodePlan) error {
+	coming := &nodePlan{Cluster: add.Cluster, Findings: add.Findings}
+	coming.plan.Steps = append(slices.Clone(ssh.Steps), add.plan.Steps...)
+	parts := []part{{o.add.merged, coming}, {nodes.Without(o.add.merged, o.remove.spec.Node), leave}}
+	switch {
+	case leave == nil:
+		parts = parts[:1]
+	case o.lost:
+		slices.Reverse(parts)
+	}
+	for _, p := range parts {
+		if err := o.add.show(p.cluster, p.plan); err != nil {
+			return err
+		}
+	}
+	if o.add.dryRun {
+		return nil
+	}
+	return o.add.ask(ctx, fmt.Sprintf("Put %s in the place of %s?", o.add.names[0], o.remove.spec.Node))
+}
+
+func (o *nodeReplaceOptions) afterwards() error {
+	seen := nodes.Observation{Nodes: map[string]nodes.Node{}}
+	if o.lost {
+		seen.Nodes[o.remove.spec.Node] = nodes.Node{Lost: "lost"}
+	}
+	return o.remove.afterwards(seen)
+}
