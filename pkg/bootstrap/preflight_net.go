@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -58,22 +59,25 @@ func (k *checker) heldByUs() bool {
 }
 
 // clocks compares each host with the others by one finding: the hosts furthest apart.
+// Only what is certain counts: a busy host answers late, and that says nothing of its clock.
 func (k *checker) clocks() {
 	hosts := k.seen()
 	if len(hosts) < 2 {
 		return
 	}
-	offset := func(h v1alpha1.Host) time.Duration { return k.o[h.Name].Clock.Estimate() }
-	by := func(a, b v1alpha1.Host) int { return int(max(min(offset(a)-offset(b), 1), -1)) }
-	behind, ahead := slices.MinFunc(hosts, by), slices.MaxFunc(hosts, by)
-	if skew := offset(ahead) - offset(behind); skew > maxSkew {
-		var each []string
-		for _, h := range hosts {
-			each = append(each, fmt.Sprintf("%s %+.1f s", h.Name, offset(h).Seconds()))
-		}
-		k.err("", "clock", "run chrony or systemd-timesyncd on every host",
-			"the clock of %s is %.1f s ahead of that of %s (against the workstation's: %s)", ahead.Name, skew.Seconds(), behind.Name, strings.Join(each, ", "))
+	offset := func(h v1alpha1.Host) Offset { return k.o[h.Name].Clock }
+	behind := slices.MinFunc(hosts, func(a, b v1alpha1.Host) int { return cmp.Compare(offset(a).Most, offset(b).Most) })
+	ahead := slices.MaxFunc(hosts, func(a, b v1alpha1.Host) int { return cmp.Compare(offset(a).Least, offset(b).Least) })
+	if offset(ahead).Least-offset(behind).Most <= maxSkew {
+		return
 	}
+	var each []string
+	for _, h := range hosts {
+		each = append(each, fmt.Sprintf("%s %+.1f s", h.Name, offset(h).Estimate().Seconds()))
+	}
+	skew := offset(ahead).Estimate() - offset(behind).Estimate()
+	k.err("", "clock", "run chrony or systemd-timesyncd on every host",
+		"the clock of %s is %.1f s ahead of that of %s (against the workstation's: %s)", ahead.Name, skew.Seconds(), behind.Name, strings.Join(each, ", "))
 }
 
 // identities: what must differ between hosts, and does not where a machine was cloned.

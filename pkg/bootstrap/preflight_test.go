@@ -181,8 +181,12 @@ func TestPreflight(t *testing.T) {
 		}, want: []string{"error hostname ", "error machine-id ", "error mac "}, says: "cp1 and cp2 have the same machine id"},
 		"clocks apart": {hosts: func(o map[string]*HostObservation) {
 			o["cp1"].Clock = Offset{-time.Second, -900 * time.Millisecond}
-			o["w1"].Clock = Offset{1100 * time.Millisecond, 1500 * time.Millisecond}
-		}, want: []string{"error clock "}, says: "the clock of w1 is 2.2 s ahead of that of cp1"},
+			o["w1"].Clock = Offset{1200 * time.Millisecond, 1500 * time.Millisecond}
+		}, want: []string{"error clock "}, says: "the clock of w1 is 2.3 s ahead of that of cp1"},
+		"busy hosts, whose clocks may be well": {hosts: func(o map[string]*HostObservation) {
+			o["cp1"].Clock = Offset{-100 * time.Millisecond, 12 * time.Second}
+			o["w1"].Clock = Offset{-4 * time.Second, 1500 * time.Millisecond}
+		}},
 		"workstation's clock wrong": {hosts: func(o map[string]*HostObservation) {
 			for _, h := range o {
 				h.Clock = Offset{time.Hour, time.Hour + time.Second}
