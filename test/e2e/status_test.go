@@ -46,8 +46,8 @@ type statusReport struct {
 	Certificates []struct{ Node, What string }
 }
 
-// status runs the verb, whose exit code has to be the verdict's.
-func (c *cluster) status(t testing.TB, args ...string) statusReport {
+// health runs the verb, whose exit code has to be the verdict's.
+func (c *cluster) health(t testing.TB, args ...string) statusReport {
 	t.Helper()
 	r := c.ha(t, suiteDeadline, append([]string{"status", "--kubeconfig", c.kubeconfig, "-o", "json"}, args...)...)
 	var s statusReport
@@ -64,7 +64,7 @@ func (c *cluster) status(t testing.TB, args ...string) statusReport {
 func TestStatus(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
-	s := c.status(t)
+	s := c.health(t)
 	leaders := map[string]int{}
 	for _, cp := range s.ControlPlanes {
 		if !cp.APIServer.Healthy || !cp.ControllerManager.Healthy || !cp.Scheduler.Healthy || cp.APIServer.Version != c.version {
@@ -104,7 +104,7 @@ func TestStatus(t *testing.T) {
 func TestStatusDeep(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
-	s := c.status(t, "--deep")
+	s := c.health(t, "--deep")
 	where := map[string]int{}
 	for _, cert := range s.Certificates {
 		where[cert.Node]++
@@ -151,7 +151,7 @@ func TestStatusOneAPIServer(t *testing.T) {
 		c.exec(t, h, "mv", manifest, away)
 	}
 	eventually(t, suiteDeadline, "one apiserver is left, and it is said", func() (bool, string) {
-		s := c.status(t, "-f", c.file)
+		s := c.health(t, "-f", c.file)
 		for _, p := range s.Problems {
 			if strings.Contains(p.Message, "only one apiserver of 3 answers") && s.Health == "degraded" {
 				return true, ""
