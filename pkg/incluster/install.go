@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -103,9 +104,16 @@ func StoredCluster(ctx context.Context, kube kubernetes.Interface) (*v1alpha1.Cl
 		return nil, fmt.Errorf("read the stored Cluster document: %w", err)
 	}
 	path := "configmap " + v1alpha1.SystemNamespace + "/" + v1alpha1.ClusterConfigMap
-	c, err := v1alpha1.Decode([]byte(config.Data[v1alpha1.ClusterConfigMapKey]), path)
+	text := []byte(config.Data[v1alpha1.ClusterConfigMapKey])
+	c, err := v1alpha1.Decode(text, path)
 	if err != nil {
-		return nil, err
+		// A newer program may have written what this one does not know: an agent of before
+		// must still be able to carry the newer agent to the nodes.
+		known := &v1alpha1.Cluster{}
+		if yaml.Unmarshal(text, known) != nil || known.APIVersion != v1alpha1.APIVersion || known.Kind != v1alpha1.ClusterKind {
+			return nil, err
+		}
+		c = known
 	}
 	c.SetDefaults()
 	return c, nil
