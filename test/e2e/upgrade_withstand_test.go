@@ -48,18 +48,8 @@ type withstand struct {
 // while one thing after the other goes wrong. After each the cluster serves, and the
 // upgrade is gone on with, ended, or begun anew; in the end every node is upgraded.
 func TestUpgradeWithstands(t *testing.T) {
-	l := upLabOf(t, "e2e-withstand", suite.other, labSize{controlPlanes: 3, workers: 2})
-	t.Cleanup(func() { l.drop(t) })
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "withstand.kubeconfig"), vip: l.cached.VirtualIP}
-	c.bundle(t)
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
-	}
-	c.connect(t)
-	c.settled(t)
-	newer := &lab{name: l.name, dir: l.dir, version: suite.version, cached: l.cached}
-	w := &withstand{cluster: c, bundle: newer.bundle(t)}
-	c.write(t, "before", "all of it")
+	w := newWithstand(t)
+	from := os.Getenv("E2E_PART")
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T)
@@ -75,6 +65,10 @@ func TestUpgradeWithstands(t *testing.T) {
 		{"a Cluster file of before", w.oldFile},
 		{"a restore of the backup", w.restore},
 	} {
+		if from != "" && !strings.Contains(part.name, from) {
+			continue // Of a cluster that was kept, the parts before were run before.
+		}
+		from = ""
 		start := time.Now()
 		// Each goes on from where the one before it has left the cluster.
 		if !t.Run(part.name, part.run) {
@@ -82,6 +76,27 @@ func TestUpgradeWithstands(t *testing.T) {
 		}
 		t.Logf("%s: %s", part.name, time.Since(start).Round(time.Second))
 	}
+}
+
+// newWithstand makes the cluster, or takes the one of E2E_REUSE, whose control planes'
+// turns are E2E_FIRST, E2E_SECOND and E2E_THIRD.
+func newWithstand(t *testing.T) *withstand {
+	t.Helper()
+	if dir := os.Getenv("E2E_REUSE"); dir != "" {
+		return reusedWithstand(t, dir)
+	}
+	l := upLabOf(t, "e2e-withstand", suite.other, labSize{controlPlanes: 3, workers: 2})
+	t.Cleanup(func() { l.drop(t) })
+	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "withstand.kubeconfig"), vip: l.cached.VirtualIP}
+	c.bundle(t)
+	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
+		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
+	}
+	c.connect(t)
+	c.settled(t)
+	newer := &lab{name: l.name, dir: l.dir, version: suite.version, cached: l.cached}
+	c.write(t, "before", "all of it")
+	return &withstand{cluster: c, bundle: newer.bundle(t)}
 }
 
 func (w *withstand) args(more ...string) []string {
