@@ -133,6 +133,9 @@ func (b *builder) publish(ctx context.Context, roots rootTars) error {
 	if err := b.pushImages(ctx, images); err != nil {
 		return err
 	}
+	if err := b.publishExtra(ctx); err != nil {
+		return err
+	}
 	return b.importHostImage(ctx, roots)
 }
 

@@ -41,6 +41,9 @@ type Options struct {
 	Docker docker.Client
 	// Kubernetes and Etcd are the versions to build, such as v1.36.3.
 	Kubernetes, Etcd []string
+	// Extra is a folder with images/*.tar, as docker save writes them, and files/<upstream
+	// host>/<path>, for what can't be built: the mirror serves both. Empty for none.
+	Extra string
 	// Out gets the progress lines.
 	Out io.Writer
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ha/kubectl-ha/test/lab/build"
@@ -13,11 +15,13 @@ func newBuild(e *env) *cobra.Command {
 		Short: "Build all that a lab is made of, from source and Debian packages",
 		Long: "Build all that a lab is made of: Kubernetes, etcd, containerd, runc, CNI plugins, CoreDNS, flannel, " +
 			"a registry, images under upstream's names, and the hosts' root file system. What is in the cache " +
-			"($LAB_CACHE, default ~/.cache/kubectl-ha-lab) is not built again. Installs what it needs with apt.",
+			"($LAB_CACHE, default ~/.cache/kubectl-ha-lab) is not built again. Installs what it needs with apt. " +
+			"$LAB_EXTRA may name a folder with images/*.tar and files/<upstream host>/<path>, which the mirror then serves as well.",
 		Example: "  lab build\n  lab build --kubernetes v1.35.4,v1.36.3 --etcd v3.5.35,v3.6.16",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Cache, o.Docker, o.Out = e.cache, e.docker, e.Err
+			o.Extra = os.Getenv("LAB_EXTRA")
 			return build.Build(cmd.Context(), o)
 		},
 	}
