@@ -14,6 +14,9 @@ import (
 // the plugin's own seat on the workstation.
 var errNotLinux = errors.New("hosts are Linux machines: this system is none")
 
+// FreeBytes is for hosts.
+func FreeBytes(string) (int64, error) { return 0, errNotLinux }
+
 func ownerOf(fs.FileInfo) (uid, gid int) { return -1, -1 }
 
 func tryLock(*os.File) (bool, error) { return false, errNotLinux }

@@ -67,6 +67,11 @@ func Check(ctx context.Context, env node.Env, spec CheckSpec) (any, error) {
 	if data.Kubelet, err = kubeletVersion(ctx, h); err != nil {
 		return nil, err
 	}
+	if data.Kubelet != spec.Version {
+		if err := checkRoom(h, rel, host.FreeBytes); err != nil {
+			return nil, err
+		}
+	}
 	versions, err := podVersions(h)
 	if err != nil {
 		return nil, err
