@@ -144,7 +144,7 @@ func (o *uninstallOptions) Run(ctx context.Context) error {
 	if err != nil && len(result.Hosts) == 0 {
 		return o.refused(err)
 	}
-	if err := errors.Join(o.report(result, time.Since(started))); err != nil {
+	if err := o.report(result, time.Since(started)); err != nil {
 		return err
 	}
 	return o.outcome(ctx, result, err)

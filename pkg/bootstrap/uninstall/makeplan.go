@@ -2,6 +2,7 @@ package uninstall
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
@@ -17,6 +18,7 @@ const StepSnapshot = "snapshot"
 const (
 	skipBare        = "nothing of kubectl-ha is on it"
 	skipUnreachable = "can't be reached, left for later"
+	skipDone        = "done by an earlier run"
 )
 
 // snapshotSpec names the hosts with etcd's data, in the order in which they are asked.
@@ -28,6 +30,8 @@ type Inputs struct {
 	NoSnapshot bool
 	// Taken is the file of a snapshot that an earlier run took, which left hosts for later.
 	Taken string
+	// Done are hosts that such a run has done: they need not be there any more.
+	Done []string
 }
 
 // MakePlan is pure: a last snapshot of etcd, then all hosts at the same time. The
@@ -42,6 +46,8 @@ func MakePlan(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) (plan.Plan, 
 		step := plan.Step{ID: tasks.Uninstall + "/" + h.Name, Title: "take everything back", Host: h.Name, After: []string{StepSnapshot},
 			Task: tasks.Uninstall, Spec: uninstall.Spec{}, Timeout: uninstall.Timeout + lockWait}
 		switch {
+		case s.Err != nil && slices.Contains(in.Done, h.Name):
+			step.Skip = skipDone
 		case s.Err != nil:
 			step.Skip = skipUnreachable
 		case s.Cluster == "":
@@ -68,15 +74,4 @@ func MakePlan(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) (plan.Plan, 
 		snapshot.Skip = "an earlier run took it: " + in.Taken
 	}
 	return plan.Plan{Steps: append([]plan.Step{snapshot}, steps...)}, nil
-}
-
-// Left lists the hosts that could not be reached, with why.
-func left(c *v1alpha1.Cluster, seen map[string]Seen) []HostResult {
-	var out []HostResult
-	for _, h := range c.Spec.Hosts {
-		if err := seen[h.Name].Err; err != nil {
-			out = append(out, HostResult{Host: h.Name, State: Unreachable, Error: err.Error()})
-		}
-	}
-	return out
 }

@@ -98,6 +98,7 @@ func (r Result) Left() []HostResult {
 type executor struct {
 	cfg  Config
 	sink report.Sink
+	seen map[string]Seen
 
 	mu       sync.Mutex
 	results  map[string]HostResult
@@ -122,13 +123,10 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (r Result, err error
 	if err != nil {
 		return r, err
 	}
-	if r.Plan, err = MakePlan(cfg.Cluster, seen, Inputs{NoSnapshot: cfg.NoSnapshot, Taken: before.Snapshot}); err != nil {
+	if r.Plan, err = MakePlan(cfg.Cluster, seen, Inputs{NoSnapshot: cfg.NoSnapshot, Taken: before.Snapshot, Done: before.Done}); err != nil {
 		return r, err
 	}
-	e := &executor{cfg: cfg, sink: sink, results: map[string]HostResult{}}
-	for _, h := range left(cfg.Cluster, seen) {
-		e.results[h.Host] = h
-	}
+	e := &executor{cfg: cfg, sink: sink, seen: seen, results: map[string]HostResult{}}
 	pending := r.Plan.Pending()
 	if len(pending) > 0 && cfg.Confirm != nil && !cfg.DryRun {
 		if err := cfg.Confirm(ctx, r.Plan); err != nil {
@@ -194,12 +192,16 @@ func (e *executor) hosts(p plan.Plan) []HostResult {
 			continue
 		}
 		h, ok := e.results[s.Host]
-		switch {
-		case ok:
-		case s.Skip == skipBare:
-			h = HostResult{Host: s.Host, State: Bare}
-		default:
+		if !ok {
 			h = HostResult{Host: s.Host, State: Pending}
+		}
+		switch s.Skip {
+		case skipBare:
+			h.State = Bare
+		case skipDone:
+			h.State = Done
+		case skipUnreachable:
+			h.State, h.Error = Unreachable, e.seen[s.Host].Err.Error()
 		}
 		out = append(out, h)
 	}

@@ -49,6 +49,7 @@ func TestMakePlan(t *testing.T) {
 		"no snapshot": {map[string]Seen{"cp1": member, "cp2": member, "w1": ours}, Inputs{NoSnapshot: true}, "-snapshot:not uninstall/cp1 uninstall/cp2 uninstall/w1", nil},
 		"half":        {map[string]Seen{"cp1": away, "cp2": member, "w1": away}, Inputs{}, "snapshot -uninstall/cp1:can't uninstall/cp2 -uninstall/w1:can't", nil},
 		"later":       {map[string]Seen{"cp1": member, "cp2": bare, "w1": bare}, Inputs{Taken: "/x.db"}, "-snapshot:an uninstall/cp1 -uninstall/cp2:nothing -uninstall/w1:nothing", nil},
+		"gone":        {map[string]Seen{"cp1": away, "cp2": away, "w1": ours}, Inputs{Done: []string{"cp2", "w1"}}, "-snapshot:no -uninstall/cp1:can't -uninstall/cp2:done uninstall/w1", nil},
 		"bare":        {map[string]Seen{"cp1": bare, "cp2": bare, "w1": bare}, Inputs{}, "-snapshot:no -uninstall/cp1:nothing -uninstall/cp2:nothing -uninstall/w1:nothing", nil},
 		"of another":  {map[string]Seen{"cp1": member, "cp2": {Cluster: "d"}, "w1": {Cluster: "e"}}, Inputs{}, "", []string{"cp2", "w1"}},
 	} {
@@ -186,14 +187,16 @@ func TestLaterAndAgain(t *testing.T) {
 	if len(r.Hosts[0].Left) != 1 || len(r.Hosts[0].Changes) != 1 {
 		t.Errorf("%+v", r.Hosts[0])
 	}
-	cfg.Failed = nil
+	// A host that is done may be gone for good by then.
+	cfg.Failed = map[string]error{"cp1": errAway}
 	r, err = Run(t.Context(), cfg, report.Discard())
-	if err != nil || states(r) != "cp1 bare, cp2 done, w1 bare" || !r.Forgotten || f.took() != "uninstall cp2" {
+	if err != nil || states(r) != "cp1 done, cp2 done, w1 bare" || !r.Forgotten || f.took() != "uninstall cp2" {
 		t.Fatalf("%s, forgotten %v: %v", states(r), r.Forgotten, err)
 	}
 	if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
 		t.Errorf("the state directory: %v", err)
 	}
+	cfg.Failed = nil
 	r, err = Run(t.Context(), cfg, report.Discard())
 	if err != nil || states(r) != "cp1 bare, cp2 bare, w1 bare" || f.took() != "" {
 		t.Errorf("%s: %v", states(r), err)
