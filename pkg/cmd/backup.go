@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
@@ -28,15 +32,16 @@ func newBackup(streams genericiooptions.IOStreams) *cobra.Command {
 		RunE:    runGroup,
 	}
 	addAccess(c, access)
-	output := ""
+	output, hosts := "", false
 	list := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List backups, the newest first",
 		Long: paragraphs(
-			"Lists what the Operations in this cluster tell of backups that they have made and that their hosts keep. The hosts themselves are not asked."),
+			"Lists what the Operations in this cluster tell of backups that they have made and that their hosts keep. With --hosts the hosts themselves are asked: what is on their disks is listed, also when no Operation tells of it any more, and each file is read and compared with its digest."),
 		Example: examples(`
 			kubectl ha backup list
+			kubectl ha backup list --hosts
 			kubectl ha backup list -o json`),
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -47,32 +52,60 @@ func newBackup(streams genericiooptions.IOStreams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ops, err := incluster.NewOperations(config, "")
-			if err != nil {
-				return err
+			find, none := toldBackups, "No Operation in this cluster tells of a backup; --hosts asks the hosts."
+			if hosts {
+				find, none = backupsOnHosts, "There is no backup on any host."
 			}
-			all, err := ops.List(c.Context())
-			if err != nil {
-				return clusterError(err)
+			backups, incomplete := find(c.Context(), config)
+			if incomplete != nil && len(backups) == 0 {
+				return clusterError(incomplete)
 			}
-			backups := upgrade.Backups(all)
 			if output == outputJSON {
 				if backups == nil {
 					backups = []upgrade.Backup{}
 				}
-				return writeJSON(streams.Out, backups)
+				return errors.Join(writeJSON(streams.Out, backups), incomplete)
 			}
-			return printBackups(streams.Out, backups, time.Now())
+			return errors.Join(printBackups(streams.Out, backups, none, time.Now()), incomplete)
 		},
 	}
+	list.Flags().BoolVar(&hosts, "hosts", false, "ask the hosts themselves, and read every backup")
 	list.Flags().StringVarP(&output, "output", "o", "", "text (default) or json")
 	c.AddCommand(list)
 	return c
 }
 
-func printBackups(w io.Writer, all []upgrade.Backup, now time.Time) error {
+// toldBackups are those that the Operations tell of.
+func toldBackups(ctx context.Context, config *rest.Config) ([]upgrade.Backup, error) {
+	ops, err := incluster.NewOperations(config, "")
+	if err != nil {
+		return nil, err
+	}
+	all, err := ops.List(ctx)
+	return upgrade.Backups(all), err
+}
+
+// backupsOnHosts are those that are there; the error is of hosts that could not be asked.
+func backupsOnHosts(ctx context.Context, config *rest.Config) ([]upgrade.Backup, error) {
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := incluster.StoredCluster(ctx, kube)
+	if err != nil {
+		return nil, err
+	}
+	image, err := clusterAgentImage(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return upgrade.HostBackups(ctx, kube, cluster, image)
+}
+
+// printBackups prints them, or what is to be said when there is none.
+func printBackups(w io.Writer, all []upgrade.Backup, none string, now time.Time) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "No Operation in this cluster tells of a backup.")
+		_, err := fmt.Fprintln(w, none)
 		return err
 	}
 	var b strings.Builder
@@ -80,7 +113,11 @@ func printBackups(w io.Writer, all []upgrade.Backup, now time.Time) error {
 	// Into memory, which does not fail.
 	_, _ = fmt.Fprintln(t, "NAME\tNODE\tAGE\tWHAT")
 	for _, one := range all {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", one.Name, one.Node, duration.HumanDuration(now.Sub(one.Made)), one.What)
+		age := "?"
+		if !one.Made.IsZero() {
+			age = duration.HumanDuration(now.Sub(one.Made))
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", one.Name, one.Node, age, one.What)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -69,7 +69,7 @@ func TestBackups(t *testing.T) {
 		t.Errorf("got %s", s)
 	}
 	var out strings.Builder
-	if err := printBackups(&out, got[:1], time.Unix(0, 0).Add(5*time.Hour)); err != nil || out.String() != "NAME    NODE   AGE    WHAT\nthird   cp1    120m   etcd and all\n" {
+	if err := printBackups(&out, got[:1], "none", time.Unix(0, 0).Add(5*time.Hour)); err != nil || out.String() != "NAME    NODE   AGE    WHAT\nthird   cp1    120m   etcd and all\n" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 }

@@ -179,11 +179,7 @@ func backedUp(r node.Result) string {
 	if json.Unmarshal(r.Data, &d) != nil || d.Name == "" {
 		return "" // Only the data got lost on its way, not the result.
 	}
-	text := fmt.Sprintf("%s/%s: %d files of the host", backup.Dir, d.Name, d.Archive.Files)
-	if d.Snapshot != nil {
-		text += fmt.Sprintf(", etcd at revision %d, %.1f MB", d.Snapshot.Revision, float64(d.Snapshot.Bytes)/1e6)
-	}
-	return text
+	return contentOf(d.Backup)
 }
 
 // upgraded is an upgrade's result in a line.

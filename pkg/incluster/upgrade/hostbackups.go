@@ -1,0 +1,112 @@
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
+)
+
+const (
+	// askTimeout bounds the reading of all backups on one host.
+	askTimeout = 15 * time.Minute
+	// askedGone bounds the removal of the Job that has asked.
+	askedGone = 15 * time.Second
+)
+
+// HostBackups asks the control planes and the etcd members that are nodes for the backups
+// on their disks, by a read-only Job each, which reads every file and compares its
+// digest. The newest come first; what is broken says so. A host that could not be asked
+// is in the error, beside what the others have told.
+func HostBackups(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster, image string) ([]Backup, error) {
+	hosts := backedUpHosts(c)
+	found, failed := make([][]Backup, len(hosts)), make([]error, len(hosts))
+	run := "backups-" + rand.String(5)
+	var all sync.WaitGroup
+	for i, h := range hosts {
+		all.Go(func() {
+			data, err := askBackups(ctx, kube, engine.JobName(run, h.Name, 1), image, h.Name)
+			if err != nil {
+				failed[i] = fmt.Errorf("%s: %w", h.Name, err)
+				return
+			}
+			found[i] = onHost(h.Name, data)
+		})
+	}
+	all.Wait()
+	out := slices.Concat(found...)
+	slices.SortStableFunc(out, func(a, b Backup) int { return b.Made.Compare(a.Made) })
+	return out, errors.Join(failed...)
+}
+
+// backedUpHosts are the nodes that an upgrade of the control planes backs up.
+func backedUpHosts(c *v1alpha1.Cluster) []v1alpha1.Host {
+	return slices.DeleteFunc(c.Nodes(), func(h v1alpha1.Host) bool {
+		etcd := slices.ContainsFunc(c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+		return !etcd && !h.Has(v1alpha1.RoleControlPlane)
+	})
+}
+
+func askBackups(ctx context.Context, kube kubernetes.Interface, name, image, host string) (data backup.ListData, err error) {
+	spec, err := json.Marshal(backup.ListSpec{Verify: true})
+	if err != nil {
+		return data, err
+	}
+	defer func() {
+		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), askedGone)
+		defer cancel()
+		background := metav1.DeletePropagationBackground
+		// It goes by itself a day later.
+		_ = kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(gone, name, metav1.DeleteOptions{PropagationPolicy: &background})
+	}()
+	result, err := job.Runner{Kube: kube, Name: name, Image: image, LostAfter: time.Minute}.Run(ctx, host,
+		node.Request{Task: tasks.ListBackups, Timeout: askTimeout, Spec: spec}, report.Discard())
+	if err != nil {
+		return data, err
+	}
+	if result.Failure != nil {
+		return data, result.Failure
+	}
+	if err := json.Unmarshal(result.Data, &data); err != nil {
+		return data, fmt.Errorf("what it says of its backups can't be read: %w", err)
+	}
+	return data, nil
+}
+
+// onHost says in a line each what is on a host.
+func onHost(host string, data backup.ListData) []Backup {
+	var out []Backup
+	for _, b := range data.Backups {
+		out = append(out, Backup{Name: b.Name, Node: host, Made: b.Created, What: contentOf(b)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(data.Broken)) {
+		out = append(out, Backup{Name: name, Node: host, What: "NOT whole, of no use: " + data.Broken[name]})
+	}
+	return out
+}
+
+// contentOf is a backup in a line.
+func contentOf(b backup.Backup) string {
+	text := fmt.Sprintf("%s: %d files of the host", path.Join(backup.Dir, b.Name), b.Archive.Files)
+	if b.Snapshot != nil {
+		text += fmt.Sprintf(", etcd at revision %d, %.1f MB", b.Snapshot.Revision, float64(b.Snapshot.Bytes)/1e6)
+	}
+	return text
+}
