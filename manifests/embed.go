@@ -24,9 +24,12 @@ const (
 	LoadBalancer = "loadbalancer.yaml"
 	// CoreDNS is the part of the CoreDNS Deployment that kubectl-ha sets.
 	CoreDNS = "coredns-patch.yaml"
+	// EnrolScript is a text template, the one exception: a script for a host that is
+	// reached by other means than SSH.
+	EnrolScript = "scripts/enrol.sh.tmpl"
 )
 
 // FS holds the documents.
 //
-//go:embed *.yaml network/*.yaml jobs/*.yaml
+//go:embed *.yaml network/*.yaml jobs/*.yaml scripts/*.tmpl
 var FS embed.FS

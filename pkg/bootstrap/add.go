@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -80,6 +81,11 @@ func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 			return r, fmt.Errorf("the key of the etcd CA is not on this machine, and a new etcd member needs certificates by it: run it where the cluster was made, or copy that machine's state directory of this cluster to %s", cfg.StateDir)
 		}
 	}
+	if cfg.Member != nil && cfg.anyMember() {
+		if err := cfg.ownCA(&in); err != nil {
+			return r, err
+		}
+	}
 	o, err := Observe(ctx, cfg.Hosts, cfg.Cluster, sink, cfg.Names...)
 	if err != nil {
 		return r, err
@@ -135,6 +141,22 @@ func (cfg AddConfig) open(ctx context.Context, o Observation) (Bundle, error) {
 
 func (cfg AddConfig) anyMember() bool {
 	return slices.ContainsFunc(cfg.Cluster.EtcdMembers(), func(h v1alpha1.Host) bool { return slices.Contains(cfg.Names, h.Name) })
+}
+
+// ownCA notes the CA of the members' certificates that were brought.
+func (cfg AddConfig) ownCA(in *Inputs) error {
+	for _, h := range cfg.Cluster.EtcdMembers() {
+		if !slices.Contains(cfg.Names, h.Name) {
+			continue
+		}
+		files, err := cfg.Member(h)
+		if err != nil {
+			return err
+		}
+		in.EtcdCA, err = authority{ca: pki.KeyPair{CertPEM: files.CA}}.fingerprint()
+		return err
+	}
+	return nil
 }
 
 // strangers are hosts that were members of the cluster before: what is left of that

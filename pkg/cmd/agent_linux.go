@@ -19,7 +19,7 @@ func agentTasks() map[string]node.Task { return registry.All() }
 
 // moreAgents are the agent's long-running forms.
 func moreAgents(streams genericiooptions.IOStreams) []*cobra.Command {
-	return []*cobra.Command{newAgentBlobs(streams), newAgentWatchVIP(streams), newAgentCoordinate(streams), newAgentFeed(streams), newAgentApprove(streams),
+	return []*cobra.Command{newAgentBlobs(streams), newAgentWatchVIP(streams), newAgentCoordinate(streams), newAgentFeed(streams), newAgentEnrol(streams), newAgentApprove(streams),
 		newAgentBalance(streams), newAgentBalanceState(streams)}
 }
 

@@ -2,10 +2,70 @@ package cmd
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
+	"os"
+	"text/template"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 )
 
-// printScript prints a script that enrols the host.
-func (o *nodeAddOptions) printScript(context.Context, *nodePlan) error {
-	return errors.New("--print: not yet")
+// enrolment is all that a host needs that enrols itself: what the workstation would
+// otherwise send it step by step. It holds secrets.
+type enrolment struct {
+	Host    string `json:"host"`
+	Cluster string `json:"cluster"`
+	// Token and CAHash are what its kubelet enrols with.
+	Token  string `json:"token"`
+	CAHash string `json:"caHash"`
+	// AgentImage is the reference of the agent's own image.
+	AgentImage string `json:"agentImage"`
+	// Member is set for a new etcd member.
+	Member *bootstrap.MemberFiles `json:"member,omitempty"`
+}
+
+// printScript prints a script that does on the host what is otherwise done over SSH.
+func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
+	if bad := nodes.Blocking(p.Findings); len(bad) > 0 {
+		return withCode(ExitFindings, &nodes.Refused{Findings: bad})
+	}
+	h, _ := o.merged.Host(o.names[0])
+	document, err := v1alpha1.Marshal(o.merged)
+	if err != nil {
+		return err
+	}
+	e := enrolment{Host: h.Name, Cluster: string(document), AgentImage: o.image}
+	if h.Has(v1alpha1.RoleEtcd) {
+		files, err := bootstrap.SignMember(ctx, o.state, o.merged.Metadata.Name, h)
+		if err != nil {
+			return fmt.Errorf("%w: a new etcd member needs certificates by it; run this where the cluster was made", err)
+		}
+		e.Member = &files
+	}
+	if e.Token, e.CAHash, err = discovery(o.clients)(ctx); err != nil {
+		return clusterError(err)
+	}
+	request, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	t, err := template.ParseFS(manifests.FS, manifests.EnrolScript)
+	if err != nil {
+		return err
+	}
+	err = t.Execute(o.Out, map[string]string{"Host": h.Name, "Cluster": o.merged.Metadata.Name, "Display": displayName, "File": o.file,
+		"Until": time.Now().Add(bootstrap.TokenLife).UTC().Format(time.RFC3339), "Request": string(request)})
+	if err != nil {
+		return err
+	}
+	if f, tty := terminal(o.Out); tty && f == os.Stdout {
+		return nil
+	}
+	_, err = fmt.Fprintf(o.ErrOut, "The script holds secrets. Run it on %s as root, beside the Linux program and the bundle, before %s; then: %s node add %s -f %s --enrolled\n",
+		h.Name, time.Now().Add(bootstrap.TokenLife).Local().Format("15:04"), displayName, h.Name, o.file)
+	return err
 }

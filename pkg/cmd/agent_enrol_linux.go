@@ -1,0 +1,171 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// newAgentEnrol is what the script of `node add --print` runs: the host does to itself
+// what is otherwise done to it over SSH.
+func newAgentEnrol(streams genericiooptions.IOStreams) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "enrol --bundle FILE",
+		Short: "Prepare and enrol this host, as standard input says",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return usageErrorf("run it as root")
+			}
+			var e enrolment
+			if err := json.NewDecoder(streams.In).Decode(&e); err != nil {
+				return usageErrorf("the request on standard input can't be read: %w", err)
+			}
+			return e.run(c.Context(), streams, file)
+		},
+	}
+	c.Flags().StringVar(&file, "bundle", "", "the bundle `file`")
+	return c
+}
+
+// run enrols this host.
+func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, file string) error {
+	cluster, err := v1alpha1.Decode([]byte(e.Cluster), "the request's Cluster")
+	if err != nil {
+		return withCode(ExitUsage, err)
+	}
+	cluster.SetDefaults()
+	b, err := openBundle(file)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // only read
+	if err := b.Verify(ctx, report.Discard()); err != nil {
+		return withCode(ExitUsage, err)
+	}
+	local, err := newLocalHost(e.Host)
+	if err != nil {
+		return err
+	}
+	shown := newProgress(streams.Out, "")
+	defer shown.Close()
+	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: cluster, Names: []string{e.Host}, Hosts: local, AgentImage: e.AgentImage,
+		Bundle: func(_ context.Context, arch string) (bootstrap.Bundle, error) {
+			return b.ForArch(arch), withCode(ExitUsage, b.Contents().Check(cluster.Spec.KubernetesVersion, arch, ""))
+		},
+		Discovery: func(context.Context) (string, string, error) { return e.Token, e.CAHash, nil },
+		Member: func(h v1alpha1.Host) (bootstrap.MemberFiles, error) {
+			if e.Member == nil {
+				return bootstrap.MemberFiles{}, fmt.Errorf("the request has no certificates for the etcd member of %s", h.Name)
+			}
+			return *e.Member, nil
+		},
+	}, shown)
+	shown.Close()
+	if err != nil {
+		return (&bootstrapOptions{IOStreams: streams}).explain(ctx, r, err)
+	}
+	_, err = fmt.Fprintf(streams.Out, "%s is enrolled. Delete the script, and run %s node add %s --enrolled where the Cluster file is.\n", e.Host, displayName, e.Host)
+	return err
+}
+
+// localHost is this very host, as bootstrap.Hosts.
+type localHost struct{ name, program string }
+
+// newLocalHost puts the running program where the agent is on every host.
+func newLocalHost(name string) (*localHost, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the running program: %w", err)
+	}
+	l := &localHost{name: name, program: prepare.AgentPath}
+	want, err := fileSum(self)
+	if err != nil {
+		return nil, err
+	}
+	if have, err := fileSum(l.program); err == nil && have == want {
+		return l, nil
+	}
+	return l, installProgram(self, l.program)
+}
+
+// installProgram copies a program, so that it is there whole or not at all.
+func installProgram(from, to string) (err error) {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // only read
+	out, err := os.CreateTemp(filepath.Dir(to), ".kubectl-ha-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(out.Name()))
+		}
+	}()
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Chmod(0o755), out.Sync(), out.Close()); err != nil {
+		return err
+	}
+	return os.Rename(out.Name(), to)
+}
+
+// Run runs a task in this process.
+func (l *localHost) Run(ctx context.Context, host string, req node.Request, sink report.Sink) (node.Result, error) {
+	if host != l.name {
+		return node.Result{}, fmt.Errorf("this is %s, not %s", l.name, host)
+	}
+	raw, err := json.Marshal(req)
+	if err != nil {
+		return node.Result{}, err
+	}
+	a := node.Agent{Tasks: agentTasks()}
+	return a.Run(ctx, raw, nil, report.SinkFunc(func(e report.Event) {
+		e.Host = host
+		sink.Emit(e)
+	})), nil
+}
+
+// Pipe runs the agent as a process of its own.
+func (l *localHost) Pipe(ctx context.Context, _ string, args []string) (io.WriteCloser, io.Reader, func() error, error) {
+	cmd := exec.CommandContext(ctx, l.program, args...)
+	cmd.Stderr = io.Discard
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, nil, err
+	}
+	return stdin, stdout, cmd.Wait, nil
+}
+
+// DialContext dials from here.
+func (l *localHost) DialContext(string) func(context.Context, string, string) (net.Conn, error) {
+	return new(net.Dialer).DialContext
+}
