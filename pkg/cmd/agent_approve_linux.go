@@ -16,7 +16,7 @@ import (
 func newAgentApprove(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "approve-csrs",
-		Short: "Approve the serving certificates that kubelets ask for, when they are for their own addresses",
+		Short: "Approve serving certificates of kubelets, for their own addresses",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := rest.InClusterConfig()

@@ -32,9 +32,9 @@ func newDashboardOpen(shared addonOptions) *cobra.Command {
 	o := &dashboardOpenOptions{addonOptions: shared}
 	c := &cobra.Command{
 		Use:   "open",
-		Short: "Open the dashboard in the browser, through the API: no other port of the cluster is needed",
+		Short: "Open the dashboard in the browser, through the API",
 		Long: paragraphs(
-			"Forwards a port of this machine to the dashboard and opens the browser there. It goes on until Ctrl-C."),
+			"Forwards a port of this machine to the dashboard and opens the browser there, so that no port of the cluster but the API's has to be reached. It goes on until Ctrl-C."),
 		Example: examples(`
 			kubectl ha dashboard open
 			kubectl ha dashboard open --port 8443 --no-browser`),
