@@ -52,6 +52,7 @@ func (o *Operations) Watch(ctx context.Context, name string, sink report.Sink) e
 	var last v1alpha1.OperationStatus
 	var op *v1alpha1.Operation
 	alive := &liveness{o: o, sink: sink, since: time.Now()}
+	var patience operations.Patience
 	for {
 		select {
 		case <-ctx.Done():
@@ -64,12 +65,12 @@ func (o *Operations) Watch(ctx context.Context, name string, sink report.Sink) e
 			switch {
 			case look.Deleted:
 				return fmt.Errorf("operation %s was removed while it was not finished", name)
-			case look.Operation == nil && ctx.Err() == nil && apierrors.IsForbidden(look.Err):
+			case look.Operation == nil && ctx.Err() == nil && apierrors.IsForbidden(look.Err) && (op == nil || !patience.Bears(look.Err, time.Now())):
 				return look.Err
 			case look.Operation == nil:
 				continue // The API does not answer; following goes on.
 			}
-			op = look.Operation
+			op, patience = look.Operation, operations.Patience{}
 			for _, e := range operations.Diff(last, op.Status) {
 				sink.Emit(e)
 			}

@@ -126,11 +126,13 @@ const (
 )
 
 // again does what begins with a look at the cluster once more when the API
-// could not be reached or somebody else was faster, until the context ends.
+// could not be reached, is about to start, or somebody else was faster, until the
+// context ends.
 func again[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	var patience operations.Patience
 	for {
 		v, err := do()
-		if !operations.Unreachable(err) && !operations.Overtaken(err) {
+		if !operations.Unreachable(err) && !operations.Overtaken(err) && !patience.Bears(err, time.Now()) {
 			return v, err
 		}
 		select {
