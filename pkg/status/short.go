@@ -26,8 +26,26 @@ func short(err error) string {
 		return "no answer within " + probeTimeout.String()
 	case errors.Is(err, io.EOF):
 		return "the connection was ended"
+	case failedChecks(err.Error()) != "":
+		return failedChecks(err.Error())
 	case errors.As(err, &wrapped):
 		return short(wrapped.Err)
 	}
 	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// failedChecks are those of an apiserver's /readyz that failed, of an answer that
+// lists all: [-]etcd failed: reason withheld.
+// https://kubernetes.io/docs/reference/using-api/health-checks/#individual-health-checks
+func failedChecks(answer string) string {
+	var failed []string
+	for i, part := range strings.Split(answer, "[-]") {
+		if name, _, ok := strings.Cut(part, " failed"); ok && i > 0 {
+			failed = append(failed, name)
+		}
+	}
+	if len(failed) == 0 {
+		return ""
+	}
+	return "failed checks: " + strings.Join(failed, ", ")
 }

@@ -219,6 +219,9 @@ func TestShort(t *testing.T) {
 	if got := short(errors.New("a\nb   c")); got != "a b c" {
 		t.Errorf("%q", got)
 	}
+	if got := short(errors.New(`an error on the server ("[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\nreadyz check failed") has`)); got != "failed checks: etcd, poststarthook/rbac/bootstrap-roles" {
+		t.Errorf("%q", got)
+	}
 	if short(nil) != "" {
 		t.Error("nil is something")
 	}
