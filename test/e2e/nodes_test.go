@@ -1,0 +1,231 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// replaceDeadline bounds one replacement; on a quiet machine it takes three minutes.
+const replaceDeadline = 15 * time.Minute
+
+// TestReplaceControlPlane destroys the control plane that has the virtual IP, and puts
+// a new host in its place. Once the address has moved no request through it fails any
+// more. With E2E_SOAK all three are replaced, one after the other, so that none of the
+// hosts that the cluster was made of is left; and then one is that is well.
+func TestReplaceControlPlane(t *testing.T) {
+	count := 1
+	if os.Getenv("E2E_SOAK") != "" {
+		count = 3
+	}
+	c := nodesCluster(t, count)
+	left := []string{"cp1", "cp2", "cp3"}
+	for i := range count {
+		old := c.holder(t)
+		if !slices.Contains(left, old) {
+			old = left[0]
+		}
+		left = slices.DeleteFunc(left, func(name string) bool { return name == old })
+		c.replaceLost(t, old, fmt.Sprintf("cp%d", 4+i))
+	}
+	if count == 1 {
+		return
+	}
+	c.replaceWell(t, "cp4", "cp7")
+}
+
+// nodesCluster is a cluster of the first three hosts of a lab with more.
+func nodesCluster(t *testing.T, spare int) *cluster {
+	t.Helper()
+	if spare > 1 {
+		spare++ // One for the replacement of a host that is well.
+	}
+	l := upLabOf(t, "e2e-nodes", suite.version, labSize{controlPlanes: 3 + spare, workers: 1})
+	t.Cleanup(func() { l.drop(t) })
+	c := &cluster{lab: l, kubeconfig: filepath.Join(l.dir, "nodes.kubeconfig"), vip: l.cached.VirtualIP}
+	c.file = c.fileOf(t, "cp1", "cp2", "cp3", "w1")
+	c.bundle(t)
+	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
+		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
+	}
+	c.connect(t)
+	return c
+}
+
+// hostEntry is one host in the lab's Cluster file.
+var hostEntry = regexp.MustCompile(`(?m)^  - address: .*\n    name: (\S+)\n(    .*\n)*`)
+
+// fileOf is the lab's Cluster file with some of its hosts.
+func (c *cluster) fileOf(t *testing.T, names ...string) string {
+	t.Helper()
+	return c.lab.file(t, func(text string) string {
+		return hostEntry.ReplaceAllStringFunc(text, func(entry string) string {
+			if slices.Contains(names, hostEntry.FindStringSubmatch(entry)[1]) {
+				return entry
+			}
+			return ""
+		})
+	})
+}
+
+// with is the file of the cluster's nodes and one more host.
+func (c *cluster) with(t *testing.T, fresh string) string {
+	t.Helper()
+	nodes, err := c.client.CoreV1().Nodes().List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{fresh}
+	for _, n := range nodes.Items {
+		names = append(names, n.Name)
+	}
+	return c.fileOf(t, names...)
+}
+
+func (c *cluster) replace(t *testing.T, file, old, fresh string) {
+	t.Helper()
+	start := time.Now()
+	r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.version], "--kubeconfig", c.kubeconfig, "--yes")
+	if r.code != 0 {
+		t.Fatalf("replace %s by %s: %s", old, fresh, tail(r.String(), 6000))
+	}
+	t.Logf("%s has taken the place of %s after %s", fresh, old, time.Since(start).Round(time.Second))
+}
+
+// replaceLost destroys a host for ever, and replaces it.
+func (c *cluster) replaceLost(t *testing.T, old, fresh string) {
+	t.Helper()
+	file := c.with(t, fresh)
+	p := c.prober(t, c.vip)
+	p.every = 50 * time.Millisecond
+	stop := p.start()
+	defer stop()
+	c.run(t, "kill", old)
+	eventually(t, time.Minute, "the virtual IP has moved", func() (bool, string) { return p.steadyFor(3 * time.Second), "not steady" })
+	calm := time.Now()
+	// A living member can't leave while another one is dead.
+	for _, other := range c.names(t, "control-plane") {
+		n, err := c.client.CoreV1().Nodes().Get(context.Background(), other, metav1.GetOptions{})
+		if err != nil || other == old || !ready(*n) {
+			continue
+		}
+		if r := c.ha(t, suiteDeadline, "node", "remove", other, "--kubeconfig", c.kubeconfig, "--yes"); r.code != 3 || !strings.Contains(r.stdout, "no quorum") {
+			t.Errorf("the removal of %s beside a dead member: %s", other, r)
+		}
+		break
+	}
+	c.replace(t, file, old, fresh)
+	stop()
+	if o := p.outageSince(calm); o.failed > 0 {
+		t.Errorf("not lossless: %s\n%s", o, p.timeline(calm))
+	} else {
+		t.Logf("%d requests, none failed", o.requests)
+	}
+	c.checkReplaced(t, old, fresh)
+	if r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.version], "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
+		t.Errorf("the same once more: %s", r)
+	}
+}
+
+// replaceWell replaces a host that is well: nothing is lost at all.
+func (c *cluster) replaceWell(t *testing.T, old, fresh string) {
+	t.Helper()
+	file := c.with(t, fresh)
+	p := c.prober(t, c.vip)
+	p.every = 50 * time.Millisecond
+	stop := p.start()
+	defer stop()
+	start := time.Now()
+	c.replace(t, file, old, fresh)
+	stop()
+	if o := p.outageSince(start); o.failed > 0 {
+		t.Errorf("not lossless: %s\n%s", o, p.timeline(start))
+	}
+	c.checkReplaced(t, old, fresh)
+	if r := c.try(t, old, nil, "ip", "-o", "addr", "show", "to", c.vip); strings.TrimSpace(r.stdout) != "" {
+		t.Errorf("%s still has the virtual IP", old)
+	}
+	for _, unit := range []string{"keepalived", "etcd"} {
+		if r := c.try(t, old, nil, "systemctl", "is-active", unit); strings.TrimSpace(r.stdout) == "active" {
+			t.Errorf("%s still runs %s", old, unit)
+		}
+	}
+	if r := c.try(t, old, nil, "test", "-e", "/etc/kubernetes/pki/ca.key"); r.code == 0 {
+		t.Errorf("%s still has the key of the cluster's CA", old)
+	}
+}
+
+// checkReplaced: nobody speaks of the old host any more, and the new one is all that it
+// was.
+func (c *cluster) checkReplaced(t *testing.T, old, fresh string) {
+	t.Helper()
+	address := map[string]string{}
+	for _, h := range c.cached.Hosts {
+		address[h.Name] = h.Address
+	}
+	if _, err := c.client.CoreV1().Nodes().Get(context.Background(), old, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the node %s is still there: %v", old, err)
+	}
+	nodes, err := c.client.CoreV1().Nodes().List(context.Background(), metav1.ListOptions{LabelSelector: "node-role.kubernetes.io/control-plane"})
+	if err != nil || len(nodes.Items) != 3 {
+		t.Fatalf("%d control planes, %v", len(nodes.Items), err)
+	}
+	for _, n := range nodes.Items {
+		if !ready(n) || n.Spec.Unschedulable {
+			t.Errorf("%s is not ready, or cordoned", n.Name)
+		}
+		for path, want := range map[string]string{
+			"/etc/kubernetes/manifests/kube-apiserver.yaml": "https://" + address[fresh] + ":2379",
+			"/etc/etcd/etcd.yaml":                           fresh + "=https://" + address[fresh] + ":2380",
+		} {
+			if text := c.exec(t, n.Name, "cat", path); !strings.Contains(text, want) || strings.Contains(text, address[old]+":") {
+				t.Errorf("%s on %s: %s is to be in it, %s is not", path, n.Name, want, address[old])
+			}
+		}
+		peers := c.exec(t, n.Name, "cat", "/etc/keepalived/keepalived.conf")
+		if strings.Contains(peers, address[old]+"\n") || n.Name != fresh && !strings.Contains(peers, address[fresh]+"\n") {
+			t.Errorf("keepalived's peers on %s: %s", n.Name, peers)
+		}
+	}
+	for ns, name := range map[string]string{"kube-system": "kubeadm-config", "ha-system": "cluster"} {
+		m, err := c.client.CoreV1().ConfigMaps(ns).Get(context.Background(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := fmt.Sprint(m.Data); strings.Contains(text, address[old]+":") || strings.Contains(text, "address: "+address[old]+"\n") || !strings.Contains(text, address[fresh]) {
+			t.Errorf("%s/%s: %s", ns, name, text)
+		}
+	}
+	r := c.etcdctl(t, fresh, "member", "list", "-w", "json")
+	var list struct {
+		Members []struct {
+			Name      string
+			IsLearner bool `json:"isLearner"`
+		}
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
+		t.Fatalf("%v: %s", err, r)
+	}
+	var names []string
+	for _, m := range list.Members {
+		names = append(names, m.Name)
+		if m.IsLearner {
+			t.Errorf("%s does not vote", m.Name)
+		}
+	}
+	if len(names) != 3 || slices.Contains(names, old) || !slices.Contains(names, fresh) {
+		t.Errorf("etcd's members are %v", names)
+	}
+}
