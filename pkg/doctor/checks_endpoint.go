@@ -58,7 +58,8 @@ func configMapEndpoint(what string, of func(Objects) string, fix v1alpha1.MendFi
 	}
 }
 
-// points tells whether a server's URL is that of an endpoint; a name may stand for it.
+// points tells whether a server's URL is at the address of an endpoint, whatever the
+// port: the load balancer has another one. A name may stand for it.
 func points(server, endpoint string) bool {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -67,7 +68,8 @@ func points(server, endpoint string) bool {
 	if net.ParseIP(u.Hostname()) == nil && u.Hostname() != "" {
 		return true
 	}
-	return u.Host == endpoint
+	host, _, err := net.SplitHostPort(endpoint)
+	return err == nil && u.Hostname() == host
 }
 
 func kubeconfigEndpoints(in Input) []Finding {

@@ -175,6 +175,14 @@ func TestCordonOfARunningOperation(t *testing.T) {
 	}
 }
 
+func TestTheLoadBalancersPortIsStable(t *testing.T) {
+	in := well()
+	in.Objects.KubeProxy, in.Objects.ClusterInfo = "https://192.0.2.100:8443", "https://192.0.2.100:8443"
+	if fixes := Fixes(Examine(in)); len(fixes) > 0 {
+		t.Errorf("fixes: %v", fixes)
+	}
+}
+
 func TestHAProxyTime(t *testing.T) {
 	for text, want := range map[string]time.Duration{"4h": 4 * time.Hour, "50s": 50 * time.Second, "5000": 5 * time.Second, "1d": 24 * time.Hour} {
 		if got, ok := haproxyTime(text); !ok || got != want {
