@@ -37,7 +37,7 @@ func newAddon(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "addon",
 		Aliases: []string{"addons"},
-		Short:   "List, install and uninstall what a cluster is used with: dashboard, metrics, monitoring",
+		Short:   "List, install and uninstall addons: dashboard, metrics, monitoring and more",
 		GroupID: groupAccess,
 		Long: paragraphs(
 			"An addon is a folder with manifests and a descriptor. Those that come with this program have their versions pinned; a folder of your own is installed alike. What is installed is written down, so that uninstalling removes all of it, and a newer version what it no longer has."),

@@ -78,7 +78,9 @@ func TestFound(t *testing.T) {
 		fix   v1alpha1.MendFix
 		spoil func(*Input)
 	}{
-		"endpoint is a node":  {id: "stable-endpoint", state: Problem, found: "address of cp2", spoil: func(in *Input) { in.Cluster.Spec.VirtualIP, in.Objects.KubeProxy, in.Objects.ClusterInfo = "192.0.2.2", "", "" }},
+		"endpoint is a node": {id: "stable-endpoint", state: Problem, found: "address of cp2", spoil: func(in *Input) {
+			in.Cluster.Spec.VirtualIP, in.Objects.KubeProxy, in.Objects.ClusterInfo = "192.0.2.2", "", ""
+		}},
 		"kube-proxy pinned":   {id: "kube-proxy-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendKubeProxy, spoil: func(in *Input) { in.Objects.KubeProxy = "https://192.0.2.1:6443" }},
 		"cluster-info pinned": {id: "join-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendClusterInfo, spoil: func(in *Input) { in.Objects.ClusterInfo = "https://192.0.2.1:6443" }},
 		"scheduler pinned": {id: "kubeconfig-endpoint", state: Problem, found: "scheduler.conf", spoil: func(in *Input) {
