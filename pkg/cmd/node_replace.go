@@ -216,6 +216,10 @@ type part struct {
 func (o *nodeReplaceOptions) confirm(ctx context.Context, ssh plan.Plan, add, leave *nodePlan) error {
 	coming := &nodePlan{Cluster: add.Cluster, Findings: add.Findings}
 	coming.plan.Steps = append(slices.Clone(ssh.Steps), add.plan.Steps...)
+	if !o.lost {
+		// What is odd while both are there is so for a moment only.
+		coming.Findings = nodes.Blocking(coming.Findings)
+	}
 	parts := []part{{o.add.merged, coming}, {nodes.Without(o.add.merged, o.remove.spec.Node), leave}}
 	switch {
 	case leave == nil:
