@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // uninstallDeadline bounds an uninstall of all hosts; on a quiet machine it takes half a minute.
@@ -142,8 +146,12 @@ func (c *cluster) leaveData(t *testing.T, node string) {
 "containers":[{"name":"c","image":"registry.k8s.io/kube-proxy:%s","command":["/bin/sh","-c","echo precious > /data/file; echo gone > /own/file; sleep 100000"],
 "volumeMounts":[{"name":"d","mountPath":"/data"},{"name":"o","mountPath":"/own"}]}],
 "volumes":[{"name":"d","hostPath":{"path":"/srv/data","type":"DirectoryOrCreate"}},{"name":"o","emptyDir":{"medium":"Memory"}}]}}`, node, c.kubelet(t, node))
-	if r := c.try(t, c.names(t, "control-plane")[0], []byte(pod), "/usr/local/bin/kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "-f", "-"); r.code != 0 {
-		t.Fatalf("a pod with data: %s", r)
+	var p corev1.Pod
+	if err := json.Unmarshal([]byte(pod), &p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.CoreV1().Pods("default").Create(context.Background(), &p, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("a pod with data: %v", err)
 	}
 	eventually(t, 2*time.Minute, "the pod has written its data", func() (bool, string) {
 		r := c.try(t, node, nil, "cat", "/srv/data/file")
