@@ -166,6 +166,7 @@ func TestOrder(t *testing.T) {
 	hosttest.Write(t, h, "/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 8:2 / /var/lib/kubelet rw - ext4 /dev/sdb rw\n"+
 		"3 2 0:3 / /var/lib/kubelet/pods/a rw - tmpfs tmpfs rw\n4 3 0:4 / /var/lib/kubelet/pods/a/b rw - nfs server:/x rw\n5 1 0:5 / /srv/data rw - nfs server:/y rw\n"+
 		"6 1 0:6 / /run/netns/cni-1 rw - nsfs nsfs rw\n7 1 0:7 / /run/netns/mine rw - nsfs nsfs rw\n8 1 0:8 / /run/containerd/x rw - overlay overlay rw\n", 0o644)
+	b.must(os.MkdirAll(h.Path("/sys/fs/cgroup/cpuset/kubepods.slice/kubepods-burstable.slice"), 0o755))
 	// A shim that nobody has any more, somebody's kubectl, this agent, and somebody else's program.
 	for pid, exe := range map[string]string{"41": "/usr/local/bin/kubelet", "42": "/usr/bin/sleep", "99": "/usr/local/bin/kubelet"} {
 		b.must(os.MkdirAll(filepath.Join(b.root, "proc", pid), 0o755))
@@ -188,7 +189,7 @@ func TestOrder(t *testing.T) {
 	if d.Pods != 2 || d.Mounts != 4 || d.Bare || len(d.Left) > 0 || len(b.warnings) > 0 {
 		t.Errorf("%+v, warnings %q", d, b.warnings)
 	}
-	b.gone(h, "/etc/kubernetes", unitDir+kubeletUnit, "/usr/local/bin/kubelet", host.StateDir, kubeletDir+"/config.yaml")
+	b.gone(h, "/sys/fs/cgroup/cpuset/kubepods.slice", "/etc/kubernetes", unitDir+kubeletUnit, "/usr/local/bin/kubelet", host.StateDir, kubeletDir+"/config.yaml")
 	// A disk of its own is mounted there.
 	if there, _ := h.Exists(kubeletDir); !there {
 		t.Error("the mount point is gone")
