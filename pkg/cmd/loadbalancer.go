@@ -260,11 +260,46 @@ func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error
 		}
 		from = o.bundle
 	}
+	return o.push(ctx, from, controlPlaneLabel)
+}
+
+// push puts a bundle's images, or an image, onto the nodes with these labels.
+func (o *nodeOptions) push(ctx context.Context, from, selector string) error {
 	push := &imagesPushOptions{
-		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, selector: controlPlaneLabel, output: o.output, config: o.config, kube: o.clients.Kube},
+		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, selector: selector, output: o.output, config: o.config, kube: o.clients.Kube},
 		args:          []string{from}, via: viaAPI, port: v1alpha1.DefaultPeerPort,
 	}
 	return push.Run(ctx)
+}
+
+// bringBalancer puts the image of the load balancer that is there onto hosts that are
+// about to become control planes: its pods go where the role is.
+func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, names []string) error {
+	image, err := loadbalancer.Image(ctx, o.clients.Kube)
+	if err != nil {
+		return clusterError(err)
+	}
+	var lacking []string
+	for _, name := range names {
+		h, _ := c.Host(name)
+		if image == "" || !h.Has(v1alpha1.RoleControlPlane) {
+			continue
+		}
+		n, err := o.clients.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return clusterError(err)
+		}
+		if !hasImage(*n, image) {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
+	if err := o.push(ctx, image, corev1.LabelHostname+" in ("+strings.Join(lacking, ",")+")"); err != nil {
+		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, displayName)
+	}
+	return nil
 }
 
 // remove shows the plan, asks, and has it done.

@@ -264,5 +264,8 @@ func (o *nodeAddOptions) inside(ctx context.Context, leave bool) error {
 	if _, err := incluster.Install(ctx, o.config, o.merged); err != nil {
 		return clusterError(err)
 	}
+	if err := o.bringBalancer(ctx, o.merged, o.names); err != nil {
+		return err
+	}
 	return o.operate(ctx, o.merged, o.operation(), leave)
 }

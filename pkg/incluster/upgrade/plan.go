@@ -168,8 +168,8 @@ func (p *planner) gate(n NodePlan) string {
 // settings are made again after the last control plane, with which kubeadm writes
 // its own addons anew; before the workers, whose kubelets need them.
 func (p *planner) settings() {
-	proxy := p.add(step(join.SettingKubeProxy, "see that kube-proxy uses "+p.c.Endpoint(), p.last...))
-	info := p.add(step(join.SettingClusterInfo, "see that cluster-info and kubeadm-config name "+p.c.Endpoint(), p.last...))
+	proxy := p.add(step(join.SettingKubeProxy, "see that kube-proxy uses "+p.c.EndpointFor(v1alpha1.UseForKubeProxy), p.last...))
+	info := p.add(step(join.SettingClusterInfo, "see that cluster-info and kubeadm-config name "+p.c.EndpointFor(v1alpha1.UseForKubelets), p.last...))
 	dns := p.add(step(join.SettingCoreDNS, "set CoreDNS to one replica on each control plane", p.last...))
 	ready := p.add(step(join.SettingCoreDNSReady, "wait until CoreDNS runs on every control plane", dns))
 	record := p.add(step(stepRecord, "note "+p.spec.Version+" in the stored Cluster document", p.last...))

@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+)
+
+// TestKubeconfigOptions: what contradicts itself is refused, and what is asked for becomes
+// the identity that is asked for.
+func TestKubeconfigOptions(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o    kubeconfigOptions
+		want string
+	}{
+		"nothing":            {kubeconfigOptions{}, ""},
+		"two places":         {kubeconfigOptions{vip: true, node: "cp1"}, "exclude each other"},
+		"two files":          {kubeconfigOptions{merge: ownFiles, output: "x"}, "exclude each other"},
+		"too short":          {kubeconfigOptions{duration: time.Minute}, "--duration"},
+		"a group of nobody":  {kubeconfigOptions{groups: []string{"dev"}}, "--group is for --user"},
+		"a group of ours":    {kubeconfigOptions{user: "alice", groups: []string{"system:masters"}}, "system:"},
+		"a user of ours":     {kubeconfigOptions{user: "system:admin"}, "system:"},
+		"user and account":   {kubeconfigOptions{user: "alice", adminUser: true}, "exclude each other"},
+		"somebody, complete": {kubeconfigOptions{user: "alice", groups: []string{"dev"}, duration: 8 * time.Hour, balanced: true}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := tc.o.Validate()
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("%v instead of %q", err, tc.want)
+			}
+		})
+	}
+	o := kubeconfigOptions{user: "alice", groups: []string{"dev"}, name: "prod-cp1", server: "https://10.0.0.1:6443", certUser: "root"}
+	if got := o.options(); got.Kind != kubeconfig.KindCertificate || got.User != "alice" || got.Context != "prod-cp1-alice" || got.Cluster != "prod-cp1" || len(got.Groups) != 1 {
+		t.Errorf("%+v", got)
+	}
+	o = kubeconfigOptions{name: "prod", certUser: "root", adminUser: true}
+	if got := o.options(); got.Kind != kubeconfig.KindAccount || got.User != "root" || got.Context != "prod" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLoadBalancerOptions: what can't be is refused before the cluster is asked.
+func TestLoadBalancerOptions(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o    loadBalancerOptions
+		want string
+	}{
+		"another type":   {loadBalancerOptions{kind: "envoy"}, "--type envoy"},
+		"another use":    {loadBalancerOptions{useFor: []string{"kubelet"}}, "--use-for kubelet"},
+		"a port of root": {loadBalancerOptions{port: 443}, "--port 443"},
+		"all well":       {loadBalancerOptions{kind: "nginx", port: 9443, useFor: []string{"kube-proxy", "kubelets"}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.o.yes = true
+			err := tc.o.Validate()
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("%v instead of %q", err, tc.want)
+			}
+		})
+	}
+}
