@@ -11,14 +11,20 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // nodeRemoveOptions take a host out.
 type nodeRemoveOptions struct {
 	nodeOptions
-	spec  v1alpha1.RemoveNodeSpec
-	drain time.Duration
+	spec    v1alpha1.RemoveNodeSpec
+	drain   time.Duration
+	file    string
+	hostKey hostKeyFlag
+	// given is the Cluster file; nil when none was named.
+	given *v1alpha1.Cluster
 }
 
 func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -28,10 +34,14 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 		Short: "Take a host out of the cluster for good",
 		Long: paragraphs(
 			"Shows what is done and what stands in the way, asks, and has the cluster do it: the pods leave, the virtual IP moves away without loss, every other apiserver learns to do without the host's etcd member, which is taken out when those that stay are a quorum; keepalived, kubeadm's configuration and the stored Cluster document forget the host, and its node is deleted.",
-			"A host that has not been heard of for 40 seconds counts as lost: its traces are removed, and it must not be started again with its old disks. A host that is there keeps containers, images and data until kubectl ha uninstall."),
+			"A host that has not been heard of for 40 seconds counts as lost: its traces are removed, and it must not be started again with its old disks. With -f a host that is there is cleaned over SSH at the end, as kubectl ha uninstall does; without it keeps containers, images and data."),
 		Example: examples(`
 			kubectl ha node remove w1
 			kubectl ha node remove cp1 --dry-run
+
+			# And clean the host afterwards
+			kubectl ha node remove cp1 -f cluster.yaml
+
 			kubectl ha node remove w2 --delete-emptydir-data --drain-timeout 2m --yes`),
 		Args:              oneArg("the node"),
 		ValidArgsFunction: o.completeHosts,
@@ -44,6 +54,8 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 	}
 	o.addFlags(c)
 	addDrainFlags(c, &o.spec, &o.drain)
+	c.Flags().StringVarP(&o.file, "file", "f", "", "the Cluster `file` that says how to log in to the host, to clean it afterwards")
+	addHostKeyFlag(c, &o.hostKey)
 	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
 	return c
 }
@@ -63,7 +75,14 @@ func (o *nodeRemoveOptions) Complete(ctx context.Context, node string) error {
 		return err
 	}
 	o.complete(node)
-	return nil
+	if o.file == "" {
+		return nil
+	}
+	var err error
+	if o.given, _, err = loadCluster(o.file, o.In); err != nil {
+		return err
+	}
+	return sameCluster(o.given, o.stored)
 }
 
 func (o *nodeRemoveOptions) complete(node string) {
@@ -98,7 +117,7 @@ func (o *nodeRemoveOptions) Run(ctx context.Context) error {
 	if err := o.operate(ctx, o.stored, o.operation(), o.detach); err != nil || o.detach {
 		return err
 	}
-	return o.afterwards(seen)
+	return o.afterwards(ctx, seen)
 }
 
 // plan is what is done, and what was seen. change, when not nil, makes what is seen
@@ -121,18 +140,54 @@ func (o *nodeRemoveOptions) plan(ctx context.Context, c *v1alpha1.Cluster, chang
 	return p, seen, nil
 }
 
-// afterwards says what is left to do.
-func (o *nodeRemoveOptions) afterwards(seen nodes.Observation) error {
+// afterwards cleans the host when that was asked for, and says what is left to do.
+func (o *nodeRemoveOptions) afterwards(ctx context.Context, seen nodes.Observation) error {
+	n, isNode := seen.Nodes[o.spec.Node]
+	lost, cleaned := isNode && n.Lost != "", false
+	if o.given != nil && !lost {
+		if err := o.clean(ctx); err != nil {
+			return fmt.Errorf("%s is out of the cluster, but it could not be cleaned: %w", o.spec.Node, err)
+		}
+		cleaned = true
+	}
 	if o.output == outputJSON {
 		return nil
 	}
 	text := fmt.Sprintf("Take %s out of your Cluster file as well.\n", o.spec.Node)
-	switch n, isNode := seen.Nodes[o.spec.Node]; {
-	case isNode && n.Lost != "":
+	switch {
+	case lost:
 		text += fmt.Sprintf("Never start %s again with its old disks: it would take itself for a part of the cluster. Wipe it, or run %s uninstall for it first.\n", o.spec.Node, displayName)
-	default:
+	case !cleaned:
 		text += fmt.Sprintf("Containers, images and data are still on %s; %s uninstall removes them.\n", o.spec.Node, displayName)
 	}
 	_, err := fmt.Fprint(o.Out, text)
 	return err
+}
+
+// clean takes back over SSH what was made on the host.
+func (o *nodeRemoveOptions) clean(ctx context.Context) error {
+	h, ok := o.given.Host(o.spec.Node)
+	if !ok {
+		if h, ok = o.stored.Host(o.spec.Node); !ok {
+			return fmt.Errorf("neither the file nor the stored Cluster document says how to log in to it")
+		}
+	}
+	shown := newProgress(o.Out, o.output)
+	defer shown.Close()
+	hosts, err := connect(ctx, o.given, o.hostKey.policy, shown, h)
+	if hosts == nil {
+		return err
+	}
+	defer closeHosts(hosts, shown)
+	end := begin(shown, "clean", "take back what was made on "+h.Name)
+	left, err := bootstrap.Clean(ctx, hosts, o.given, h.Name, shown)
+	if err != nil {
+		end(err.Error())
+		return unreachable(err)
+	}
+	end("")
+	for _, l := range left {
+		shown.Emit(report.Event{Kind: report.Info, Host: h.Name, Message: "it keeps " + l})
+	}
+	return nil
 }

@@ -184,7 +184,7 @@ func (o *nodeReplaceOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	return o.afterwards()
+	return o.afterwards(ctx)
 }
 
 // leaving is the plan of the old host's part; nil when it is out.
@@ -238,10 +238,13 @@ func (o *nodeReplaceOptions) confirm(ctx context.Context, ssh plan.Plan, add, le
 	return o.add.ask(ctx, fmt.Sprintf("Put %s in the place of %s?", o.add.names[0], o.remove.spec.Node))
 }
 
-func (o *nodeReplaceOptions) afterwards() error {
+func (o *nodeReplaceOptions) afterwards(ctx context.Context) error {
 	seen := nodes.Observation{Nodes: map[string]nodes.Node{}}
 	if o.lost {
 		seen.Nodes[o.remove.spec.Node] = nodes.Node{Lost: "lost"}
 	}
-	return o.remove.afterwards(seen)
+	if !o.out {
+		o.remove.given, o.remove.hostKey = o.add.given, o.add.hostKey
+	}
+	return o.remove.afterwards(ctx, seen)
 }
