@@ -98,7 +98,7 @@ bench-upgrade: build ## The product's upgrade against a script of the same kubea
 	bin/bench-upgrade --from $(OTHER_KUBERNETES) --to $(KUBERNETES)
 
 .PHONY: dist
-dist: setup ## The plugin's archives, checksums and krew manifest, in dist/
+dist: setup ## The plugin's archives, bills of materials, checksums and krew manifest, in dist/
 	CGO_ENABLED=0 go run ./hack/dist -version '$(VERSION)' -commit '$(COMMIT)' -tags '$(TAGS)' -out dist
 
 .PHONY: clean
