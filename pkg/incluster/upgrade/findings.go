@@ -118,18 +118,20 @@ func checkNodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) 
 
 func checkServers(c *v1alpha1.Cluster, o Observation) []Finding {
 	var out []Finding
-	endpoint := func(check string, e Endpoint, what, hint string) {
+	endpoint := func(check string, e Endpoint, what, hint string, all []Endpoint) {
 		if e.Error == "" {
 			return
 		}
-		// From a workstation the way to a host's own port may simply not be open.
-		out = append(out, Finding{Check: check, Node: e.Node, Blocks: o.Inside, Message: fmt.Sprintf("%s at %s: %s", what, e.Address, e.Error), Hint: hint})
+		// From a workstation the way to the hosts' own ports may simply not be open; it is
+		// when another one answers.
+		open := slices.ContainsFunc(all, func(e Endpoint) bool { return e.Error == "" })
+		out = append(out, Finding{Check: check, Node: e.Node, Blocks: o.Inside || open, Message: fmt.Sprintf("%s at %s: %s", what, e.Address, e.Error), Hint: hint})
 	}
 	for _, e := range o.APIServers {
-		endpoint(CheckAPIServers, e, "the apiserver", "every apiserver has to be well before one is taken away")
+		endpoint(CheckAPIServers, e, "the apiserver", "every apiserver has to be well before one is taken away", o.APIServers)
 	}
 	for _, e := range o.Etcd {
-		endpoint(CheckEtcd, e, "the etcd member", "every member has to be well before a control plane is taken away; look at journalctl -u etcd")
+		endpoint(CheckEtcd, e, "the etcd member", "every member has to be well before a control plane is taken away; look at journalctl -u etcd", o.Etcd)
 	}
 	if n := len(c.ControlPlanes()); n > 0 && n < 3 {
 		out = append(out, Finding{Check: CheckAPIServers, Message: fmt.Sprintf("with %d control plane(s) the API is away while one is upgraded, or hangs on the other", n)})

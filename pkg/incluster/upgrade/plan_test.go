@@ -291,6 +291,12 @@ func TestCheck(t *testing.T) {
 			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, Error: "refused"}}
 			return o
 		}(), "", "refused"},
+		"etcd, from outside, where others answer": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.Inside = false
+			o.Etcd = []Endpoint{{Node: "cp1", Etcd: true}, {Node: "cp2", Etcd: true, Error: "refused"}}
+			return o
+		}(), "cp2: the etcd member", ""},
 		"a server is down": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
 			o.APIServers = []Endpoint{{Node: "cp2", Error: "refused"}}
