@@ -312,7 +312,7 @@ func (w *withstand) fullDisk(t *testing.T) {
 		if names := w.upgrades(t); len(names) == 1 {
 			op := w.operation(t, names[0])
 			w.turns(op)
-			if name = op.Name; w.second != "" {
+			if name = op.Name; len(op.Status.Steps) > 0 && w.second != "" {
 				return true, ""
 			}
 		}
