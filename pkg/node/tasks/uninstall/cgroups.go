@@ -15,11 +15,11 @@ const cgroupRoot = "/sys/fs/cgroup"
 
 // removeCgroups removes the control groups of pods that systemd does not know of:
 // with version 1 the kubelet makes them in every controller. Only empty ones can be
-// removed at all.
-func (u *uninstaller) removeCgroups(ctx context.Context) error {
+// removed at all. One that stays does no harm until the next boot, and is a warning.
+func (u *uninstaller) removeCgroups(ctx context.Context) {
 	entries, err := u.h.ReadDir(cgroupRoot)
 	if err != nil {
-		return nil //nolint:nilerr // a host without them has none of pods either
+		return // A host without them has none of pods either.
 	}
 	tops := []string{path.Join(cgroupRoot, podsSlice), path.Join(cgroupRoot, "kubepods")}
 	for _, e := range entries {
@@ -27,14 +27,15 @@ func (u *uninstaller) removeCgroups(ctx context.Context) error {
 			tops = append(tops, path.Join(cgroupRoot, e.Name(), podsSlice), path.Join(cgroupRoot, e.Name(), "kubepods"))
 		}
 	}
-	var errs []error
 	for _, top := range tops {
 		if there, err := u.h.Exists(top); err != nil || !there {
 			continue
 		}
-		errs = append(errs, u.h.Do(ctx, host.ActionRemove, top, "control groups of pods", func(context.Context) error { return removeGroups(u.h.Path(top)) }))
+		err := u.h.Do(ctx, host.ActionRemove, top, "control groups of pods", func(context.Context) error { return removeGroups(u.h.Path(top)) })
+		if err != nil {
+			u.warn("%s is left: %v", top, err)
+		}
 	}
-	return errors.Join(errs...)
 }
 
 // removeGroups removes a group with those in it, the innermost first.

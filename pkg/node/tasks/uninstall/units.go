@@ -99,7 +99,8 @@ func (u *uninstaller) settleUnits(ctx context.Context) error {
 	var errs []error
 	if u.kubernetes() {
 		_, err := u.h.StopUnit(ctx, podsSlice, false)
-		errs = append(errs, err, u.removeCgroups(ctx))
+		errs = append(errs, err)
+		u.removeCgroups(ctx)
 	}
 	if !slices.ContainsFunc(u.ledger.Entries(), func(e host.Entry) bool { return strings.HasPrefix(e.Target, unitDir) }) {
 		return errors.Join(errs...)
