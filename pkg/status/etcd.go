@@ -22,7 +22,10 @@ func measure(ctx context.Context, m *Member, t *tunnel, before map[string][]buck
 	url := fmt.Sprintf("http://127.0.0.1:%d", metricsPort)
 	code, body, err := get(ctx, t.through(metricsPort), url+"/metrics")
 	if err != nil || code != http.StatusOK {
-		m.Error = notMeasured(code, err)
+		// Of one that does not answer at all that is the reason to be told.
+		if m.Answers {
+			m.Error = notMeasured(code, err)
+		}
 		return nil
 	}
 	numbers := parseMetrics(body)

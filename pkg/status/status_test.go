@@ -215,6 +215,18 @@ func TestWrapAndCut(t *testing.T) {
 	}
 }
 
+func TestLastPart(t *testing.T) {
+	for message, want := range map[string]string{
+		"failed to connect to localhost:2381 inside namespace, IPv4: dial tcp4 127.0.0.1:2381: connect: connection refused IPv6 dial tcp6 [::1]:2381: connect: cannot assign requested address": "connect: connection refused",
+		"a: b: no such pod": "b: no such pod",
+		"alone":             "alone",
+	} {
+		if got := lastPart(message); got != want {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
 func TestShort(t *testing.T) {
 	if got := short(errors.New("a\nb   c")); got != "a b c" {
 		t.Errorf("%q", got)

@@ -164,8 +164,13 @@ func (s *streamConn) Read(p []byte) (int, error) {
 // complaintTimeout is how long the reason of an end is waited for.
 const complaintTimeout = 500 * time.Millisecond
 
-// lastPart is the innermost of nested messages: connect: connection refused.
+// lastPart is the innermost of nested messages: connect: connection refused. The
+// kubelet's runtime tries IPv6 after IPv4, where a host without it has another reason.
 func lastPart(message string) string {
+	const refused = "connection refused"
+	if strings.Contains(message, refused) {
+		return "connect: " + refused
+	}
 	parts := strings.Split(message, ": ")
 	return strings.Join(parts[max(0, len(parts)-2):], ": ")
 }
