@@ -94,10 +94,15 @@ func forget(ctx context.Context, h *host.Host) error {
 		return fmt.Errorf("look for the kubelet's certificates: %w", err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), servingPrefix) {
-			if _, err := h.Remove(ctx, pkiDir+"/"+e.Name()); err != nil {
-				return err
-			}
+		if !strings.HasPrefix(e.Name(), servingPrefix) {
+			continue
+		}
+		// The kubelet made it because of our setting, under a name that nobody knew before.
+		if err := h.Record(ctx, host.KindFile, pkiDir+"/"+e.Name(), "the kubelet's certificate, signed by the cluster"); err != nil {
+			return err
+		}
+		if _, err := h.Remove(ctx, pkiDir+"/"+e.Name()); err != nil {
+			return err
 		}
 	}
 	return nil
