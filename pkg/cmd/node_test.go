@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+func TestSameIntent(t *testing.T) {
+	add := func(names ...string) v1alpha1.OperationSpec {
+		return v1alpha1.OperationSpec{Type: v1alpha1.OperationAddNode, AddNode: &v1alpha1.AddNodeSpec{Nodes: names}}
+	}
+	remove := func(name string, force bool) v1alpha1.OperationSpec {
+		return v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &v1alpha1.RemoveNodeSpec{Node: name, ForceDrain: force}}
+	}
+	for _, tt := range []struct {
+		name string
+		a, b v1alpha1.OperationSpec
+		want bool
+	}{
+		{"the same hosts", add("w1", "w2"), add("w1", "w2"), true},
+		{"other hosts", add("w1"), add("w1", "w2"), false},
+		{"the same host, more gently", remove("cp1", false), remove("cp1", true), true},
+		{"another host", remove("cp1", false), remove("cp2", false), false},
+		{"the other way round", add("cp1"), remove("cp1", false), false},
+		{"an upgrade", v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade}, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade}, false},
+	} {
+		if got := sameIntent(tt.a, tt.b); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+// The script is one that a shell can read, and hands the request over on standard input.
+func TestEnrolScript(t *testing.T) {
+	script, err := template.ParseFS(manifests.FS, manifests.EnrolScript)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := script.Execute(&b, map[string]string{"Host": "w3", "Cluster": "test", "Display": displayName, "File": "cluster.yaml", "Until": "soon", "Request": `{"token":"SECRET $HOME"}`}); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(b.String(), "\n") {
+		if strings.Contains(line, "SECRET") && !strings.HasPrefix(line, "{") {
+			t.Errorf("a secret outside of the request: %s", line)
+		}
+	}
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no shell to read it")
+	}
+	// A program that prints what it was given.
+	run := exec.Command(sh, "-s", "cat", "bundle.tar")
+	run.Stdin = strings.NewReader(strings.Replace(b.String(), `exec "$program" agent enrol --bundle "$bundle"`, `exec "$program"`, 1))
+	out, err := run.CombinedOutput()
+	if err != nil || string(out) != `{"token":"SECRET $HOME"}`+"\n" {
+		t.Errorf("%v: %s", err, out)
+	}
+}
