@@ -56,7 +56,7 @@ const ownFiles = "-"
 func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &kubeconfigOptions{IOStreams: streams, access: newAccess()}
 	c := &cobra.Command{
-		Use:     "kubeconfig [--vip | --loadbalancer | --node NAME] [-f FILE] [--merge [FILE] | -o FILE]",
+		Use:     "kubeconfig [--vip | --loadbalancer | --node NAME] [--merge [FILE] | -o FILE]",
 		Short:   "Make yourself or somebody else a kubeconfig for the cluster",
 		GroupID: groupAccess,
 		Long: paragraphs(
@@ -72,7 +72,7 @@ func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha kubeconfig --vip -f cluster.yaml --merge
 
 			# For a colleague and a working day, through the load balancer
-			kubectl ha kubeconfig --loadbalancer --user alice --group developers --duration 8h -o alice.kubeconfig
+			kubectl ha kubeconfig --loadbalancer --user alice --group devs --duration 8h -o alice.kubeconfig
 
 			# Without a secret in the file: the plugin is asked for it, and renews it
 			kubectl ha kubeconfig --exec --merge`),

@@ -32,8 +32,11 @@ func credentialPath(context string, c *v1alpha1.Cluster) (string, error) {
 func newKubeconfigCredential(streams genericiooptions.IOStreams) *cobra.Command {
 	var path string
 	c := &cobra.Command{
-		Use:    "credential --file FILE",
-		Short:  "Print the credentials that a kubeconfig with --exec asks for",
+		Use:   "credential --file FILE",
+		Short: "Print the credentials that a kubeconfig with --exec asks for",
+		Example: examples(`
+			# What kubectl itself calls; for a look at what it gets
+			kubectl ha kubeconfig credential --file demo.kubeconfig`),
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

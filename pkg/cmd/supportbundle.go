@@ -69,7 +69,7 @@ func newSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	addAccess(c, o.access)
 	f := c.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "the `file` to write (default kubectl-ha-support-TIME.tar.gz); - is standard output")
+	f.StringVarP(&o.output, "output", "o", "", "the `file` to write (default a name with the time in it, here); - is standard output")
 	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`, for when the API can't tell where the hosts are")
 	f.IntVar(&o.lines, "lines", supportLogLines, "how many of each log's last lines")
 	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")
