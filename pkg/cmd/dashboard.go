@@ -177,7 +177,7 @@ func (o *addonOptions) token(ctx context.Context, account string, life time.Dura
 	if err != nil {
 		return clusterError(err)
 	}
-	if got.Status.ExpirationTimestamp.Sub(time.Now()) < life-time.Minute {
+	if time.Until(got.Status.ExpirationTimestamp.Time) < life-time.Minute {
 		// The API server may have a shorter limit than was asked for.
 		if _, err := fmt.Fprintf(o.ErrOut, "it ends at %s already\n", got.Status.ExpirationTimestamp.Format(time.RFC3339)); err != nil {
 			return err

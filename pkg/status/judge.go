@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 )
@@ -22,8 +21,6 @@ const (
 	farBehind = 1000
 	// fullShare of its quota is when etcd is about to refuse writes.
 	fullShare = 0.8
-	// oldBackup is when a backup is of little use.
-	oldBackup = 30 * 24 * time.Hour
 )
 
 // Judge sets the problems and the health. It is pure, and may be called again.

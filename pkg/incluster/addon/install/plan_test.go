@@ -202,8 +202,9 @@ func TestStamp(t *testing.T) {
 		}
 		return s
 	}
-	if sum("a", 1) == "" || sum("a", 1) != sum("a", 1) || sum("a", 1) == sum("b", 1) {
-		t.Errorf("the same content gives %s and %s, other content %s", sum("a", 1), sum("a", 1), sum("b", 1))
+	first, again, other := sum("a", 1), sum("a", 1), sum("b", 1)
+	if first == "" || first != again || first == other {
+		t.Errorf("the same content gives %s and %s, other content %s", first, again, other)
 	}
 	if sum("a", 2) != "" {
 		t.Error("one that reads nothing of the addon is stamped")
