@@ -196,7 +196,9 @@ func (w *withstand) untilPhase(t *testing.T, name string, phase v1alpha1.Operati
 	var op *v1alpha1.Operation
 	eventually(t, 2*stepDeadline, name+" is "+string(phase), func() (bool, string) {
 		op = w.operation(t, name)
-		if op == nil || op.Status.Phase.Final() && op.Status.Phase != phase {
+		// One that has failed stays so until a coordinator sees that it is to be aborted.
+		onTheWay := op != nil && op.Status.Phase == v1alpha1.OperationFailed && phase == v1alpha1.OperationAborted
+		if op == nil || op.Status.Phase.Final() && op.Status.Phase != phase && !onTheWay {
 			t.Fatalf("waiting for %s to be %s: %s", name, phase, told(op))
 		}
 		return op.Status.Phase == phase, told(op)
