@@ -123,6 +123,26 @@ func (w *world) until(what string, ok func(*v1alpha1.Operation) bool) *v1alpha1.
 	return nil
 }
 
+// untilRun waits until a task was begun once. No event of the Operation's tells that:
+// it is written that the step runs before the task is begun.
+func (w *world) untilRun(id string) *v1alpha1.Operation {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	for w.nodes.count()[id] != 1 {
+		select {
+		case <-ctx.Done():
+			w.Fatalf("waiting for %s to run; so often were tasks begun: %v", id, w.nodes.count())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	op, err := w.ops.Get(ctx, w.name)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return op
+}
+
 func (w *world) phase(p v1alpha1.OperationPhase) *v1alpha1.Operation {
 	w.Helper()
 	return w.until("phase "+string(p), func(op *v1alpha1.Operation) bool { return op.Status.Phase == p })
@@ -228,7 +248,7 @@ func testPause(w *world) {
 	release := make(chan struct{})
 	w.nodes.tasks["a/n1"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	w.start(w.config("one"))
-	w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	w.untilRun("a/n1")
 	w.modify(func(s *v1alpha1.OperationSpec) { s.Paused = true })
 	w.until("the message", func(op *v1alpha1.Operation) bool { return strings.HasPrefix(op.Status.Message, "pausing") })
 	close(release)
@@ -245,7 +265,7 @@ func testAbort(w *world) {
 	release := make(chan struct{})
 	w.nodes.tasks["b/n2"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	w.start(w.config("one"))
-	w.until("b/n2 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["b/n2"] == 1 })
+	w.untilRun("b/n2")
 	w.modify(func(s *v1alpha1.OperationSpec) { s.Aborted = true })
 	w.until("the message", func(op *v1alpha1.Operation) bool { return strings.HasPrefix(op.Status.Message, "aborting") })
 	close(release)
@@ -262,7 +282,7 @@ func testAbortTask(w *world) {
 	w.Cleanup(func() { close(release) })
 	w.nodes.tasks["b/n2"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	w.start(w.config("one"))
-	op := w.until("b/n2 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["b/n2"] == 1 })
+	op := w.untilRun("b/n2")
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: op.Status.Steps[1].Job}}
 	pod := &job.Spec.Template.Spec
 	pod.RestartPolicy, pod.Containers = corev1.RestartPolicyNever, []corev1.Container{{Name: "c", Image: "i"}}
@@ -388,7 +408,7 @@ func testTwoCoordinators(w *world) {
 	release := make(chan struct{})
 	w.nodes.tasks["a/n1"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	one, two := w.start(w.config("one")), w.start(w.config("two"))
-	op := w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	op := w.untilRun("a/n1")
 	first := op.Status.Coordinator
 	close(release)
 	op = w.phase(v1alpha1.OperationSucceeded)
@@ -423,7 +443,7 @@ func testLeaseLost(w *world) {
 	}
 	config.LeaseClient = kube
 	w.start(config)
-	w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	w.untilRun("a/n1")
 	w.start(w.config("two"))
 	cut.set()
 	w.until("the second coordinator", func(op *v1alpha1.Operation) bool { return op.Status.Coordinator == "two" })
@@ -463,7 +483,7 @@ func testDeleted(w *world) {
 	release := make(chan struct{})
 	w.nodes.tasks["a/n1"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	c := w.start(w.config("one"))
-	w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	w.untilRun("a/n1")
 	if err := w.ops.Delete(context.Background(), w.name); err != nil {
 		w.Fatal(err)
 	}
@@ -490,7 +510,7 @@ func testRemoved(w *world) {
 	defer close(release)
 	w.nodes.tasks["a/n1"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	c := w.start(w.config("one"))
-	w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	w.untilRun("a/n1")
 	if _, err := w.ops.Modify(context.Background(), w.name, func(op *v1alpha1.Operation) error {
 		op.Finalizers = nil
 		return nil
@@ -518,7 +538,7 @@ func testRemovedWithLease(w *world) {
 	defer close(release)
 	w.nodes.tasks["a/n1"] = func(n int) (node.Result, error) { <-release; return well(n) }
 	one := w.start(w.config("one"))
-	w.until("a/n1 to run", func(op *v1alpha1.Operation) bool { return w.nodes.count()["a/n1"] == 1 })
+	w.untilRun("a/n1")
 	two := w.config("two")
 	waiting := make(chan struct{})
 	two.Sink = report.SinkFunc(func(e report.Event) {
