@@ -190,6 +190,8 @@ func upgraded(r node.Result) string {
 		return "" // Only the data got lost on its way, not the result.
 	case d.Already:
 		return "is so already"
+	case d.From == "":
+		return "" // A rollback.
 	case d.Resumed:
 		return "from " + d.From + ", going on from where an earlier run ended"
 	}
