@@ -7,27 +7,25 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/test/bench/artifacts"
+	"github.com/kubectl-ha/kubectl-ha/test/bench/bed"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := bench{}
-	flag.StringVar(&b.root, "root", ".", "the repository's root")
+	b := bench{Bed: bed.Bed{Lab: labName, ControlPlanes: 3, Workers: 1}}
+	flag.StringVar(&b.Root, "root", ".", "the repository's root")
 	flag.StringVar(&b.version, "kubernetes-version", "v1.36.3", "version to bootstrap")
 	flag.IntVar(&b.rounds, "rounds", 3, "runs of each")
 	flag.StringVar(&b.bundle, "bundle", "", "bundle to work with; by default one is made from the lab's mirror")
@@ -47,41 +45,36 @@ func main() {
 const labName = "bench"
 
 type bench struct {
-	root, version string
-	rounds        int
-	dir           string
-	bundle        string
-	which         []string
-}
-
-// status is what the benchmark needs of `lab status -o json`.
-type status struct {
-	VirtualIP  string `json:"virtualIP"`
-	Mirror     string `json:"mirrorURL"`
-	SSHKey     string `json:"sshKey"`
-	KnownHosts string `json:"knownHosts"`
-	Hosts      []struct{ Name, Role, Address string }
+	bed.Bed
+	version string
+	rounds  int
+	dir     string
+	bundle  string
+	which   []string
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
-	if b.root, err = filepath.Abs(b.root); err != nil {
+	if b.Root, err = filepath.Abs(b.Root); err != nil {
 		return err
 	}
 	if b.dir, err = os.MkdirTemp("", "kubectl-ha-bench-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if err := b.command(ctx, nil, "bin/lab", "build", "--kubernetes", b.version).Run(); err != nil {
+	if err := b.Command(ctx, nil, "bin/lab", "build", "--kubernetes", b.version).Run(); err != nil {
 		return fmt.Errorf("lab build: %w", err)
 	}
-	st, err := b.bare(ctx)
+	st, err := b.Bare(ctx)
 	if err != nil {
 		return err
 	}
-	if err := b.makeBundle(ctx, st); err != nil {
+	if b.bundle == "" {
+		b.bundle = filepath.Join(b.dir, "bundle.tar")
+	}
+	if err := b.Bundle(ctx, st, b.version, b.bundle); err != nil {
 		return err
 	}
-	sandbox, err := artifacts.Write(ctx, b.bundle, filepath.Join(b.dir, "artifacts"), filepath.Join(b.root, "manifests/network/flannel.yaml"))
+	sandbox, err := artifacts.Write(ctx, b.bundle, filepath.Join(b.dir, "artifacts"), filepath.Join(b.Root, "manifests/network/flannel.yaml"))
 	if err != nil {
 		return err
 	}
@@ -90,7 +83,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for i := range b.rounds {
 		for _, which := range b.which {
 			if !fresh {
-				if st, err = b.bare(ctx); err != nil {
+				if st, err = b.Bare(ctx); err != nil {
 					return err
 				}
 			}
@@ -114,19 +107,19 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	if p, f := took["product"], took["floor"]; len(p) > 0 && len(f) > 0 {
-		fmt.Printf("\nmedian of %d: product %.1f s, floor %.1f s, ratio %.2f\n", b.rounds, median(p).Seconds(), median(f).Seconds(),
-			median(p).Seconds()/median(f).Seconds())
+		fmt.Printf("\nmedian of %d: product %.1f s, floor %.1f s, ratio %.2f\n", b.rounds, bed.Median(p).Seconds(), bed.Median(f).Seconds(),
+			bed.Median(p).Seconds()/bed.Median(f).Seconds())
 	}
-	return b.command(ctx, nil, "bin/lab", "down", "--name", labName).Run()
+	return b.Down(ctx)
 }
 
 // cpu is the CPU time that all hosts have used since they were made: what a run
 // costs on a machine that is busy with other things as well.
-func (b *bench) cpu(ctx context.Context, st status) (time.Duration, error) {
+func (b *bench) cpu(ctx context.Context, st bed.Status) (time.Duration, error) {
 	var all time.Duration
 	for _, h := range st.Hosts {
 		// cgroup v1 tells nanoseconds in a file of its own.
-		cmd := b.command(ctx, nil, "bin/lab", "exec", "--name", labName, h.Name, "--", "cat", "/sys/fs/cgroup/cpuacct/cpuacct.usage")
+		cmd := b.Command(ctx, nil, "bin/lab", "exec", "--name", labName, h.Name, "--", "cat", "/sys/fs/cgroup/cpuacct/cpuacct.usage")
 		cmd.Stdout, cmd.Stderr = nil, nil
 		if out, err := cmd.Output(); err == nil {
 			n, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
@@ -136,7 +129,7 @@ func (b *bench) cpu(ctx context.Context, st status) (time.Duration, error) {
 			all += time.Duration(n)
 			continue
 		}
-		cmd = b.command(ctx, nil, "bin/lab", "exec", "--name", labName, h.Name, "--", "cat", "/sys/fs/cgroup/cpu.stat")
+		cmd = b.Command(ctx, nil, "bin/lab", "exec", "--name", labName, h.Name, "--", "cat", "/sys/fs/cgroup/cpu.stat")
 		cmd.Stdout = nil
 		out, err := cmd.Output()
 		if err != nil {
@@ -151,82 +144,19 @@ func (b *bench) cpu(ctx context.Context, st status) (time.Duration, error) {
 	return all, nil
 }
 
-// makeBundle makes the bundle from the lab's mirror, unless one was named.
-func (b *bench) makeBundle(ctx context.Context, st status) error {
-	if b.bundle != "" {
-		return nil
-	}
-	b.bundle = filepath.Join(b.dir, "bundle.tar")
-	if err := b.command(ctx, nil, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", b.version, "--mirror", st.Mirror, "-o", b.bundle).Run(); err != nil {
-		return fmt.Errorf("bundle create: %w", err)
-	}
-	return nil
-}
-
-// bare makes the lab anew and returns its status.
-func (b *bench) bare(ctx context.Context) (status, error) {
-	var st status
-	if err := b.command(ctx, nil, "bin/lab", "down", "--name", labName).Run(); err != nil {
-		return st, err
-	}
-	if err := b.command(ctx, nil, "bin/lab", "up", "--name", labName, "--control-planes", "3", "--workers", "1").Run(); err != nil {
-		return st, err
-	}
-	cmd := b.command(ctx, nil, "bin/lab", "status", "--name", labName, "-o", "json")
-	cmd.Stdout = nil
-	out, err := cmd.Output()
-	if err != nil {
-		return st, err
-	}
-	return st, json.Unmarshal(out, &st)
-}
-
 func (b *bench) product(ctx context.Context, round int) error {
-	config := b.command(ctx, nil, "bin/lab", "config", "--name", labName, "--kubernetes-version", b.version, "--user", "root")
-	config.Stdout = nil
-	file, err := config.Output()
+	path, err := b.Config(ctx, b.dir, b.version)
 	if err != nil {
-		return err
-	}
-	path := filepath.Join(b.dir, "cluster.yaml")
-	if err := os.WriteFile(path, file, 0o600); err != nil {
 		return err
 	}
 	state := []string{"XDG_STATE_HOME=" + filepath.Join(b.dir, fmt.Sprintf("state-%d", round))}
-	return b.command(ctx, state, "bin/kubectl-ha", "bootstrap", "-f", path, "--bundle", b.bundle, "--yes", "--timings",
+	return b.Command(ctx, state, "bin/kubectl-ha", "bootstrap", "-f", path, "--bundle", b.bundle, "--yes", "--timings",
 		"--kubeconfig-out", filepath.Join(b.dir, "kubeconfig")).Run()
 }
 
-func (b *bench) floor(ctx context.Context, st status, sandbox string) error {
-	var hosts []string
-	cps := 0
-	for _, role := range []string{"control-plane", "worker"} {
-		for _, h := range st.Hosts {
-			if h.Role == role {
-				hosts = append(hosts, h.Name+"="+h.Address)
-				if role == "control-plane" {
-					cps++
-				}
-			}
-		}
-	}
-	return b.command(ctx, []string{
-		"ARTIFACTS=" + filepath.Join(b.dir, "artifacts"), "HOSTS=" + strings.Join(hosts, " "), fmt.Sprintf("CPS=%d", cps),
+func (b *bench) floor(ctx context.Context, st bed.Status, sandbox string) error {
+	return b.Command(ctx, []string{
+		"ARTIFACTS=" + filepath.Join(b.dir, "artifacts"), "HOSTS=" + strings.Join(st.Nodes(), " "), fmt.Sprintf("CPS=%d", b.ControlPlanes),
 		"VIP=" + st.VirtualIP, "KEY=" + st.SSHKey, "KNOWN_HOSTS=" + st.KnownHosts, "VERSION=" + b.version, "SANDBOX=" + sandbox, "KUBECTL=" + filepath.Join(b.dir, "artifacts/kubectl"),
 	}, "test/bench/floor/floor.sh").Run()
-}
-
-// command prepares a program of the repository; what it prints is shown.
-func (b *bench) command(ctx context.Context, env []string, program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(b.root, program), args...)
-	cmd.Dir = b.root
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd
-}
-
-func median(d []time.Duration) time.Duration {
-	s := slices.Clone(d)
-	slices.Sort(s)
-	return s[len(s)/2]
 }
