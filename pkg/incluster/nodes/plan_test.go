@@ -228,8 +228,17 @@ func TestWith(t *testing.T) {
 	}
 }
 
+// Endpoints for health checks that somebody has made are theirs.
+func TestClusterConfigurationHTTPEndpoints(t *testing.T) {
+	const text = "etcd:\n  external:\n    endpoints: ['https://10.0.0.11:2379']\n    httpEndpoints: ['http://10.0.0.11:2381']\n"
+	got, _, err := clusterConfiguration(text, testCluster(3, 0), nil)
+	if err != nil || !strings.Contains(got, "httpEndpoints:\n    - http://10.0.0.11:2381\n") || !strings.Contains(got, "- https://10.0.0.13:2379") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 func TestClusterConfiguration(t *testing.T) {
-	const text = "apiServer:\n  certSANs: [10.0.0.100, cp1, 10.0.0.11, cp2, 10.0.0.12, mine.example]\netcd:\n  external:\n    caFile: x\n    endpoints: ['https://10.0.0.11:2379', 'https://10.0.0.12:2379']\nother: kept\n"
+	const text = "apiServer:\n  certSANs: [10.0.0.100, cp1, 10.0.0.11, cp2, 10.0.0.12, mine.example]\netcd:\n  external:\n    caFile: x\n    endpoints: ['https://10.0.0.11:2379', 'https://10.0.0.12:2379']\n    httpEndpoints: ['https://10.0.0.11:2379', 'https://10.0.0.12:2379']\nother: kept\n"
 	two := testCluster(2, 0)
 	for _, tt := range []struct {
 		name        string

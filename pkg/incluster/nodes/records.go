@@ -71,6 +71,11 @@ func clusterConfiguration(text string, c *v1alpha1.Cluster, gone *v1alpha1.Host)
 		}
 	}
 	changed := !slices.Equal(names, texts(server["certSANs"])) || !slices.Equal(c.EtcdEndpoints(), texts(external["endpoints"]))
+	// kubeadm 1.36 and later write the same list down once more, for health checks; one
+	// that somebody has made otherwise is theirs.
+	if same := texts(external["httpEndpoints"]); same != nil && slices.Equal(same, texts(external["endpoints"])) {
+		external["httpEndpoints"] = c.EtcdEndpoints()
+	}
 	external["endpoints"], server["certSANs"] = c.EtcdEndpoints(), names
 	out, err := yaml.Marshal(fields)
 	return string(out), changed, err
