@@ -6,17 +6,16 @@ import (
 	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 )
 
 // Install brings the Operation resource, the namespace ha-system with the
@@ -96,25 +95,5 @@ func withoutLogin(address string) string {
 // StoredCluster reads the Cluster document that Install stored, with its
 // defaults set.
 func StoredCluster(ctx context.Context, kube kubernetes.Interface) (*v1alpha1.Cluster, error) {
-	config, err := kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace).Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("this cluster has no stored Cluster document; was it made by kubectl ha bootstrap? %w", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the stored Cluster document: %w", err)
-	}
-	path := "configmap " + v1alpha1.SystemNamespace + "/" + v1alpha1.ClusterConfigMap
-	text := []byte(config.Data[v1alpha1.ClusterConfigMapKey])
-	c, err := v1alpha1.Decode(text, path)
-	if err != nil {
-		// A newer program may have written what this one does not know: an agent of before
-		// must still be able to carry the newer agent to the nodes.
-		known := &v1alpha1.Cluster{}
-		if yaml.Unmarshal(text, known) != nil || known.APIVersion != v1alpha1.APIVersion || known.Kind != v1alpha1.ClusterKind {
-			return nil, err
-		}
-		c = known
-	}
-	c.SetDefaults()
-	return c, nil
+	return document.Read(ctx, kube)
 }

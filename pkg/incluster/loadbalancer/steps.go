@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 )
 
@@ -157,27 +158,19 @@ func answers(ctx context.Context, config *tls.Config, endpoint string) error {
 // record notes the load balancer, or that there is none, in the stored Cluster document,
 // by which later Operations go.
 func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	api := t.Clients.Kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
-	m, err := api.Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
-	if err != nil {
-		return engine.Outcome{}, fmt.Errorf("read the stored Cluster document: %w", err)
-	}
-	c, err := v1alpha1.Decode([]byte(m.Data[v1alpha1.ClusterConfigMapKey]), "configmap "+v1alpha1.SystemNamespace+"/"+v1alpha1.ClusterConfigMap)
-	if err != nil {
-		return engine.Outcome{}, err
-	}
 	want := result(t).Spec.LoadBalancer
-	if reflect.DeepEqual(c.Spec.LoadBalancer, want) {
-		return engine.Outcome{Message: "is so already"}, nil
-	}
-	c.Spec.LoadBalancer = want
-	data, err := v1alpha1.Marshal(c)
+	changed, err := document.Change(ctx, t.Clients.Kube, func(c *v1alpha1.Cluster) *v1alpha1.Cluster {
+		if reflect.DeepEqual(c.Spec.LoadBalancer, want) {
+			return nil
+		}
+		c.Spec.LoadBalancer = want
+		return c
+	})
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	m.Data[v1alpha1.ClusterConfigMapKey] = string(data)
-	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
-		return engine.Outcome{}, fmt.Errorf("write the stored Cluster document: %w", err)
+	if !changed {
+		return engine.Outcome{Message: "is so already"}, nil
 	}
 	return engine.Outcome{}, nil
 }

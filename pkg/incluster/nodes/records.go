@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 )
@@ -105,25 +106,17 @@ func deleteNode(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 // forget takes the host out of the stored Cluster document.
 func forget(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	name := t.Operation.Spec.RemoveNode.Node
-	api := t.Clients.Kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
-	m, err := api.Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
-	if err != nil {
-		return engine.Outcome{}, fmt.Errorf("read the stored Cluster document: %w", err)
-	}
-	c, err := v1alpha1.Decode([]byte(m.Data[v1alpha1.ClusterConfigMapKey]), "configmap "+v1alpha1.SystemNamespace+"/"+v1alpha1.ClusterConfigMap)
+	changed, err := document.Change(ctx, t.Clients.Kube, func(c *v1alpha1.Cluster) *v1alpha1.Cluster {
+		if _, listed := c.Host(name); !listed {
+			return nil
+		}
+		return Without(c, name)
+	})
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	if _, listed := c.Host(name); !listed {
+	if !changed {
 		return engine.Outcome{Message: "it is not in it"}, nil
-	}
-	data, err := v1alpha1.Marshal(Without(c, name))
-	if err != nil {
-		return engine.Outcome{}, err
-	}
-	m.Data[v1alpha1.ClusterConfigMapKey] = string(data)
-	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
-		return engine.Outcome{}, fmt.Errorf("write the stored Cluster document: %w", err)
 	}
 	return engine.Outcome{Message: "take it out of your Cluster file as well"}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
-func document() *v1alpha1.Cluster {
+func storedDocument() *v1alpha1.Cluster {
 	c := &v1alpha1.Cluster{}
 	c.Spec.VirtualIP, c.Spec.APIServerPort, c.Spec.KubernetesVersion = "10.0.0.1", 6443, "v1.35.4"
 	for i, n := range []string{"cp1", "cp2", "cp3"} {
@@ -33,7 +33,7 @@ func static(v string) map[string]string {
 // well is a cluster at a version of which nothing is to be said.
 func well(v string) Observation {
 	o := Observation{Nodes: map[string]Node{}, Configured: v, Inside: true}
-	for _, h := range document().Nodes() {
+	for _, h := range storedDocument().Nodes() {
 		n := Node{ControlPlane: h.Has(v1alpha1.RoleControlPlane), Kubelet: v}
 		if n.ControlPlane {
 			n.Static = static(v)
@@ -76,7 +76,7 @@ func TestNodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.spec.Version = "v1.36.3"
-			nodes, err := Nodes(document(), &c.spec, c.o)
+			nodes, err := Nodes(storedDocument(), &c.spec, c.o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func TestNodes(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"0", "-1", "101%", "0%", "x", "%", "1.5"} {
-		if _, err := Nodes(document(), &v1alpha1.UpgradeSpec{Version: "v1.36.3", MaxUnavailable: bad}, well("v1.35.4")); err == nil {
+		if _, err := Nodes(storedDocument(), &v1alpha1.UpgradeSpec{Version: "v1.36.3", MaxUnavailable: bad}, well("v1.35.4")); err == nil {
 			t.Errorf("%q nodes unavailable are no error", bad)
 		}
 	}
@@ -142,7 +142,7 @@ func before(steps []v1alpha1.StepStatus, id string) map[string]bool {
 func TestPlan(t *testing.T) {
 	o := well("v1.35.4")
 	o.Holder = "cp1"
-	steps := planOf(t, document(), v1alpha1.UpgradeSpec{MaxUnavailable: "2"}, o)
+	steps := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{MaxUnavailable: "2"}, o)
 	ids := map[string]v1alpha1.StepStatus{}
 	known := Definition().Steps
 	for i, s := range steps {
@@ -194,7 +194,7 @@ func TestPlan(t *testing.T) {
 // again: never more than what belongs to the turn that failed, so that the virtual IP
 // is away from one host at most.
 func TestResumedPlan(t *testing.T) {
-	steps := planOf(t, document(), v1alpha1.UpgradeSpec{DrainControlPlanes: true}, well("v1.35.4"))
+	steps := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{DrainControlPlanes: true}, well("v1.35.4"))
 	for _, failing := range steps {
 		if failing.Cleanup {
 			continue
@@ -226,11 +226,11 @@ func TestPlanVariants(t *testing.T) {
 	has := func(steps []v1alpha1.StepStatus, id string) bool {
 		return slices.ContainsFunc(steps, func(s v1alpha1.StepStatus) bool { return s.ID == id })
 	}
-	drained := planOf(t, document(), v1alpha1.UpgradeSpec{DrainControlPlanes: true}, well("v1.35.4"))
+	drained := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{DrainControlPlanes: true}, well("v1.35.4"))
 	if !before(drained, "apply/cp1")["drain/cp1"] || !before(drained, "uncordon/cp1")["gate/cp1"] || !before(drained, "others/cp2")["uncordon/cp1"] {
 		t.Error("control planes are not drained as asked")
 	}
-	workers := planOf(t, document(), v1alpha1.UpgradeSpec{Only: v1alpha1.UpgradeNodes}, well("v1.35.4"))
+	workers := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{Only: v1alpha1.UpgradeNodes}, well("v1.35.4"))
 	for _, id := range []string{"backup/cp1", "kube-proxy", "record", "gate/cp1", "content/cp1"} {
 		if has(workers, id) {
 			t.Errorf("for workers only there is %s", id)
@@ -239,28 +239,28 @@ func TestPlanVariants(t *testing.T) {
 	if !before(workers, "cordon/w1")["content/w3"] || !before(workers, "cordon/w2")["uncordon/w1"] {
 		t.Error("workers do not come one after the other, after the content")
 	}
-	servers := planOf(t, document(), v1alpha1.UpgradeSpec{Only: v1alpha1.UpgradeControlPlanes}, well("v1.35.4"))
+	servers := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{Only: v1alpha1.UpgradeControlPlanes}, well("v1.35.4"))
 	if has(servers, "cordon/w1") || !has(servers, "record") {
 		t.Error("for control planes only there is a worker's step, or no record")
 	}
-	one := document()
+	one := storedDocument()
 	one.Spec.Hosts = append(one.Spec.Hosts[:1], one.Spec.Hosts[3:]...)
 	single := planOf(t, one, v1alpha1.UpgradeSpec{}, well("v1.35.4"))
 	if has(single, "vip-away/cp1") || has(single, "vip-restore/cp1") || !before(single, "cordon/w1")["gate/cp1"] {
 		t.Error("with one control plane the virtual IP is to move, or nothing is waited for")
 	}
-	done := planOf(t, document(), v1alpha1.UpgradeSpec{}, well("v1.36.3"))
+	done := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{}, well("v1.36.3"))
 	for _, s := range done {
 		if s.Node != "" {
 			t.Errorf("nothing is to be done, and there is %s", s.ID)
 		}
 	}
-	etcd := document()
+	etcd := storedDocument()
 	etcd.Spec.Hosts = append(etcd.Spec.Hosts, v1alpha1.Host{Name: "e1", Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
 	if steps := planOf(t, etcd, v1alpha1.UpgradeSpec{}, well("v1.35.4")); has(steps, "backup/e1") || !has(steps, "backup/cp1") {
 		t.Error("a host that is no node can't be asked for a backup")
 	}
-	if _, err := Plan(&v1alpha1.Operation{}, document(), well("v1.35.4")); err == nil {
+	if _, err := Plan(&v1alpha1.Operation{}, storedDocument(), well("v1.35.4")); err == nil {
 		t.Error("no spec is no error")
 	}
 }
@@ -358,7 +358,7 @@ func TestCheck(t *testing.T) {
 			if c.spec.Version == "" {
 				c.spec.Version = "v1.36.3"
 			}
-			all := Check(document(), &c.spec, c.o, now)
+			all := Check(storedDocument(), &c.spec, c.o, now)
 			blocking := Blocking(all)
 			if got := messages(blocking); (c.blocks == "") != (got == "") || !strings.Contains(got, c.blocks) {
 				t.Errorf("in the way is %q, want %q", got, c.blocks)

@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 )
 
@@ -47,27 +46,19 @@ func Report(steps []v1alpha1.StepStatus) string {
 // record notes the version in the stored Cluster document, from which nodes that
 // join later are made.
 func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	api := t.Clients.Kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
-	m, err := api.Get(ctx, v1alpha1.ClusterConfigMap, metav1.GetOptions{})
-	if err != nil {
-		return engine.Outcome{}, fmt.Errorf("read the stored Cluster document: %w", err)
-	}
-	c, err := v1alpha1.Decode([]byte(m.Data[v1alpha1.ClusterConfigMapKey]), "configmap "+v1alpha1.SystemNamespace+"/"+v1alpha1.ClusterConfigMap)
-	if err != nil {
-		return engine.Outcome{}, err
-	}
 	version := t.Operation.Spec.Upgrade.Version
-	if c.Spec.KubernetesVersion == version {
-		return engine.Outcome{Message: "is so already"}, nil
-	}
-	c.Spec.KubernetesVersion = version
-	data, err := v1alpha1.Marshal(c)
+	changed, err := document.Change(ctx, t.Clients.Kube, func(c *v1alpha1.Cluster) *v1alpha1.Cluster {
+		if c.Spec.KubernetesVersion == version {
+			return nil
+		}
+		c.Spec.KubernetesVersion = version
+		return c
+	})
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	m.Data[v1alpha1.ClusterConfigMapKey] = string(data)
-	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
-		return engine.Outcome{}, fmt.Errorf("write the stored Cluster document: %w", err)
+	if !changed {
+		return engine.Outcome{Message: "is so already"}, nil
 	}
 	return engine.Outcome{Message: "put kubernetesVersion: " + version + " into your Cluster file as well"}, nil
 }

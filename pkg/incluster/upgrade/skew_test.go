@@ -86,7 +86,7 @@ func TestAllowed(t *testing.T) {
 }
 
 func TestCheckRollback(t *testing.T) {
-	c := document()
+	c := storedDocument()
 	at := func(cp1, cp2, cp3, k1, k2, k3, w1 string) Observation {
 		o := well("v1.36.3")
 		for n, v := range map[string][2]string{"cp1": {cp1, k1}, "cp2": {cp2, k2}, "cp3": {cp3, k3}} {
