@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,11 @@ func TestOperationVerbs(t *testing.T) {
 	if !strings.Contains(byKubectl, "Succeeded") || !strings.Contains(byKubectl, "PROGRESS") {
 		t.Error(byKubectl)
 	}
-	name := strings.Fields(strings.Split(byKubectl, "\n")[1])[0]
+	join := regexp.MustCompile(`(?m)^(join-\S+)\s`).FindStringSubmatch(byKubectl)
+	if join == nil {
+		t.Fatalf("no Join among %s", byKubectl)
+	}
+	name := join[1]
 	show := c.ha(t, suiteDeadline, "operation", "show", name, "--kubeconfig", c.kubeconfig)
 	if show.code != 0 || !strings.Contains(show.stdout, "cp2") || !strings.Contains(show.stdout, "cp3") {
 		t.Error(show)
