@@ -78,11 +78,11 @@ func (c *cluster) checkLossless(t *testing.T, p *prober, since time.Time) {
 		t.Logf("%d requests, none failed", o.requests)
 		return
 	}
-	t.Errorf("not lossless: %s\n%s", o, p.timeline(since))
 	for _, h := range c.names(t, "control-plane") {
 		t.Logf("%s: %s", h, c.exec(t, h, "journalctl", "--no-pager", "--output=short-precise", "-u", "kubectl-ha-vip", "-u", "keepalived",
 			"--since=@"+fmt.Sprint(since.Unix())))
 	}
+	t.Errorf("not lossless: %s\n%s", o, p.timeline(since))
 }
 
 // upgrade runs the upgrade to its end; once it is under way a second one is
