@@ -48,8 +48,10 @@ func run(m *testing.M) (int, error) {
 	}
 	suite = &env{root: root, version: "v1.36.3", other: "v1.35.4", keep: os.Getenv("E2E_KEEP") != "",
 		bundles: map[string]string{}, labs: map[string]*lab{}}
-	if v := os.Getenv("E2E_KUBERNETES_VERSION"); v != "" {
-		suite.version = v
+	for name, version := range map[string]*string{"E2E_KUBERNETES_VERSION": &suite.version, "E2E_OLDER_KUBERNETES_VERSION": &suite.other} {
+		if v := os.Getenv(name); v != "" {
+			*version = v
+		}
 	}
 	if suite.dir, err = os.MkdirTemp("", "kubectl-ha-e2e-"); err != nil {
 		return 1, err
