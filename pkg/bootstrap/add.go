@@ -185,20 +185,7 @@ func (cfg AddConfig) carryOut(ctx context.Context, run Config, b Bundle, r *Resu
 	e := &executor{cfg: run, sink: sink, authority: auth, members: cfg.Member, discover: cfg.Discovery}
 	e.source, _ = cfg.Cluster.Host(cfg.Names[0])
 	e.blobs = newBlobs(run, cfg.Names[0], b, r.Plan.Pending())
-	defer e.blobs.close() // When steps were left it still runs.
-	err = plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, report.SinkFunc(func(ev report.Event) {
-		if ev.Kind == report.StepDone && ev.Changed {
-			e.mu.Lock()
-			r.Changed = true
-			e.mu.Unlock()
-		}
-		sink.Emit(ev)
-	}))
-	r.Steps = time.Since(started)
-	if err != nil {
-		return &Unfinished{Err: err}
-	}
-	return nil
+	return e.execute(ctx, started, r)
 }
 
 // MakeAddPlan says what is to be done on new hosts of a cluster that runs. It is

@@ -198,21 +198,30 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 	src, _ := source(cfg.Cluster, o)
 	e := &executor{cfg: cfg, sink: sink, authority: auth, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
 	e.blobs = newBlobs(cfg, src.Name, b, r.Plan.Pending())
+	if err := e.execute(ctx, started, r); err != nil {
+		return err
+	}
+	if !r.Changed {
+		sink.Emit(report.Event{Time: time.Now(), Kind: report.Info, Message: "nothing to do: the cluster " + cfg.Cluster.Metadata.Name + " is complete"})
+	}
+	return nil
+}
+
+// execute runs the result's plan, and notes in it how long that took since it began,
+// and whether anything was changed. The error is an *Unfinished.
+func (e *executor) execute(ctx context.Context, started time.Time, r *Result) error {
 	defer e.blobs.close() // When steps were left it still runs.
-	err = plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, report.SinkFunc(func(ev report.Event) {
+	err := plan.Run(ctx, r.Plan, plan.Options{Exec: e.run}, report.SinkFunc(func(ev report.Event) {
 		if ev.Kind == report.StepDone && ev.Changed {
 			e.mu.Lock()
 			r.Changed = true
 			e.mu.Unlock()
 		}
-		sink.Emit(ev)
+		e.sink.Emit(ev)
 	}))
 	r.Steps = time.Since(started)
 	if err != nil {
 		return &Unfinished{Err: err}
-	}
-	if !r.Changed {
-		sink.Emit(report.Event{Time: time.Now(), Kind: report.Info, Message: "nothing to do: the cluster " + cfg.Cluster.Metadata.Name + " is complete"})
 	}
 	return nil
 }
