@@ -107,6 +107,12 @@ bench-upgrade: build ## The product's upgrade against a script of the same kubea
 dist: setup ## The plugin's archives, bills of materials, checksums and krew manifest, in dist/
 	CGO_ENABLED=0 go run ./hack/dist -version '$(VERSION)' -commit '$(COMMIT)' -tags '$(TAGS)' -out dist
 
+.PHONY: docs
+docs: setup ## Write the generated pages anew: commands, Cluster file, doctor's checks
+	CGO_ENABLED=0 go run ./hack/fieldref
+	@$(GOTEST) -count=1 -run 'TestCommandReference$$' ./pkg/cmd -update
+	@$(GOTEST) -count=1 -run 'TestChecksReference$$' ./pkg/doctor -update
+
 .PHONY: clean
 clean: ## Remove bin/ and dist/; the lab's cache stays
 	rm -rf bin dist

@@ -80,7 +80,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// Exit codes, as docs/cli.md lists them.
+// Exit codes, as docs/scripting.md lists them.
 const (
 	exitUsage       = 2
 	exitFindings    = 3
