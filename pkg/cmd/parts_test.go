@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,13 +190,44 @@ func TestConfirm(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(ErrInterrupted)
+	r, w := io.Pipe()
+	defer func() { _ = errors.Join(r.Close(), w.Close()) }()
+	if err := confirm(ctx, r, &bytes.Buffer{}, "?"); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestNobodyIsAskedWithoutATerminal: a pipe with a yes in it is no person.
+func TestNobodyIsAskedWithoutATerminal(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = errors.Join(r.Close(), w.Close()) }()
-	if err := confirm(ctx, r, &bytes.Buffer{}, "?"); !errors.Is(err, ErrInterrupted) {
-		t.Errorf("got %v", err)
+	if _, err := w.WriteString("y\n"); err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func(io.Writer) error{
+		"yes or no": func(out io.Writer) error { return confirm(t.Context(), r, out, "Go on?") },
+		"the name":  func(out io.Writer) error { return confirmName(t.Context(), r, out, "Its name?", "y") },
+	} {
+		var out bytes.Buffer
+		err := ask(&out)
+		if err == nil || !strings.Contains(err.Error(), "--yes") || exitCode(t.Context(), err) != ExitUsage || out.Len() > 0 {
+			t.Errorf("%s: %v, %q", name, err, out.String())
+		}
+	}
+}
+
+// TestTerminalsAreAsked: a pseudo-terminal is one.
+func TestTerminalsAreAsked(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminal here: ", err)
+	}
+	defer terminal.Close() //nolint:errcheck // only asked what it is
+	if err := askable(terminal); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,15 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 )
 
 // errDeclined: the person said no.
 var errDeclined = errors.New("not confirmed; nothing was changed")
 
+// askable refuses to ask where nobody answers: a file, a pipe or /dev/null as
+// standard input. What is no file at all is a test's.
+func askable(in io.Reader) error {
+	if _, isFile := in.(*os.File); !isFile {
+		return nil
+	}
+	if _, ok := terminal(in); !ok {
+		return usageErrorf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes; nothing was changed")
+	}
+	return nil
+}
+
 // confirm asks a yes-or-no question; anything but yes is no. It ends with the
-// context, although the read goes on.
+// context, although the read goes on. Without a terminal it does not ask.
 func confirm(ctx context.Context, in io.Reader, out io.Writer, question string) error {
+	if err := askable(in); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintf(out, "%s [y/N] ", question); err != nil {
 		return err
 	}

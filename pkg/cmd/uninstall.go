@@ -176,8 +176,11 @@ func (o *uninstallOptions) confirm(ctx context.Context, p plan.Plan, shown *prog
 	return confirmName(ctx, o.In, o.Out, fmt.Sprintf("The cluster %s with all that is in it ends, and it does not come back. Its name, to go on:", name), name)
 }
 
-// confirmName asks for a name; anything else ends it.
+// confirmName asks for a name; anything else ends it. Without a terminal it does not ask.
 func confirmName(ctx context.Context, in io.Reader, out io.Writer, question, name string) error {
+	if err := askable(in); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintf(out, "%s ", question); err != nil {
 		return err
 	}
