@@ -83,7 +83,7 @@ func Look(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) (*S
 	if err != nil {
 		return nil, err
 	}
-	if err := answers(ctx, config, s.Endpoint); err != nil {
+	if err := balancer.Ready(ctx, config, s.Endpoint, dialTimeout); err != nil {
 		s.Problems = append(s.Problems, "no answer at "+s.Endpoint+": "+err.Error())
 	}
 	return s, s.lookAtUsers(ctx, clients.Kube, c)

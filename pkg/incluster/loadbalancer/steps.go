@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/balancer"
 )
 
 const (
@@ -115,7 +115,7 @@ func ready(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		if waits := rollOut(ds); waits != "" {
 			return waits, nil
 		}
-		if err := answers(ctx, config, want.BalancedEndpoint()); err != nil {
+		if err := balancer.Ready(ctx, config, want.BalancedEndpoint(), dialTimeout); err != nil {
 			return "no answer at " + want.BalancedEndpoint() + ": " + err.Error(), nil
 		}
 		return "", nil
@@ -133,26 +133,6 @@ func rollOut(ds *appsv1.DaemonSet) string {
 		return ""
 	}
 	return fmt.Sprintf("%d of %d pods updated, %d available", s.UpdatedNumberScheduled, s.DesiredNumberScheduled, s.NumberAvailable)
-}
-
-// answers asks for /readyz. One that knows no strangers answers as well.
-func answers(ctx context.Context, config *tls.Config, endpoint string) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	_ = resp.Body.Close() // The status says it.
-	if resp.StatusCode >= http.StatusInternalServerError {
-		return errors.New("/readyz answers " + resp.Status)
-	}
-	return nil
 }
 
 // record notes the load balancer, or that there is none, in the stored Cluster document,

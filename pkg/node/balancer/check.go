@@ -23,7 +23,6 @@ type Checker struct {
 	down    map[string]string
 	since   map[string]time.Time
 	changed chan struct{}
-	wait    sync.WaitGroup
 }
 
 // NewChecker makes a Checker that looks at nobody yet.
@@ -67,7 +66,7 @@ func (c *Checker) Watch(ctx context.Context, backends []Backend) {
 		}
 		own, cancel := context.WithCancel(ctx)
 		c.stop[key] = cancel
-		c.wait.Go(func() { c.watch(own, b) })
+		go c.watch(own, b)
 	}
 	for key, cancel := range c.stop {
 		if !want[key] {
@@ -76,9 +75,6 @@ func (c *Checker) Watch(ctx context.Context, backends []Backend) {
 		}
 	}
 }
-
-// Wait returns when nobody is looked at any more.
-func (c *Checker) Wait() { c.wait.Wait() }
 
 func (c *Checker) watch(ctx context.Context, b Backend) {
 	defer func() {
@@ -136,13 +132,13 @@ func (c *Checker) look(ctx context.Context, b Backend) error {
 	if err != nil {
 		return err
 	}
-	return ready(ctx, config, b.endpoint(c.port))
+	return Ready(ctx, config, b.endpoint(c.port), checkTimeout)
 }
 
-// ready asks an apiserver for /readyz, on a connection of its own. One that knows no
-// strangers is alive.
-func ready(ctx context.Context, config *tls.Config, endpoint string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+// Ready asks an apiserver, or whoever is in front of some, for /readyz on a connection
+// of its own. One that knows no strangers is alive. endpoint is HOST:PORT.
+func Ready(ctx context.Context, config *tls.Config, endpoint string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint+"/readyz", nil)
 	if err != nil {

@@ -53,7 +53,7 @@ func ReadState(ctx context.Context, dir, caFile string) (State, error) {
 	}
 	for _, b := range s.Backends {
 		h := Health{Name: b.Name, Up: true, Streams: -1, Seconds: -1}
-		if err := ready(ctx, config, b.endpoint(s.Settings.APIServerPort)); err != nil {
+		if err := Ready(ctx, config, b.endpoint(s.Settings.APIServerPort), checkTimeout); err != nil {
 			h.Up, h.Reason = false, err.Error()
 		}
 		s.Health = append(s.Health, h)
