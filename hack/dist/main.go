@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // project is where releases are published.
@@ -175,7 +177,7 @@ func (r *release) writeSums(sums map[platform]string) error {
 		lines = append(lines, sum+"  "+p.Archive()+"\n")
 	}
 	for _, bill := range r.bills {
-		sum, err := fileSum(filepath.Join(r.out, bill))
+		sum, err := host.FileSum(filepath.Join(r.out, bill))
 		if err != nil {
 			return err
 		}

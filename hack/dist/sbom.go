@@ -1,18 +1,17 @@
 package main
 
 import (
-	"crypto/sha256"
 	"debug/buildinfo"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // document is a bill of materials in SPDX 2.3's JSON form: the fields that are
@@ -69,7 +68,7 @@ func (r *release) writeSBOM(p platform) (name string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("the modules of the program for %s/%s: %w", p.OS, p.Arch, err)
 	}
-	digest, err := fileSum(r.program(p))
+	digest, err := host.FileSum(r.program(p))
 	if err != nil {
 		return "", err
 	}
@@ -101,17 +100,4 @@ func sbom(version string, p platform, digest string, info *debug.BuildInfo, crea
 		d.Relationships = append(d.Relationships, relationship{"SPDXRef-program", "DEPENDS_ON", id})
 	}
 	return d
-}
-
-func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -95,11 +96,11 @@ func newLocalHost(name string) (*localHost, error) {
 		return nil, fmt.Errorf("find the running program: %w", err)
 	}
 	l := &localHost{name: name, program: prepare.AgentPath}
-	want, err := fileSum(self)
+	want, err := host.FileSum(self)
 	if err != nil {
 		return nil, err
 	}
-	if have, err := fileSum(l.program); err == nil && have == want {
+	if have, err := host.FileSum(l.program); err == nil && have == want {
 		return l, nil
 	}
 	return l, installProgram(self, l.program)

@@ -1,16 +1,15 @@
 package cmd
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // agentSource finds the program that is put on hosts: the running one when it
@@ -52,23 +51,10 @@ func (a *agentSource) Binary(arch string) (path string, sha256hex string, err er
 	if sum := a.sums[path]; sum != "" {
 		return path, sum, nil
 	}
-	sum, err := fileSum(path)
+	sum, err := host.FileSum(path)
 	if err != nil {
 		return "", "", err
 	}
 	a.sums[path] = sum
 	return path, sum, nil
-}
-
-func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // stateDir is this cluster's directory on the workstation. It holds the etcd
@@ -46,7 +47,7 @@ func agentImage(source *agentSource) (string, error) {
 	if v := build().Version; releaseVersion.MatchString(v) {
 		return agentRepository + ":" + v, nil
 	}
-	sum, err := fileSum(source.executable)
+	sum, err := host.FileSum(source.executable)
 	if err != nil {
 		return "", fmt.Errorf("read the running program: %w", err)
 	}

@@ -73,8 +73,11 @@ func (p present) original() *Original {
 }
 
 // SHA256 is the hex digest of a file's content.
-func (h *Host) SHA256(path string) (string, error) {
-	f, err := os.Open(h.Path(path))
+func (h *Host) SHA256(path string) (string, error) { return FileSum(h.Path(path)) }
+
+// FileSum is the hex digest of the content of a file of this machine, below no root.
+func FileSum(path string) (string, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}

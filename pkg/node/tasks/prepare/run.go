@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -182,22 +181,13 @@ func (p *preparer) installBinaries(ctx context.Context, components ...string) (c
 // installAgent puts this very program where later Jobs and the virtual IP's
 // watch find it.
 func (p *preparer) installAgent(ctx context.Context) error {
-	sum, err := fileSum(p.executable)
+	sum, err := host.FileSum(p.executable)
 	if err != nil {
 		return fmt.Errorf("read the agent's own file: %w", err)
 	}
 	_, err = p.h.InstallFile(ctx, host.File{Path: AgentPath, Mode: 0o755, Note: "the agent"}, sum,
 		func() (io.ReadCloser, error) { return os.Open(p.executable) })
 	return err
-}
-
-func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	sum, err := digest.SHA256.FromReader(f)
-	return sum.Encoded(), errors.Join(err, f.Close())
 }
 
 // kubelet writes the kubelet's unit and has it start at boot. kubeadm starts

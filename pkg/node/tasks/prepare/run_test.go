@@ -108,7 +108,7 @@ func (d *daemon) Import(ctx context.Context, list []bundle.Image, from bundle.Up
 }
 
 func (d *daemon) ImportAgent(_ context.Context, ref, binary string) (bool, error) {
-	sum, err := fileSum(binary)
+	sum, err := host.FileSum(binary)
 	want := digest.NewDigestFromEncoded(digest.SHA256, sum)
 	had := d.images[ref] == want
 	d.images[ref] = want

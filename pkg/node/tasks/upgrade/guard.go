@@ -49,7 +49,7 @@ func (up upgrader) guard(ctx context.Context, h *host.Host) error {
 		return err
 	}
 	// A copy of this very program: the one that lies on the host may be older.
-	content, err := fileSum(up.program)
+	content, err := host.FileSum(up.program)
 	if err != nil {
 		return fmt.Errorf("read the agent's own file: %w", err)
 	}

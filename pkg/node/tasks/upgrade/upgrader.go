@@ -2,11 +2,8 @@ package upgrade
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -149,15 +146,4 @@ func settle(h *host.Host, files []string) error {
 		}
 	}
 	return nil
-}
-
-// fileSum is the SHA-256 (hex) of a file that may be in no folder of the host's.
-func fileSum(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), errors.Join(err, f.Close())
 }
