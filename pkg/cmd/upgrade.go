@@ -236,7 +236,7 @@ func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
 	}
 	for _, op := range all {
 		if operations.Unfinished(op) && (op.Spec.Upgrade != nil || op.Spec.RollbackNode != nil) {
-			return &incluster.BusyError{Name: op.Name, Type: op.Spec.Type}
+			return incluster.Busy(&op)
 		}
 	}
 	return nil

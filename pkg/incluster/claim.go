@@ -56,7 +56,7 @@ func (o *Operations) claimable(ctx context.Context, lease *coordinationv1.Lease,
 	case err != nil:
 		return err
 	case operations.Unfinished(*holder):
-		return &BusyError{Name: holder.Name, Type: holder.Spec.Type}
+		return Busy(holder)
 	}
 	return nil
 }

@@ -40,10 +40,21 @@ func NewOperations(config *rest.Config, agentImage string) (*Operations, error) 
 type BusyError struct {
 	Name string
 	Type v1alpha1.OperationType
+	// Idle is true while no coordinator has taken it up: a moment, unless whoever
+	// created it died between the Operation and its coordinator.
+	Idle bool
+}
+
+// Busy is the error of an unfinished Operation that is in the way.
+func Busy(op *v1alpha1.Operation) *BusyError {
+	return &BusyError{Name: op.Name, Type: op.Spec.Type, Idle: op.Status.Phase == ""}
 }
 
 // Error names the other Operation and the ways on.
 func (e *BusyError) Error() string {
+	if e.Idle {
+		return fmt.Sprintf("operation %s (%s) has not begun; if nobody is just starting it, kubectl ha operation resume %s does, and kubectl ha operation abort %s ends it", e.Name, e.Type, e.Name, e.Name)
+	}
 	return fmt.Sprintf("operation %s (%s) is not finished; kubectl ha operation watch %s shows it, kubectl ha operation abort %s ends it", e.Name, e.Type, e.Name, e.Name)
 }
 
@@ -241,7 +252,7 @@ func (o *Operations) refuse(ctx context.Context, but string) error {
 	}
 	for _, op := range all {
 		if op.Name != but && operations.Unfinished(op) {
-			return &BusyError{Name: op.Name, Type: op.Spec.Type}
+			return Busy(&op)
 		}
 	}
 	return nil
