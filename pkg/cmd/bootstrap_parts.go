@@ -176,9 +176,12 @@ func expiry(t time.Time) string {
 	if t.IsZero() {
 		return "its end is not known"
 	}
-	left := time.Until(t).Round(time.Hour)
-	if left >= 48*time.Hour {
-		return fmt.Sprintf("expires %s, in %d days", t.Local().Format("2006-01-02 15:04 MST"), int(left.Hours()/24))
+	when, left := t.Local().Format("2006-01-02 15:04 MST"), time.Until(t)
+	switch {
+	case left < 2*time.Hour:
+		return fmt.Sprintf("expires %s, in %d minutes", when, int(left.Round(time.Minute).Minutes()))
+	case left.Round(time.Hour) < 48*time.Hour:
+		return fmt.Sprintf("expires %s, in %d hours", when, int(left.Round(time.Hour).Hours()))
 	}
-	return fmt.Sprintf("expires %s, in %d hours", t.Local().Format("2006-01-02 15:04 MST"), int(left.Hours()))
+	return fmt.Sprintf("expires %s, in %d days", when, int(left.Round(time.Hour).Hours()/24))
 }
