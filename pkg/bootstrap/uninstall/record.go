@@ -8,19 +8,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
 const recordFile = "uninstall.json"
 
-// record is what an uninstall that left hosts for later keeps on this machine:
-// the next one can't take a snapshot any more when etcd's other members are gone.
+// unfinishedLife is for how long the snapshot of a run that was cut off stands for one
+// that can't be taken any more: after that the cluster may have been made anew.
+const unfinishedLife = 24 * time.Hour
+
+// record is what an uninstall that left hosts for later, or was cut off, keeps on this
+// machine: the next one can't take a snapshot any more when etcd's other members are gone.
 type record struct {
 	// Snapshot is the file that was taken; empty for none.
 	Snapshot string `json:"snapshot,omitempty"`
 	// Done are the hosts that are free of the cluster.
 	Done []string `json:"done"`
+	// Unfinished says that the run that took the snapshot has not ended. It may have done
+	// nothing to the hosts, so another snapshot is taken where that is possible.
+	Unfinished bool `json:"unfinished,omitempty"`
 }
 
 // readRecord reads what an earlier uninstall kept. It does not count when the
@@ -40,7 +48,11 @@ func readRecord(stateDir string, seen map[string]Seen) (record, error) {
 	if slices.ContainsFunc(r.Done, func(host string) bool { return seen[host].Cluster != "" }) {
 		return record{}, nil
 	}
-	if _, err := os.Stat(r.Snapshot); r.Snapshot != "" && err != nil {
+	if r.Snapshot == "" {
+		return r, nil
+	}
+	info, err := os.Stat(r.Snapshot)
+	if err != nil || r.Unfinished && time.Since(info.ModTime()) > unfinishedLife {
 		return record{}, nil //nolint:nilerr // a new one is taken
 	}
 	return r, nil

@@ -99,6 +99,8 @@ type executor struct {
 	cfg  Config
 	sink report.Sink
 	seen map[string]Seen
+	// before is what an earlier run kept.
+	before record
 
 	mu       sync.Mutex
 	results  map[string]HostResult
@@ -123,10 +125,14 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (r Result, err error
 	if err != nil {
 		return r, err
 	}
-	if r.Plan, err = MakePlan(cfg.Cluster, seen, Inputs{NoSnapshot: cfg.NoSnapshot, Taken: before.Snapshot, Done: before.Done}); err != nil {
+	in := Inputs{NoSnapshot: cfg.NoSnapshot, Done: before.Done}
+	if !before.Unfinished {
+		in.Taken = before.Snapshot
+	}
+	if r.Plan, err = MakePlan(cfg.Cluster, seen, in); err != nil {
 		return r, err
 	}
-	e := &executor{cfg: cfg, sink: sink, seen: seen, results: map[string]HostResult{}}
+	e := &executor{cfg: cfg, sink: sink, seen: seen, before: before, results: map[string]HostResult{}}
 	pending := r.Plan.Pending()
 	if len(pending) > 0 && cfg.Confirm != nil && !cfg.DryRun {
 		if err := cfg.Confirm(ctx, r.Plan); err != nil {
@@ -167,7 +173,8 @@ func (e *executor) keep(r *Result) error {
 	}
 	now := record{Done: done}
 	if r.Snapshot != nil {
-		now.Snapshot = r.Snapshot.File
+		// As long as no host is done the cluster may go on, and its snapshot grow old.
+		now.Snapshot, now.Unfinished = r.Snapshot.File, len(done) == 0
 	}
 	if err := now.write(e.cfg.StateDir, e.cfg.Cluster); err != nil {
 		return fmt.Errorf("keep on this machine what was done: %w", err)
@@ -221,12 +228,20 @@ func (e *executor) takeSnapshot(ctx context.Context, spec snapshotSpec) (plan.Ou
 		return plan.Outcome{Message: "would go to " + e.cfg.SnapshotFile}, nil
 	}
 	s, err := takeSnapshot(ctx, e.cfg.Hosts, e.cfg.Cluster, spec.Hosts, e.cfg.SnapshotFile, e.sink)
+	if err != nil && e.before.Unfinished && ctx.Err() == nil {
+		// That run was cut off when it had begun with the hosts.
+		return plan.Outcome{Message: fmt.Sprintf("an earlier run took it: %s (%v)", e.before.Snapshot, err)}, nil
+	}
 	if err != nil {
 		return plan.Outcome{}, err
 	}
 	e.mu.Lock()
 	e.snapshot = &s
 	e.mu.Unlock()
+	// Before any host is touched: who goes on after this run was killed can't take one any more.
+	if err := (record{Snapshot: s.File, Done: e.before.Done, Unfinished: true}).write(e.cfg.StateDir, e.cfg.Cluster); err != nil {
+		return plan.Outcome{}, fmt.Errorf("keep on this machine which snapshot was taken: %w", err)
+	}
 	return plan.Outcome{Changed: true, Message: fmt.Sprintf("%s, %d MB", s.File, (s.Bytes+1<<20-1)>>20)}, nil
 }
 

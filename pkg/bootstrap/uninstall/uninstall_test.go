@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
@@ -266,6 +267,47 @@ func TestDryRun(t *testing.T) {
 	}
 	if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
 		t.Errorf("the state directory: %v", err)
+	}
+}
+
+// TestKilled: after a run that was killed with its snapshot taken, the next one goes on
+// with that when no other can be taken any more; not with one of long ago.
+func TestKilled(t *testing.T) {
+	f := newFake(t)
+	cfg := config(t, f)
+	cfg.NoSnapshot = false
+	file := filepath.Join(t.TempDir(), "first.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unfinished := record{Snapshot: file, Unfinished: true}
+	if err := unfinished.write(cfg.StateDir, cfg.Cluster); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-2 * unfinishedLife)
+	if err := os.Chtimes(file, long, long); err != nil {
+		t.Fatal(err)
+	}
+	var refused *noSnapshot
+	if _, err := Run(t.Context(), cfg, report.Discard()); !errors.As(err, &refused) {
+		t.Errorf("with a snapshot of long ago: %v", err)
+	}
+	if got := f.took(); got != "identity cp1, identity cp2" {
+		t.Errorf("with a snapshot of long ago it ran %s", got)
+	}
+	if err := errors.Join(os.Chtimes(file, time.Now(), time.Now()), unfinished.write(cfg.StateDir, cfg.Cluster)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), cfg, report.Discard())
+	if err != nil || states(r) != "cp1 done, cp2 done, w1 done" || r.Snapshot == nil || r.Snapshot.File != file {
+		t.Errorf("%s, %+v: %v", states(r), r.Snapshot, err)
+	}
+	// It looks whether there can be another one first.
+	if got := f.took(); got != "identity cp1, identity cp2, uninstall cp1, uninstall cp2, uninstall w1" {
+		t.Errorf("it ran %s", got)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.StateDir, recordFile)); !os.IsNotExist(err) {
+		t.Errorf("the record stays: %v", err)
 	}
 }
 
