@@ -265,19 +265,30 @@ func (c *cluster) testWatches(t *testing.T) {
 	}
 }
 
-// losesNone: no new connection fails while something is done.
+// losesNone: no new connection fails while something is done. When one does, it is told
+// how each apiserver answered by itself meanwhile.
 func (c *cluster) losesNone(t *testing.T, do func()) {
 	t.Helper()
 	p := c.balanced(t)
+	direct := map[string]*prober{}
+	for _, h := range c.names(t, "control-plane") {
+		direct[h] = c.prober(t, c.addressOf(h))
+		direct[h].every = 100 * time.Millisecond
+		defer direct[h].start()()
+	}
 	start := time.Now()
 	stop := p.start()
 	defer stop()
 	do()
 	stop()
-	if o := p.outageSince(start); o.failed > 0 || o.requests < 50 {
-		t.Errorf("not lossless: %s", o)
-	} else {
-		t.Logf("%d requests, none failed", o.requests)
+	o := p.outageSince(start)
+	if o.failed == 0 && o.requests >= 50 {
+		t.Logf("%d requests, none failed; the slowest took %s", o.requests, p.slowestSince(start))
+		return
+	}
+	t.Errorf("not lossless: %s\n%s", o, p.timeline(start))
+	for h, d := range direct {
+		t.Logf("the apiserver of %s by itself: %s; the slowest took %s\n%s", h, d.outageSince(start), d.slowestSince(start), d.timeline(start))
 	}
 }
 

@@ -219,6 +219,17 @@ func (p *prober) outageSince(t time.Time) outage {
 	return o
 }
 
+// slowestSince is how long the slowest of the answered requests took.
+func (p *prober) slowestSince(t time.Time) time.Duration {
+	var slowest time.Duration
+	for _, x := range p.since(t) {
+		if x.err == nil && !x.pending {
+			slowest = max(slowest, x.took)
+		}
+	}
+	return slowest.Round(time.Millisecond)
+}
+
 // timeline tells of each run of failed probes since a moment: when it began and
 // ended (seconds since then), how many failed and answered meanwhile, and the first error.
 func (p *prober) timeline(t time.Time) string {
