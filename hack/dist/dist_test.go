@@ -151,8 +151,10 @@ func TestKrewRules(t *testing.T) {
 		"full stop": func(_ *manifest, s *string) {
 			*s = strings.Replace(*s, "available clusters\n", "available clusters.\n", 1)
 		},
-		"unknown field": func(_ *manifest, s *string) { *s = strings.Replace(*s, "homepage:", "homepag:", 1) },
-		"missing field": func(_ *manifest, s *string) { *s = strings.Replace(*s, ".Version", ".Release", 1) },
+		"no caveats":             func(_ *manifest, s *string) { *s = strings.Replace(*s, "kubectl_complete-ha", "it", -1) },
+		"caveats' other version": func(_ *manifest, s *string) { *s = strings.Replace(*s, "store/ha/{{.Version}}", "store/ha/v0.0.1", 1) },
+		"unknown field":          func(_ *manifest, s *string) { *s = strings.Replace(*s, "homepage:", "homepag:", 1) },
+		"missing field":          func(_ *manifest, s *string) { *s = strings.Replace(*s, ".Version", ".Release", 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, text := good(), krewTemplate(t)

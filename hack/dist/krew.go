@@ -88,6 +88,8 @@ func checkManifest(data []byte) error {
 	refuse(p.Spec.Description == "", "there is no description")
 	refuse(short == "" || len(short) > 50 || strings.HasSuffix(short, "."), "shortDescription must have 1 to 50 characters and no full stop: %q", short)
 	refuse(strings.Contains(strings.ToLower(short), "kubectl"), "shortDescription says that it is for kubectl, which is plain: %q", short)
+	refuse(!strings.Contains(p.Spec.Caveats, "kubectl_complete-ha") || !strings.Contains(p.Spec.Caveats, "/"+p.Spec.Version+"/"),
+		"the caveats do not say where this version's kubectl_complete-ha is: %q", p.Spec.Caveats)
 	refuse(len(p.Spec.Platforms) == 0, "there are no platforms")
 	var seen []string
 	for _, d := range p.Spec.Platforms {
