@@ -28,7 +28,7 @@ var levels = [][]string{
 	{"pkg/cmd"},
 	{"pkg/bootstrap", "pkg/incluster", "pkg/status", "pkg/doctor"},
 	{"pkg/kubeconfig", "pkg/node", "pkg/transport", "pkg/bundle", "pkg/etcd", "pkg/kubeadm", "pkg/pki", "pkg/inventory"},
-	{"pkg/api", "pkg/report", "pkg/plan", "manifests"},
+	{"pkg/api", "pkg/report", "pkg/plan", "pkg/spdx", "manifests"},
 }
 
 // strangers never import each other, although they are on one level.
