@@ -12,8 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -281,14 +279,4 @@ func failed(err error) Result {
 		f.Output = string(bug.stack)
 	}
 	return Result{Failure: f}
-}
-
-// TaskNames lists the names of tasks in order, for help texts.
-func TaskNames(tasks map[string]Task) string {
-	names := make([]string, 0, len(tasks))
-	for name := range tasks {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }

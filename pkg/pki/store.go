@@ -46,9 +46,6 @@ func OpenStore(dir string) (*Store, error) {
 	return &Store{dir: dir, before: func(string) error { return nil }}, nil
 }
 
-// Dir is where the store is.
-func (s *Store) Dir() string { return s.dir }
-
 // CA returns the CA called name, and makes it when there is none (created is
 // true then), with the common name commonName and the default validity. It is
 // on the disk for good when CA returns. Calls from other processes wait for
