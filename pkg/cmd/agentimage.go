@@ -16,11 +16,7 @@ import (
 // only looks, and for what goes on with an Operation that has an agent already. What
 // creates one calls ensureAgent.
 func clusterAgentImage(ctx context.Context, config *rest.Config) (string, error) {
-	source, err := newAgentSource()
-	if err != nil {
-		return "", err
-	}
-	own, err := agentImage(source)
+	own, err := ownAgentImage()
 	if err != nil {
 		return "", err
 	}

@@ -34,7 +34,6 @@ type bootstrapOptions struct {
 
 	cluster  *v1alpha1.Cluster
 	warnings []v1alpha1.FieldWarning
-	agents   *agentSource
 	image    string
 	state    string
 	bundle   *bundle.Bundle
@@ -93,10 +92,7 @@ func (o *bootstrapOptions) Complete() (err error) {
 	if o.cluster, o.warnings, err = loadCluster(o.file, o.In); err != nil {
 		return err
 	}
-	if o.agents, err = newAgentSource(); err != nil {
-		return err
-	}
-	if o.image, err = agentImage(o.agents); err != nil {
+	if o.image, err = ownAgentImage(); err != nil {
 		return err
 	}
 	if o.state, err = stateDir(o.cluster); err != nil {

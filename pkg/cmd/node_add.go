@@ -113,11 +113,7 @@ func (o *nodeAddOptions) readFile() (err error) {
 	if o.given, _, err = loadCluster(o.file, o.In); err != nil {
 		return err
 	}
-	agents, err := newAgentSource()
-	if err != nil {
-		return err
-	}
-	if o.image, err = agentImage(agents); err != nil {
+	if o.image, err = ownAgentImage(); err != nil {
 		return err
 	}
 	o.state, err = stateDir(o.given)

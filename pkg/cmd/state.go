@@ -41,6 +41,15 @@ const agentRepository = bundle.AgentRepository
 
 var releaseVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?$`)
 
+// ownAgentImage is the agentImage of the running program.
+func ownAgentImage() (string, error) {
+	source, err := newAgentSource()
+	if err != nil {
+		return "", err
+	}
+	return agentImage(source)
+}
+
 // agentImage is the reference under which this program is on the nodes. That of
 // a release has its version; any other build goes by its contents.
 func agentImage(source *agentSource) (string, error) {

@@ -28,11 +28,7 @@ func inspectNodes(ctx context.Context, o *statusOptions, looker *status.Looker, 
 	if err != nil {
 		return status.Inspection{}, err
 	}
-	source, err := newAgentSource()
-	if err != nil {
-		return status.Inspection{}, err
-	}
-	own, err := agentImage(source)
+	own, err := ownAgentImage()
 	if err != nil {
 		return status.Inspection{}, err
 	}

@@ -21,11 +21,7 @@ const outputYAML = "yaml"
 
 // manifests prints the Operation and its coordinator's Job, with this program's agent.
 func (o *upgradeOptions) manifests(ctx context.Context) error {
-	source, err := newAgentSource()
-	if err != nil {
-		return err
-	}
-	agent, err := agentImage(source)
+	agent, err := ownAgentImage()
 	if err != nil {
 		return err
 	}
