@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -138,12 +139,12 @@ func (o *doctorOptions) examine(ctx context.Context) (*diagnosis, error) {
 		}
 		in.Inspection.Add(&r)
 	}
-	if in.Objects, err = doctor.Observe(ctx, clients); err != nil {
+	if in.Objects, err = doctor.Observe(ctx, clients, in.Cluster); err != nil {
 		return nil, err
 	}
 	in.Report = r
 	results := doctor.Examine(in)
-	d := &diagnosis{Cluster: r.Cluster, Checks: results, Fixes: doctor.Fixes(results), Unseen: append(r.Unseen, in.Objects.Missed...)}
+	d := &diagnosis{Cluster: r.Cluster, Checks: results, Fixes: doctor.Fixes(results), Unseen: append(r.Unseen, in.Objects.Missed()...)}
 	if d.Fixes == nil {
 		d.Fixes = []v1alpha1.MendFix{}
 	}
@@ -192,7 +193,8 @@ func (o *doctorOptions) mend(ctx context.Context, d *diagnosis) error {
 // printDiagnosis prints a line a check, and below it what was found.
 func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 	var b strings.Builder
-	counts, skipped := map[doctor.State]int{}, ""
+	counts := map[doctor.State]int{}
+	var skipped []string
 	for _, c := range d.Checks {
 		counts[c.State]++
 		fmt.Fprintf(&b, "%s %s %s\n", stateMark(style, c.State), c.Title, style.Faint("("+c.ID+")"))
@@ -207,8 +209,8 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 		if len(c.Findings) > 0 {
 			indented(&b, "    ", fmt.Sprintf("Why: %s (%s)", c.Why, c.Source))
 		}
-		if c.Skipped != "" {
-			skipped = c.Skipped
+		if c.Skipped != "" && !slices.Contains(skipped, c.Skipped) {
+			skipped = append(skipped, c.Skipped)
 		}
 	}
 	for _, u := range d.Unseen {
@@ -216,9 +218,12 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 	}
 	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d in order", d.Cluster, plural(counts[doctor.Problem], "problem", "problems"), plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
 	if n := counts[doctor.Skipped]; n > 0 {
-		fmt.Fprintf(&b, ", %d not looked at: %s", n, skipped)
+		fmt.Fprintf(&b, ", %d not looked at:", n)
 	}
 	b.WriteString("\n")
+	for _, why := range skipped {
+		indented(&b, "  ", why)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -13,7 +13,7 @@ func addressChecks() []Check {
 			Why: "by multicast anybody in the subnet may take part, and networks that drop multicast make two holders", Run: unicastPeers},
 		{ID: "address-watch", Title: "the virtual IP leaves a host whose apiserver is gone", Source: "PMK8-I-136", Files: true,
 			Why: "without the watcher keepalived notices a dead apiserver late or never, and a planned move loses requests", Run: addressWatch},
-		{ID: "control-planes", Title: "there are three control planes or more, and they answer", Source: "etcd's FAQ",
+		{ID: "control-planes", Title: "there are three control planes or more, and they answer", Source: "etcd's FAQ", Document: true,
 			Why: "with fewer, or with one that is away, the next loss stops the API", Run: controlPlanes},
 	}
 }
@@ -49,8 +49,8 @@ func addressWatch(in Input) []Finding {
 			continue
 		}
 		switch state, ok := f.Units[unit]; {
-		case !ok && in.Ours:
-			out = append(out, Finding{State: Warning, Node: node, Found: "there is no " + unit, Mend: "see that keepalived checks the local apiserver's /readyz every second"})
+		case !ok && in.Ours && !f.VIP.Checks:
+			out = append(out, Finding{State: Warning, Node: node, Found: "there is no " + unit + ", and keepalived runs no check of its own", Mend: "see that keepalived checks the local apiserver's /readyz every second"})
 		case ok && state != "active":
 			out = append(out, Finding{State: Problem, Node: node, Found: unit + " is " + state, Mend: "systemctl restart " + unit + " on it; journalctl -u " + unit + " tells why"})
 		}

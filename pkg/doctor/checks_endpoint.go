@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/version"
 
@@ -20,22 +19,24 @@ var localFrom = version.MustParseGeneric("1.33.0")
 
 func endpointChecks() []Check {
 	return []Check{
-		{ID: "stable-endpoint", Title: "the API has an endpoint that is no node's own address", Source: "kubespray#13516",
+		{ID: "stable-endpoint", Title: "the API has an endpoint that is no node's own address", Source: "kubespray#13516", Reads: partKubeadm, Fix: v1alpha1.MendClusterInfo,
 			Why: "whatever is pinned to one control plane stops with it, and that one can't be replaced", Run: stableEndpoint},
-		{ID: "kube-proxy-endpoint", Title: "kube-proxy uses the stable endpoint", Source: "kubeadm#905, #1955",
+		{ID: "kube-proxy-endpoint", Title: "kube-proxy uses the stable endpoint", Source: "kubeadm#905, #1955", Document: true, Reads: partProxy, Fix: v1alpha1.MendKubeProxy,
 			Why: "pinned to one control plane, services stop to change everywhere when that one is away", Run: configMapEndpoint("kube-proxy", func(o Objects) string { return o.KubeProxy }, v1alpha1.MendKubeProxy)},
-		{ID: "join-endpoint", Title: "nodes join by the stable endpoint", Source: "kubernetes#94398",
+		{ID: "join-endpoint", Title: "nodes join by the stable endpoint", Source: "kubernetes#94398", Document: true, Reads: partClusterInfo, Fix: v1alpha1.MendClusterInfo,
 			Why: "no node can join while the control plane is away that cluster-info names", Run: configMapEndpoint("cluster-info", func(o Objects) string { return o.ClusterInfo }, v1alpha1.MendClusterInfo)},
-		{ID: "kubeconfig-endpoint", Title: "components use their own apiserver or the stable endpoint", Source: "kubeadm#1955", Files: true,
+		{ID: "kubeconfig-endpoint", Title: "components use their own apiserver or the stable endpoint", Source: "kubeadm#1955", Files: true, Document: true,
 			Why: "a kubelet or controller-manager that is pinned to another control plane stops with that one", Run: kubeconfigEndpoints},
-		{ID: "kubelet-local", Title: "kubelets of control planes use their own apiserver", Source: "kubernetes#127316, kube-vip#949", Files: true,
+		{ID: "kubelet-local", Title: "kubelets of control planes use their own apiserver", Source: "kubernetes#127316, kube-vip#949", Files: true, Document: true,
 			Why: "in an upgrade a new kubelet would talk to an older apiserver through the virtual IP, which is not supported", Run: kubeletLocal},
-		{ID: "balancer-timeouts", Title: "the load balancer keeps idle connections for hours", Source: "kubeadm#2227, kubernetes#94301", Files: true,
-			Why: "a shorter timeout cuts watches, kubectl exec and logs -f", Run: balancerTimeouts},
 	}
 }
 
 func stableEndpoint(in Input) []Finding {
+	if in.Objects.Kubeadm && in.Objects.Endpoint == "" {
+		return []Finding{{State: Problem, Found: "kubeadm's controlPlaneEndpoint is empty, so that everything goes to the control plane that was there first",
+			Mend: "set up a virtual IP or a load balancer, put its address into kubeadm-config and the apiservers' certificates, and point every kubeconfig at it"}}
+	}
 	if in.Cluster == nil {
 		return nil
 	}
@@ -44,6 +45,10 @@ func stableEndpoint(in Input) []Finding {
 			return []Finding{{State: Problem, Found: fmt.Sprintf("%s is the address of %s itself", in.Cluster.Spec.VirtualIP, h.Name),
 				Mend: "set up a virtual IP or a load balancer, put it into kubeadm's controlPlaneEndpoint and the apiservers' certificates"}}
 		}
+	}
+	if in.Objects.Endpoint != "" && !points("https://"+in.Objects.Endpoint, in.Cluster.Endpoint()) {
+		return []Finding{{State: Problem, Found: fmt.Sprintf("kubeadm's controlPlaneEndpoint is %s, not %s", in.Objects.Endpoint, in.Cluster.Endpoint()),
+			Mend: "kubectl ha doctor --fix changes it", Fix: v1alpha1.MendClusterInfo}}
 	}
 	return nil
 }
@@ -131,34 +136,6 @@ func kubelet(in Input, node string) string {
 		}
 	}
 	return ""
-}
-
-// shortestIdle is what watches need: apiservers end them after half an hour to an hour.
-const shortestIdle = time.Hour
-
-func balancerTimeouts(in Input) []Finding {
-	var out []Finding
-	for node, facts := range ordered(in.Inspection.Facts) {
-		for _, kind := range []string{"client", "server", "tunnel"} {
-			if d, ok := haproxyTime(facts.Timeouts[kind]); ok && d < shortestIdle {
-				out = append(out, Finding{State: Warning, Node: node, Found: fmt.Sprintf("haproxy's timeout %s is %s", kind, facts.Timeouts[kind]), Mend: "set it to hours in /etc/haproxy/haproxy.cfg and reload"})
-			}
-		}
-	}
-	return out
-}
-
-// haproxyTime reads haproxy's times: a number and a unit, milliseconds without one.
-// https://docs.haproxy.org/3.0/configuration.html#2.5
-func haproxyTime(text string) (time.Duration, bool) {
-	digits := strings.TrimRight(text, "usmhd")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
-		return 0, false
-	}
-	units := map[string]time.Duration{"": time.Millisecond, "ms": time.Millisecond, "us": time.Microsecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
-	unit, ok := units[text[len(digits):]]
-	return time.Duration(n) * unit, ok
 }
 
 // commaList takes a list with commas apart.

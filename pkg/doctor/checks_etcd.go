@@ -13,13 +13,13 @@ var learnersFixed = version.MustParseGeneric("3.5.24")
 
 func etcdChecks() []Check {
 	return []Check{
-		{ID: "etcd-version", Title: "etcd's members can be upgraded", Source: "etcd#19557, #20793",
+		{ID: "etcd-version", Title: "etcd's members can be upgraded", Source: "etcd#19557, #20793", Document: true,
 			Why: "members older than 3.5.24 fail with \"too many learner members\" on the way to 3.6", Run: etcdVersion},
 		{ID: "etcd-strict", Title: "etcd checks its health before its members change", Source: "etcd#10499", Files: true,
 			Why: "a member that is added to a sick cluster takes its quorum", Run: etcdStrict},
-		{ID: "etcd-answers", Title: "each etcd member answers at its own port", Source: "kubeadm#3297",
+		{ID: "etcd-answers", Title: "each etcd member answers at its own port", Source: "kubeadm#3297", Document: true,
 			Why: "what is only asked through an apiserver can't be told when that is away", Run: etcdAnswers},
-		{ID: "etcd-endpoints", Title: "apiservers know several etcd members", Source: "kubespray#12437",
+		{ID: "etcd-endpoints", Title: "apiservers know several etcd members", Source: "kubespray#12437", Document: true, Reads: partStatic,
 			Why: "an apiserver that knows one member of an etcd of its own hosts stops with it", Run: etcdEndpoints},
 		{ID: "certificates", Title: "no certificate ends within 30 days, etcd's included", Source: "kubeadm#2989",
 			Why: "kubeadm renews its own in an upgrade, but not those of an external etcd", Run: certificates},

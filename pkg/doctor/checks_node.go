@@ -13,13 +13,13 @@ import (
 
 func nodeChecks() []Check {
 	return []Check{
-		{ID: "dns-spread", Title: "CoreDNS is spread over nodes", Source: "kubeadm#1931",
+		{ID: "dns-spread", Title: "CoreDNS is spread over nodes", Source: "kubeadm#1931", Fix: v1alpha1.MendCoreDNS,
 			Why: "when all of its pods are on one node, DNS stops with that node", Run: dnsSpread},
-		{ID: "drainable", Title: "no disruption budget forbids every eviction", Source: "kubespray#8093, #12297",
+		{ID: "drainable", Title: "no disruption budget forbids every eviction", Source: "kubespray#8093, #12297", Reads: partBudgets,
 			Why: "a drain would wait for ever, and with it an upgrade", Run: drainable},
-		{ID: "left-cordoned", Title: "no node was left cordoned", Source: "system-upgrade-controller#71",
+		{ID: "left-cordoned", Title: "no node was left cordoned", Source: "system-upgrade-controller#71", Reads: partNodes, Fix: v1alpha1.MendUncordon,
 			Why: "it takes no pods, although it is well", Run: leftCordoned},
-		{ID: "kube-proxy-version", Title: "kube-proxy is not newer than an apiserver", Source: "kubeadm#2346",
+		{ID: "kube-proxy-version", Title: "kube-proxy is not newer than an apiserver", Source: "kubeadm#2346", Reads: partProxyImage,
 			Why: "that is not supported, and happens when an upgrade stops half-way", Run: kubeProxyVersion},
 	}
 }

@@ -15,9 +15,9 @@ import (
 
 func ownChecks() []Check {
 	return []Check{
-		{ID: "dead-lock", Title: "no Operation waits for a coordinator that is gone", Source: "kured#822",
+		{ID: "dead-lock", Title: "no Operation waits for a coordinator that is gone", Source: "kured#822", Reads: partOperations,
 			Why: "an Operation that nobody carries out keeps every other one from beginning", Run: deadLock},
-		{ID: "pod-security", Title: "privileged Jobs may run in ha-system", Source: "pod security admission",
+		{ID: "pod-security", Title: "privileged Jobs may run in ha-system", Source: "pod security admission", Reads: partNamespace,
 			Why: "without the namespace's label no node task ever starts where the cluster's default is stricter", Run: podSecurity},
 		{ID: "agent-pinned", Title: "the agent's image is kept on every node", Source: "the kubelet's image garbage collection", Files: true,
 			Why: "no pod uses it between two Operations; the kubelet would remove it from a full disk, and no registry has it", Run: agentPinned},
@@ -77,8 +77,8 @@ func backups(in Input) []Finding {
 }
 
 // ordered goes through a map in the order of its keys.
-func ordered[V any](m map[string]V) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) {
+func ordered[K ~string, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			if !yield(k, m[k]) {
 				return

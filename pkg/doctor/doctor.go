@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"fmt"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -26,6 +28,12 @@ type Check struct {
 	Why, Source string
 	// Files says that it needs what only the hosts' files tell.
 	Files bool
+	// Document says that it needs to know the cluster's hosts and endpoint.
+	Document bool
+	// Reads is the part of Objects that it goes by, if any.
+	Reads Part
+	// Fix is what `--fix` does about what it finds, if anything.
+	Fix v1alpha1.MendFix
 	// Run finds what is not so. It is pure.
 	Run func(in Input) []Finding
 }
@@ -68,7 +76,7 @@ type Input struct {
 // Checks lists all, in the order in which they are shown.
 func Checks() []Check {
 	var all []Check
-	for _, part := range [][]Check{endpointChecks(), addressChecks(), etcdChecks(), nodeChecks(), ownChecks()} {
+	for _, part := range [][]Check{endpointChecks(), balancerChecks(), addressChecks(), etcdChecks(), nodeChecks(), ownChecks()} {
 		all = append(all, part...)
 	}
 	return all
@@ -79,8 +87,8 @@ func Examine(in Input) []Result {
 	var out []Result
 	for _, c := range Checks() {
 		r := Result{ID: c.ID, Title: c.Title, Why: c.Why, Source: c.Source, State: OK}
-		if c.Files && len(in.Inspection.Facts) == 0 {
-			r.State, r.Skipped = Skipped, "that takes the hosts' files"
+		if r.Skipped = unseen(c, in); r.Skipped != "" {
+			r.State = Skipped
 			out = append(out, r)
 			continue
 		}
@@ -93,6 +101,21 @@ func Examine(in Input) []Result {
 		out = append(out, r)
 	}
 	return out
+}
+
+// unseen says why a check can't be made: what was not seen is not in order.
+func unseen(c Check, in Input) string {
+	switch {
+	case c.Document && in.Cluster == nil:
+		return "the cluster's hosts and endpoint are not known: `kubectl ha adopt --virtual-ip ADDRESS` names them"
+	case c.Files && len(in.Inspection.Facts) == 0 && !in.Ours:
+		return "the hosts' files are looked at by a task, for which `kubectl ha adopt` has to come first"
+	case c.Files && len(in.Inspection.Facts) == 0:
+		return "the hosts' files were not looked at"
+	case c.Reads != "" && in.Objects.Unread[c.Reads] != "":
+		return fmt.Sprintf("%s: %s", c.Reads, in.Objects.Unread[c.Reads])
+	}
+	return ""
 }
 
 // Fixes are those that the findings name, each once, in the order of the findings.

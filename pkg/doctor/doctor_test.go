@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
@@ -24,7 +25,7 @@ func well() Input {
 	r := status.Report{Time: now, Cluster: "c", DNS: &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 1, "cp2": 1, "cp3": 1}},
 		LastBackup: &status.Backup{Name: "b", Node: "cp1", Made: now.Add(-time.Hour)}}
 	in := Input{Cluster: c, Ours: true, Inspection: status.Inspection{Facts: map[string]inspect.Facts{}}}
-	in.Objects = Objects{KubeProxy: "https://192.0.2.100:6443", ClusterInfo: "https://192.0.2.100:6443", KubeProxyVersion: "v1.36.3", EtcdServers: map[string][]string{}, Heard: map[string]float64{},
+	in.Objects = Objects{Kubeadm: true, Endpoint: "192.0.2.100:6443", KubeProxy: "https://192.0.2.100:6443", ClusterInfo: "https://192.0.2.100:6443", KubeProxyVersion: "v1.36.3", EtcdServers: map[string][]string{}, Heard: map[string]float64{},
 		Namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}}}}
 	for i, name := range []string{"cp1", "cp2", "cp3"} {
 		address := "192.0.2." + string(rune('1'+i))
@@ -93,7 +94,20 @@ func TestFound(t *testing.T) {
 			in.Report.Nodes[1].Version = "v1.32.1"
 			in.Inspection.Facts["cp2"].Kubeconfigs["/etc/kubernetes/kubelet.conf"] = "https://192.0.2.100:6443"
 		}},
-		"short timeout": {id: "balancer-timeouts", state: Warning, found: "timeout client is 50s", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["client"] = "50s" }},
+		"short timeout":                   {id: "balancer-timeouts", state: Warning, found: "timeout client is 50s", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["client"] = "50s" }},
+		"no endpoint":                     {id: "stable-endpoint", state: Problem, found: "is empty", spoil: func(in *Input) { in.Objects.Endpoint = "" }},
+		"no endpoint, and so no document": {id: "stable-endpoint", state: Problem, found: "is empty", spoil: func(in *Input) { in.Objects.Endpoint, in.Cluster = "", nil }},
+		"another endpoint":                {id: "stable-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendClusterInfo, spoil: func(in *Input) { in.Objects.Endpoint = "192.0.2.1:6443" }},
+		"nginx's timeout":                 {id: "balancer-timeouts", state: Warning, found: "proxy_timeout is 10m", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["nginx"] = "10m" }},
+		"own timeout": {id: "balancer-timeouts", state: Warning, found: "silent for 10m", spoil: func(in *Input) {
+			in.Objects.Balancer = &loadbalancer.Status{Installed: true, Pods: []loadbalancer.Pod{{Node: "cp1", IdleSeconds: 86400}, {Node: "cp2", IdleSeconds: 600}}}
+		}},
+		"own load balancer": {id: "balancer", state: Problem, found: "takes cp2 for down", spoil: func(in *Input) {
+			in.Objects.Balancer = &loadbalancer.Status{Installed: true, Problems: []string{"cp1: takes cp2 for down: connection refused"}}
+		}},
+		"connections stay": {id: "balancer-resets", state: Warning, found: "keeps the connections", spoil: func(in *Input) {
+			facts(in, "cp2", func(f *inspect.Facts) { f.Resets = new(bool) })
+		}},
 		"two holders": {id: "one-holder", state: Problem, found: "cp1 and cp2", spoil: func(in *Input) {
 			facts(in, "cp2", func(f *inspect.Facts) { f.VIP = &inspect.VIP{Here: true, Unicast: true} })
 		}},
@@ -143,6 +157,9 @@ func TestFound(t *testing.T) {
 			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Found, c.found) || r.Findings[0].Mend == "" {
 				t.Errorf("got %s, %+v", r.State, r.Findings)
 			}
+			if known := Checks()[at].Fix; c.fix != "" && known != c.fix {
+				t.Errorf("the check tells of the fix %q", known)
+			}
 			if fixes := Fixes(results); c.fix != "" && !slices.Contains(fixes, c.fix) || c.fix == "" && len(fixes) > 0 {
 				t.Errorf("fixes: %v", fixes)
 			}
@@ -164,6 +181,48 @@ func TestEveryCheckIsTold(t *testing.T) {
 		if r.State == Skipped && r.Skipped == "" || r.State != OK && r.State != Skipped {
 			t.Errorf("without the hosts' files: %+v", r)
 		}
+	}
+}
+
+// TestNothingUnseenIsInOrder: what could not be looked at is not called well.
+func TestNothingUnseenIsInOrder(t *testing.T) {
+	unknown := well()
+	unknown.Cluster = nil
+	foreign := well()
+	foreign.Ours, foreign.Inspection = false, status.Inspection{}
+	unread := well()
+	unread.Objects.Unread = map[Part]string{partBudgets: "forbidden"}
+	for name, c := range map[string]struct {
+		in   Input
+		ids  []string
+		says string
+	}{
+		"the cluster is not known": {unknown, []string{"kube-proxy-endpoint", "control-planes", "etcd-answers", "etcd-version"}, "--virtual-ip"},
+		"no agent may run":         {foreign, []string{"kubeconfig-endpoint", "etcd-strict"}, "kubectl ha adopt"},
+		"not readable":             {unread, []string{"drainable"}, "disruption budgets: forbidden"},
+	} {
+		skipped := map[string]string{}
+		for _, r := range Examine(c.in) {
+			if r.State == Skipped {
+				skipped[r.ID] = r.Skipped
+			}
+		}
+		for _, id := range c.ids {
+			if !strings.Contains(skipped[id], c.says) {
+				t.Errorf("%s: %s: %q", name, id, skipped[id])
+			}
+		}
+	}
+	if missed := unread.Objects.Missed(); len(missed) != 1 || missed[0] != "disruption budgets: forbidden" {
+		t.Errorf("got %v", missed)
+	}
+}
+
+func TestKeepalivedOfAnotherTool(t *testing.T) {
+	in := well()
+	facts(&in, "cp3", func(f *inspect.Facts) { f.VIP.Checks, f.Units = true, nil })
+	if found := addressWatch(in); len(found) > 0 {
+		t.Errorf("it has a check of its own: %+v", found)
 	}
 }
 

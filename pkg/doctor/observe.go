@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,13 +14,38 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+)
+
+// Part is a part of what is read.
+type Part string
+
+// The parts, as people are told of them.
+const (
+	partNodes       Part = "nodes"
+	partProxy       Part = "kube-proxy"
+	partClusterInfo Part = "cluster-info"
+	partKubeadm     Part = "kubeadm's configuration"
+	partProxyImage  Part = "kube-proxy's version"
+	partStatic      Part = "the static pods"
+	partBudgets     Part = "disruption budgets"
+	partNamespace   Part = "the namespace"
+	partOperations  Part = "operations"
+	partBalancer    Part = "the load balancer"
 )
 
 // Objects are what the API tells beyond the status.
 type Objects struct {
 	Nodes []corev1.Node
+	// Kubeadm tells that there is a configuration of kubeadm's; Endpoint is its
+	// controlPlaneEndpoint.
+	Kubeadm  bool
+	Endpoint string
+	// Balancer is the load balancer that kubectl-ha has set up; nil where there is none.
+	Balancer *loadbalancer.Status
 	// KubeProxy and ClusterInfo are the servers that these ConfigMaps point to; empty
 	// where there is none.
 	KubeProxy, ClusterInfo string
@@ -36,41 +60,51 @@ type Objects struct {
 	// of, in seconds ago.
 	Operations []v1alpha1.Operation
 	Heard      map[string]float64
-	// Missed says what could not be read.
-	Missed []string
+	// Unread says of the parts that could not be read why.
+	Unread map[Part]string
 }
 
-// Observe reads them, and changes nothing.
-func Observe(ctx context.Context, c *client.Clients) (Objects, error) {
-	o := Objects{EtcdServers: map[string][]string{}, Heard: map[string]float64{}}
+// Missed lists what could not be read, for people.
+func (o Objects) Missed() []string {
+	var out []string
+	for part, why := range ordered(o.Unread) {
+		out = append(out, fmt.Sprintf("%s: %s", part, why))
+	}
+	return out
+}
+
+// Observe reads them, and changes nothing. cluster may be nil, when it is not known.
+func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) (Objects, error) {
+	o := Objects{EtcdServers: map[string][]string{}, Heard: map[string]float64{}, Unread: map[Part]string{}}
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for what, read := range map[string]func() error{
-		"nodes": func() error { return o.readNodes(ctx, c.Kube) },
-		"kube-proxy": func() (err error) {
+	for part, read := range map[Part]func() error{
+		partNodes:   func() error { return o.readNodes(ctx, c.Kube) },
+		partKubeadm: func() error { return o.readKubeadm(ctx, c.Kube) },
+		partProxy: func() (err error) {
 			o.KubeProxy, err = server(ctx, c.Kube, metav1.NamespaceSystem, "kube-proxy", "kubeconfig.conf")
 			return err
 		},
-		"cluster-info": func() (err error) {
+		partClusterInfo: func() (err error) {
 			o.ClusterInfo, err = server(ctx, c.Kube, metav1.NamespacePublic, "cluster-info", "kubeconfig")
 			return err
 		},
-		"kube-proxy's version": func() error { return o.readKubeProxy(ctx, c.Kube) },
-		"the static pods":      func() error { return o.readStatic(ctx, c.Kube) },
-		"disruption budgets":   func() error { return o.readBudgets(ctx, c.Kube) },
-		"the namespace":        func() error { return o.readNamespace(ctx, c.Kube) },
-		"operations":           func() error { return o.readOperations(ctx, c) },
+		partProxyImage: func() error { return o.readKubeProxy(ctx, c.Kube) },
+		partStatic:     func() error { return o.readStatic(ctx, c.Kube) },
+		partBudgets:    func() error { return o.readBudgets(ctx, c.Kube) },
+		partNamespace:  func() error { return o.readNamespace(ctx, c.Kube) },
+		partOperations: func() error { return o.readOperations(ctx, c) },
+		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
 	} {
 		all.Go(func() {
 			if err := read(); err != nil && !apierrors.IsNotFound(err) {
 				mu.Lock()
 				defer mu.Unlock()
-				o.Missed = append(o.Missed, fmt.Sprintf("%s: %v", what, err))
+				o.Unread[part] = err.Error()
 			}
 		})
 	}
 	all.Wait()
-	slices.Sort(o.Missed)
 	return o, context.Cause(ctx)
 }
 
@@ -78,6 +112,27 @@ func (o *Objects) readNodes(ctx context.Context, kube kubernetes.Interface) erro
 	list, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err == nil {
 		o.Nodes = list.Items
+	}
+	return err
+}
+
+// readKubeadm reads the endpoint that kubeadm goes by.
+func (o *Objects) readKubeadm(ctx context.Context, kube kubernetes.Interface) error {
+	seen, err := adopt.ReadKubeadm(ctx, kube)
+	if err == nil {
+		o.Kubeadm, o.Endpoint = true, seen.ControlPlaneEndpoint
+	}
+	return err
+}
+
+// readBalancer looks at the load balancer, where it is known what it would be for.
+func (o *Objects) readBalancer(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) error {
+	if cluster == nil {
+		return nil
+	}
+	seen, err := loadbalancer.Look(ctx, c, cluster)
+	if err == nil && (seen.Installed || len(seen.Problems) > 0) {
+		o.Balancer = seen
 	}
 	return err
 }

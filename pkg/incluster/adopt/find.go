@@ -61,12 +61,9 @@ type Kubeadm struct {
 // made is the API's NotFound.
 func Observe(ctx context.Context, kube kubernetes.Interface) (Observation, error) {
 	var o Observation
-	m, err := kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
-	if err != nil {
-		return o, fmt.Errorf("read kubeadm's configuration: %w", err)
-	}
-	if err := yaml.Unmarshal([]byte(m.Data["ClusterConfiguration"]), &o.Kubeadm); err != nil {
-		return o, fmt.Errorf("kubeadm's configuration: %w", err)
+	var err error
+	if o.Kubeadm, err = ReadKubeadm(ctx, kube); err != nil {
+		return o, err
 	}
 	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -87,6 +84,20 @@ func Observe(ctx context.Context, kube kubernetes.Interface) (Observation, error
 		o.Addresses, _ = net.DefaultResolver.LookupHost(ctx, host)
 	}
 	return o, nil
+}
+
+// ReadKubeadm reads kubeadm's ClusterConfiguration. The error of a cluster that kubeadm
+// has not made is the API's NotFound.
+func ReadKubeadm(ctx context.Context, kube kubernetes.Interface) (Kubeadm, error) {
+	var k Kubeadm
+	m, err := kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
+	if err != nil {
+		return k, fmt.Errorf("read kubeadm's configuration: %w", err)
+	}
+	if err := yaml.Unmarshal([]byte(m.Data["ClusterConfiguration"]), &k); err != nil {
+		return k, fmt.Errorf("kubeadm's configuration: %w", err)
+	}
+	return k, nil
 }
 
 // Cluster is the document of what was seen, with its defaults. virtualIP, when not

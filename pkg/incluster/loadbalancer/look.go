@@ -48,8 +48,11 @@ type Pod struct {
 	// Problem says why it does not serve; empty when it does.
 	Problem string `json:"problem,omitempty"`
 	// Since is when it began to hand connections to these API servers.
-	Since   time.Time         `json:"since,omitzero"`
-	Servers []balancer.Health `json:"servers,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	// IdleSeconds is how long a stream may be silent; 0 when it is of an older version,
+	// which does not tell.
+	IdleSeconds int               `json:"idleSeconds,omitempty"`
+	Servers     []balancer.Health `json:"servers,omitempty"`
 }
 
 // lookTimeout bounds the question to one pod.
@@ -140,7 +143,7 @@ func (p *Pod) look(ctx context.Context, clients *client.Clients) {
 		p.Problem = "it can't be looked into: " + err.Error()
 		return
 	}
-	p.Since, p.Servers = state.Since, state.Health
+	p.Since, p.IdleSeconds, p.Servers = state.Since, state.IdleSeconds, state.Health
 	if state.ListError != "" {
 		p.Problem = "it can't ask which control planes there are: " + state.ListError
 	}

@@ -165,7 +165,7 @@ func (r *runner) change(ctx context.Context, backends []Backend) error {
 	r.program, r.wanted = p, next
 	r.Log("%s hands port %d to %s", r.settings.Type, r.settings.Port, next)
 	r.state.Settings, r.state.Backends, r.state.Since = r.settings, backends, time.Now().UTC().Truncate(time.Second)
-	r.state.StatsSocket = ""
+	r.state.StatsSocket, r.state.IdleSeconds = "", int(idleTimeout.Seconds())
 	if r.settings.Type == v1alpha1.LoadBalancerHAProxy {
 		r.state.StatsSocket = p.sign
 	}

@@ -9,6 +9,8 @@ type State struct {
 	Backends []Backend `json:"backends"`
 	// Since is when the program that runs was started.
 	Since time.Time `json:"since"`
+	// IdleSeconds is how long a stream may be silent.
+	IdleSeconds int `json:"idleSeconds,omitempty"`
 	// ListError says why the control planes can't be asked for; empty when they can.
 	ListError string `json:"listError,omitempty"`
 	// StatsSocket is haproxy's.

@@ -43,7 +43,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	l.etcdConfig()
 	l.etcd(ctx)
 	l.backups(ctx, env)
-	l.facts.Timeouts = timeouts(l.text("/etc/haproxy/haproxy.cfg"))
+	l.balancers()
 	if spec.LogLines > 0 {
 		l.versions(ctx)
 		l.logs(ctx)
@@ -86,6 +86,7 @@ func (l *look) virtualIP() {
 	v := &VIP{}
 	l.facts.VIP = v
 	v.Unicast, v.Peers = unicast(config)
+	v.Checks = strings.Contains(config, "track_script") || strings.Contains(config, "track_process")
 	addresses, err := net.InterfaceAddrs()
 	l.miss("the host's addresses", err)
 	for _, a := range addresses {
@@ -218,22 +219,6 @@ func (l *look) backups(ctx context.Context, env node.Env) {
 	for _, b := range list.Backups {
 		l.facts.Backups = append(l.facts.Backups, Backup{Name: b.Name, Made: b.Created})
 	}
-}
-
-// timeouts reads `timeout client 4h` and its like; of several sections the last counts.
-func timeouts(config string) map[string]string {
-	var out map[string]string
-	for line := range strings.Lines(config) {
-		f := strings.Fields(line)
-		if len(f) < 3 || f[0] != "timeout" || f[1] != "client" && f[1] != "server" && f[1] != "tunnel" {
-			continue
-		}
-		if out == nil {
-			out = map[string]string{}
-		}
-		out[f[1]] = f[2]
-	}
-	return out
 }
 
 // versionFlags are how programs tell their versions.

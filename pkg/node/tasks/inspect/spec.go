@@ -33,8 +33,11 @@ type Facts struct {
 	EtcdError string       `json:"etcdError,omitempty"`
 	Backups   []Backup     `json:"backups,omitempty"`
 	// Timeouts are those of haproxy for idle connections, as its file has them: 4h, by
-	// client, server and tunnel.
+	// client, server and tunnel; and by nginx that of its streams.
 	Timeouts map[string]string `json:"timeouts,omitempty"`
+	// Resets tells whether haproxy ends the connections to a server that is down; nil
+	// where there is no haproxy with servers.
+	Resets *bool `json:"resets,omitempty"`
 	// Versions of programs by their names, as they tell them.
 	Versions map[string]string `json:"versions,omitempty"`
 	// Logs are the last lines of each unit's log.
@@ -63,6 +66,8 @@ type VIP struct {
 	// Unicast: keepalived speaks to a list of peers, and to nobody else.
 	Unicast bool `json:"unicast"`
 	Peers   int  `json:"peers,omitempty"`
+	// Checks: keepalived runs a check of its own, as it does where another tool set it up.
+	Checks bool `json:"checks,omitempty"`
 }
 
 // EtcdConfig are settings of a member.
