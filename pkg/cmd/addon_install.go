@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -236,14 +235,8 @@ func (o *addonInstallOptions) manifests(chosen []addonChoice) error {
 		if err != nil {
 			return err
 		}
-		for _, u := range objects {
-			data, err := yaml.Marshal(u.Object)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(o.Out, "---\n%s", data); err != nil {
-				return err
-			}
+		if err := printManifests(o.Out, objects); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
@@ -180,16 +179,7 @@ func (o *nodeOptions) manifests(ctx context.Context, spec v1alpha1.OperationSpec
 	if _, err := fmt.Fprintf(o.Out, "# %s\n", comment); err != nil {
 		return err
 	}
-	for _, u := range objects {
-		data, err := yaml.Marshal(u.Object)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(o.Out, "---\n%s", data); err != nil {
-			return err
-		}
-	}
-	return nil
+	return printManifests(o.Out, objects)
 }
 
 // nodePlan is what -o json prints, and what is shown.

@@ -3,11 +3,13 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -37,12 +39,17 @@ func (o *upgradeOptions) manifests(ctx context.Context) error {
 	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before, and this agent: %s images push --programs BUNDLE.\n", o.spec.Version, displayName); err != nil {
 		return err
 	}
+	return printManifests(o.Out, objects)
+}
+
+// printManifests prints objects as YAML, as kubectl apply takes them.
+func printManifests(w io.Writer, objects []*unstructured.Unstructured) error {
 	for _, u := range objects {
 		data, err := yaml.Marshal(u.Object)
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(o.Out, "---\n%s", data); err != nil {
+		if _, err := fmt.Fprintf(w, "---\n%s", data); err != nil {
 			return err
 		}
 	}
