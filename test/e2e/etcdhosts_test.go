@@ -32,6 +32,11 @@ func TestSeparateEtcdHosts(t *testing.T) {
 	c.checkMembers(t)
 	c.checkSecondRun(t)
 	c.checkNewSettings(t)
+	if soak() {
+		// The upgrade must not lose it, and the uninstall takes it away.
+		c.changeBalancer(t, "haproxy")
+		c.checkBalancer(t)
+	}
 	t.Run("upgrade", c.upgradeInUse)
 	t.Run("uninstall", func(t *testing.T) {
 		c.uninstall(t, bare)

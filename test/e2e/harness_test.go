@@ -157,7 +157,13 @@ func (l *lab) exec(t testing.TB, host string, argv ...string) string {
 // try runs a command on a host and returns how it ended.
 func (l *lab) try(t testing.TB, host string, stdin []byte, argv ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	return l.tryFor(t, host, suiteDeadline, stdin, argv...)
+}
+
+// tryFor is try for what takes longer.
+func (l *lab) tryFor(t testing.TB, host string, deadline time.Duration, stdin []byte, argv ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	r, err := command(ctx, "", stdin, l.argv(append([]string{"exec", host, "--"}, argv...)...)...)
 	if err != nil {

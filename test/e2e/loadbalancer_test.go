@@ -57,18 +57,36 @@ func (c *cluster) whenFree(t *testing.T, args ...string) result {
 	}
 }
 
+// balancers is what `loadbalancer status` tells of them.
+type balancers struct {
+	Pods []struct {
+		Node    string
+		Servers []struct {
+			Name string
+			Up   bool
+		}
+	}
+	KubeProxy, ClusterInfo string
+}
+
+// balancers looks at the load balancer once.
+func (c *cluster) balancers(t *testing.T) balancers {
+	t.Helper()
+	var seen balancers
+	r := c.ha(t, suiteDeadline, "loadbalancer", "status", "-o", "json", "--kubeconfig", c.kubeconfig)
+	if err := json.Unmarshal([]byte(r.stdout), &seen); err != nil {
+		t.Fatalf("loadbalancer status: %v %s", err, r)
+	}
+	return seen
+}
+
 // checkBalancer: every load balancer serves and sees every apiserver, and all that was to
 // use it does.
 func (c *cluster) checkBalancer(t *testing.T) {
 	t.Helper()
 	eventually(t, 2*time.Minute, "the load balancer is well", func() (bool, string) {
 		r := c.ha(t, suiteDeadline, "loadbalancer", "status", "-o", "json", "--kubeconfig", c.kubeconfig)
-		var seen struct {
-			Pods []struct {
-				Servers []struct{ Up bool }
-			}
-			KubeProxy, ClusterInfo string
-		}
+		var seen balancers
 		if err := json.Unmarshal([]byte(r.stdout), &seen); err != nil || r.code != 0 {
 			return false, r.String()
 		}

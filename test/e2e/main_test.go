@@ -76,3 +76,6 @@ func run(m *testing.M) (int, error) {
 	}
 	return code, nil
 }
+
+// soak tells whether tests run that are not in `make test`, since they take too long.
+func soak() bool { return os.Getenv("E2E_SOAK") != "" }

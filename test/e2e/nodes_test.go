@@ -31,6 +31,7 @@ func TestReplaceControlPlane(t *testing.T) {
 		count = 3
 	}
 	c := nodesCluster(t, count)
+	c.changeBalancer(t, "haproxy")
 	left := []string{"cp1", "cp2", "cp3"}
 	for i := range count {
 		old := c.holder(t)
@@ -44,6 +45,108 @@ func TestReplaceControlPlane(t *testing.T) {
 		return
 	}
 	c.replaceWell(t, "cp4", "cp7")
+}
+
+// TestWorkerLeavesAndComesBack: a worker that is well is removed and cleaned, and is as
+// bare as it was; then it enrols itself by a script that does not need SSH.
+func TestWorkerLeavesAndComesBack(t *testing.T) {
+	if !soak() {
+		t.Skip("E2E_SOAK=1 runs it")
+	}
+	c := sharedCluster(t)
+	c.settled(t)
+	c.removeWell(t, "w1")
+	text := c.ha(t, suiteDeadline, "node", "add", "w1", "-f", c.file, "--print", "--kubeconfig", c.kubeconfig)
+	if text.code != 0 || !strings.HasPrefix(text.stdout, "#!/bin/sh") {
+		t.Fatalf("node add --print: %s", text.stderr)
+	}
+	script := filepath.Join(t.TempDir(), "add-w1.sh")
+	if err := os.WriteFile(script, []byte(text.stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	for from, to := range map[string]string{script: "add.sh", c.haArgv()[2]: "kubectl-ha", suite.bundles[c.version]: "bundle.tar"} {
+		c.run(t, "cp", from, "w1:/root/"+to)
+	}
+	if r := c.tryFor(t, "w1", 5*time.Minute, nil, "sh", "/root/add.sh", "/root/kubectl-ha", "/root/bundle.tar"); r.code != 0 || !strings.Contains(r.stdout, "enrolled") {
+		t.Fatalf("the script: %s", tail(r.String(), 4000))
+	}
+	c.exec(t, "w1", "rm", "/root/add.sh", "/root/kubectl-ha", "/root/bundle.tar")
+	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--enrolled", "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
+		t.Fatalf("node add --enrolled: %s", tail(r.String(), 4000))
+	}
+	t.Logf("the script and the rest took %s", time.Since(start).Round(time.Second))
+	c.settled(t)
+	if stored := c.storedCluster(t); !strings.Contains(stored, "name: w1\n") {
+		t.Errorf("w1 is not in the stored Cluster document: %s", stored)
+	}
+	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.version], "--yes"); r.code != 0 {
+		t.Errorf("once more: %s", tail(r.String(), 2000))
+	}
+}
+
+// TestControlPlaneLeavesAndComesBack: the control plane that has the virtual IP, well and
+// with its etcd member, is removed and cleaned, and added again over SSH; no request fails.
+func TestControlPlaneLeavesAndComesBack(t *testing.T) {
+	if os.Getenv("E2E_SOAK") == "" {
+		t.Skip("it is what a replacement does, in the other order; E2E_SOAK=1 runs it")
+	}
+	c := sharedCluster(t)
+	c.settled(t)
+	c.installBalancer(t, "haproxy")
+	host := c.holder(t)
+	p := c.prober(t, c.vip)
+	p.every = 50 * time.Millisecond
+	if err := p.likeClientGo(); err != nil {
+		t.Fatal(err)
+	}
+	stop := p.start()
+	defer stop()
+	began := time.Now()
+	c.removeWell(t, host)
+	start := time.Now()
+	if r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.version], "--yes"); r.code != 0 {
+		t.Fatalf("node add: %s", tail(r.String(), 6000))
+	}
+	t.Logf("%s was added again in %s", host, time.Since(start).Round(time.Second))
+	stop()
+	if o := p.outageSince(began); o.failed > 0 {
+		t.Errorf("not lossless: %s\n%s", o, p.timeline(began))
+	} else {
+		t.Logf("%d requests, none failed", o.requests)
+	}
+	c.settled(t)
+	c.checkBalancer(t)
+}
+
+// removeWell removes a host that is well, and has it cleaned.
+func (c *cluster) removeWell(t *testing.T, host string) {
+	t.Helper()
+	start := time.Now()
+	r := c.ha(t, replaceDeadline, "node", "remove", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--delete-emptydir-data", "--force-drain", "--yes")
+	if r.code != 0 {
+		t.Fatalf("node remove %s: %s", host, tail(r.String(), 6000))
+	}
+	t.Logf("%s was removed and cleaned in %s", host, time.Since(start).Round(time.Second))
+	if _, err := c.client.CoreV1().Nodes().Get(context.Background(), host, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the node %s is still there: %v", host, err)
+	}
+	if stored := c.storedCluster(t); strings.Contains(stored, "name: "+host+"\n") {
+		t.Errorf("%s is still in the stored Cluster document: %s", host, stored)
+	}
+	if diff := c.run(t, "diff", host); strings.TrimSpace(diff) != "" {
+		t.Errorf("%s is not as it was:\n%s", host, diff)
+	}
+}
+
+// storedCluster is the Cluster document in the cluster.
+func (c *cluster) storedCluster(t *testing.T) string {
+	t.Helper()
+	m, err := c.client.CoreV1().ConfigMaps("ha-system").Get(context.Background(), "cluster", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(m.Data)
 }
 
 // nodesCluster is a cluster of the first three hosts of a lab with more.
@@ -111,12 +214,15 @@ func (c *cluster) replace(t *testing.T, file, old, fresh string) {
 func (c *cluster) replaceLost(t *testing.T, old, fresh string) {
 	t.Helper()
 	file := c.with(t, fresh)
-	p := c.prober(t, c.vip)
-	p.every = 50 * time.Millisecond
-	stop := p.start()
+	p, balanced := c.prober(t, c.vip), c.balanced(t)
+	p.every, balanced.every = 50*time.Millisecond, 50*time.Millisecond
+	stop, stopBalanced := p.start(), balanced.start()
 	defer stop()
+	defer stopBalanced()
 	c.run(t, "kill", old)
-	eventually(t, time.Minute, "the virtual IP has moved", func() (bool, string) { return p.steadyFor(3 * time.Second), "not steady" })
+	eventually(t, time.Minute, "the virtual IP has moved", func() (bool, string) {
+		return p.steadyFor(3*time.Second) && balanced.steadyFor(3*time.Second), "not steady"
+	})
 	calm := time.Now()
 	// A living member can't leave while another one is dead.
 	for _, other := range c.names(t, "control-plane") {
@@ -131,10 +237,13 @@ func (c *cluster) replaceLost(t *testing.T, old, fresh string) {
 	}
 	c.replace(t, file, old, fresh)
 	stop()
-	if o := p.outageSince(calm); o.failed > 0 {
-		t.Errorf("not lossless: %s\n%s", o, p.timeline(calm))
-	} else {
-		t.Logf("%d requests, none failed", o.requests)
+	stopBalanced()
+	for what, p := range map[string]*prober{"the virtual IP": p, "the load balancer": balanced} {
+		if o := p.outageSince(calm); o.failed > 0 {
+			t.Errorf("not lossless through %s: %s\n%s", what, o, p.timeline(calm))
+		} else {
+			t.Logf("%d requests through %s, none failed", o.requests, what)
+		}
 	}
 	c.checkReplaced(t, old, fresh)
 	if r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.version], "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
@@ -201,6 +310,19 @@ func (c *cluster) checkReplaced(t *testing.T, old, fresh string) {
 		if strings.Contains(peers, address[old]+"\n") || n.Name != fresh && !strings.Contains(peers, address[fresh]+"\n") {
 			t.Errorf("keepalived's peers on %s: %s", n.Name, peers)
 		}
+	}
+	c.checkBalancer(t)
+	var balancers []string
+	for _, p := range c.balancers(t).Pods {
+		balancers = append(balancers, p.Node)
+		for _, s := range p.Servers {
+			if s.Name == old {
+				t.Errorf("the load balancer of %s still knows %s", p.Node, old)
+			}
+		}
+	}
+	if !slices.Contains(balancers, fresh) || slices.Contains(balancers, old) {
+		t.Errorf("there are load balancers on %v", balancers)
 	}
 	for ns, name := range map[string]string{"kube-system": "kubeadm-config", "ha-system": "cluster"} {
 		m, err := c.client.CoreV1().ConfigMaps(ns).Get(context.Background(), name, metav1.GetOptions{})

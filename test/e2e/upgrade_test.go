@@ -38,9 +38,10 @@ func (c *cluster) upgradeInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := c.deployApp(t)
-	stop, stopApp := p.start(), app.start()
+	stop, stopApp, stopBalanced := p.start(), app.start(), c.balancedInUse(t)
 	defer stop()
 	defer stopApp()
+	defer stopBalanced()
 	start := time.Now()
 	writes := c.writer(t)
 	c.upgrade(t, bundle)
@@ -48,6 +49,7 @@ func (c *cluster) upgradeInUse(t *testing.T) {
 	written := writes()
 	stop()
 	stopApp()
+	stopBalanced()
 	if o := app.outageSince(start); o.failed > 0 {
 		t.Errorf("the application: %s\n%s", o, app.timeline(start))
 	} else {
@@ -67,6 +69,30 @@ func (c *cluster) upgradeInUse(t *testing.T) {
 	if r := c.ha(t, suiteDeadline, "upgrade", suite.version, "--bundle", bundle, "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
 		t.Errorf("the same upgrade again: %s", r)
 	}
+}
+
+// balancedInUse asks through the load balancer, where there is one, until the function that
+// it returns is called, which wants all requests answered and the load balancer well.
+func (c *cluster) balancedInUse(t *testing.T) (stop func()) {
+	t.Helper()
+	if !soak() {
+		return func() {}
+	}
+	p := c.balanced(t)
+	p.every = 50 * time.Millisecond
+	if err := p.likeClientGo(); err != nil {
+		t.Fatal(err)
+	}
+	start, end := time.Now(), p.start()
+	return sync.OnceFunc(func() {
+		end()
+		if o := p.outageSince(start); o.failed > 0 {
+			t.Errorf("through the load balancer: %s\n%s", o, p.timeline(start))
+		} else {
+			t.Logf("the load balancer answered all %d requests", o.requests)
+		}
+		c.checkBalancer(t)
+	})
 }
 
 // checkLossless: no request since a moment has failed; what the virtual IP did
