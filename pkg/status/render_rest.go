@@ -96,7 +96,7 @@ func (s *screen) rest() {
 	s.b.WriteString("\n")
 }
 
-// certificates shows the one that ends first, or all when wide.
+// certificates shows of each kind the days of the one that ends first, or all when wide.
 func (s *screen) certificates() {
 	all := slices.Clone(s.r.Certificates)
 	if len(all) == 0 {
@@ -104,8 +104,10 @@ func (s *screen) certificates() {
 		return
 	}
 	slices.SortStableFunc(all, func(a, b Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	first := all[0]
-	text := fmt.Sprintf("%d seen; the first ends in %d days: %s", len(all), first.DaysLeft, s.of(first))
+	text := fmt.Sprintf("%d seen; the first ends in %d days: %s", len(all), all[0].DaysLeft, s.of(all[0]))
+	if kinds := firstOfKinds(all); len(kinds) > 1 && !s.wide {
+		text += "; days left by kind: " + strings.Join(kinds, ", ")
+	}
 	if !s.r.Inspected {
 		text += "; --deep reads those in files too"
 	}
@@ -116,6 +118,20 @@ func (s *screen) certificates() {
 	for _, c := range all {
 		s.line(fmt.Sprintf("              %5d days  %s", c.DaysLeft, s.of(c)))
 	}
+}
+
+// firstOfKinds takes the first of each kind out of certificates in the order of their ends.
+func firstOfKinds(all []Certificate) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, c := range all {
+		if !seen[c.What] {
+			seen[c.What] = true
+			// A comma parts the kinds.
+			out = append(out, fmt.Sprintf("%s %d", strings.ReplaceAll(c.What, ",", ""), c.DaysLeft))
+		}
+	}
+	return out
 }
 
 func (s *screen) of(c Certificate) string {

@@ -31,6 +31,10 @@ func healthy() Report {
 		r.Certificates = append(r.Certificates, Certificate{Node: name, What: "apiserver", NotAfter: moment.Add(300 * 24 * time.Hour), DaysLeft: 300})
 	}
 	r.Nodes = append(r.Nodes, Node{Name: "w1", Version: "v1.36.3", Address: "192.0.2.9"})
+	for days, c := range map[int]Certificate{3640: {Node: "cp1", What: "etcd"}, 301: {Node: "w1", What: "kubelet, serving"}, 302: {Node: "cp1", What: "kubelet, serving"}} {
+		c.DaysLeft, c.NotAfter = days, moment.Add(time.Duration(days)*24*time.Hour)
+		r.Certificates = append(r.Certificates, c)
+	}
 	r.DNS = &DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 1, "cp2": 1, "cp3": 1}}
 	r.Images.Kinds = 14
 	r.LastBackup = &Backup{Name: "upgrade-x7k2p", Node: "cp1", Made: moment.Add(-3 * time.Hour)}
