@@ -40,6 +40,8 @@ type diagnosis struct {
 	Cluster string             `json:"cluster"`
 	Checks  []doctor.Result    `json:"checks"`
 	Fixes   []v1alpha1.MendFix `json:"fixes"`
+	// Addons are installed again by --fix.
+	Addons []string `json:"addons,omitempty"`
 	// Unseen says what could not be looked at.
 	Unseen []string `json:"unseen,omitempty"`
 }
@@ -52,7 +54,7 @@ func newDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 		GroupID: groupAccess,
 		Long: paragraphs(
 			"Runs a check for each known way in which highly available kubeadm clusters break, and says what was found, why that matters and how to mend it. It works on any kubeadm cluster, with stacked or external etcd. For what is in files on the hosts a short read-only task runs on each node; --quick leaves that out, and so does a cluster whose nodes have no agent.",
-			"--fix shows which findings it would mend, asks, and has the cluster do it as an Operation. On a cluster that this program did not make, kubectl ha adopt comes before.",
+			"--fix shows which findings it would mend, asks, and has the cluster do it as an Operation; certificates of addons are made anew by installing those again, at this program's version. On a cluster that this program did not make, kubectl ha adopt comes before.",
 			fmt.Sprintf("The exit code is %d when a problem was found; warnings alone are 0.", ExitFindings)),
 		Example: examples(`
 			kubectl ha doctor
@@ -144,7 +146,7 @@ func (o *doctorOptions) examine(ctx context.Context) (*diagnosis, error) {
 	}
 	in.Report = r
 	results := doctor.Examine(in)
-	d := &diagnosis{Cluster: r.Cluster, Checks: results, Fixes: doctor.Fixes(results), Unseen: append(r.Unseen, in.Objects.Missed()...)}
+	d := &diagnosis{Cluster: r.Cluster, Checks: results, Fixes: doctor.Fixes(results), Addons: doctor.Addons(results), Unseen: append(r.Unseen, in.Objects.Missed()...)}
 	if d.Fixes == nil {
 		d.Fixes = []v1alpha1.MendFix{}
 	}
@@ -154,23 +156,50 @@ func (o *doctorOptions) examine(ctx context.Context) (*diagnosis, error) {
 // mend has the cluster mend what was found.
 func (o *doctorOptions) mend(ctx context.Context, d *diagnosis) error {
 	switch {
-	case len(d.Fixes) == 0:
+	case len(d.Fixes)+len(d.Addons) == 0:
 		_, err := fmt.Fprintln(o.ErrOut, "Nothing of this is mended by itself.")
 		return err
 	case !o.ours:
 		return usageErrorf("this cluster has no stored Cluster document: run `%s adopt` first", displayName)
 	}
-	names := make([]string, 0, len(d.Fixes))
+	names := make([]string, 0, len(d.Fixes)+len(d.Addons))
 	for _, f := range d.Fixes {
 		names = append(names, string(f))
 	}
-	if _, err := fmt.Fprintf(o.ErrOut, "To be mended: %s\n", strings.Join(names, ", ")); err != nil || o.dryRun {
+	for _, a := range d.Addons {
+		names = append(names, "the certificates of "+a)
+	}
+	if _, err := fmt.Fprintf(o.ErrOut, "To be mended: %s\n", strings.Join(names, ", ")); err != nil {
 		return err
+	}
+	if o.dryRun {
+		return o.renew(ctx, d.Addons)
 	}
 	if !o.yes {
 		if err := confirm(ctx, o.In, o.ErrOut, "Mend it?"); err != nil {
 			return err
 		}
+	}
+	if err := o.operate(ctx, d); err != nil {
+		return err
+	}
+	return o.renew(ctx, d.Addons)
+}
+
+// renew installs addons again, which makes certificates anew that are near their end.
+func (o *doctorOptions) renew(ctx context.Context, addons []string) error {
+	if len(addons) == 0 {
+		return nil
+	}
+	again := &addonInstallOptions{addonOptions: addonOptions{IOStreams: o.IOStreams, access: o.access, output: o.output},
+		args: addons, dryRun: o.dryRun, detach: o.detach, yes: true}
+	return again.Run(ctx)
+}
+
+// operate has the cluster carry out the fixes.
+func (o *doctorOptions) operate(ctx context.Context, d *diagnosis) error {
+	if len(d.Fixes) == 0 {
+		return nil
 	}
 	image, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
 	if err != nil {
@@ -187,7 +216,8 @@ func (o *doctorOptions) mend(ctx context.Context, d *diagnosis) error {
 	if err != nil {
 		return clusterError(err)
 	}
-	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach)
+	// What comes after it waits for its end.
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach && len(d.Addons) == 0)
 }
 
 // printDiagnosis prints a line a check, and below it what was found.

@@ -34,6 +34,8 @@ type Check struct {
 	Reads Part
 	// Fix is what `--fix` does about what it finds, if anything.
 	Fix v1alpha1.MendFix
+	// Reinstalls says that `--fix` installs the addon again that it finds something of.
+	Reinstalls bool
 	// Run finds what is not so. It is pure.
 	Run func(in Input) []Finding
 }
@@ -48,6 +50,8 @@ type Finding struct {
 	// Mend says how to set it right; Fix names the fix that `--fix` carries out.
 	Mend string           `json:"mend,omitempty"`
 	Fix  v1alpha1.MendFix `json:"fix,omitempty"`
+	// Addon is one that `--fix` installs again.
+	Addon string `json:"addon,omitempty"`
 }
 
 // Result is a check's outcome.
@@ -76,7 +80,7 @@ type Input struct {
 // Checks lists all, in the order in which they are shown.
 func Checks() []Check {
 	var all []Check
-	for _, part := range [][]Check{endpointChecks(), balancerChecks(), addressChecks(), etcdChecks(), nodeChecks(), ownChecks()} {
+	for _, part := range [][]Check{endpointChecks(), balancerChecks(), addressChecks(), etcdChecks(), nodeChecks(), ownChecks(), addonChecks()} {
 		all = append(all, part...)
 	}
 	return all

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
@@ -27,6 +28,10 @@ func well() Input {
 	in := Input{Cluster: c, Ours: true, Inspection: status.Inspection{Facts: map[string]inspect.Facts{}}}
 	in.Objects = Objects{Kubeadm: true, Endpoint: "192.0.2.100:6443", KubeProxy: "https://192.0.2.100:6443", ClusterInfo: "https://192.0.2.100:6443", KubeProxyVersion: "v1.36.3", EtcdServers: map[string][]string{}, Heard: map[string]float64{},
 		Namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}}}}
+	for _, c := range []install.Issued{{Addon: "dashboard", Namespace: "ha-dashboard", Secret: "headlamp-tls"}, {Addon: "mine", Namespace: "mine", Secret: "mine-tls"}} {
+		c.NotAfter = now.Add(300 * 24 * time.Hour)
+		in.Objects.AddonCertificates = append(in.Objects.AddonCertificates, AddonCertificate{Issued: c, BuiltIn: c.Addon == "dashboard"})
+	}
 	for i, name := range []string{"cp1", "cp2", "cp3"} {
 		address := "192.0.2." + string(rune('1'+i))
 		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: name, Address: address, Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane, v1alpha1.RoleEtcd}})
@@ -77,6 +82,7 @@ func TestFound(t *testing.T) {
 		state State
 		found string
 		fix   v1alpha1.MendFix
+		addon string
 		spoil func(*Input)
 	}{
 		"endpoint is a node": {id: "stable-endpoint", state: Problem, found: "address of cp2", spoil: func(in *Input) {
@@ -142,7 +148,20 @@ func TestFound(t *testing.T) {
 		"agent is not pinned": {id: "agent-pinned", state: Warning, found: "not pinned", spoil: func(in *Input) {
 			facts(in, "cp1", func(f *inspect.Facts) { f.Pinned = []string{"registry.k8s.io/pause:3.10"} })
 		}},
-		"no backup":  {id: "backup", state: Warning, found: "none", spoil: func(in *Input) { in.Report.LastBackup = nil }},
+		"no backup": {id: "backup", state: Warning, found: "none", spoil: func(in *Input) { in.Report.LastBackup = nil }},
+		"addon's certificate near its end": {id: "addon-certificates", state: Warning, found: "ha-dashboard/headlamp-tls of the addon dashboard ends in 20 days", addon: "dashboard", spoil: func(in *Input) {
+			in.Objects.AddonCertificates[0].NotAfter = now.Add(20*24*time.Hour + time.Hour)
+		}},
+		"addon's certificate about to end": {id: "addon-certificates", state: Problem, found: "in 6 days", addon: "dashboard", spoil: func(in *Input) {
+			in.Objects.AddonCertificates[0].NotAfter = now.Add(6*24*time.Hour + time.Hour)
+		}},
+		"addon's certificate gone": {id: "addon-certificates", state: Problem, found: "not there", addon: "dashboard", spoil: func(in *Input) {
+			in.Objects.AddonCertificates[0].NotAfter = time.Time{}
+		}},
+		// Nobody here knows where the folder of somebody's own is.
+		"own addon's certificate": {id: "addon-certificates", state: Warning, found: "mine/mine-tls", spoil: func(in *Input) {
+			in.Objects.AddonCertificates[1].NotAfter = now.Add(20 * 24 * time.Hour)
+		}},
 		"old backup": {id: "backup", state: Warning, found: "40 days", spoil: func(in *Input) { in.Report.LastBackup.Made = now.Add(-40 * 24 * time.Hour) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,6 +181,9 @@ func TestFound(t *testing.T) {
 			}
 			if fixes := Fixes(results); c.fix != "" && !slices.Contains(fixes, c.fix) || c.fix == "" && len(fixes) > 0 {
 				t.Errorf("fixes: %v", fixes)
+			}
+			if addons := Addons(results); c.addon != "" && !slices.Equal(addons, []string{c.addon}) || c.addon == "" && len(addons) > 0 {
+				t.Errorf("addons: %v", addons)
 			}
 		})
 	}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
@@ -35,6 +37,7 @@ const (
 	partNamespace   Part = "the namespace"
 	partOperations  Part = "operations"
 	partBalancer    Part = "the load balancer"
+	partAddons      Part = "the addons' certificates"
 )
 
 // Objects are what the API tells beyond the status.
@@ -60,6 +63,8 @@ type Objects struct {
 	// of, in seconds ago.
 	Operations []v1alpha1.Operation
 	Heard      map[string]float64
+	// AddonCertificates are those that were made for addons.
+	AddonCertificates []AddonCertificate
 	// Unread says of the parts that could not be read why.
 	Unread map[Part]string
 }
@@ -95,6 +100,7 @@ func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) 
 		partNamespace:  func() error { return o.readNamespace(ctx, c.Kube) },
 		partOperations: func() error { return o.readOperations(ctx, c) },
 		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
+		partAddons:     func() error { return o.readAddons(ctx, c.Kube) },
 	} {
 		all.Go(func() {
 			if err := read(); err != nil && !apierrors.IsNotFound(err) {
@@ -204,6 +210,21 @@ func (o *Objects) readOperations(ctx context.Context, c *client.Clients) (err er
 		if l.Spec.RenewTime != nil {
 			o.Heard[l.Name] = metav1.Now().Sub(l.Spec.RenewTime.Time).Seconds()
 		}
+	}
+	return nil
+}
+
+func (o *Objects) readAddons(ctx context.Context, kube kubernetes.Interface) error {
+	all, err := install.IssuedCertificates(ctx, kube)
+	if err != nil {
+		return err
+	}
+	ours, err := addon.BuiltIn()
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		o.AddonCertificates = append(o.AddonCertificates, AddonCertificate{Issued: c, BuiltIn: ours[c.Addon] != nil})
 	}
 	return nil
 }

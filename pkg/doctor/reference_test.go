@@ -43,6 +43,9 @@ func checksReference() string {
 		if c.Fix != "" {
 			fix = "`" + string(c.Fix) + "`"
 		}
+		if c.Reinstalls {
+			fix = "installs the addon again"
+		}
 		fmt.Fprintf(&b, "| `%s` | **%s**: %s | %s | %s | %s |\n", c.ID, c.Title, c.Why, c.Source, from, fix)
 	}
 	return b.String()
@@ -93,6 +96,7 @@ func TestEveryKnownFailureHasACheck(t *testing.T) {
 		"the first control plane can't be replaced":                              {"stable-endpoint", "etcd-endpoints"},
 		"privileged Jobs never start":                                            {"pod-security"},
 		"the agent's image is collected":                                         {"agent-pinned"},
+		"nobody renews an addon's certificate":                                   {"addon-certificates"},
 		"a backup is missing, or was never tried (restore has tests of its own)": {"backup"},
 	} {
 		for _, id := range by {
