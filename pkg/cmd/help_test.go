@@ -48,3 +48,55 @@ func TestEveryVerbHelps(t *testing.T) {
 		t.Errorf("only %d commands were looked at", seen)
 	}
 }
+
+// TestUnknownVerbsSuggestTheNearest: each verb, at every level, with a letter left out.
+func TestUnknownVerbsSuggestTheNearest(t *testing.T) {
+	streams, _, _, _ := genericiooptions.NewTestIOStreams()
+	root := NewRoot(streams)
+	seen := 0
+	walk(root, func(c *cobra.Command) {
+		if c == root || len(c.Name()) < 4 {
+			return
+		}
+		seen++
+		words := strings.Fields(c.CommandPath())[2:]
+		words[len(words)-1] = c.Name()[:2] + c.Name()[3:]
+		code, out, errOut := run(t, words...)
+		if want := `did you mean "` + c.Name() + `"?`; code != ExitUsage || !strings.Contains(errOut, want) || out != "" {
+			t.Errorf("%v: exit code %d, %q, want %s", words, code, errOut, want)
+		}
+	})
+	if seen < 40 {
+		t.Errorf("only %d commands were tried", seen)
+	}
+}
+
+// TestMessagesFit: what is said of a mistake fits a terminal, and loses no word there.
+func TestMessagesFit(t *testing.T) {
+	for _, args := range [][]string{{"statsu"}, {"status", "--wach"}, {"doctor", "--yes"}, {"status", "-o", "xml"}, {"status", "-w", "--deep"}, {"support-bundle", "--lines", "-1"},
+		{"version", "extra"}, {"operation", "pause"}, {"completion"}, {"init", "--worker", "w1=192.0.2.1"}, {"upgrade", "v1"}, {"node", "add"}, {"addon", "install"}, {"bundle", "create"}} {
+		code, _, errOut := run(t, args...)
+		if code == ExitOK {
+			t.Errorf("%v: accepted", args)
+		}
+		text := fitted(errOut, helpWidth)
+		for _, l := range strings.Split(text, "\n") {
+			if n := len([]rune(l)); n > helpWidth {
+				t.Errorf("%v: %d columns: %s", args, n, l)
+			}
+		}
+		if strings.Join(strings.Fields(text), " ") != strings.Join(strings.Fields(errOut), " ") {
+			t.Errorf("%v: %q became %q", args, errOut, text)
+		}
+	}
+}
+
+func TestFitted(t *testing.T) {
+	const table = "a  table   of   another program"
+	if got := fitted(table+"\n  an indented line that is long", 31); got != table+"\n  an indented line that is long" {
+		t.Errorf("got %q", got)
+	}
+	if got, want := fitted("short\n  an indented line that is long", 20), "short\n  an indented line\n  that is long"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -60,6 +60,9 @@ func printError(ctx context.Context, w io.Writer, err error) {
 		prefix = "interrupted: "
 	}
 	message := strings.TrimRight(err.Error(), "\n")
+	if _, ok := terminal(w); ok {
+		message = fitted(message, helpWidth-len(prefix))
+	}
 	if strings.Contains(message, "\n") {
 		message = "\n  " + strings.ReplaceAll(message, "\n", "\n  ")
 		prefix = strings.TrimRight(prefix, " ")

@@ -110,6 +110,19 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
+// fitted breaks the lines of a message that are longer than width, and leaves the others
+// as they are: they may be another program's output.
+func fitted(message string, width int) string {
+	lines := strings.Split(message, "\n")
+	for i, l := range lines {
+		if len([]rune(l)) > width {
+			indent := l[:len(l)-len(strings.TrimLeft(l, " "))]
+			lines[i] = indent + strings.Join(wrap(l, width-len(indent)), "\n"+indent)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // examples takes off the indentation that the source code has, and indents by
 // two blanks.
 func examples(text string) string {

@@ -51,6 +51,7 @@ func TestInstall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	checkStart(ctx, t, filepath.Join(bin, "kubectl-ha"))
 	path := "PATH=" + bin + ":/usr/bin:/bin"
 	for _, c := range []struct{ args, want string }{
 		{"ha version", "v0.0.1"},
@@ -63,6 +64,26 @@ func TestInstall(t *testing.T) {
 		if err != nil || r.code != 0 || !strings.Contains(r.stdout, c.want) {
 			t.Errorf("kubectl %s: %v %s", c.args, err, r)
 		}
+	}
+}
+
+// checkStart: the help is there at once. The best of many tries, since other things run
+// on the machine beside it.
+func checkStart(ctx context.Context, t *testing.T, program string) {
+	t.Helper()
+	const bound = 100 * time.Millisecond
+	best := time.Hour
+	for range 20 {
+		began := time.Now()
+		r, err := command(ctx, filepath.Dir(program), nil, program, "--help")
+		if err != nil || r.code != 0 {
+			t.Fatalf("%v %s", err, r)
+		}
+		best = min(best, time.Since(began))
+	}
+	t.Logf("kubectl-ha --help: %s at best", best.Round(time.Millisecond))
+	if best > bound {
+		t.Errorf("kubectl-ha --help takes %s at best, of %s", best, bound)
 	}
 }
 
