@@ -1,0 +1,84 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestAdoptAndDoctorElsewhere: a cluster without a stored Cluster document is one of
+// another tool. doctor says what it can't look at there, and how it could; after adopt it
+// looks at all of it.
+func TestAdoptAndDoctorElsewhere(t *testing.T) {
+	c := sharedCluster(t)
+	c.settled(t)
+	ctx := context.Background()
+	maps := c.client.CoreV1().ConfigMaps("ha-system")
+	own, err := maps.Get(ctx, "cluster", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		// What the cluster was made of, and not what was found.
+		if err := maps.Delete(ctx, "cluster", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			t.Error(err)
+		}
+		own.ResourceVersion, own.UID = "", ""
+		if _, err := maps.Create(ctx, own, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	if err := maps.Delete(ctx, "cluster", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before := c.ha(t, suiteDeadline, "doctor", "--kubeconfig", c.kubeconfig)
+	if before.code != 0 || !strings.Contains(before.stdout, "`kubectl ha adopt` has to come first") {
+		t.Errorf("doctor on a cluster of another tool: %s", before)
+	}
+	if r := c.ha(t, suiteDeadline, "doctor", "--fix", "--yes", "--kubeconfig", c.kubeconfig); r.code != 0 && r.code != 2 {
+		t.Errorf("doctor --fix on a cluster of another tool: %s", r)
+	}
+	if r := c.ha(t, suiteDeadline, "adopt", "--kubeconfig", c.kubeconfig); r.code != 2 || !strings.Contains(r.stderr, "--yes") {
+		t.Errorf("adopt without a terminal: %s", r)
+	}
+	if r := c.ha(t, suiteDeadline, "adopt", "--yes", "--kubeconfig", c.kubeconfig); r.code != 0 {
+		t.Fatalf("adopt: %s", r)
+	}
+	after := c.ha(t, suiteDeadline, "doctor", "--kubeconfig", c.kubeconfig, "-o", "json")
+	var d struct {
+		Checks []struct{ ID, State, Skipped string }
+	}
+	if err := json.Unmarshal([]byte(after.stdout), &d); err != nil {
+		t.Fatalf("%v: %s", err, after)
+	}
+	for _, check := range d.Checks {
+		if check.State == "problem" || check.State == "skipped" {
+			t.Errorf("after adopt: %+v", check)
+		}
+	}
+	if after.code != 0 || len(d.Checks) < 25 {
+		t.Errorf("doctor after adopt: %s", after)
+	}
+}
+
+// TestStatusWatch: one document a look, until nobody reads them.
+func TestStatusWatch(t *testing.T) {
+	c := sharedCluster(t)
+	argv := append([]string{"sh", "-c", `"$@" | head -n 2`, "sh"}, c.haArgv("status", "--kubeconfig", c.kubeconfig, "-w", "--interval", "500ms", "-o", "json")...)
+	lines := strings.Split(strings.TrimSpace(must(t, suiteDeadline, argv...)), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for _, l := range lines {
+		var s statusReport
+		if err := json.Unmarshal([]byte(l), &s); err != nil || len(s.ControlPlanes) != 3 {
+			t.Errorf("%v: %s", err, l)
+		}
+	}
+}
