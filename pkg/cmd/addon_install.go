@@ -131,15 +131,7 @@ func (o *addonInstallOptions) Run(ctx context.Context) error {
 
 // create brings this program's agent, creates the Operation and shows it.
 func (o *addonOptions) create(ctx context.Context, spec v1alpha1.OperationSpec, handOver func(context.Context, *v1alpha1.Operation) error, detach bool) error {
-	image, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
-	if err != nil {
-		return err
-	}
-	// The cluster may have been made by an earlier version, that knew no such Operation.
-	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
-		return clusterError(err)
-	}
-	ops, err := incluster.NewOperations(o.config, image)
+	ops, err := readyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,24 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 )
 
+// readyOperations makes the cluster ready for an Operation that this program creates:
+// it stores the document, unless that is nil, and what Operations need, since the
+// cluster may have been made by an earlier version that knew no such Operation; then
+// it brings this program's agent, of which the Operations are. output is as for
+// newProgress.
+func readyOperations(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, c *v1alpha1.Cluster, output string) (*incluster.Operations, error) {
+	if c != nil {
+		if _, err := incluster.Install(ctx, config, c); err != nil {
+			return nil, clusterError(err)
+		}
+	}
+	agent, err := ensureAgent(ctx, streams, config, output)
+	if err != nil {
+		return nil, err
+	}
+	return incluster.NewOperations(config, agent)
+}
+
 // ensureAgent makes sure that the nodes have this program's own agent in their image
 // stores, and returns the image's reference, for incluster.NewOperations or
 // Operations.WithAgent. Every verb that creates an Operation calls it after it has

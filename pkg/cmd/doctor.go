@@ -201,14 +201,7 @@ func (o *doctorOptions) operate(ctx context.Context, d *diagnosis) error {
 	if len(d.Fixes) == 0 {
 		return nil
 	}
-	image, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
-	if err != nil {
-		return err
-	}
-	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
-		return clusterError(err)
-	}
-	ops, err := incluster.NewOperations(o.config, image)
+	ops, err := readyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output)
 	if err != nil {
 		return err
 	}

@@ -78,11 +78,7 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
-	if err != nil {
-		return err
-	}
-	ops, err := incluster.NewOperations(o.config, agent)
+	ops, err := readyOperations(ctx, o.IOStreams, o.config, nil, o.output)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (o *nodeOptions) ask(ctx context.Context, question string) error {
 }
 
 // operate has the cluster carry out an Operation, and shows it. One for the same that
-// is unfinished is taken up.
+// is unfinished is taken up. c is stored before, unless it is nil.
 func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1alpha1.OperationSpec, leave bool) error {
 	all, err := o.ops.List(ctx)
 	if err != nil {
@@ -125,14 +125,11 @@ func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1a
 			return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, leave)
 		}
 	}
-	if _, err := incluster.Install(ctx, o.config, c); err != nil {
-		return clusterError(err)
-	}
-	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+	ops, err := readyOperations(ctx, o.IOStreams, o.config, c, o.output)
 	if err != nil {
 		return err
 	}
-	op, err := o.ops.WithAgent(agent).Create(ctx, spec)
+	op, err := ops.Create(ctx, spec)
 	if err != nil {
 		return clusterError(err)
 	}

@@ -263,5 +263,5 @@ func (o *nodeAddOptions) inside(ctx context.Context, leave bool) error {
 	if err := o.bringBalancer(ctx, o.merged, o.names); err != nil {
 		return err
 	}
-	return o.operate(ctx, o.merged, o.operation(), leave)
+	return o.operate(ctx, nil, o.operation(), leave)
 }

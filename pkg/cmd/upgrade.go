@@ -198,20 +198,14 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	// The cluster may have been made by an earlier version of this program, that knew
-	// no such Operation.
-	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
-		return clusterError(err)
-	}
 	// The agent before the rest: an older one need only know how to bring an image.
-	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
-	if err != nil {
+	if ops, err = readyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output); err != nil {
 		return err
 	}
 	if err := o.bring(ctx); err != nil {
 		return err
 	}
-	op, err := ops.WithAgent(agent).Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec})
+	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec})
 	if err != nil {
 		return clusterError(err)
 	}
@@ -219,7 +213,7 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 }
 
 // operations are the verbs of Operations, to look; what creates one gives them the
-// agent that ensureAgent brings.
+// agent that readyOperations brings.
 func (o *upgradeOptions) operations(ctx context.Context) (*incluster.Operations, error) {
 	image, err := clusterAgentImage(ctx, o.config)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
@@ -95,14 +94,10 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := incluster.Install(ctx, o.config, o.cluster); err != nil {
-		return clusterError(err)
-	}
-	agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
-	if err != nil {
+	if ops, err = readyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output); err != nil {
 		return err
 	}
-	op, err := ops.WithAgent(agent).Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: spec})
+	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: spec})
 	if err != nil {
 		return clusterError(err)
 	}
