@@ -58,7 +58,7 @@ func sharedCluster(t testing.TB) *cluster {
 		return suite.shared
 	}
 	l := upLab(t, "e2e", 3, 1)
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "e2e.kubeconfig"), vip: l.status(t).VirtualIP}
+	c := l.cluster(t, "e2e", "")
 	c.bundle(t)
 	c.bootstrapInterrupted(t, interruptions())
 	c.connect(t)
@@ -72,7 +72,7 @@ func reuse(t testing.TB, dir string) *cluster {
 	t.Helper()
 	l := &lab{name: cmp.Or(os.Getenv("E2E_LAB"), "e2e"), dir: dir, version: suite.version}
 	l.cached = l.status(t)
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(dir, "e2e.kubeconfig"), vip: l.cached.VirtualIP}
+	c := l.cluster(t, "e2e", "")
 	c.bundle(t)
 	c.connect(t)
 	return c
@@ -92,6 +92,36 @@ func (l *lab) bundle(t testing.TB) string {
 	}
 	suite.bundles[l.version] = out
 	return out
+}
+
+// ownLab brings a lab up that goes with the test.
+func ownLab(t testing.TB, name, version string, size labSize) *lab {
+	t.Helper()
+	l := upLabOf(t, name, version, size)
+	t.Cleanup(func() { l.drop(t) })
+	return l
+}
+
+// cluster is one that is yet to be made on the lab, by a Cluster file; without one, of
+// all hosts.
+func (l *lab) cluster(t testing.TB, name, file string) *cluster {
+	t.Helper()
+	if file == "" {
+		file = l.file(t, nil)
+	}
+	return &cluster{lab: l, file: file, kubeconfig: filepath.Join(l.dir, name+".kubeconfig"), vip: l.cached.VirtualIP}
+}
+
+// bootstrap makes the cluster.
+func (c *cluster) bootstrap(t testing.TB) {
+	t.Helper()
+	c.bundle(t)
+	start := time.Now()
+	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
+		t.Fatalf("bootstrap of %s: %s\n%s", c.version, tail(r.stdout, 4000), r.stderr)
+	}
+	t.Logf("the bootstrap of %s took %s", c.version, time.Since(start).Round(time.Second))
+	c.connect(t)
 }
 
 func (c *cluster) bootstrapArgs() []string {

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,17 +15,10 @@ import (
 // are no nodes, the control planes have no member, and a second run changes nothing.
 // Then it is upgraded while it is in use, taken off its hosts, and made again there.
 func TestSeparateEtcdHosts(t *testing.T) {
-	l := upLabOf(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 2, etcd: 3})
-	t.Cleanup(func() { l.drop(t) })
+	l := ownLab(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 2, etcd: 3})
 	bare := l.bareness(t)
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "etcd.kubeconfig"), vip: l.cached.VirtualIP}
-	c.bundle(t)
-	start := time.Now()
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
-	}
-	t.Logf("the bootstrap took %s", time.Since(start).Round(time.Second))
-	c.connect(t)
+	c := l.cluster(t, "etcd", "")
+	c.bootstrap(t)
 	c.settled(t)
 	c.checkShape(t)
 	c.checkMembers(t)

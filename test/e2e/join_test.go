@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,9 +34,8 @@ const takeover = 40 * time.Second
 // who would change that is the coordinator. A third one takes over, the Join
 // ends well, and the killed node is well once it is back.
 func TestCoordinatorLost(t *testing.T) {
-	l := upLab(t, "e2e-join", 3, 2)
-	t.Cleanup(func() { l.drop(t) })
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "join.kubeconfig"), vip: l.status(t).VirtualIP}
+	l := ownLab(t, "e2e-join", suite.version, labSize{controlPlanes: 3, workers: 2})
+	c := l.cluster(t, "join", "")
 	c.bundle(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()

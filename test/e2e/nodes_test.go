@@ -155,15 +155,9 @@ func nodesCluster(t *testing.T, spare int) *cluster {
 	if spare > 1 {
 		spare++ // One for the replacement of a host that is well.
 	}
-	l := upLabOf(t, "e2e-nodes", suite.version, labSize{controlPlanes: 3 + spare, workers: 1})
-	t.Cleanup(func() { l.drop(t) })
-	c := &cluster{lab: l, kubeconfig: filepath.Join(l.dir, "nodes.kubeconfig"), vip: l.cached.VirtualIP}
-	c.file = c.fileOf(t, "cp1", "cp2", "cp3", "w1")
-	c.bundle(t)
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
-	}
-	c.connect(t)
+	l := ownLab(t, "e2e-nodes", suite.version, labSize{controlPlanes: 3 + spare, workers: 1})
+	c := l.cluster(t, "nodes", l.fileOf(t, "cp1", "cp2", "cp3", "w1"))
+	c.bootstrap(t)
 	return c
 }
 
@@ -171,12 +165,12 @@ func nodesCluster(t *testing.T, spare int) *cluster {
 var hostEntry = regexp.MustCompile(`(?m)^  - address: .*\n    name: (\S+)\n(    .*\n)*`)
 
 // fileOf is the lab's Cluster file with some of its hosts.
-func (c *cluster) fileOf(t *testing.T, names ...string) string {
+func (l *lab) fileOf(t *testing.T, names ...string) string {
 	t.Helper()
-	if len(names) == len(c.names(t)) {
-		return c.lab.file(t, nil) // It has them all.
+	if len(names) == len(l.names(t)) {
+		return l.file(t, nil) // It has them all.
 	}
-	return c.lab.file(t, func(text string) string {
+	return l.file(t, func(text string) string {
 		return hostEntry.ReplaceAllStringFunc(text, func(entry string) string {
 			if slices.Contains(names, hostEntry.FindStringSubmatch(entry)[1]) {
 				return entry

@@ -30,22 +30,17 @@ func TestUninstall(t *testing.T) {
 	if os.Getenv("E2E_SOAK") == "" {
 		t.Skip("the cluster with separate etcd hosts is uninstalled after its upgrade; E2E_SOAK=1 does it here too")
 	}
-	l := upLabOf(t, "e2e-uninstall", suite.version, labSize{controlPlanes: 3, workers: 1})
-	t.Cleanup(func() { l.drop(t) })
+	l := ownLab(t, "e2e-uninstall", suite.version, labSize{controlPlanes: 3, workers: 1})
 	bare := l.bareness(t)
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "uninstall.kubeconfig"), vip: l.cached.VirtualIP}
-	c.bundle(t)
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
-	}
-	c.connect(t)
+	c := l.cluster(t, "uninstall", "")
+	c.bootstrap(t)
 	c.settled(t)
 	c.changeBalancer(t, "haproxy")
 	c.checkBalancer(t)
 	c.metricsServer(t)
 	c.uninstall(t, bare)
 	older := &lab{name: l.name, dir: l.dir, version: suite.other, cached: l.cached}
-	c = &cluster{lab: older, file: older.file(t, nil), kubeconfig: filepath.Join(l.dir, "again.kubeconfig"), vip: l.cached.VirtualIP}
+	c = older.cluster(t, "again", "")
 	c.again(t)
 }
 
@@ -296,13 +291,7 @@ func (c *cluster) checkBare(t *testing.T, bare map[string]map[string]string, hos
 // again makes a cluster on the same hosts.
 func (c *cluster) again(t *testing.T) {
 	t.Helper()
-	c.bundle(t)
-	start := time.Now()
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap of %s on the same hosts: %s\n%s", c.version, tail(r.stdout, 4000), r.stderr)
-	}
-	t.Logf("the bootstrap of %s on the same hosts took %s", c.version, time.Since(start).Round(time.Second))
-	c.connect(t)
+	c.bootstrap(t)
 	c.settled(t)
 	c.checkShape(t)
 }

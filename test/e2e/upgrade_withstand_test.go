@@ -85,14 +85,9 @@ func newWithstand(t *testing.T) *withstand {
 	if dir := os.Getenv("E2E_REUSE"); dir != "" {
 		return reusedWithstand(t, dir)
 	}
-	l := upLabOf(t, "e2e-withstand", suite.other, labSize{controlPlanes: 3, workers: 2})
-	t.Cleanup(func() { l.drop(t) })
-	c := &cluster{lab: l, file: l.file(t, nil), kubeconfig: filepath.Join(l.dir, "withstand.kubeconfig"), vip: l.cached.VirtualIP}
-	c.bundle(t)
-	if r := c.ha(t, 10*time.Minute, c.bootstrapArgs()...); r.code != 0 {
-		t.Fatalf("bootstrap: %s\n%s", tail(r.stdout, 4000), r.stderr)
-	}
-	c.connect(t)
+	l := ownLab(t, "e2e-withstand", suite.other, labSize{controlPlanes: 3, workers: 2})
+	c := l.cluster(t, "withstand", "")
+	c.bootstrap(t)
 	c.settled(t)
 	newer := &lab{name: l.name, dir: l.dir, version: suite.version, cached: l.cached}
 	c.write(t, "before", "all of it")
