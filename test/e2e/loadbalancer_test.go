@@ -110,7 +110,9 @@ func (c *cluster) balanced(t *testing.T) *prober {
 func TestLoadBalancer(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
+	named := c.takeName(t)
 	c.installBalancer(t, "haproxy")
+	named()
 	c.checkBalancer(t)
 	t.Run("access", c.testBalancedAccess)
 	t.Run("a killed apiserver", func(t *testing.T) { c.testFailing(t, true, c.killServer) })
@@ -302,6 +304,9 @@ func (c *cluster) losesNone(t *testing.T, do func()) {
 	o := p.outageSince(start)
 	if o.failed == 0 && o.requests >= 50 {
 		t.Logf("%d requests, none failed; the slowest took %s", o.requests, p.slowestSince(start))
+		for h, d := range direct {
+			t.Logf("the slowest of %s by itself took %s", h, d.slowestSince(start))
+		}
 		return
 	}
 	t.Errorf("not lossless: %s\n%s", o, p.timeline(start))

@@ -47,7 +47,7 @@ func RemoveDefinition() engine.Definition {
 func steps() map[string]engine.Step {
 	settings := join.Settings()
 	return map[string]engine.Step{
-		stepCheck:       engine.Func{Do: check, Timeout: 2 * time.Minute},
+		stepNames:       namesStep{},
 		stepAgent:       engine.NodeTask{Request: installAgent, LostRetries: lostRetries},
 		stepApply:       engine.Func{Do: applyObjects, Timeout: 2 * time.Minute},
 		stepReady:       engine.Func{Do: ready, Timeout: readyTimeout, Gate: true},

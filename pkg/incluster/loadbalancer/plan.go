@@ -11,7 +11,7 @@ import (
 
 // The kinds of steps: the part of a step's ID before the slash.
 const (
-	stepCheck       = "check"
+	stepNames       = "names"
 	stepAgent       = "agent"
 	stepApply       = "apply"
 	stepReady       = "ready"
@@ -57,7 +57,9 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepStatus, e
 	}
 	want := Wanted(c, spec)
 	p := &planner{}
-	p.then(step(stepCheck, "look at the control planes and their certificates"))
+	for _, h := range c.ControlPlanes() {
+		p.then(onNode(stepNames, h.Name, fmt.Sprintf("see that the certificate of %s's apiserver is for %s", h.Name, strings.Join(names(c), ", "))))
+	}
 	var agents []v1alpha1.StepStatus
 	for _, h := range c.ControlPlanes() {
 		agents = append(agents, onNode(stepAgent, h.Name, "bring the agent of "+h.Name+" up to date"))

@@ -41,7 +41,7 @@ func ids(steps []v1alpha1.StepStatus) string {
 // TestPlan: kubelets are touched only where they use the load balancer, or used it; each
 // step comes after those before it.
 func TestPlan(t *testing.T) {
-	const up = "check agent/cp1 agent/cp2 apply ready record kube-proxy cluster-info"
+	const up = "names/cp1 names/cp2 agent/cp1 agent/cp2 apply ready record kube-proxy cluster-info"
 	for name, tc := range map[string]struct {
 		c    *v1alpha1.Cluster
 		op   *v1alpha1.Operation

@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,32 +22,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/balancer"
 )
 
-const (
-	// dialTimeout bounds the look at one address.
-	dialTimeout = 5 * time.Second
-	// serverName is a name that every apiserver's certificate has from kubeadm, and by
-	// which the load balancer knows them.
-	serverName = "kubernetes"
-)
-
-// check looks whether each apiserver's certificate has the names by which clients and
-// the load balancer know it: they are kubeadm's own, unless somebody changed them.
-func check(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	config, err := trust(t.Clients.Config)
-	if err != nil {
-		return engine.Outcome{}, err
-	}
-	for _, h := range t.Cluster.ControlPlanes() {
-		address := net.JoinHostPort(h.Address, strconv.Itoa(int(t.Cluster.Spec.APIServerPort)))
-		for _, name := range []string{serverName, t.Cluster.Spec.VirtualIP} {
-			if err := shake(ctx, config, address, name); err != nil {
-				return engine.Outcome{}, fmt.Errorf("the apiserver of %s, known as %s: %w\nnext: when its certificate lacks that name, kubeadm init phase certs apiserver makes a new one on %s once the old one is moved away; nothing was changed",
-					h.Name, name, err, h.Name)
-			}
-		}
-	}
-	return engine.Outcome{Message: fmt.Sprintf("%d control planes have the names that are needed", len(t.Cluster.ControlPlanes()))}, nil
-}
+// dialTimeout bounds the look at one address.
+const dialTimeout = 5 * time.Second
 
 // trust is the cluster's CA, without any login.
 func trust(config *rest.Config) (*tls.Config, error) {

@@ -60,6 +60,8 @@ const (
 	InstallAgent = "install-agent"
 	// KubeletEndpoint points the kubelet at the load balancer, or back.
 	KubeletEndpoint = "kubelet-endpoint"
+	// APIServerNames makes the apiserver's certificate anew when it lacks names.
+	APIServerNames = "apiserver-names"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

@@ -59,6 +59,7 @@ func All() map[string]node.Task {
 		{Name: tasks.EtcdIdentity, ReadOnly: true, Run: node.Typed(backup.Identity)},
 		{Name: tasks.InstallAgent, Run: node.Typed(prepare.Agent)},
 		{Name: tasks.KubeletEndpoint, Run: node.Typed(loadbalancer.Kubelet)},
+		{Name: tasks.APIServerNames, Run: node.Typed(loadbalancer.Names)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t
