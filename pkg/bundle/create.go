@@ -189,10 +189,11 @@ func (c *creation) run(ctx context.Context) (_ Contents, err error) {
 	if err != nil {
 		return Contents{}, err
 	}
-	if contents.Images, err = c.images(ctx, want); err != nil {
+	// They are small, and one that is not what it should be ends it.
+	if contents.Files, err = c.files(ctx); err != nil {
 		return Contents{}, err
 	}
-	if contents.Files, err = c.files(ctx); err != nil {
+	if contents.Images, err = c.images(ctx, want); err != nil {
 		return Contents{}, err
 	}
 	contents.Addons = c.opts.Addons

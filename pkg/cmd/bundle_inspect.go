@@ -128,6 +128,18 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	for _, p := range c.Binaries {
 		line("%s\t%s%s\t%s\t%s\t%.12s\t%s", p.Path, arch(p.Arch), p.Version, size(p.Size), forWhom(p.For), p.SHA256, p.Source)
 	}
+	if len(c.Addons) > 0 {
+		line("\nADDON\tVERSION\tIMAGES")
+	}
+	for _, a := range c.Addons {
+		line("%s\t%s\t%d", a.Name, a.Version, len(a.Images))
+	}
+	if len(c.Files) > 0 {
+		line("\nMANIFEST\tSIZE\tSHA256\tFROM")
+	}
+	for _, f := range c.Files {
+		line("%s\t%s\t%.12s\t%s", f.Name, size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
+	}
 	return t.Flush()
 }
 
