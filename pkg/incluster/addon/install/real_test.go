@@ -30,10 +30,7 @@ func TestManifestsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SystemNamespace}}
-	if _, err := c.Kube.CoreV1().Namespaces().Create(t.Context(), system, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	systemNamespace(t, c.Kube)
 	for name, a := range all {
 		if len(a.Missing()) > 0 {
 			continue // Upstream's file is not here; upstream has it validated.
@@ -95,6 +92,12 @@ func operation(t *testing.T, c *client.Clients, action v1alpha1.AddonAction, nam
 	t.Helper()
 	a := &addon.Addon{Files: map[string][]byte{"a.yaml": []byte(manifest)}, Descriptor: addon.Descriptor{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: addon.Kind}, Name: "mine", Description: "mine", Release: addon.Release{Version: name}}}
+	return operationOn(t, c, action, name, a, deleteObjects)
+}
+
+// operationOn is one on that addon, handed over as the workstation does.
+func operationOn(t *testing.T, c *client.Clients, action v1alpha1.AddonAction, name string, a *addon.Addon, deleteObjects bool) engine.Turn {
+	t.Helper()
 	packed, digest, err := a.Pack()
 	if err != nil {
 		t.Fatal(err)
@@ -119,10 +122,7 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SystemNamespace}}
-	if _, err := c.Kube.CoreV1().Namespaces().Create(t.Context(), system, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	systemNamespace(t, c.Kube)
 	configMaps := c.Kube.CoreV1().ConfigMaps("mine")
 	does := func(turn engine.Turn, do func(context.Context, engine.Turn) (engine.Outcome, error), wrong string) {
 		t.Helper()
