@@ -182,7 +182,28 @@ func (w *world) handler(s *apiserver) http.Handler {
 // returns ends it.
 func (w *world) run() (stop func()) {
 	w.t.Helper()
-	dir := w.t.TempDir()
+	_, stop = w.runIn()
+	return stop
+}
+
+// health is who is told to be up, by the load balancer that runs in dir.
+func (w *world) health(dir string) map[string]bool {
+	w.t.Helper()
+	s, err := ReadState(w.t.Context(), dir, filepath.Join(w.dir, "ca.crt"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for _, h := range s.Health {
+		out[h.Name] = h.Up
+	}
+	return out
+}
+
+// runIn is run, and tells the folder of the load balancer's state.
+func (w *world) runIn() (dir string, stop func()) {
+	w.t.Helper()
+	dir = w.t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	var err error
@@ -211,7 +232,7 @@ func (w *world) run() (stop func()) {
 		_, err := ReadState(ctx, dir, filepath.Join(w.dir, "ca.crt"))
 		return err == nil
 	})
-	return stop
+	return dir, stop
 }
 
 func (w *world) until(limit time.Duration, what string, ok func() bool) {
@@ -337,7 +358,7 @@ func TestPaused(t *testing.T) {
 	for _, kind := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, "cp1", "cp2", "cp3")
-			w.run()
+			dir, _ := w.runIn()
 			streams := map[string]<-chan struct{}{}
 			w.until(20*time.Second, "a stream to each", func() bool {
 				name, ended := w.watch()
@@ -359,7 +380,15 @@ func TestPaused(t *testing.T) {
 				}
 			}
 			if kind == v1alpha1.LoadBalancerNginx {
-				return // It can't end the streams of one alone.
+				// It can't end the streams of one alone; and who is well again is out a
+				// little longer, which is told.
+				w.servers["cp2"].paused.Store(false)
+				if up := w.health(dir)["cp2"]; up {
+					t.Error("it is told to be up as soon as it answers, though it gets no connections")
+				}
+				w.until(20*time.Second, "it to be up again", func() bool { return w.health(dir)["cp2"] })
+				w.until(20*time.Second, "it to be asked again", func() bool { name, _ := w.get("/name"); return name == "cp2" })
+				return
 			}
 			for _, name := range []string{"cp1", "cp3"} {
 				select {

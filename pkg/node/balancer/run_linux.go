@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -165,7 +166,7 @@ func (r *runner) change(ctx context.Context, backends []Backend) error {
 	r.program, r.wanted = p, next
 	r.Log("%s hands port %d to %s", r.settings.Type, r.settings.Port, next)
 	r.state.Settings, r.state.Backends, r.state.Since = r.settings, backends, time.Now().UTC().Truncate(time.Second)
-	r.state.StatsSocket, r.state.IdleSeconds = "", int(idleTimeout.Seconds())
+	r.state.StatsSocket, r.state.IdleSeconds, r.state.Down = "", int(idleTimeout.Seconds()), r.reasons(next.down)
 	if r.settings.Type == v1alpha1.LoadBalancerHAProxy {
 		r.state.StatsSocket = p.sign
 	}
@@ -186,6 +187,19 @@ func (r *runner) down(backends []Backend) map[string]bool {
 		}
 	}
 	return down
+}
+
+// reasons are why these are down. When all are they get connections regardless.
+func (r *runner) reasons(down map[string]bool) map[string]string {
+	if len(down) == len(r.state.Backends) {
+		return nil
+	}
+	failing, out := r.checker.Down(), map[string]string{}
+	for name := range down {
+		// It may have become well in between, of which the next change tells.
+		out[name] = cmp.Or(failing[name], "its checks failed")
+	}
+	return out
 }
 
 // worse tells whether somebody is down who was not.

@@ -11,6 +11,8 @@ type State struct {
 	Since time.Time `json:"since"`
 	// IdleSeconds is how long a stream may be silent.
 	IdleSeconds int `json:"idleSeconds,omitempty"`
+	// Down are those that get no connections, for nginx, and why; haproxy tells itself.
+	Down map[string]string `json:"down,omitempty"`
 	// ListError says why the control planes can't be asked for; empty when they can.
 	ListError string `json:"listError,omitempty"`
 	// StatsSocket is haproxy's.

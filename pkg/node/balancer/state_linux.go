@@ -55,6 +55,8 @@ func ReadState(ctx context.Context, dir, caFile string) (State, error) {
 		h := Health{Name: b.Name, Up: true, Streams: -1, Seconds: -1}
 		if err := Ready(ctx, config, b.endpoint(s.Settings.APIServerPort), checkTimeout); err != nil {
 			h.Up, h.Reason = false, err.Error()
+		} else if why := s.Down[b.Name]; why != "" {
+			h.Up, h.Reason = false, "it answers, and gets connections again in a moment; it was out since: "+why
 		}
 		s.Health = append(s.Health, h)
 	}
