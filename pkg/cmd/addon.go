@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -57,14 +56,8 @@ func newAddon(streams genericiooptions.IOStreams) *cobra.Command {
 
 // connect reaches the cluster and reads what is installed.
 func (o *addonOptions) connect(ctx context.Context) (err error) {
-	if o.config, err = restConfig(o.access); err != nil {
+	if o.config, o.clients, o.cluster, err = storedCluster(ctx, o.access); err != nil {
 		return err
-	}
-	if o.clients, err = client.New(o.config); err != nil {
-		return err
-	}
-	if o.cluster, err = incluster.StoredCluster(ctx, o.clients.Kube); err != nil {
-		return clusterError(err)
 	}
 	o.installed, err = install.Inventories(ctx, o.clients.Kube)
 	return clusterError(err)

@@ -27,15 +27,7 @@ func newAgentCoordinate(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "coordinate --operation NAME --agent-image REF",
 		Short: "Carry out an Operation, from inside the cluster",
 		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return o.Run(c.Context())
-		},
+		RunE:  inOrder(o),
 	}
 	c.Flags().StringVar(&o.operation, "operation", "", "the Operation's `name`")
 	c.Flags().StringVar(&o.agentImage, "agent-image", "", "the image of the node Jobs")

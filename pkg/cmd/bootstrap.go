@@ -62,15 +62,7 @@ func newBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
 			# For a program: one JSON document per line
 			kubectl ha bootstrap -f cluster.yaml --yes -o json`),
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return o.Run(c.Context())
-		},
+		RunE: inOrder(o),
 	}
 	addFileFlag(c, &o.file)
 	f := c.Flags()

@@ -71,15 +71,7 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 			# Through a mirror that serves upstream's files and images under their own paths
 			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com -o bundle.tar`),
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return o.Run(c.Context())
-		},
+		RunE: inOrder(o),
 	}
 	o.addFlags(c.Flags())
 	return c

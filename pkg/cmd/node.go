@@ -75,16 +75,9 @@ func (o *nodeOptions) addFlags(c *cobra.Command) {
 }
 
 // connect reads the stored document of the cluster that the kubeconfig names.
-func (o *nodeOptions) connect(ctx context.Context) error {
-	var err error
-	if o.config, err = restConfig(o.access); err != nil {
+func (o *nodeOptions) connect(ctx context.Context) (err error) {
+	if o.config, o.clients, o.stored, err = storedCluster(ctx, o.access); err != nil {
 		return err
-	}
-	if o.clients, err = client.New(o.config); err != nil {
-		return err
-	}
-	if o.stored, err = incluster.StoredCluster(ctx, o.clients.Kube); err != nil {
-		return clusterError(err)
 	}
 	image, err := clusterAgentImage(ctx, o.config)
 	if err != nil {

@@ -134,6 +134,14 @@ func (o *operationOptions) resume(ctx context.Context, name string) error {
 	return ops.Resume(ctx, name)
 }
 
+// nameIn is the name among the arguments, if there is one.
+func nameIn(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
 // completeNames completes an Operation's name for the shell.
 func (o *operationOptions) completeNames(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 || o.Complete() != nil {
@@ -168,11 +176,7 @@ func (o *operationOptions) newWatch() *cobra.Command {
 			if err := o.Complete(); err != nil {
 				return err
 			}
-			name := ""
-			if len(args) > 0 {
-				name = args[0]
-			}
-			return o.watch(c.Context(), name)
+			return o.watch(c.Context(), nameIn(args))
 		},
 	}
 	o.addOutput(c, "text (default), or json: an event per line")

@@ -94,11 +94,7 @@ func (o *operationOptions) newShow() *cobra.Command {
 			if err := o.Complete(); err != nil {
 				return err
 			}
-			name := ""
-			if len(args) > 0 {
-				name = args[0]
-			}
-			op, err := o.pick(c.Context(), name)
+			op, err := o.pick(c.Context(), nameIn(args))
 			if err != nil {
 				return clusterError(err)
 			}

@@ -37,15 +37,7 @@ func newPreflight(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha preflight
 			kubectl ha preflight -f cluster.yaml -o json`),
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return o.Run(c.Context())
-		},
+		RunE: inOrder(o),
 	}
 	addFileFlag(c, &o.file)
 	addHostKeyFlag(c, &o.hostKey)

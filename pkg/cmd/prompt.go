@@ -25,26 +25,35 @@ func askable(in io.Reader) error {
 	return nil
 }
 
-// confirm asks a yes-or-no question; anything but yes is no. It ends with the
-// context, although the read goes on. Without a terminal it does not ask.
+// confirm asks a yes-or-no question; anything but yes is no. Without a terminal it does
+// not ask.
 func confirm(ctx context.Context, in io.Reader, out io.Writer, question string) error {
+	return answered(ctx, in, out, question+" [y/N]", func(answer string) bool {
+		answer = strings.ToLower(answer)
+		return answer == "y" || answer == "yes"
+	})
+}
+
+// answered asks, unless nobody can be, and takes any answer but a good one for a no. It
+// ends with the context, although the read goes on.
+func answered(ctx context.Context, in io.Reader, out io.Writer, question string, good func(answer string) bool) error {
 	if err := askable(in); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, "%s [y/N] ", question); err != nil {
+	if _, err := fmt.Fprintf(out, "%s ", question); err != nil {
 		return err
 	}
 	answer := make(chan string, 1)
 	go func() {
 		// An end of the input without an answer is a no.
 		line, _ := bufio.NewReader(in).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
+		answer <- strings.TrimSpace(line)
 	}()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case a := <-answer:
-		if a == "y" || a == "yes" {
+		if good(a) {
 			return nil
 		}
 		return withCode(ExitUsage, errDeclined)

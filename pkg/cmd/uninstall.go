@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -61,15 +60,7 @@ func newUninstall(streams genericiooptions.IOStreams) *cobra.Command {
 			# In a script, of a cluster that is dead for good, and forget its etcd CA too
 			kubectl ha uninstall -f cluster.yaml --yes --no-snapshot --forget`),
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return o.Run(c.Context())
-		},
+		RunE: inOrder(o),
 	}
 	addFileFlag(c, &o.file)
 	f := c.Flags()
@@ -178,27 +169,7 @@ func (o *uninstallOptions) confirm(ctx context.Context, p plan.Plan, shown *prog
 
 // confirmName asks for a name; anything else ends it. Without a terminal it does not ask.
 func confirmName(ctx context.Context, in io.Reader, out io.Writer, question, name string) error {
-	if err := askable(in); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(out, "%s ", question); err != nil {
-		return err
-	}
-	answer := make(chan string, 1)
-	go func() {
-		// An end of the input without an answer is no name.
-		line, _ := bufio.NewReader(in).ReadString('\n')
-		answer <- strings.TrimSpace(line)
-	}()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case a := <-answer:
-		if a == name {
-			return nil
-		}
-		return withCode(ExitUsage, errDeclined)
-	}
+	return answered(ctx, in, out, question, func(answer string) bool { return answer == name })
 }
 
 // outcome is the error, with the exit code, of a run that left something.

@@ -116,14 +116,8 @@ func (o *upgradeOptions) Complete(ctx context.Context, version string) error {
 		return err
 	}
 	var err error
-	if o.config, err = restConfig(o.access); err != nil {
+	if o.config, o.clients, o.cluster, err = storedCluster(ctx, o.access); err != nil {
 		return err
-	}
-	if o.clients, err = client.New(o.config); err != nil {
-		return err
-	}
-	if o.cluster, err = incluster.StoredCluster(ctx, o.clients.Kube); err != nil {
-		return clusterError(err)
 	}
 	if o.file == "" {
 		return nil
