@@ -95,7 +95,7 @@ func (p *program) serves(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s does not serve within %s of its start", p.kind, startTimeout))
 	defer cancel()
 	for {
-		if info, err := os.Stat(p.sign); err == nil && (info.Mode()&os.ModeSocket != 0 || info.Size() > 0) {
+		if info, err := os.Stat(p.sign); err == nil && (info.Mode()&os.ModeSocket != 0 || info.Size() > 0 && p.works()) {
 			return nil
 		}
 		select {
@@ -106,6 +106,15 @@ func (p *program) serves(ctx context.Context) error {
 		case <-time.After(startPoll):
 		}
 	}
+}
+
+// works tells whether nginx has begun to accept connections: its PID file is there before
+// the processes are that do, and who retires the program before it too early leaves
+// connections waiting. A kernel that does not tell of processes' children is believed.
+func (p *program) works() bool {
+	pid := p.process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	return errors.Is(err, os.ErrNotExist) || len(children) > 0
 }
 
 var errEnded = errors.New("it has ended")
