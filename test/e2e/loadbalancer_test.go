@@ -352,7 +352,7 @@ func (c *cluster) testIdle(t *testing.T, rest time.Duration) {
 	if r := c.ha(t, suiteDeadline, "kubeconfig", "--loadbalancer", "--kubeconfig", c.kubeconfig, "-o", out); r.code != 0 {
 		t.Fatal(r)
 	}
-	pods, err := c.client.CoreV1().Pods("kube-system").List(context.Background(), metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "status.phase=Running"})
+	pods, err := c.client.CoreV1().Pods("kube-system").List(context.Background(), metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "status.phase=Running,spec.nodeName=cp1"})
 	if err != nil || len(pods.Items) == 0 {
 		t.Fatalf("%v", err)
 	}
