@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
 )
@@ -22,6 +24,10 @@ type adoptOptions struct {
 	virtualIP string
 	dryRun    bool
 	yes       bool
+	// ssh puts the agent on the nodes too, as sshUser.
+	ssh     bool
+	sshUser string
+	hostKey hostKeyFlag
 
 	config *rest.Config
 }
@@ -34,21 +40,30 @@ func newAdopt(streams genericiooptions.IOStreams) *cobra.Command {
 		GroupID: groupAccess,
 		Long: paragraphs(
 			"Finds the Cluster document of a kubeadm cluster from the cluster itself: its endpoint, hosts and their roles, etcd (stacked or external), networks. It shows the document, asks, and stores it with what Operations need: the Operation resource, and the namespace ha-system with the coordinator's rights. Nothing on any node is changed.",
-			"From then on status, doctor and images work as on a cluster of kubectl ha's own, once the agent is on the nodes. What a cluster of another making lacks, such as the watch of its virtual IP, doctor tells."),
+			"--ssh also puts the agent and its image on every node, over SSH with your own SSH settings: without it nothing of kubectl ha's can run on a node, and there is no registry to pull it from. From then on status --deep, doctor and images work as on a cluster of kubectl ha's own. It may be run again, for nodes that were away. What a cluster of another making lacks, such as the watch of its virtual IP, doctor tells."),
 		Example: examples(`
 			# Only show what was found
 			kubectl ha adopt --dry-run > cluster.yaml
 
-			kubectl ha adopt
+			# Store it, and put the agent on the nodes
+			kubectl ha adopt --ssh --ssh-user root
+
+			# kubeadm's endpoint is a name, or missing
 			kubectl ha adopt --virtual-ip 192.0.2.10`),
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if o.sshUser != "" && !o.ssh {
+				return usageErrorf("--ssh-user goes with --ssh")
+			}
 			return o.Run(c.Context())
 		},
 	}
 	addAccess(c, o.access)
 	f := c.Flags()
 	f.StringVar(&o.virtualIP, "virtual-ip", "", "the `address` of the API, when kubeadm's endpoint is a name or missing")
+	f.BoolVar(&o.ssh, "ssh", false, "put the agent and its image on the nodes as well")
+	f.StringVar(&o.sshUser, "ssh-user", "", "with --ssh: log in as this `user`, root or one with sudo (default what your SSH settings say)")
+	addHostKeyFlag(c, &o.hostKey)
 	f.BoolVar(&o.dryRun, "dry-run", false, "only print the document")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	return c
@@ -64,7 +79,14 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if !o.dryRun {
-		if c, err := incluster.StoredCluster(ctx, kube); err == nil {
+		c, err := incluster.StoredCluster(ctx, kube)
+		switch {
+		case err == nil && o.ssh:
+			if err := o.ask(ctx, fmt.Sprintf("Put the agent on %s?", plural(len(bootstrap.Nodes(c)), "node", "nodes"))); err != nil {
+				return err
+			}
+			return o.placeAgents(ctx, c)
+		case err == nil:
 			return usageErrorf("this cluster has a Cluster document already, of the name %s; nothing was changed", c.Metadata.Name)
 		}
 	}
@@ -83,15 +105,52 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 	if _, err := o.Out.Write(document); err != nil || o.dryRun {
 		return err
 	}
-	if !o.yes {
-		if err := confirm(ctx, o.In, o.ErrOut, "Store this in the cluster?"); err != nil {
-			return err
-		}
+	question := "Store this in the cluster?"
+	if o.ssh {
+		question = fmt.Sprintf("Store this in the cluster, and put the agent on %s?", plural(len(bootstrap.Nodes(cluster)), "node", "nodes"))
+	}
+	if err := o.ask(ctx, question); err != nil {
+		return err
 	}
 	changed, err := incluster.Install(ctx, o.config, cluster)
 	if err != nil {
 		return clusterError(err)
 	}
-	_, err = fmt.Fprintf(o.ErrOut, "stored; %s changed. `%s doctor` tells how the cluster stands.\n", plural(len(changed), "object", "objects"), displayName)
+	next := "adopt --ssh` puts the agent on the nodes, which what looks at them, or changes them, needs"
+	if o.ssh {
+		if err := o.placeAgents(ctx, cluster); err != nil {
+			return err
+		}
+		next = "doctor` tells how the cluster stands"
+	}
+	_, err = fmt.Fprintf(o.ErrOut, "stored; %s changed. `%s %s.\n", plural(len(changed), "object", "objects"), displayName, next)
 	return err
+}
+
+// ask asks, unless --yes said so.
+func (o *adoptOptions) ask(ctx context.Context, question string) error {
+	if o.yes {
+		return nil
+	}
+	return confirm(ctx, o.In, o.ErrOut, question)
+}
+
+// placeAgents puts the agent on the nodes, over SSH.
+func (o *adoptOptions) placeAgents(ctx context.Context, c *v1alpha1.Cluster) error {
+	image, err := ownAgentImage()
+	if err != nil {
+		return err
+	}
+	if o.sshUser != "" {
+		c.Spec.SSH.User = o.sshUser
+	}
+	shown := newProgress(o.ErrOut, "")
+	defer shown.Close()
+	hosts, err := connect(ctx, c, o.hostKey.policy, shown, bootstrap.Nodes(c)...)
+	if hosts == nil {
+		return err
+	}
+	defer closeHosts(hosts, shown)
+	// Those that are reached get theirs, whoever is not.
+	return errors.Join(bootstrap.PlaceAgents(ctx, hosts, c, image, shown), err)
 }
