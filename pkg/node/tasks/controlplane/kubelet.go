@@ -35,7 +35,7 @@ func waitRegistered(ctx context.Context, env node.Env) error {
 	env.Progress("waiting for the kubelet to register its node")
 	w := wait{limit: registerTimeout, what: "the kubelet has not registered its node",
 		hint: "look at journalctl -u kubelet on the host", died: kubeletDied}
-	return w.until(ctx, env.Host, func(ctx context.Context) error { return ask(ctx, client, url) })
+	return w.until(ctx, env.Host, func(ctx context.Context) error { return Ask(ctx, client, url) })
 }
 
 // kubeletClient is a client with the kubelet's identity, and the URL of its node.

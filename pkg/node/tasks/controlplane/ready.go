@@ -31,37 +31,28 @@ type wait struct {
 
 // until asks again and again until there is no error, or the time is over.
 func (w wait) until(ctx context.Context, h *host.Host, ask func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, w.limit)
-	defer cancel()
-	var last error
-	for looked := time.Now(); ; {
-		err := ask(limited)
-		if err == nil {
-			return nil
-		}
-		// What is seen once the time is over only tells that it is over.
-		if limited.Err() == nil || last == nil {
-			last = err
-		}
-		if w.died != nil && limited.Err() == nil && time.Since(looked) >= diedInterval {
+	var died error
+	looked := time.Now()
+	err := host.Until(ctx, w.limit, readyInterval, func(ctx context.Context) error {
+		err := ask(ctx)
+		if err != nil && w.died != nil && ctx.Err() == nil && time.Since(looked) >= diedInterval {
 			looked = time.Now()
-			if err := w.died(limited, h); err != nil {
-				return err
+			if died = w.died(ctx, h); died != nil {
+				return nil
 			}
 		}
-		select {
-		case <-limited.Done():
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			f := &node.Failure{Message: fmt.Sprintf("%s after %v; last seen: %v", w.what, w.limit, last), Hint: w.hint}
-			if w.died != nil {
-				f.Output = kubeletLog(ctx, h)
-			}
-			return f
-		case <-time.After(readyInterval):
+		return err
+	}, func(seen error) error {
+		f := &node.Failure{Message: fmt.Sprintf("%s after %v; last seen: %v", w.what, w.limit, seen), Hint: w.hint}
+		if w.died != nil {
+			f.Output = kubeletLog(ctx, h)
 		}
+		return f
+	})
+	if died != nil {
+		return died
 	}
+	return err
 }
 
 // WaitLocal waits until the apiserver on this host is ready, for other packages'
@@ -95,11 +86,11 @@ func waitReady(ctx context.Context, env node.Env, endpoint string, w wait) error
 	}
 	env.Progress("waiting for the API at %s", endpoint)
 	w.what = "the API at " + endpoint + " is not ready"
-	return w.until(ctx, env.Host, func(ctx context.Context) error { return ask(ctx, client, endpoint+"/readyz") })
+	return w.until(ctx, env.Host, func(ctx context.Context) error { return Ask(ctx, client, endpoint+"/readyz") })
 }
 
-// ask makes one request that is to be answered with 200.
-func ask(ctx context.Context, client *http.Client, url string) error {
+// Ask makes one request that is to be answered with 200, within five seconds.
+func Ask(ctx context.Context, client *http.Client, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyAsk)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

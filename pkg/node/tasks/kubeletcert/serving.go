@@ -152,28 +152,12 @@ func awaitServing(ctx context.Context, env node.Env, spec ServingSpec) error {
 	}
 	address := net.JoinHostPort(spec.Address, port)
 	env.Progress("waiting for the kubelet to serve its certificate")
-	wait, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	last := errors.New("nothing yet")
-	for {
-		err := served(wait, address, roots, spec.FromCluster)
-		if err == nil {
-			return nil
-		}
-		if wait.Err() == nil {
-			last = err
-		}
-		select {
-		case <-wait.Done():
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return &node.Failure{Message: fmt.Sprintf("the kubelet serves no certificate of the right kind after %v; last seen: %v", readyTimeout, last),
+	return host.Until(ctx, readyTimeout, readyInterval, func(ctx context.Context) error { return served(ctx, address, roots, spec.FromCluster) },
+		func(seen error) error {
+			return &node.Failure{Message: fmt.Sprintf("the kubelet serves no certificate of the right kind after %v; last seen: %v", readyTimeout, seen),
 				Output: controlplane.KubeletLog(ctx, env.Host),
 				Hint:   "look at kubectl get csr, and at the log of the deployment csr-approver in ha-system, which says why it approves none"}
-		case <-time.After(readyInterval):
-		}
-	}
+		})
 }
 
 // servedBy is the kubelet's port, and the CA that its certificate is to be of.

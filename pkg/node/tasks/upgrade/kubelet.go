@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -87,28 +86,11 @@ func (up upgrader) waitKubelet(ctx context.Context, env node.Env) error {
 		return err
 	}
 	env.Progress("waiting for the kubelet to be healthy")
-	wait, cancel := context.WithTimeout(ctx, up.kubeletReady)
-	defer cancel()
-	var last error
-	for {
-		err := kubeletHealth(wait, env.Host, url)
-		if err == nil {
-			return nil
-		}
-		// What is seen once the time is over only tells that it is over.
-		if wait.Err() == nil || last == nil {
-			last = err
-		}
-		select {
-		case <-wait.Done():
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return &node.Failure{Message: fmt.Sprintf("the kubelet is not healthy after %v; last seen: %v", up.kubeletReady, last),
+	return host.Until(ctx, up.kubeletReady, healthInterval, func(ctx context.Context) error { return kubeletHealth(ctx, env.Host, url) },
+		func(seen error) error {
+			return &node.Failure{Message: fmt.Sprintf("the kubelet is not healthy after %v; last seen: %v", up.kubeletReady, seen),
 				Output: controlplane.KubeletLog(ctx, env.Host), Hint: "look at the output, and at journalctl -u kubelet on the host"}
-		case <-time.After(healthInterval):
-		}
-	}
+		})
 }
 
 // kubeletHealth is nil when the unit is up, with the installed program, and that
@@ -129,23 +111,7 @@ func kubeletHealth(ctx context.Context, h *host.Host, url string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthAsk)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	_, readErr := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
-	if err := errors.Join(readErr, resp.Body.Close()); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s is answered with %d", url, resp.StatusCode)
-	}
-	return nil
+	return controlplane.Ask(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url)
 }
 
 // healthURL is where the kubelet's configuration says that its health is; empty
