@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,9 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestAdoptAndDoctorElsewhere: a cluster without a stored Cluster document is one of
-// another tool. doctor says what it can't look at there, and how it could; after adopt it
-// looks at all of it.
+// TestAdoptAndDoctorElsewhere: a cluster without a stored Cluster document and without an
+// agent on any node is one of another tool. doctor says what it can't look at there, and
+// how it could; after adopt it looks at all of it.
 func TestAdoptAndDoctorElsewhere(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
@@ -33,7 +35,13 @@ func TestAdoptAndDoctorElsewhere(t *testing.T) {
 		if _, err := maps.Create(ctx, own, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		if r := c.adopt(t); r.code != 0 {
+			t.Errorf("the agent is not back on the nodes: %s", r)
+		}
 	}()
+	for _, h := range c.names(t) {
+		c.exec(t, h, "sh", "-c", "ctr -n k8s.io images list -q | grep ^kubectl-ha.dev/agent: | xargs ctr -n k8s.io images rm")
+	}
 	if err := maps.Delete(ctx, "cluster", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +55,7 @@ func TestAdoptAndDoctorElsewhere(t *testing.T) {
 	if r := c.ha(t, suiteDeadline, "adopt", "--kubeconfig", c.kubeconfig); r.code != 2 || !strings.Contains(r.stderr, "--yes") {
 		t.Errorf("adopt without a terminal: %s", r)
 	}
-	if r := c.ha(t, suiteDeadline, "adopt", "--yes", "--kubeconfig", c.kubeconfig); r.code != 0 {
+	if r := c.adopt(t); r.code != 0 {
 		t.Fatalf("adopt: %s", r)
 	}
 	after := c.ha(t, suiteDeadline, "doctor", "--kubeconfig", c.kubeconfig, "-o", "json")
@@ -65,6 +73,36 @@ func TestAdoptAndDoctorElsewhere(t *testing.T) {
 	if after.code != 0 || len(d.Checks) < 25 {
 		t.Errorf("doctor after adopt: %s", after)
 	}
+}
+
+// adopt runs adopt --ssh with the lab's login in the SSH settings of a home of its own.
+func (c *cluster) adopt(t *testing.T) result {
+	t.Helper()
+	login := map[string]string{}
+	file, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(file), "\n") {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			login[key] = strings.Trim(value, `"`)
+		}
+	}
+	home := t.TempDir()
+	settings := "Host *\n  User root\n  IdentityFile " + login["identityFile"] + "\n  UserKnownHostsFile " + login["knownHostsFile"] + "\n"
+	if err := os.MkdirAll(filepath.Join(home, ".ssh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, ".ssh", "config"), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*suiteDeadline)
+	defer cancel()
+	r, err := command(ctx, c.dir, nil, append([]string{"env", "HOME=" + home}, c.haArgv("adopt", "--ssh", "--yes", "--kubeconfig", c.kubeconfig)...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // TestStatusWatch: one document a look, until nobody reads them.
