@@ -49,19 +49,8 @@ func Enrol(ctx context.Context, env node.Env, spec EnrolSpec) (any, error) {
 // join runs kubeadm join, for the first time or to end what was begun.
 func join(ctx context.Context, env node.Env, spec EnrolSpec) error {
 	h := env.Host
-	begun, err := workJoin.begun(h)
+	begun, err := workJoin.start(ctx, h, kubeletFiles, kubeletConf, bootstrapConf, caCert, apiserverManifest)
 	if err != nil {
-		return err
-	}
-	if !begun {
-		if err := refuseForeign(h, kubeletConf, bootstrapConf, caCert, apiserverManifest); err != nil {
-			return err
-		}
-	}
-	if err := announce(ctx, h, kubeletFiles); err != nil {
-		return err
-	}
-	if err := workJoin.begin(ctx, h); err != nil {
 		return err
 	}
 	if err := writePatches(ctx, h, spec.Patches); err != nil {
@@ -69,7 +58,7 @@ func join(ctx context.Context, env node.Env, spec EnrolSpec) error {
 	}
 	var ignore []string
 	if begun {
-		if err := waitOther(ctx, env); err != nil {
+		if err := WaitOther(ctx, env); err != nil {
 			return err
 		}
 		joined, left, err := resumeJoin(ctx, h)

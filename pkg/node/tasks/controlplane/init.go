@@ -23,21 +23,14 @@ const (
 // answers at the virtual IP. What it did before is not done again.
 func Init(ctx context.Context, env node.Env, spec InitSpec) (any, error) {
 	h := env.Host
-	finished, err := workInit.finished(h)
+	finished, err := workInit.once(h, func() error { return initialise(ctx, env, spec) })
 	if err != nil {
-		return nil, err
-	}
-	if finished {
-		if there, err := h.Exists(apiserverManifest); err != nil || !there {
-			return nil, gone(apiserverManifest, err)
-		}
-	} else if err := initialise(ctx, env, spec); err != nil {
 		return nil, err
 	}
 	if h.DryRun() && !finished {
 		return InitData{}, nil
 	}
-	if err := waitLocal(ctx, env, spec.LocalEndpoint); err != nil {
+	if err := WaitLocal(ctx, env, spec.LocalEndpoint); err != nil {
 		return nil, err
 	}
 	// kubeadm's local mode does it by itself since 1.33.
@@ -54,34 +47,14 @@ func Init(ctx context.Context, env node.Env, spec InitSpec) (any, error) {
 	return InitData{CACertHash: hash}, err
 }
 
-// gone is the error of a host that lost what was made there.
-func gone(path string, err error) error {
-	if err != nil {
-		return err
-	}
-	return host.WithHint(fmt.Errorf("this host was made a control plane before, but %s is gone", path),
-		"put it back from a backup, or take the host out of the cluster and add it again")
-}
-
 // initialise runs kubeadm init, for the first time or to end what was begun.
 func initialise(ctx context.Context, env node.Env, spec InitSpec) error {
 	h := env.Host
-	begun, err := workInit.begun(h)
+	begun, err := workInit.start(ctx, h, append(controlPlaneFiles(), kubeletFiles...), caCert, apiserverManifest, adminConf, kubeletConf, bootstrapConf)
 	if err != nil {
 		return err
 	}
-	if !begun {
-		if err := refuseForeign(h, caCert, apiserverManifest, adminConf, kubeletConf, bootstrapConf); err != nil {
-			return err
-		}
-	}
-	if err := announce(ctx, h, append(controlPlaneFiles(), kubeletFiles...)); err != nil {
-		return err
-	}
-	if err := workInit.begin(ctx, h); err != nil {
-		return err
-	}
-	if err := waitOther(ctx, env); err != nil {
+	if err := WaitOther(ctx, env); err != nil {
 		return err
 	}
 	if err := tidy(ctx, h, true); err != nil {

@@ -39,7 +39,7 @@ func kubeadm(ctx context.Context, env node.Env, why string, config []byte, args 
 // Run waits until no other kubeadm runs on the host, runs this one, and shows
 // which of its phases it is in. A failure has its output, without secrets.
 func (k Kubeadm) Run(ctx context.Context, env node.Env) error {
-	if err := waitOther(ctx, env); err != nil {
+	if err := WaitOther(ctx, env); err != nil {
 		return err
 	}
 	// kubeadm marks the lines of a phase with its name. Only that is shown: the
@@ -141,17 +141,14 @@ func redact(output string, config []byte) string {
 	return output
 }
 
-// WaitOther waits until no other kubeadm runs on the host, for other packages' tasks.
-func WaitOther(ctx context.Context, env node.Env) error { return waitOther(ctx, env) }
-
 // otherTimeout bounds the wait for a kubeadm that outlived its agent: as long as
 // that one may take.
 const otherTimeout = kubeadmTimeout + 30*time.Second
 
-// waitOther waits until no other kubeadm runs on the host: that of an agent whose
+// WaitOther waits until no other kubeadm runs on the host: that of an agent whose
 // connection was lost, which finishes what it has begun, or of one that was
 // killed, which ends without its kubeadm.
-func waitOther(ctx context.Context, env node.Env) error {
+func WaitOther(ctx context.Context, env node.Env) error {
 	wait, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
 	for told := false; ; told = true {

@@ -102,15 +102,12 @@ func kubeletDied(ctx context.Context, h *host.Host) error {
 	if err != nil || u.ActiveState != "failed" {
 		return nil //nolint:nilerr // whoever waits goes on waiting
 	}
-	return &node.Failure{Message: "the kubelet does not start: systemd has given it up", Output: kubeletLog(ctx, h),
+	return &node.Failure{Message: "the kubelet does not start: systemd has given it up", Output: KubeletLog(ctx, h),
 		Hint: "look at journalctl -u kubelet on the host"}
 }
 
-// KubeletLog is the end of the kubelet's log, for other packages' failures.
-func KubeletLog(ctx context.Context, h *host.Host) string { return kubeletLog(ctx, h) }
-
-// kubeletLog is the end of the kubelet's log.
-func kubeletLog(ctx context.Context, h *host.Host) string {
+// KubeletLog is the end of the kubelet's log.
+func KubeletLog(ctx context.Context, h *host.Host) string {
 	out, err := h.Query(context.WithoutCancel(ctx), host.Command{
 		Argv: []string{"journalctl", "--unit", kubeletUnit, "--lines", "40", "--no-pager", "--output", "cat"}, Timeout: 10 * time.Second})
 	if err != nil {

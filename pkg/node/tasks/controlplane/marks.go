@@ -34,6 +34,46 @@ func (w work) begin(ctx context.Context, h *host.Host) error {
 	return h.Record(ctx, kindKubeadm, string(w), "kubeadm "+string(w)+" begins")
 }
 
+// start notes that the run begins, which writes files, and tells whether it was begun
+// before. When it was not, none of the foreign files may be there.
+func (w work) start(ctx context.Context, h *host.Host, files []string, foreign ...string) (before bool, err error) {
+	if before, err = w.begun(h); err != nil {
+		return before, err
+	}
+	if !before {
+		if err := refuseForeign(h, foreign...); err != nil {
+			return before, err
+		}
+	}
+	if err := announce(ctx, h, files); err != nil {
+		return before, err
+	}
+	return before, w.begin(ctx, h)
+}
+
+// once does what makes this host a control plane, unless that is finished.
+func (w work) once(h *host.Host, do func() error) (finished bool, err error) {
+	if finished, err = w.finished(h); err != nil {
+		return finished, err
+	}
+	if !finished {
+		return finished, do()
+	}
+	if there, err := h.Exists(apiserverManifest); err != nil || !there {
+		return finished, gone(apiserverManifest, err)
+	}
+	return finished, nil
+}
+
+// gone is the error of a host that lost what was made there.
+func gone(path string, err error) error {
+	if err != nil {
+		return err
+	}
+	return host.WithHint(fmt.Errorf("this host was made a control plane before, but %s is gone", path),
+		"put it back from a backup, or take the host out of the cluster and add it again")
+}
+
 func (w work) finish(ctx context.Context, h *host.Host) error {
 	return h.Record(ctx, kindKubeadm, w.done(), "kubeadm "+string(w)+" ended well")
 }

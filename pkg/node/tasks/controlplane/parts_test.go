@@ -155,8 +155,8 @@ func TestWaitsForAnotherKubeadm(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := waitOther(t.Context(), env); err != nil || w.there("/proc/77") {
-		t.Errorf("waitOther: %v, the other is there: %v", err, w.there("/proc/77"))
+	if err := WaitOther(t.Context(), env); err != nil || w.there("/proc/77") {
+		t.Errorf("WaitOther: %v, the other is there: %v", err, w.there("/proc/77"))
 	}
 }
 

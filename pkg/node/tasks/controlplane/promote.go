@@ -19,21 +19,14 @@ func Promote(ctx context.Context, env node.Env, spec PromoteSpec) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	finished, err := workPromote.finished(h)
+	finished, err := workPromote.once(h, func() error { return promote(ctx, env, spec) })
 	if err != nil {
-		return nil, err
-	}
-	if finished {
-		if there, err := h.Exists(apiserverManifest); err != nil || !there {
-			return nil, gone(apiserverManifest, err)
-		}
-	} else if err := promote(ctx, env, spec); err != nil {
 		return nil, err
 	}
 	if h.DryRun() && !finished {
 		return nil, nil
 	}
-	if err := waitLocal(ctx, env, spec.LocalEndpoint); err != nil {
+	if err := WaitLocal(ctx, env, spec.LocalEndpoint); err != nil {
 		return nil, err
 	}
 	env.Progress("pointing the kubelet at its own apiserver")
@@ -57,10 +50,6 @@ func Promote(ctx context.Context, env node.Env, spec PromoteSpec) (any, error) {
 // manifests. The kubelet starts what the manifests say.
 func promote(ctx context.Context, env node.Env, spec PromoteSpec) error {
 	h := env.Host
-	begun, err := workPromote.begun(h)
-	if err != nil {
-		return err
-	}
 	if ok, why, err := bootstrapped(h, time.Now()); err != nil {
 		return err
 	} else if !ok && !h.DryRun() {
@@ -69,18 +58,10 @@ func promote(ctx context.Context, env node.Env, spec PromoteSpec) error {
 	if first, err := workInit.begun(h); err != nil || first {
 		return errors.Join(err, errors.New("this host is the first control plane, there is nothing to promote"))
 	}
-	if !begun {
-		if err := refuseForeign(h, apiserverManifest, adminConf); err != nil {
-			return err
-		}
-	}
-	if err := announce(ctx, h, controlPlaneFiles()); err != nil {
+	if _, err := workPromote.start(ctx, h, controlPlaneFiles(), apiserverManifest, adminConf); err != nil {
 		return err
 	}
-	if err := workPromote.begin(ctx, h); err != nil {
-		return err
-	}
-	if err := waitOther(ctx, env); err != nil {
+	if err := WaitOther(ctx, env); err != nil {
 		return err
 	}
 	if err := tidy(ctx, h, false); err != nil {

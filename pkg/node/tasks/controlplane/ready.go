@@ -45,7 +45,7 @@ func (w wait) until(ctx context.Context, h *host.Host, ask func(context.Context)
 	}, func(seen error) error {
 		f := &node.Failure{Message: fmt.Sprintf("%s after %v; last seen: %v", w.what, w.limit, seen), Hint: w.hint}
 		if w.died != nil {
-			f.Output = kubeletLog(ctx, h)
+			f.Output = KubeletLog(ctx, h)
 		}
 		return f
 	})
@@ -55,14 +55,9 @@ func (w wait) until(ctx context.Context, h *host.Host, ask func(context.Context)
 	return err
 }
 
-// WaitLocal waits until the apiserver on this host is ready, for other packages'
-// tasks. endpoint is https://address:port.
+// WaitLocal waits until the apiserver on this host is ready. endpoint is
+// https://address:port.
 func WaitLocal(ctx context.Context, env node.Env, endpoint string) error {
-	return waitLocal(ctx, env, endpoint)
-}
-
-// waitLocal waits until the apiserver on this host is ready.
-func waitLocal(ctx context.Context, env node.Env, endpoint string) error {
 	// The kubelet starts the apiserver; one that systemd gave up gets a new chance.
 	if _, err := env.Host.EnsureUnit(ctx, kubeletUnit, false); err != nil {
 		return err
