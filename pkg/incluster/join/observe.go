@@ -51,11 +51,8 @@ func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) 
 	return o, nil
 }
 
-func observeNodes(ctx context.Context, kube kubernetes.Interface) (map[string]Node, error) {
-	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list nodes: %w", err)
-	}
+// NodeLeases are the leases by which kubelets tell that they live, by their nodes' names.
+func NodeLeases(ctx context.Context, kube kubernetes.Interface) (map[string]*coordinationv1.Lease, error) {
 	list, err := kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes' leases: %w", err)
@@ -63,6 +60,18 @@ func observeNodes(ctx context.Context, kube kubernetes.Interface) (map[string]No
 	leases := map[string]*coordinationv1.Lease{}
 	for i := range list.Items {
 		leases[list.Items[i].Name] = &list.Items[i]
+	}
+	return leases, nil
+}
+
+func observeNodes(ctx context.Context, kube kubernetes.Interface) (map[string]Node, error) {
+	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	leases, err := NodeLeases(ctx, kube)
+	if err != nil {
+		return nil, err
 	}
 	out := map[string]Node{}
 	for _, n := range nodes.Items {

@@ -145,13 +145,9 @@ func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster, 
 }
 
 func nodesOf(ctx context.Context, kube kubernetes.Interface, nodes []corev1.Node, now time.Time) (map[string]Node, error) {
-	list, err := kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
+	leases, err := join.NodeLeases(ctx, kube)
 	if err != nil {
-		return nil, fmt.Errorf("list the nodes' leases: %w", err)
-	}
-	leases := map[string]*coordinationv1.Lease{}
-	for i := range list.Items {
-		leases[list.Items[i].Name] = &list.Items[i]
+		return nil, err
 	}
 	pods, err := kube.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "tier=control-plane"})
 	if err != nil {
