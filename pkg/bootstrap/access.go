@@ -47,7 +47,7 @@ func (a Access) RESTConfig() (*rest.Config, error) {
 
 // access asks a control plane for the administrator's kubeconfig.
 func access(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, source string, sink report.Sink) (Access, error) {
-	res, err := call(ctx, hosts, source, node.Request{Cluster: c.Metadata.Name, Task: tasks.AdminKubeconfig,
+	res, err := Call(ctx, hosts, source, node.Request{Cluster: c.Metadata.Name, Task: tasks.AdminKubeconfig,
 		Step: tasks.AdminKubeconfig, Timeout: time.Minute}, struct{}{}, sink)
 	if err != nil {
 		return Access{}, err

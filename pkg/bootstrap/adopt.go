@@ -39,7 +39,7 @@ func PlaceAgents(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluste
 			Spec: prepare.AgentSpec{Image: image}, Timeout: agentTimeout})
 	}
 	return plan.Run(ctx, p, plan.Options{Exec: func(ctx context.Context, s plan.Step) (plan.Outcome, error) {
-		res, err := call(ctx, hosts, s.Host, node.Request{Cluster: c.Metadata.Name, Task: s.Task, Step: s.ID, Timeout: s.Timeout, LockTimeout: lockWait}, s.Spec, sink)
+		res, err := Call(ctx, hosts, s.Host, node.Request{Cluster: c.Metadata.Name, Task: s.Task, Step: s.ID, Timeout: s.Timeout, LockTimeout: lockWait}, s.Spec, sink)
 		return plan.Outcome{Changed: len(res.Changes) > 0}, err
 	}}, sink)
 }

@@ -77,7 +77,7 @@ func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 
 // send runs the step's task on its host with the spec.
 func (e *executor) send(ctx context.Context, s plan.Step, spec any) (node.Result, plan.Outcome, error) {
-	res, err := call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: s.Task, Step: s.ID, Settings: s.Settings,
+	res, err := Call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: s.Task, Step: s.ID, Settings: s.Settings,
 		Timeout: s.Timeout, LockTimeout: lockWait}, spec, e.sink)
 	return res, plan.Outcome{Changed: len(res.Changes) > 0}, err
 }

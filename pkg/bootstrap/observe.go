@@ -46,24 +46,28 @@ type readier interface {
 // What goes wrong with a host is in its HostObservation; the error is only the
 // context's.
 func Observe(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, sink report.Sink, only ...string) (Observation, error) {
-	out := Observation{}
+	list := c.Spec.Hosts
+	if len(only) > 0 {
+		list = slices.DeleteFunc(slices.Clone(list), func(h v1alpha1.Host) bool { return !slices.Contains(only, h.Name) })
+	}
+	return AtOnce(list, func(h v1alpha1.Host) HostObservation { return observeHost(ctx, hosts, c, h, sink) }), ctx.Err()
+}
+
+// AtOnce looks at all hosts in parallel, and returns what was seen by their names.
+func AtOnce[T any](hosts []v1alpha1.Host, look func(v1alpha1.Host) T) map[string]T {
+	out := map[string]T{}
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, h := range c.Spec.Hosts {
-		if len(only) > 0 && !slices.Contains(only, h.Name) {
-			continue
-		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			seen := observeHost(ctx, hosts, c, h, sink)
+	var all sync.WaitGroup
+	for _, h := range hosts {
+		all.Go(func() {
+			seen := look(h)
 			mu.Lock()
 			defer mu.Unlock()
 			out[h.Name] = seen
-		}()
+		})
 	}
-	wg.Wait()
-	return out, ctx.Err()
+	all.Wait()
+	return out
 }
 
 func observeHost(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) HostObservation {
@@ -83,7 +87,7 @@ func observeHost(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluste
 		}
 	}
 	clock := newClock(time.Now())
-	res, err := call(ctx, hosts, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Observe, Step: "observe/" + h.Name,
+	res, err := Call(ctx, hosts, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Observe, Step: "observe/" + h.Name,
 		Timeout: time.Minute}, spec, report.SinkFunc(func(e report.Event) {
 		clock.saw(e.Time, time.Now())
 		sink.Emit(e)
@@ -134,8 +138,8 @@ func (c *clock) offset() Offset {
 	return c.found
 }
 
-// call runs one request with a typed spec; a task that failed is a *TaskError.
-func call(ctx context.Context, hosts transport.Runner, host string, req node.Request, spec any, sink report.Sink) (node.Result, error) {
+// Call runs one request with a typed spec; a task that failed is a *TaskError.
+func Call(ctx context.Context, hosts transport.Runner, host string, req node.Request, spec any, sink report.Sink) (node.Result, error) {
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return node.Result{}, fmt.Errorf("%s: encode the spec of %s: %w", host, req.Task, err)

@@ -178,7 +178,7 @@ func (t *trial) listen(ctx context.Context, all []probe) {
 		t.listening.Go(func() {
 			defer ready()
 			// Its events are of no interest but for the one.
-			_, err := call(ctx, t.hosts, name, t.request(tasks.Listen, name), *spec, report.SinkFunc(func(e report.Event) {
+			_, err := Call(ctx, t.hosts, name, t.request(tasks.Listen, name), *spec, report.SinkFunc(func(e report.Event) {
 				if e.Message == reach.Listening {
 					ready()
 				}
@@ -204,7 +204,7 @@ func (t *trial) dial(ctx context.Context, all []probe) {
 	var dialling sync.WaitGroup
 	for name, spec := range specs {
 		dialling.Go(func() {
-			res, err := call(ctx, t.hosts, name, t.request(tasks.Dial, name), *spec, report.SinkFunc(func(report.Event) {}))
+			res, err := Call(ctx, t.hosts, name, t.request(tasks.Dial, name), *spec, report.SinkFunc(func(report.Event) {}))
 			var data reach.DialData
 			if err == nil {
 				err = json.Unmarshal(res.Data, &data)
@@ -253,7 +253,7 @@ func (t *trial) resolve(ctx context.Context) {
 		for _, a := range answers {
 			wanted = append(wanted, a.port)
 		}
-		res, err := call(ctx, t.hosts, to.Name, t.request(tasks.Observe, to.Name), observe.Spec{Address: to.Address, Ports: wanted}, t.sink)
+		res, err := Call(ctx, t.hosts, to.Name, t.request(tasks.Observe, to.Name), observe.Spec{Address: to.Address, Ports: wanted}, t.sink)
 		var seen observe.Facts
 		if err == nil {
 			seen, err = observe.Decode(res.Data)

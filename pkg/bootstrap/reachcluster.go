@@ -72,7 +72,7 @@ func tryReach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, 
 	if len(spec.Targets) == 0 {
 		return nil
 	}
-	res, err := call(ctx, hosts, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Dial, Step: "reach/" + h.Name, Timeout: reachTimeout}, spec, sink)
+	res, err := Call(ctx, hosts, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Dial, Step: "reach/" + h.Name, Timeout: reachTimeout}, spec, sink)
 	var data reach.DialData
 	if err == nil {
 		err = json.Unmarshal(res.Data, &data)

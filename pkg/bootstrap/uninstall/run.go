@@ -246,7 +246,7 @@ func (e *executor) takeSnapshot(ctx context.Context, spec snapshotSpec) (plan.Ou
 }
 
 func (e *executor) uninstall(ctx context.Context, s plan.Step) (plan.Outcome, error) {
-	res, err := call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: tasks.Uninstall, Step: s.ID,
+	res, err := bootstrap.Call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: tasks.Uninstall, Step: s.ID,
 		DryRun: e.cfg.DryRun, Timeout: uninstall.Timeout, LockTimeout: lockWait}, s.Spec, e.sink)
 	result := HostResult{Host: s.Host, State: Done, Changes: res.Changes}
 	var data uninstall.Data

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -88,7 +89,7 @@ func takeSnapshot(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, members
 func identity(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, members []string, sink report.Sink) (etcd.TLS, error) {
 	var errs []error
 	for _, name := range members {
-		res, err := call(ctx, hosts, name, node.Request{Cluster: c.Metadata.Name, Task: tasks.EtcdIdentity, Step: StepSnapshot, Timeout: time.Minute}, backup.IdentitySpec{}, sink)
+		res, err := bootstrap.Call(ctx, hosts, name, node.Request{Cluster: c.Metadata.Name, Task: tasks.EtcdIdentity, Step: StepSnapshot, Timeout: time.Minute}, backup.IdentitySpec{}, sink)
 		if err != nil {
 			errs = append(errs, err)
 			continue
