@@ -141,12 +141,18 @@ func (o *doctorOptions) examine(ctx context.Context) (*diagnosis, error) {
 		}
 		in.Inspection.Add(&r)
 	}
+	in.Report = r
+	return diagnose(ctx, clients, in)
+}
+
+// diagnose reads what is left to be read, and runs all checks.
+func diagnose(ctx context.Context, clients *client.Clients, in doctor.Input) (*diagnosis, error) {
+	var err error
 	if in.Objects, err = doctor.Observe(ctx, clients, in.Cluster); err != nil {
 		return nil, err
 	}
-	in.Report = r
 	results := doctor.Examine(in)
-	d := &diagnosis{Cluster: r.Cluster, Checks: results, Fixes: doctor.Fixes(results), Addons: doctor.Addons(results), Unseen: append(r.Unseen, in.Objects.Missed()...)}
+	d := &diagnosis{Cluster: in.Report.Cluster, Checks: results, Fixes: doctor.Fixes(results), Addons: doctor.Addons(results), Unseen: append(in.Report.Unseen, in.Objects.Missed()...)}
 	if d.Fixes == nil {
 		d.Fixes = []v1alpha1.MendFix{}
 	}

@@ -21,7 +21,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/doctor"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
@@ -115,8 +117,9 @@ func (o *supportOptions) collect(ctx context.Context) (map[string][]byte, []stri
 		return nil, nil, err
 	}
 	b := &supportFiles{files: map[string][]byte{}}
+	var found status.Inspection
 	if !o.quick && r.API.Error == "" {
-		found, err := inspectNodes(ctx, s, looker, &r, o.lines)
+		found, err = inspectNodes(ctx, s, looker, &r, o.lines)
 		b.miss("the nodes' files", err)
 		found.Add(&r)
 		b.addNodes(found)
@@ -125,6 +128,7 @@ func (o *supportOptions) collect(ctx context.Context) (map[string][]byte, []stri
 	b.add("status.txt", []byte(status.Render(r, report.Style{}, true)))
 	b.addJSON("version.json", build())
 	if r.API.Error == "" {
+		b.addDiagnosis(ctx, s, doctor.Input{Cluster: looker.Cluster(), Report: r, Inspection: found})
 		b.addCluster(ctx, s, o.lines)
 	}
 	b.missed = append(b.missed, r.Unseen...)
@@ -162,6 +166,25 @@ func (b *supportFiles) addNodes(in status.Inspection) {
 		facts.Logs = nil
 		b.addJSON("nodes/"+node+"/facts.json", facts)
 	}
+}
+
+// addDiagnosis adds what doctor finds, by what was looked at for the status.
+func (b *supportFiles) addDiagnosis(ctx context.Context, s *statusOptions, in doctor.Input) {
+	config, err := restConfig(s.access)
+	b.miss("what doctor finds", err)
+	if err != nil {
+		return
+	}
+	clients, err := client.New(config)
+	b.miss("what doctor finds", err)
+	if err != nil {
+		return
+	}
+	_, stored := incluster.StoredCluster(ctx, clients.Kube)
+	in.Ours = stored == nil
+	d, err := diagnose(ctx, clients, in)
+	b.miss("what doctor finds", err)
+	b.addJSON("doctor.json", d)
 }
 
 // addCluster adds what the API tells. Secrets and ConfigMaps but the Cluster document

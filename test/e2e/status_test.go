@@ -220,7 +220,7 @@ func TestSupportBundle(t *testing.T) {
 		t.Fatal(r)
 	}
 	all := unpack(t, file)
-	for _, want := range []string{"status.json", "operations.json", "nodes/cp1/facts.json", "nodes/cp1/kubelet.service.log", "nodes/cp2/etcd.service.log", "cluster.yaml"} {
+	for _, want := range []string{"status.json", "doctor.json", "operations.json", "nodes/cp1/facts.json", "nodes/cp1/kubelet.service.log", "nodes/cp2/etcd.service.log", "cluster.yaml"} {
 		if len(all["kubectl-ha-support/"+want]) == 0 {
 			t.Errorf("there is no %s", want)
 		}
