@@ -19,7 +19,7 @@ import (
 // symbolic link in its place is replaced, never followed.
 func (h *Host) WriteFile(ctx context.Context, f File) (changed bool, err error) {
 	sum := sha256.Sum256(f.Content)
-	return h.put(ctx, f, hex.EncodeToString(sum[:]), func() (io.ReadCloser, error) {
+	return h.InstallFile(ctx, f, hex.EncodeToString(sum[:]), func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(f.Content)), nil
 	})
 }
@@ -30,7 +30,7 @@ func (h *Host) InstallFile(ctx context.Context, f File, sha256 string, r func() 
 	if len(sha256) != hex.EncodedLen(32) {
 		return false, fmt.Errorf("install %s: %q is not a SHA-256", f.Path, sha256)
 	}
-	return h.put(ctx, f, sha256, r)
+	return h.put(ctx, f, sha256, func() error { return h.replace(f, sha256, r) })
 }
 
 // present is what is at a path now.
@@ -89,7 +89,8 @@ func FileSum(path string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-func (h *Host) put(ctx context.Context, f File, sum string, content func() (io.ReadCloser, error)) (bool, error) {
+// put is InstallFile with whatever makes the file.
+func (h *Host) put(ctx context.Context, f File, sum string, replace func() error) (bool, error) {
 	if err := checkPath(f.Path); err != nil {
 		return false, err
 	}
@@ -121,7 +122,7 @@ func (h *Host) put(ctx context.Context, f File, sum string, content func() (io.R
 	if sameContent {
 		err = h.setAttributes(f)
 	} else {
-		err = h.replace(f, sum, content)
+		err = replace()
 	}
 	if err != nil {
 		return false, fmt.Errorf("write %s: %w", f.Path, err)

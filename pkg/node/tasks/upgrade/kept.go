@@ -78,7 +78,7 @@ func keep(ctx context.Context, h *host.Host, version string, p part, files []str
 		if f.SHA256, err = h.SHA256(file); err != nil {
 			return k, err
 		}
-		if _, err := h.InstallFile(ctx, host.File{Path: k.store(file), Mode: 0o600, Note: "what " + file + " was before an upgrade"}, f.SHA256, opener(h, file)); err != nil {
+		if err := k.take(ctx, h, file, f); err != nil {
 			return k, err
 		}
 		k.Files[file] = f
@@ -89,6 +89,19 @@ func keep(ctx context.Context, h *host.Host, version string, p part, files []str
 	}
 	_, err = h.WriteFile(ctx, host.File{Path: path.Join(dir, keptIndex), Mode: 0o600, Content: append(raw, '\n'), Note: "what was kept before an upgrade"})
 	return k, err
+}
+
+// take keeps a file: a program by a second name, since it will be replaced as a whole,
+// anything else as a copy.
+func (k kept) take(ctx context.Context, h *host.Host, file string, f keptFile) error {
+	to := host.File{Path: k.store(file), Mode: 0o600, Note: "what " + file + " was before an upgrade"}
+	if path.Dir(file) == binDir {
+		to.Mode, to.UID, to.GID = f.Mode, f.UID, f.GID
+		_, err := h.LinkFile(ctx, to, file, f.SHA256)
+		return err
+	}
+	_, err := h.InstallFile(ctx, to, f.SHA256, opener(h, file))
+	return err
 }
 
 // readKept reads what was kept. The error wraps fs.ErrNotExist when that was
