@@ -111,6 +111,15 @@ func (l *log) result(ctx context.Context, grace time.Duration) *node.Result {
 		case <-time.After(grace):
 		}
 	}
+	return l.whole()
+}
+
+// end is closed when the log has been read to its end; nil, which is never closed,
+// before it is followed.
+func (l *log) end() <-chan struct{} { return l.closed }
+
+// whole is the agent's last message once it was read, else nil.
+func (l *log) whole() *node.Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last

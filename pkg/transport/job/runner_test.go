@@ -280,7 +280,7 @@ func testJobDeleted(c *cluster) {
 
 // testDeadline takes up a Job that was made too long ago.
 func testDeadline(c *cluster) {
-	ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(c.Context(), 8*time.Second)
 	defer cancel()
 	end := c.runIn(ctx, "deadline", node.Request{Task: "x"})
 	c.status(c.pod("deadline"), running())

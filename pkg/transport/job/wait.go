@@ -42,8 +42,9 @@ type waiter struct {
 	unheard, looked time.Time
 }
 
-// wait returns when the task's container has ended. It does not wait for the
-// Job's own condition, which comes a second or more later.
+// wait returns when the agent has said its last, or its container has ended. It waits
+// for neither to be reported: the Job's own condition comes a second or more later, and a
+// kubelet that was restarted tells of a container's end only after five.
 func (w *waiter) wait(ctx context.Context) (node.Result, error) {
 	defer w.log.stop()
 	w.seen = "nothing yet"
@@ -64,6 +65,9 @@ func (w *waiter) wait(ctx context.Context) (node.Result, error) {
 		}
 		if v.pod != nil && v.started {
 			w.log.follow(ctx, v.pod.Name)
+		}
+		if r := w.log.whole(); r != nil {
+			return *r, nil
 		}
 		switch {
 		case v.ended:
@@ -99,7 +103,7 @@ func (w *waiter) selector() metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + w.Name}
 }
 
-// await returns at the next news of the pod, or at the resync.
+// await returns at the next news of the pod, at the end of its log, or at the resync.
 func (w *waiter) await(ctx context.Context, version string) {
 	ctx, cancel := context.WithTimeout(ctx, resync)
 	defer cancel()
@@ -113,6 +117,7 @@ func (w *waiter) await(ctx context.Context, version string) {
 	defer watching.Stop()
 	select {
 	case <-ctx.Done():
+	case <-w.log.end():
 	case _, open := <-watching.ResultChan():
 		if !open {
 			pause(ctx, retryInterval)
