@@ -79,27 +79,32 @@ func (p *planner) add(s v1alpha1.StepStatus) string {
 // before are the steps that change nothing of what runs: the content is there on
 // every node that is to be upgraded, and there is a way back.
 func (p *planner) before(nodes []NodePlan, o Observation) {
-	p.last = []string{stepPreflight}
 	var content []string
 	for _, n := range nodes {
 		if n.Turn > 0 {
 			content = append(content, p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight)))
 		}
 	}
-	if len(content) > 0 {
-		p.last = content
-	}
+	ready := content
 	if p.spec.Only == v1alpha1.UpgradeNodes || !slices.ContainsFunc(nodes, func(n NodePlan) bool { return n.Static }) {
-		return // Neither etcd nor /etc/kubernetes of a control plane is touched.
+		// Neither etcd nor /etc/kubernetes of a control plane is touched.
+		p.ready(ready)
+		return
 	}
-	var backups []string
 	for _, h := range p.c.Nodes() {
 		etcd := slices.ContainsFunc(p.c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
 		if _, there := o.Nodes[h.Name]; there && (etcd || h.Has(v1alpha1.RoleControlPlane)) {
-			backups = append(backups, p.add(onNode(stepBackup, h.Name, "back up "+h.Name, p.last...)))
+			ready = append(ready, p.add(onNode(stepBackup, h.Name, "back up "+h.Name, stepPreflight)))
 		}
 	}
-	p.last = backups
+	p.ready(ready)
+}
+
+// ready are the steps after which nodes are changed.
+func (p *planner) ready(steps []string) {
+	if p.last = steps; len(steps) == 0 {
+		p.last = []string{stepPreflight}
+	}
 }
 
 // controlPlane is one control plane's turn.

@@ -75,7 +75,10 @@ func awaitHeard(ctx context.Context, t engine.Turn) error {
 }
 
 func checkContent(_ context.Context, t engine.Turn) (node.Request, error) {
-	return request(tasks.UpgradeCheck, checkTimeout, upgrade.CheckSpec{Version: t.Operation.Spec.Upgrade.Version})
+	r, err := request(tasks.UpgradeCheck, checkTimeout, upgrade.CheckSpec{Version: t.Operation.Spec.Upgrade.Version})
+	// The node's backup may run at the same time, and only one task does on a host.
+	r.LockTimeout += backup.Timeout
+	return r, err
 }
 
 // makeBackup asks the node's own member for the snapshot first.

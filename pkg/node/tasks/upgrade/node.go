@@ -55,7 +55,10 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 	if installed && !resumed {
 		data.KubeletRestarted, err = up.startKubelet(ctx, env)
 		data.Already = !data.KubeletRestarted
-		return data, errors.Join(err, unguard(ctx, h))
+		if err = errors.Join(err, unguard(ctx, h)); err == nil {
+			err = up.waitPods(ctx, env)
+		}
+		return data, err
 	}
 	m.To = spec.Version
 	if resumed {
@@ -84,7 +87,10 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 	if h.DryRun() {
 		return data, nil
 	}
-	return data, finish(ctx, h, kubeletPart, m)
+	if err := finish(ctx, h, kubeletPart, m); err != nil {
+		return data, err
+	}
+	return data, up.waitPods(ctx, env)
 }
 
 // exchange writes the kubelet's configuration and puts the binaries in place. On a
