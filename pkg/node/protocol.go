@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -28,6 +29,15 @@ type Request struct {
 	Settings string `json:"settings,omitempty"`
 	// Spec is the task's typed input. It may hold secrets.
 	Spec json.RawMessage `json:"spec,omitempty"`
+}
+
+// NewRequest is the request for a task with its typed spec.
+func NewRequest(task string, timeout time.Duration, spec any) (Request, error) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
+	}
+	return Request{Task: task, Timeout: timeout, Spec: raw}, nil
 }
 
 // Result is how a task ended.

@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -101,14 +100,13 @@ func inspectBy(ctx context.Context, clients *client.Clients, run string, images 
 }
 
 func inspectNode(ctx context.Context, clients *client.Clients, name, image string, n Node, spec inspect.Spec) (inspect.Facts, error) {
-	raw, err := json.Marshal(spec)
+	request, err := node.NewRequest(tasks.Inspect, inspectTimeout, spec)
 	if err != nil {
 		return inspect.Facts{}, err
 	}
 	defer removeJob(context.WithoutCancel(ctx), clients, name)
 	quiet := report.SinkFunc(func(report.Event) {})
-	result, err := job.Runner{Kube: clients.Kube, Name: name, Image: image, LostAfter: inspectTimeout}.Run(ctx, n.Name,
-		node.Request{Task: tasks.Inspect, Timeout: inspectTimeout, Spec: raw}, quiet)
+	result, err := job.Runner{Kube: clients.Kube, Name: name, Image: image, LostAfter: inspectTimeout}.Run(ctx, n.Name, request, quiet)
 	if err != nil {
 		return inspect.Facts{}, err
 	}

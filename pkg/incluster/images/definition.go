@@ -193,11 +193,9 @@ func prune(ctx context.Context, t engine.Turn) (node.Request, error) {
 }
 
 func request(task string, timeout time.Duration, spec any) (node.Request, error) {
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
-	}
-	return node.Request{Task: task, Timeout: timeout, LockTimeout: lockTimeout, Spec: raw}, nil
+	r, err := node.NewRequest(task, timeout, spec)
+	r.LockTimeout = lockTimeout
+	return r, err
 }
 
 // pushed is a node's result in a line.

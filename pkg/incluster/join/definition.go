@@ -2,7 +2,6 @@ package join
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
@@ -81,7 +80,7 @@ func uploadCerts(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	return request(tasks.UploadCerts, uploadTimeout, controlplane.UploadCertsSpec{Config: config})
+	return node.NewRequest(tasks.UploadCerts, uploadTimeout, controlplane.UploadCertsSpec{Config: config})
 }
 
 func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
@@ -118,7 +117,7 @@ func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	return request(tasks.Promote, promoteTimeout, controlplane.PromoteSpec{
+	return node.NewRequest(tasks.Promote, promoteTimeout, controlplane.PromoteSpec{
 		Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
 		LocalEndpoint: "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(t.Cluster.Spec.APIServerPort))),
 	})
@@ -130,12 +129,4 @@ func patchesDir(c *v1alpha1.Cluster) string {
 		return ""
 	}
 	return controlplane.PatchesDir
-}
-
-func request(task string, timeout time.Duration, spec any) (node.Request, error) {
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
-	}
-	return node.Request{Task: task, Timeout: timeout, Spec: raw}, nil
 }

@@ -71,7 +71,7 @@ func (namesStep) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error)
 	}
 	task := engine.NodeTask{
 		Request: func(context.Context, engine.Turn) (node.Request, error) {
-			return request(tasks.APIServerNames, tasklb.NamesSpec{Names: want, Endpoint: endpoint})
+			return node.NewRequest(tasks.APIServerNames, taskTimeout, tasklb.NamesSpec{Names: want, Endpoint: endpoint})
 		},
 		Message: func(r node.Result) string {
 			var d tasklb.NamesData

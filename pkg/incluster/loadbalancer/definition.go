@@ -3,7 +3,6 @@ package loadbalancer
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -78,12 +77,12 @@ func result(t engine.Turn) *v1alpha1.Cluster {
 }
 
 func installAgent(context.Context, engine.Turn) (node.Request, error) {
-	return request(tasks.InstallAgent, prepare.AgentSpec{})
+	return node.NewRequest(tasks.InstallAgent, taskTimeout, prepare.AgentSpec{})
 }
 
 func kubelet(_ context.Context, t engine.Turn) (node.Request, error) {
 	to := result(t)
-	return request(tasks.KubeletEndpoint, tasklb.KubeletSpec{
+	return node.NewRequest(tasks.KubeletEndpoint, taskTimeout, tasklb.KubeletSpec{
 		Server: "https://" + to.EndpointFor(v1alpha1.UseForKubelets),
 		// Those that kubectl-ha may have given it: of the document before and after.
 		From: []string{"https://" + t.Cluster.Endpoint(), "https://" + t.Cluster.BalancedEndpoint(), "https://" + to.BalancedEndpoint()},
@@ -100,12 +99,4 @@ func pointed(r node.Result) string {
 		return "is so already"
 	}
 	return "restarted"
-}
-
-func request(task string, spec any) (node.Request, error) {
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
-	}
-	return node.Request{Task: task, Timeout: taskTimeout, Spec: raw}, nil
 }

@@ -39,11 +39,9 @@ func task(request func(ctx context.Context, t engine.Turn) (node.Request, error)
 }
 
 func request(task string, timeout time.Duration, spec any) (node.Request, error) {
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return node.Request{}, fmt.Errorf("encode the request for %s: %w", task, err)
-	}
-	return node.Request{Task: task, Timeout: timeout, LockTimeout: lockTimeout, Spec: raw}, nil
+	r, err := node.NewRequest(task, timeout, spec)
+	r.LockTimeout = lockTimeout
+	return r, err
 }
 
 // members maps the etcd members' names to addresses.

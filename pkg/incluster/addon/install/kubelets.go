@@ -2,7 +2,6 @@ package install
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -63,9 +62,5 @@ func serveKubelet(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if spec.Address == "" {
 		return node.Request{}, fmt.Errorf("node %s reports no internal address", n.Name)
 	}
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return node.Request{}, err
-	}
-	return node.Request{Task: tasks.ServeKubelet, Timeout: kubeletTimeout, Spec: raw}, nil
+	return node.NewRequest(tasks.ServeKubelet, kubeletTimeout, spec)
 }
