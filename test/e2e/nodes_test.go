@@ -134,6 +134,10 @@ func (c *cluster) removeWell(t *testing.T, host string) {
 	if stored := c.storedCluster(t); strings.Contains(stored, "name: "+host+"\n") {
 		t.Errorf("%s is still in the stored Cluster document: %s", host, stored)
 	}
+	// It would stop the kubelet of the host that comes back.
+	if r := c.try(t, host, nil, "systemctl", "is-active", "kubectl-ha-retire.timer"); strings.TrimSpace(r.stdout) == "active" {
+		t.Error("the timer that ends the kubelet still runs")
+	}
 	if diff := c.run(t, "diff", host); strings.TrimSpace(diff) != "" {
 		t.Errorf("%s is not as it was:\n%s", host, diff)
 	}

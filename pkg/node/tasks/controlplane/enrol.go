@@ -49,6 +49,9 @@ func Enrol(ctx context.Context, env node.Env, spec EnrolSpec) (any, error) {
 // join runs kubeadm join, for the first time or to end what was begun.
 func join(ctx context.Context, env node.Env, spec EnrolSpec) error {
 	h := env.Host
+	if err := KeepKubelet(ctx, h); err != nil {
+		return err
+	}
 	begun, err := workJoin.start(ctx, h, kubeletFiles, kubeletConf, bootstrapConf, caCert, apiserverManifest)
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{Commander: hosttest.NewCommander(t), t: t, root: t.TempDir()}
+	w.OnUnit(RetireTimer, "LoadState=not-found", "ActiveState=inactive")
 	w.ready.Store(http.StatusOK)
 	w.node.Store(http.StatusOK)
 	w.caKey = w.newKey()

@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
@@ -126,14 +127,16 @@ func TestRetire(t *testing.T) {
 		m.OnUnit(unit, "LoadState=loaded", "ActiveState=active", "SubState=running", "UnitFileState=enabled", "MainPID=9")
 		m.On("systemctl stop "+unit, "").On("systemctl disable "+unit, "")
 	}
-	m.On("systemd-run --collect --on-active=45 systemctl stop kubelet.service", "")
+	// Of an attempt that was lost.
+	m.OnUnit(controlplane.RetireTimer, "LoadState=loaded", "ActiveState=active", "UnitFileState=transient").On("systemctl stop "+controlplane.RetireTimer, "")
+	m.On("systemd-run --collect --unit=kubectl-ha-retire --on-active=45 systemctl stop kubelet.service", "")
 	data, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := m.Lines()
-	if lines[0] != "systemctl stop keepalived.service" || lines[len(lines)-1] != "systemd-run --collect --on-active=45 systemctl stop kubelet.service" ||
-		slices.Contains(lines, "systemctl stop kubelet.service") || !slices.Contains(lines, "systemctl disable kubelet.service") {
+	if lines[0] != "systemctl stop keepalived.service" || lines[len(lines)-1] != "systemd-run --collect --unit=kubectl-ha-retire --on-active=45 systemctl stop kubelet.service" ||
+		lines[len(lines)-2] != "systemctl stop kubectl-ha-retire.timer" || slices.Contains(lines, "systemctl stop kubelet.service") || !slices.Contains(lines, "systemctl disable kubelet.service") {
 		t.Errorf("ran %q", lines)
 	}
 	for _, path := range []string{apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
@@ -123,8 +125,12 @@ func endKubelet(ctx context.Context, h *host.Host, after int) error {
 	if !u.Active() {
 		return nil
 	}
+	// That of an earlier attempt, of which there can be one only.
+	if err := controlplane.KeepKubelet(ctx, h); err != nil {
+		return err
+	}
 	_, err = h.Run(ctx, "stop the kubelet a little later", host.Command{Timeout: time.Minute,
-		Argv: []string{"systemd-run", "--collect", "--on-active=" + strconv.Itoa(after), "systemctl", "stop", kubeletUnit}})
+		Argv: []string{"systemd-run", "--collect", "--unit=" + strings.TrimSuffix(controlplane.RetireTimer, ".timer"), "--on-active=" + strconv.Itoa(after), "systemctl", "stop", kubeletUnit}})
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/netfilter"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
@@ -39,6 +40,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{Commander: hosttest.NewCommander(t), t: t, root: t.TempDir(), units: map[string][]string{}}
+	b.OnUnit(controlplane.RetireTimer, "LoadState=not-found", "ActiveState=inactive")
 	for _, unit := range []string{kubeletUnit, containerdUnit, etcdmember.UnitName, vip.WatchUnit} {
 		b.unit(unit, "active", "enabled")
 	}
@@ -72,6 +74,18 @@ func (b *bench) unit(name, active, file string) {
 		b.did = append(b.did, "disable "+name)
 		return host.Output{}, nil
 	})
+}
+
+// TestRetired: the timer of a host that was taken out of the cluster a moment ago ends
+// first; it would stop the kubelet of whoever adds the host again.
+func TestRetired(t *testing.T) {
+	b := newBench(t)
+	b.unit(controlplane.RetireTimer, "active", "transient")
+	h := b.open()
+	b.made(h)
+	if _, err := b.run(h); err != nil || len(b.did) == 0 || b.did[0] != "stop "+controlplane.RetireTimer {
+		t.Errorf("%v, did %q", err, b.did)
+	}
 }
 
 // made puts the cluster on the host as the other tasks do.

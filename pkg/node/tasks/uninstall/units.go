@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
@@ -26,7 +27,9 @@ const (
 )
 
 func (u *uninstaller) stopKubelet(ctx context.Context) error {
-	return u.stop(ctx, mendUnit, kubeletUnit)
+	// Of a host that was taken out of the cluster a moment ago; who has it added again
+	// would lose the kubelet by it.
+	return errors.Join(controlplane.KeepKubelet(ctx, u.h), u.stop(ctx, mendUnit, kubeletUnit))
 }
 
 func (u *uninstaller) stopEtcd(ctx context.Context) error { return u.stop(ctx, etcdmember.UnitName) }
