@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,69 +24,76 @@ const (
 	addonDeadline = 6 * time.Minute
 	// alertDeadline is for a scrape, an evaluation and the minute that the alert waits.
 	alertDeadline = 4 * time.Minute
-
-	prometheusImage = "quay.io/prometheus/prometheus:v3.13.5"
-	exporterImage   = "quay.io/prometheus/node-exporter:v1.12.1"
 )
 
-// ownAddon is a user's own: a certificate for the virtual IP, and a setting.
-const ownAddon = `apiVersion: kubectl-ha.dev/v1alpha1
-kind: Addon
-name: e2e-own
-description: a user's own folder
-version: v1
-settings: [{kind: ConfigMap, name: own, path: [data, address], value: virtualIP}]
-certificates: [{secret: own-tls, namespace: e2e-own, authority: cluster, commonName: own, server: true}]
-`
-
-const ownManifest = `apiVersion: v1
-kind: Namespace
-metadata: {name: e2e-own}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: own, namespace: e2e-own}
-data: {address: ""}
-`
-
-// TestAddons installs metrics-server, monitoring without Grafana (whose image the
-// lab does not have) and a user's own folder, uses them, and removes all of it.
+// TestAddons installs the dashboard with metrics-server and monitoring, and a user's own
+// folder, uses them, and removes all of it. The images of Headlamp and Grafana are
+// stand-ins (see standin), unless LAB_EXTRA brings upstream's: with those what is shown is
+// our manifests, certificates, accounts and ports, not Headlamp and not Grafana.
 func TestAddons(t *testing.T) {
 	c := sharedCluster(t)
-	c.bringAddonImages(t)
+	browserReady := bringBrowser()
+	x := newExtra(t)
+	standIns := x.standIns(t, c.cached.Mirror)
+	t.Logf("stand-ins: %v", standIns)
+	own, next := x.ownAddon(t, "v1", ownUpstream+ownFirst), x.ownAddon(t, "v2", ownUpstream)
+	x.serve(t)
+	bundle := c.bringAddons(t, "dashboard", "monitoring", own)
 	before := c.everything(t)
 
-	own := t.TempDir()
-	for name, content := range map[string]string{"addon.yaml": ownAddon, "own.yaml": ownManifest} {
-		if err := os.WriteFile(filepath.Join(own, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install := []string{"addon", "install", "metrics-server", "monitoring", own, "--without", "grafana", "--yes", "--kubeconfig", c.kubeconfig}
-	if r := c.ha(t, addonDeadline, install...); r.code != 0 {
-		t.Fatalf("install: %s", r)
-	}
+	install := []string{"dashboard", "install", "--monitoring", "--admin-user", "--yes", "--kubeconfig", c.kubeconfig}
 	defer func() {
 		if t.Failed() {
 			// Others use this cluster; what is left of a removal that failed is in its output.
-			t.Logf("removing the addons: %s", c.ha(t, addonDeadline, "addon", "uninstall", "metrics-server", "monitoring", "e2e-own", "--yes", "--kubeconfig", c.kubeconfig))
+			t.Logf("removing the addons: %s", c.ha(t, addonDeadline, "addon", "uninstall", "dashboard", "e2e-own", "--yes", "--kubeconfig", c.kubeconfig))
 		}
 	}()
+	if r := c.ha(t, addonDeadline, install...); r.code != 0 || !strings.Contains(r.stdout, "https://"+c.vip+":30443") {
+		t.Fatalf("dashboard install: %s", r)
+	}
+	if r := c.ha(t, addonDeadline, "addon", "install", own, "--bundle", bundle, "--yes", "--kubeconfig", c.kubeconfig); r.code != 0 {
+		t.Fatalf("addon install: %s", r)
+	}
 	if r := c.ha(t, suiteDeadline, "addon", "status", "--kubeconfig", c.kubeconfig); r.code != 0 {
 		t.Errorf("status: %s", r)
+	}
+	if r := c.ha(t, suiteDeadline, "addon", "list", "--kubeconfig", c.kubeconfig); r.code != 0 || !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), "dashboard v0.45.0 v0.45.0") {
+		t.Errorf("list: %s", r)
 	}
 	c.top(t)
 	c.kubeletsAreVerified(t)
 	c.certificateIsSigned(t)
 	c.scrapes(t)
-	c.alertFires(t)
+	t.Run("dashboard", func(t *testing.T) { c.dashboard(t, slices.Contains(standIns, headlampImage)) })
+	t.Run("browser", func(t *testing.T) {
+		browserReady()
+		c.browser(t, slices.Contains(standIns, headlampImage))
+	})
+	t.Run("renewal", func(t *testing.T) { c.certificateIsRenewed(t) })
+	t.Run("newer version", func(t *testing.T) { c.ownAddonIsUpgraded(t, next) })
+	t.Run("etcd-operator", func(t *testing.T) { c.etcdOperator(t) })
+	t.Run("alert", func(t *testing.T) { c.alertFires(t) })
+	// As late as possible: rates take some scrapes.
+	t.Run("queries", func(t *testing.T) { c.queriesAnswer(t) })
 	if r := c.ha(t, addonDeadline, install...); r.code != 0 || strings.Contains(r.stdout, "objects written") {
 		t.Errorf("installing again: %s", r)
 	}
 
-	if r := c.ha(t, addonDeadline, "addon", "uninstall", "metrics-server", "monitoring", "e2e-own", "--yes", "--kubeconfig", c.kubeconfig); r.code != 0 {
-		t.Fatalf("uninstall: %s", r)
+	for _, addon := range []string{"e2e-own", "dashboard"} {
+		uninstall := []string{"addon", "uninstall", addon}
+		if addon == "dashboard" {
+			uninstall = []string{"dashboard", "uninstall"}
+		}
+		if r := c.ha(t, addonDeadline, append(uninstall, "--yes", "--kubeconfig", c.kubeconfig)...); r.code != 0 {
+			t.Fatalf("uninstall %s: %s", addon, r)
+		}
 	}
+	c.same(t, before)
+}
+
+// same waits until what there is is what was there before.
+func (c *cluster) same(t *testing.T, before []string) {
+	t.Helper()
 	eventually(t, time.Minute, "all resources to be those from before", func() (bool, string) {
 		after := c.everything(t)
 		var differ []string
@@ -105,18 +111,19 @@ func TestAddons(t *testing.T) {
 	})
 }
 
-// bringAddonImages puts into the nodes what the lab has of the addons' images.
-func (c *cluster) bringAddonImages(t *testing.T) {
+// bringAddons makes a bundle of addons from the lab's mirror, and puts its images into
+// the nodes.
+func (c *cluster) bringAddons(t *testing.T, addons ...string) string {
 	t.Helper()
 	bundle := filepath.Join(t.TempDir(), "addons.tar")
-	r := c.ha(t, suiteDeadline, "bundle", "create", "--addons", "metrics-server", "--add-image", prometheusImage, "--add-image", exporterImage,
-		"--mirror", c.cached.Mirror, "-o", bundle)
+	r := c.ha(t, suiteDeadline, "bundle", "create", "--addons", strings.Join(addons, ","), "--mirror", c.cached.Mirror, "-o", bundle)
 	if r.code != 0 {
 		t.Fatalf("bundle create --addons: %s", r)
 	}
 	if r := c.ha(t, pushDeadline, "images", "push", bundle, "--kubeconfig", c.kubeconfig); r.code != 0 {
 		t.Fatalf("images push: %s", r)
 	}
+	return bundle
 }
 
 // everything lists what there is, but for what comes and goes by itself: events,
@@ -178,17 +185,13 @@ func (c *cluster) top(t *testing.T) {
 func (c *cluster) kubeletsAreVerified(t *testing.T) {
 	t.Helper()
 	for _, h := range c.status(t).Hosts {
-		c.verified(t, h.Address, "10250", nil)
+		c.verified(t, h.Address, "10250")
 	}
 }
 
-func (c *cluster) verified(t *testing.T, address, port string, roots *x509.CertPool) {
+func (c *cluster) verified(t *testing.T, address, port string) {
 	t.Helper()
-	if roots == nil {
-		roots = x509.NewCertPool()
-		roots.AppendCertsFromPEM(c.config.CAData)
-	}
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", net.JoinHostPort(address, port), &tls.Config{RootCAs: roots})
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", net.JoinHostPort(address, port), &tls.Config{RootCAs: c.roots()})
 	if err != nil {
 		t.Errorf("%s:%s can't be verified by the cluster's CA: %v", address, port, err)
 		return
@@ -196,30 +199,11 @@ func (c *cluster) verified(t *testing.T, address, port string, roots *x509.CertP
 	_ = conn.Close() // The handshake is all that is wanted.
 }
 
-// certificateIsSigned looks at the own addon's certificate, and at its setting.
-func (c *cluster) certificateIsSigned(t *testing.T) {
-	t.Helper()
-	s, err := c.client.CoreV1().Secrets("e2e-own").Get(context.Background(), "own-tls", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+// roots are the cluster's CA alone.
+func (c *cluster) roots() *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.config.CAData)
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: c.vip}); err != nil {
-		t.Errorf("the certificate for the virtual IP: %v", err)
-	}
-	m, err := c.client.CoreV1().ConfigMaps("e2e-own").Get(context.Background(), "own", metav1.GetOptions{})
-	if err != nil || m.Data["address"] != c.vip {
-		t.Errorf("the setting is %v, %v", m.Data, err)
-	}
+	return roots
 }
 
 // query asks Prometheus, through the API server, and returns how many series there are.
