@@ -78,10 +78,7 @@ func newBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete reads the Cluster file and finds out where things go.
 func (o *bootstrapOptions) Complete() (err error) {
-	if o.file, err = findClusterFile(o.file); err != nil {
-		return err
-	}
-	if o.cluster, o.warnings, err = loadCluster(o.file, o.In); err != nil {
+	if o.cluster, o.warnings, err = findCluster(&o.file, o.In); err != nil {
 		return err
 	}
 	if o.image, err = ownAgentImage(); err != nil {

@@ -43,6 +43,16 @@ func findClusterFile(given string) (string, error) {
 	}
 }
 
+// findCluster is loadCluster of the file that findClusterFile finds, whose path file gets.
+func findCluster(file *string, in io.Reader) (*v1alpha1.Cluster, []v1alpha1.FieldWarning, error) {
+	path, err := findClusterFile(*file)
+	if err != nil {
+		return nil, nil, err
+	}
+	*file = path
+	return loadCluster(path, in)
+}
+
 // loadCluster reads, defaults and validates a Cluster file, with everything
 // that is wrong in one error, and the content of the manifest it names in it.
 func loadCluster(path string, in io.Reader) (*v1alpha1.Cluster, []v1alpha1.FieldWarning, error) {

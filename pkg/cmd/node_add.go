@@ -107,10 +107,7 @@ func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
 
 // readFile reads the Cluster file, and finds out where things are.
 func (o *nodeAddOptions) readFile() (err error) {
-	if o.file, err = findClusterFile(o.file); err != nil {
-		return err
-	}
-	if o.given, _, err = loadCluster(o.file, o.In); err != nil {
+	if o.given, _, err = findCluster(&o.file, o.In); err != nil {
 		return err
 	}
 	if o.image, err = ownAgentImage(); err != nil {

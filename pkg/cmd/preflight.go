@@ -47,10 +47,7 @@ func newPreflight(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete reads the Cluster file.
 func (o *preflightOptions) Complete() (err error) {
-	if o.file, err = findClusterFile(o.file); err != nil {
-		return err
-	}
-	o.cluster, o.warnings, err = loadCluster(o.file, o.In)
+	o.cluster, o.warnings, err = findCluster(&o.file, o.In)
 	return err
 }
 

@@ -76,10 +76,7 @@ func newUninstall(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete reads the Cluster file and finds out where things go.
 func (o *uninstallOptions) Complete() (err error) {
-	if o.file, err = findClusterFile(o.file); err != nil {
-		return err
-	}
-	if o.cluster, _, err = loadCluster(o.file, o.In); err != nil {
+	if o.cluster, _, err = findCluster(&o.file, o.In); err != nil {
 		return err
 	}
 	if o.state, err = stateDir(o.cluster); err != nil {
