@@ -54,7 +54,8 @@ func (o *objects) miss(what string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.unseen = append(o.unseen, what+": "+short(err))
-	if o.failed == nil && !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
+	// What is not there was looked for in what is stored.
+	if o.failed == nil && !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) && !apierrors.IsNotFound(err) {
 		o.failed = err
 	}
 }
