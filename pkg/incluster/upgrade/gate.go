@@ -3,7 +3,6 @@ package upgrade
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -86,23 +85,13 @@ func unwell(ctx context.Context, t engine.Turn, h v1alpha1.Host, target string) 
 	return "", nil
 }
 
-// podsAsked tells whether the task that exchanged the node's kubelet has ended, and
-// with it has asked the static pods themselves. A kubelet that was just started calls
-// them ready only after the startup probes that kubeadm gives them, 10 to 20 s later.
-func podsAsked(t engine.Turn, node string) bool {
-	return t.Operation.Spec.Upgrade != nil && slices.ContainsFunc(t.Operation.Status.Steps, func(s v1alpha1.StepStatus) bool {
-		return s.ID == id(stepKubelet, node) && s.State == v1alpha1.StepSucceeded
-	})
-}
-
 // kubeletsOnly tells whether the Operation is about no control plane.
 func kubeletsOnly(t engine.Turn) bool {
 	return t.Operation.Spec.Upgrade != nil && t.Operation.Spec.Upgrade.Only == v1alpha1.UpgradeNodes
 }
 
 // serverUnwell looks at a control plane: its own apiserver, which is ready only when
-// etcd answers with its quorum; the static pods at the version, and Ready, or asked
-// themselves and running since; CoreDNS.
+// etcd answers with its quorum; the static pods at the version, and Ready; CoreDNS.
 func serverUnwell(ctx context.Context, t engine.Turn, h v1alpha1.Host, n Node, target string) (string, error) {
 	info, err := serverVersion(ctx, t.Clients.Config, serverAddress(t.Cluster, h))
 	if err != nil {
@@ -111,12 +100,11 @@ func serverUnwell(ctx context.Context, t engine.Turn, h v1alpha1.Host, n Node, t
 	if info.GitVersion != target {
 		return "its apiserver is at " + info.GitVersion, nil
 	}
-	asked := podsAsked(t, h.Name)
 	for _, c := range components() {
 		switch {
 		case n.Static[c] != target:
 			return fmt.Sprintf("%s is at %q", c, n.Static[c]), nil
-		case !n.StaticReady[c] && !(asked && n.StaticRuns[c]):
+		case !n.StaticReady[c]:
 			return c + " is not ready", nil
 		}
 	}

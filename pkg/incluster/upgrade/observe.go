@@ -46,10 +46,9 @@ type Node struct {
 	// Kubelet is its version.
 	Kubelet string
 	// Static are the versions of the static pods of a control plane, by component;
-	// StaticReady are those that are Ready; StaticRuns those whose container has run for
-	// a while, by its own node's clock, Ready or not.
-	Static                  map[string]string
-	StaticReady, StaticRuns map[string]bool
+	// StaticReady are those that are Ready.
+	Static      map[string]string
+	StaticReady map[string]bool
 	// NotReady says why it is not Ready, empty when it is.
 	NotReady string
 	// Pressure are its conditions that say it lacks something.
@@ -167,7 +166,7 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 	out := Node{
 		ControlPlane: controlPlane, Kubelet: n.Status.NodeInfo.KubeletVersion, Cordoned: n.Spec.Unschedulable,
 		NotReady: join.NotReady(n, lease, now), Previous: n.Annotations[AnnotationPrevious],
-		Static: map[string]string{}, StaticReady: map[string]bool{}, StaticRuns: map[string]bool{},
+		Static: map[string]string{}, StaticReady: map[string]bool{},
 	}
 	for _, c := range n.Status.Conditions {
 		if c.Status == corev1.ConditionTrue && (c.Type == corev1.NodeDiskPressure || c.Type == corev1.NodeMemoryPressure || c.Type == corev1.NodePIDPressure) {
@@ -179,7 +178,6 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 		if p.Spec.NodeName == n.Name && p.DeletionTimestamp == nil && slices.Contains(components(), component) && len(p.Spec.Containers) > 0 {
 			out.Static[component] = tag(p.Spec.Containers[0].Image)
 			out.StaticReady[component] = podReady(p)
-			out.StaticRuns[component] = runs(p, component, lease)
 		}
 	}
 	return out
@@ -194,21 +192,6 @@ func tag(ref string) string {
 func podReady(p corev1.Pod) bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-// runsFor is how long a container must have run to be the one that was asked whether
-// it is well, and not one that was started since.
-const runsFor = 10 * time.Second
-
-// runs tells whether a pod's container had run for a while when its kubelet was last
-// heard of.
-func runs(p corev1.Pod, container string, lease *coordinationv1.Lease) bool {
-	if lease == nil || lease.Spec.RenewTime == nil {
-		return false
-	}
-	return slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
-		return s.Name == container && s.State.Running != nil && lease.Spec.RenewTime.Sub(s.State.Running.StartedAt.Time) >= runsFor
 	})
 }
 

@@ -7,12 +7,10 @@ import (
 	"testing"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
@@ -465,9 +463,6 @@ func TestNodeOf(t *testing.T) {
 	if got.Static[apiserver] != "v1.36.3" || got.Static[scheduler] != "v1.35.4" || len(got.Static) != 2 || !got.StaticReady[apiserver] || got.StaticReady[scheduler] {
 		t.Errorf("got %+v", got)
 	}
-	if len(got.StaticRuns) != 2 || got.StaticRuns[apiserver] || got.StaticRuns[scheduler] {
-		t.Errorf("what nobody has heard of does not run: %+v", got)
-	}
 	if !got.ControlPlane || got.NotReady == "" || strings.Join(got.Pressure, "") != "DiskPressure: full" || got.ServerAt("v1.36.3") {
 		t.Errorf("got %+v", got)
 	}
@@ -485,57 +480,5 @@ func TestReport(t *testing.T) {
 	}
 	if got := Report(nil); got != "nothing had to be done" {
 		t.Errorf("got %s", got)
-	}
-}
-
-// TestRuns: a container counts as the one that was asked when it had run for a while, by
-// the clock of its own node, whatever the time is elsewhere.
-func TestRuns(t *testing.T) {
-	renewed := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
-	heard := metav1.NewMicroTime(renewed)
-	lease := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: &heard}}
-	status := func(name string, since time.Duration) corev1.Pod {
-		return corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: name,
-			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(renewed.Add(-since))}}}}}}
-	}
-	ended := status(scheduler, time.Minute)
-	ended.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}
-	for name, tt := range map[string]struct {
-		pod   corev1.Pod
-		lease *coordinationv1.Lease
-		want  bool
-	}{
-		"for a minute":              {status(scheduler, time.Minute), lease, true},
-		"just started":              {status(scheduler, time.Second), lease, false},
-		"started since":             {status(scheduler, -time.Second), lease, false},
-		"another container":         {status("sidecar", time.Minute), lease, false},
-		"ended":                     {ended, lease, false},
-		"a pod without a status":    {corev1.Pod{}, lease, false},
-		"no lease":                  {status(scheduler, time.Minute), nil, false},
-		"a lease never yet renewed": {status(scheduler, time.Minute), &coordinationv1.Lease{}, false},
-	} {
-		if got := runs(tt.pod, scheduler, tt.lease); got != tt.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
-// TestPodsAsked: only a kubelet's exchange that has ended says that the static pods were
-// asked; a rollback does not.
-func TestPodsAsked(t *testing.T) {
-	for name, tt := range map[string]struct {
-		spec  v1alpha1.OperationSpec
-		state v1alpha1.StepState
-		want  bool
-	}{
-		"ended":      {v1alpha1.OperationSpec{Upgrade: &v1alpha1.UpgradeSpec{}}, v1alpha1.StepSucceeded, true},
-		"running":    {v1alpha1.OperationSpec{Upgrade: &v1alpha1.UpgradeSpec{}}, v1alpha1.StepRunning, false},
-		"a rollback": {v1alpha1.OperationSpec{RollbackNode: &v1alpha1.RollbackNodeSpec{}}, v1alpha1.StepSucceeded, false},
-	} {
-		op := &v1alpha1.Operation{Spec: tt.spec}
-		op.Status.Steps = []v1alpha1.StepStatus{{ID: "kubelet/cp1", State: tt.state}, {ID: "kubelet/cp2", State: v1alpha1.StepPending}}
-		if got := podsAsked(engine.Turn{Env: engine.Env{Operation: op}}, "cp1"); got != tt.want || podsAsked(engine.Turn{Env: engine.Env{Operation: op}}, "cp2") {
-			t.Errorf("%s: %v", name, got)
-		}
 	}
 }

@@ -55,10 +55,7 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 	if installed && !resumed {
 		data.KubeletRestarted, err = up.startKubelet(ctx, env)
 		data.Already = !data.KubeletRestarted
-		if err = errors.Join(err, unguard(ctx, h)); err == nil {
-			err = up.waitPods(ctx, env)
-		}
-		return data, err
+		return data, errors.Join(err, unguard(ctx, h))
 	}
 	m.To = spec.Version
 	if resumed {
@@ -87,10 +84,7 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 	if h.DryRun() {
 		return data, nil
 	}
-	if err := finish(ctx, h, kubeletPart, m); err != nil {
-		return data, err
-	}
-	return data, up.waitPods(ctx, env)
+	return data, finish(ctx, h, kubeletPart, m)
 }
 
 // exchange writes the kubelet's configuration and puts the binaries in place. On a

@@ -17,7 +17,7 @@ const (
 	// five minutes for each of three components, and takes back what did not come up.
 	ControlPlaneTimeout = 22 * time.Minute
 	// KubeletTimeout is what a kubelet's upgrade may take, RollbackTimeout a rollback.
-	KubeletTimeout  = 10 * time.Minute
+	KubeletTimeout  = 8 * time.Minute
 	RollbackTimeout = 10 * time.Minute
 )
 

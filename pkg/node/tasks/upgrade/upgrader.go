@@ -24,16 +24,13 @@ const (
 type upgrader struct {
 	// program is this program's file.
 	program string
-	// kubeletReady bounds the wait for a kubelet that was restarted, podsReady that for
-	// the static pods after it, which have to be well for podsSteady.
-	kubeletReady, podsReady, podsSteady time.Duration
+	// kubeletReady bounds the wait for a kubelet that was restarted.
+	kubeletReady time.Duration
 }
 
 // onHost is the upgrader outside of tests. The link is good also in a process that has
 // left the pod its file is in.
-func onHost() upgrader {
-	return upgrader{program: "/proc/self/exe", kubeletReady: 2 * time.Minute, podsReady: 4 * time.Minute, podsSteady: 2 * time.Second}
-}
+func onHost() upgrader { return upgrader{program: "/proc/self/exe", kubeletReady: 2 * time.Minute} }
 
 // ControlPlane brings a control plane's static pods to a version.
 func ControlPlane(ctx context.Context, env node.Env, spec ControlPlaneSpec) (any, error) {

@@ -355,7 +355,7 @@ func (m mortal) Err() error {
 }
 
 func (w *world) upgrader() upgrader {
-	return upgrader{program: filepath.Join(w.root, "agent"), kubeletReady: 2 * time.Second, podsReady: 2 * time.Second, podsSteady: 50 * time.Millisecond}
+	return upgrader{program: filepath.Join(w.root, "agent"), kubeletReady: 2 * time.Second}
 }
 
 func (w *world) controlPlaneSpec(first bool) ControlPlaneSpec {
