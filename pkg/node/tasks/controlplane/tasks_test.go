@@ -159,6 +159,7 @@ func TestInitDryRun(t *testing.T) {
 
 func TestEnrolTwice(t *testing.T) {
 	w := newWorld(t)
+	w.OnUnit(RetireTimer, "LoadState=loaded", "ActiveState=active", "UnitFileState=transient").On("systemctl stop "+RetireTimer, "")
 	w.OnFunc(joinLine, func(host.Command) (host.Output, error) {
 		w.put(caCert, certPEM(w.ca))
 		w.put(bootstrapConf, "token")
@@ -173,7 +174,13 @@ func TestEnrolTwice(t *testing.T) {
 	if w.there(bootstrapConf) {
 		t.Error("the token is still on the disk")
 	}
+	// That of a host which was taken out of the cluster a moment ago.
+	if ran := w.ran(); !strings.HasPrefix(ran, "systemctl stop "+RetireTimer+"|") {
+		t.Errorf("the timer that ends the kubelet goes first: ran %q", ran)
+	}
+	w.OnUnit(RetireTimer, "LoadState=not-found", "ActiveState=inactive")
 	w.secretsStayIn()
+	w.Reset()
 	env := w.env()
 	if _, err := Enrol(t.Context(), env, spec); err != nil || len(env.Host.Changes()) != 0 || w.ran() != "" {
 		t.Errorf("a second run: %v, ran %q, changed %v", err, w.ran(), env.Host.Changes())
