@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -370,9 +372,13 @@ func (c *cluster) testIdle(t *testing.T, rest time.Duration) {
 		"exec":  {"exec", "-n", "kube-system", pod, "--", "sleep", "3600"},
 	} {
 		argv := c.argv(append([]string{"kubectl", "--", "--kubeconfig", out}, args...)...)
+		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		// With its children, of which kubectl is one.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		go func() {
-			r, err := command(ctx, "", nil, argv...)
-			ended <- fmt.Sprintf("%s: %v %s", what, err, r)
+			out, err := cmd.CombinedOutput()
+			ended <- fmt.Sprintf("%s: %v %s", what, err, out)
 		}()
 	}
 	select {
