@@ -112,10 +112,7 @@ func (c *cluster) balanced(t *testing.T) *prober {
 func TestLoadBalancer(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
-	named := func() {}
-	if soak() {
-		named = c.takeName(t)
-	}
+	named := c.takeName(t)
 	c.installBalancer(t, "haproxy")
 	named()
 	c.checkBalancer(t)
