@@ -96,9 +96,7 @@ func (c *cluster) uninstall(t *testing.T, bare map[string]map[string]string) {
 	c.settled(t)
 
 	c.run(t, "kill", away)
-	if soak() {
-		c.uninstallKilled(t)
-	}
+	c.uninstallKilled(t)
 	start := time.Now()
 	s := c.uninstallOnce(t, 5)
 	t.Logf("all hosts but one took %s", time.Since(start).Round(time.Second))
