@@ -17,24 +17,13 @@ import (
 // agentTimeout bounds the agent's way into a host's image store.
 const agentTimeout = 5 * time.Minute
 
-// Nodes are the hosts of a cluster that are nodes, and not there for etcd alone.
-func Nodes(c *v1alpha1.Cluster) []v1alpha1.Host {
-	var out []v1alpha1.Host
-	for _, h := range c.Spec.Hosts {
-		if h.Has(v1alpha1.RoleControlPlane) || h.Has(v1alpha1.RoleWorker) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 // PlaceAgents puts the agent and its image on all nodes of a cluster that another tool
 // has made, over SSH: without an agent on a node no Job of ours runs there, and there is
 // no registry to pull it from. Nothing else of the nodes is touched; doing it again
 // changes nothing.
 func PlaceAgents(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, image string, sink report.Sink) error {
 	var p plan.Plan
-	for _, h := range Nodes(c) {
+	for _, h := range c.Nodes() {
 		p.Steps = append(p.Steps, plan.Step{ID: fmt.Sprintf("agent/%s", h.Name), Host: h.Name, Task: tasks.InstallAgent, Title: "put the agent and its image on the node",
 			Spec: prepare.AgentSpec{Image: image}, Timeout: agentTimeout})
 	}

@@ -82,7 +82,7 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 		c, err := incluster.StoredCluster(ctx, kube)
 		switch {
 		case err == nil && o.ssh:
-			if err := o.ask(ctx, fmt.Sprintf("Put the agent on %s?", plural(len(bootstrap.Nodes(c)), "node", "nodes"))); err != nil {
+			if err := o.ask(ctx, fmt.Sprintf("Put the agent on %s?", plural(len(c.Nodes()), "node", "nodes"))); err != nil {
 				return err
 			}
 			return o.placeAgents(ctx, c)
@@ -107,7 +107,7 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 	}
 	question := "Store this in the cluster?"
 	if o.ssh {
-		question = fmt.Sprintf("Store this in the cluster, and put the agent on %s?", plural(len(bootstrap.Nodes(cluster)), "node", "nodes"))
+		question = fmt.Sprintf("Store this in the cluster, and put the agent on %s?", plural(len(cluster.Nodes()), "node", "nodes"))
 	}
 	if err := o.ask(ctx, question); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (o *adoptOptions) placeAgents(ctx context.Context, c *v1alpha1.Cluster) err
 	}
 	shown := newProgress(o.ErrOut, "")
 	defer shown.Close()
-	hosts, err := connect(ctx, c, o.hostKey.policy, shown, bootstrap.Nodes(c)...)
+	hosts, err := connect(ctx, c, o.hostKey.policy, shown, c.Nodes()...)
 	if hosts == nil {
 		return err
 	}

@@ -79,13 +79,12 @@ func (p *planner) add(s v1alpha1.StepStatus) string {
 // before are the steps that change nothing of what runs: the content is there on
 // every node that is to be upgraded, and there is a way back.
 func (p *planner) before(nodes []NodePlan, o Observation) {
-	var content []string
+	var ready []string
 	for _, n := range nodes {
 		if n.Turn > 0 {
-			content = append(content, p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight)))
+			ready = append(ready, p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight)))
 		}
 	}
-	ready := content
 	if p.spec.Only == v1alpha1.UpgradeNodes || !slices.ContainsFunc(nodes, func(n NodePlan) bool { return n.Static }) {
 		// Neither etcd nor /etc/kubernetes of a control plane is touched.
 		p.ready(ready)

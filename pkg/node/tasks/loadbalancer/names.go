@@ -90,23 +90,16 @@ func addNames(ctx context.Context, h *host.Host, current []byte, names []string)
 
 // takenUp waits until the apiserver presents the certificate.
 func takenUp(ctx context.Context, endpoint string, cert *x509.Certificate) error {
-	ctx, cancel := context.WithTimeout(ctx, takenUpTimeout)
-	defer cancel()
-	for {
+	return host.Until(ctx, takenUpTimeout, takenUpInterval, func(ctx context.Context) error {
 		presented, err := present(ctx, endpoint)
-		if err == nil && bytes.Equal(presented.Raw, cert.Raw) {
-			return nil
-		}
-		if err == nil {
+		if err == nil && !bytes.Equal(presented.Raw, cert.Raw) {
 			err = errors.New("it presents another certificate than " + apiserverCert)
 		}
-		select {
-		case <-ctx.Done():
-			return host.WithHint(fmt.Errorf("the apiserver at %s does not use its new certificate: %w", endpoint, err),
-				"look at --tls-cert-file and --tls-sni-cert-key in /etc/kubernetes/manifests/kube-apiserver.yaml, and at the apiserver's log")
-		case <-time.After(takenUpInterval):
-		}
-	}
+		return err
+	}, func(seen error) error {
+		return host.WithHint(fmt.Errorf("the apiserver at %s does not use its new certificate: %w", endpoint, seen),
+			"look at --tls-cert-file and --tls-sni-cert-key in /etc/kubernetes/manifests/kube-apiserver.yaml, and at the apiserver's log")
+	})
 }
 
 // present is the certificate that a server presents, whoever signed it.
