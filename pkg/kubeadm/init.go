@@ -28,6 +28,10 @@ type InitParams struct {
 	PatchesDir string
 	// IgnorePreflightErrors are checks to ignore, besides the Cluster's own.
 	IgnorePreflightErrors []string
+	// APIPatience is how long kubeadm asks an API server that does not answer, unless
+	// the Cluster says otherwise (timeouts.kubernetesAPICall). Zero: kubeadm's own
+	// default, a minute.
+	APIPatience time.Duration
 }
 
 // Init writes the configuration of `kubeadm init` on the first control plane:
@@ -65,6 +69,11 @@ func Init(c *v1alpha1.Cluster, p InitParams) ([]byte, error) {
 	return documents(docs...)
 }
 
+// uploadPatience is how long kubeadm's upload of the certificates asks an API server
+// that does not answer. kubeadm's own minute is too short beside an etcd member that
+// leaves or takes up its data: the upload only writes, and the same again.
+const uploadPatience = 3 * time.Minute
+
 // UploadCerts writes the configuration of `kubeadm init phase upload-certs
 // --upload-certs`, to be run on any control plane. It has the
 // ClusterConfiguration too: without that kubeadm would take etcd for its own
@@ -74,7 +83,7 @@ func UploadCerts(c *v1alpha1.Cluster, certificateKey string) ([]byte, error) {
 		return nil, fmt.Errorf("kubeadm upload-certs: the certificate key is missing")
 	}
 	// The phase looks at no host, but kubeadm wants one to be named.
-	init, err := initConfiguration(c, InitParams{Host: c.First(), CertificateKey: certificateKey}, nil)
+	init, err := initConfiguration(c, InitParams{Host: c.First(), CertificateKey: certificateKey, APIPatience: uploadPatience}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("kubeadm upload-certs: %w", err)
 	}
@@ -102,6 +111,9 @@ func initConfiguration(c *v1alpha1.Cluster, p InitParams, more object) (object, 
 	if p.PatchesDir != "" {
 		ours["patches"] = object{"directory": p.PatchesDir}
 	}
-	return layers("spec.kubeadm.initConfiguration",
-		object{"nodeRegistration": defaults}, c.Spec.Kubeadm.InitConfiguration, ours, more)
+	under := object{"nodeRegistration": defaults}
+	if p.APIPatience > 0 {
+		under["timeouts"] = object{"kubernetesAPICall": p.APIPatience.String()}
+	}
+	return layers("spec.kubeadm.initConfiguration", under, c.Spec.Kubeadm.InitConfiguration, ours, more)
 }

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	uploadTimeout  = 2 * time.Minute
+	// uploadTimeout is longer than kubeadm asks an API server that does not answer.
+	uploadTimeout  = 4 * time.Minute
 	promoteTimeout = 6 * time.Minute
 	// lostRetries is how often a task is begun anew when its node went away: all
 	// of them are idempotent.
