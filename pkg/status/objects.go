@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -137,16 +135,9 @@ func (o *objects) readOperations(ctx context.Context, c *client.Clients) (err er
 }
 
 func (o *objects) readConfigured(ctx context.Context, c *client.Clients) error {
-	m, err := c.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	var doc adopt.Kubeadm
-	if err := yaml.Unmarshal([]byte(m.Data["ClusterConfiguration"]), &doc); err != nil {
-		return fmt.Errorf("it can't be read: %w", err)
-	}
+	doc, err := adopt.ReadKubeadm(ctx, c.Kube)
 	o.configured = doc.KubernetesVersion
-	return nil
+	return err
 }
 
 // document is the stored Cluster document, or what the cluster tells of itself.

@@ -15,9 +15,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 )
 
 // controlPlaneLabel is on the nodes of kubeadm's control planes.
@@ -90,14 +90,8 @@ func Observe(ctx context.Context, kube kubernetes.Interface) (Observation, error
 // has not made is the API's NotFound.
 func ReadKubeadm(ctx context.Context, kube kubernetes.Interface) (Kubeadm, error) {
 	var k Kubeadm
-	m, err := kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
-	if err != nil {
-		return k, fmt.Errorf("read kubeadm's configuration: %w", err)
-	}
-	if err := yaml.Unmarshal([]byte(m.Data["ClusterConfiguration"]), &k); err != nil {
-		return k, fmt.Errorf("kubeadm's configuration: %w", err)
-	}
-	return k, nil
+	err := kubeadmconfig.Read(ctx, kube, &k)
+	return k, err
 }
 
 // Cluster is the document of what was seen, with its defaults. virtualIP, when not

@@ -12,25 +12,17 @@ import (
 	"strconv"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
-
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	tasklb "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/loadbalancer"
 )
 
-const (
-	// serverName is a name that every apiserver's certificate has from kubeadm, and by
-	// which the load balancer knows them.
-	serverName = "kubernetes"
-
-	kubeadmConfig    = "kubeadm-config"
-	kubeadmConfigKey = "ClusterConfiguration"
-)
+// serverName is a name that every apiserver's certificate has from kubeadm, and by
+// which the load balancer knows them.
+const serverName = "kubernetes"
 
 // names are those for which every apiserver's certificate has to be: the load balancer's
 // own for it, and those by which clients reach the load balancer. kubeadm puts the first
@@ -120,46 +112,23 @@ func lackingAt(ctx context.Context, config *tls.Config, endpoint string, want []
 // noteNames puts the names into kubeadm's own configuration, from which control planes
 // take them that join later.
 func noteNames(ctx context.Context, t engine.Turn, want []string) error {
-	api := t.Clients.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem)
-	m, err := api.Get(ctx, kubeadmConfig, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("read kube-system/%s: %w", kubeadmConfig, err)
-	}
-	text, changed, err := withNames(m.Data[kubeadmConfigKey], want)
-	if err != nil || !changed {
-		return err
-	}
-	m.Data[kubeadmConfigKey] = text
-	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
-		return fmt.Errorf("write kube-system/%s: %w", kubeadmConfig, err)
-	}
-	return nil
+	_, err := kubeadmconfig.Change(ctx, t.Clients.Kube, withNames(want))
+	return err
 }
 
-// withNames adds the names to kubeadm's ClusterConfiguration, and leaves all else as it
-// is. It is pure.
-func withNames(text string, want []string) (string, bool, error) {
-	fields := map[string]any{}
-	if err := yaml.Unmarshal([]byte(text), &fields); err != nil {
-		return "", false, fmt.Errorf("kube-system/%s: the ClusterConfiguration can't be read: %w", kubeadmConfig, err)
-	}
-	if len(fields) == 0 {
-		return "", false, fmt.Errorf("kube-system/%s has no ClusterConfiguration", kubeadmConfig)
-	}
-	server, _ := fields["apiServer"].(map[string]any)
-	if server == nil {
-		server = map[string]any{}
-		fields["apiServer"] = server
-	}
-	list, _ := server["certSANs"].([]any)
-	changed := false
-	for _, name := range want {
-		// This one kubeadm adds by itself.
-		if name != serverName && !slices.Contains(list, any(name)) {
-			list, changed = append(list, name), true
+// withNames adds the names to those of the apiservers' certificates. It is pure.
+func withNames(want []string) func(kubeadmconfig.Fields) (bool, error) {
+	return func(fields kubeadmconfig.Fields) (bool, error) {
+		server := fields.Object("apiServer")
+		list := server.Texts("certSANs")
+		changed := false
+		for _, name := range want {
+			// This one kubeadm adds by itself.
+			if name != serverName && !slices.Contains(list, name) {
+				list, changed = append(list, name), true
+			}
 		}
+		server["certSANs"] = list
+		return changed, nil
 	}
-	server["certSANs"] = list
-	out, err := yaml.Marshal(fields)
-	return string(out), changed, err
 }

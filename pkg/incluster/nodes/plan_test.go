@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 )
 
 // testCluster has control planes cp1 to cpN with the etcd members, and workers.
@@ -229,15 +230,15 @@ func TestWith(t *testing.T) {
 }
 
 // Endpoints for health checks that somebody has made are theirs.
-func TestClusterConfigurationHTTPEndpoints(t *testing.T) {
+func TestOfHostsHTTPEndpoints(t *testing.T) {
 	const text = "etcd:\n  external:\n    endpoints: ['https://10.0.0.11:2379']\n    httpEndpoints: ['http://10.0.0.11:2381']\n"
-	got, _, err := clusterConfiguration(text, testCluster(3, 0), nil)
+	got, _, err := kubeadmconfig.Edit(text, ofHosts(testCluster(3, 0), nil))
 	if err != nil || !strings.Contains(got, "httpEndpoints:\n    - http://10.0.0.11:2381\n") || !strings.Contains(got, "- https://10.0.0.13:2379") {
 		t.Errorf("%v\n%s", err, got)
 	}
 }
 
-func TestClusterConfiguration(t *testing.T) {
+func TestOfHosts(t *testing.T) {
 	const text = "apiServer:\n  certSANs: [10.0.0.100, cp1, 10.0.0.11, cp2, 10.0.0.12, mine.example]\netcd:\n  external:\n    caFile: x\n    endpoints: ['https://10.0.0.11:2379', 'https://10.0.0.12:2379']\n    httpEndpoints: ['https://10.0.0.11:2379', 'https://10.0.0.12:2379']\nother: kept\n"
 	two := testCluster(2, 0)
 	for _, tt := range []struct {
@@ -250,7 +251,7 @@ func TestClusterConfiguration(t *testing.T) {
 		{"one fewer", Without(two, "cp1"), &two.Spec.Hosts[0], []string{"- cp2", "- mine.example"}, []string{"cp1", "10.0.0.11"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, changed, err := clusterConfiguration(text, tt.cluster, tt.gone)
+			got, changed, err := kubeadmconfig.Edit(text, ofHosts(tt.cluster, tt.gone))
 			if err != nil || !changed {
 				t.Fatal(changed, err)
 			}
@@ -264,12 +265,12 @@ func TestClusterConfiguration(t *testing.T) {
 					t.Errorf("%q is still in\n%s", not, got)
 				}
 			}
-			if again, changed, err := clusterConfiguration(got, tt.cluster, tt.gone); err != nil || changed || again != got {
+			if again, changed, err := kubeadmconfig.Edit(got, ofHosts(tt.cluster, tt.gone)); err != nil || changed || again != got {
 				t.Errorf("once more: %v %v\n%s", changed, err, again)
 			}
 		})
 	}
-	if _, _, err := clusterConfiguration("etcd: {local: {}}", two, nil); err == nil {
+	if _, _, err := kubeadmconfig.Edit("etcd: {local: {}}", ofHosts(two, nil)); err == nil {
 		t.Error("kubeadm's own etcd was taken for ours")
 	}
 }

@@ -2,20 +2,10 @@ package upgrade
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
-
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
-)
-
-const (
-	configuration    = "kubeadm-config"
-	configurationKey = "ClusterConfiguration"
-	configuredField  = "kubernetesVersion"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 )
 
 // unconfigure takes back what kubeadm has written as the cluster's version when the
@@ -30,23 +20,12 @@ func unconfigure(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if version == "" {
 		return engine.Outcome{Message: "is so already: " + o.Configured}, nil
 	}
-	api := t.Clients.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem)
-	m, err := api.Get(ctx, configuration, metav1.GetOptions{})
-	if err != nil {
-		return engine.Outcome{}, fmt.Errorf("read kubeadm's configuration: %w", err)
-	}
-	fields := map[string]any{}
-	if err := yaml.Unmarshal([]byte(m.Data[configurationKey]), &fields); err != nil {
-		return engine.Outcome{}, fmt.Errorf("kubeadm's configuration: %w", err)
-	}
-	fields[configuredField] = version
-	text, err := yaml.Marshal(fields)
+	_, err = kubeadmconfig.Change(ctx, t.Clients.Kube, func(fields kubeadmconfig.Fields) (bool, error) {
+		fields["kubernetesVersion"] = version
+		return true, nil
+	})
 	if err != nil {
 		return engine.Outcome{}, err
-	}
-	m.Data[configurationKey] = string(text)
-	if _, err := api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
-		return engine.Outcome{}, fmt.Errorf("write kubeadm's configuration: %w", err)
 	}
 	return engine.Outcome{Message: "now " + version}, nil
 }

@@ -13,11 +13,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 )
 
 // Observation is what was seen of a cluster.
@@ -196,17 +196,10 @@ func podReady(p corev1.Pod) bool {
 }
 
 // configured reads the version that kubeadm keeps.
-// https://kubernetes.io/docs/reference/setup-tools/kubeadm/implementation-details/#save-the-kubeadm-clusterconfiguration-in-a-configmap-for-later-reference
 func configured(ctx context.Context, kube kubernetes.Interface) (string, error) {
-	m, err := kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
-	if err != nil {
-		return "", fmt.Errorf("read kubeadm's configuration: %w", err)
-	}
 	var doc struct {
 		KubernetesVersion string `json:"kubernetesVersion"`
 	}
-	if err := yaml.Unmarshal([]byte(m.Data["ClusterConfiguration"]), &doc); err != nil {
-		return "", fmt.Errorf("kubeadm's configuration: %w", err)
-	}
-	return doc.KubernetesVersion, nil
+	err := kubeadmconfig.Read(ctx, kube, &doc)
+	return doc.KubernetesVersion, err
 }
