@@ -2,6 +2,7 @@ package kubeadm
 
 import (
 	"slices"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
@@ -46,13 +47,22 @@ func clusterConfiguration(c *v1alpha1.Cluster) (object, error) {
 	return layers("spec.kubeadm.clusterConfiguration", defaultClusterConfiguration(), c.Spec.Kubeadm.ClusterConfiguration, fixed)
 }
 
+// shutdownDelay is for how long an apiserver that is asked to end still serves everybody,
+// while its /readyz fails already: whoever hands connections to it finds out meanwhile.
+// Our load balancer needs one second at most, see balancer.checkInterval.
+const shutdownDelay = 3 * time.Second
+
 // defaultClusterConfiguration is what may be changed. An apiserver that is asked to end
-// answers new requests with "come again" (429) until those under way are done, and then
-// closes what is left, watches above all. Without it the port is closed at once, the
-// process waits for the watches of its own host's kubelet, and is killed after 30 s.
+// goes on for a moment (shutdownDelay). Then it answers new requests with "come again"
+// (429) until those under way are done, and closes what is left, watches above all.
+// Without the second the port is closed at once, the process waits for the watches of
+// its own host's kubelet, and is killed after 30 s.
 // https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/
 func defaultClusterConfiguration() object {
-	return object{"apiServer": object{"extraArgs": []any{object{"name": "shutdown-send-retry-after", "value": "true"}}}}
+	return object{"apiServer": object{"extraArgs": []any{
+		object{"name": "shutdown-delay-duration", "value": shutdownDelay.String()},
+		object{"name": "shutdown-send-retry-after", "value": "true"},
+	}}}
 }
 
 // certSANs are the names under which clients may reach an apiserver: the stable

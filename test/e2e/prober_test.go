@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sort"
 	"strings"
 	"sync"
@@ -70,7 +71,11 @@ func newPlainProber(url string) *prober {
 func (p *prober) likeClientGo() error {
 	p.client.Transport = deaf{p.client.Transport}
 	timeout := p.client.Timeout
-	config := &rest.Config{Host: strings.TrimSuffix(p.url, "/readyz"), ContentConfig: rest.ContentConfig{NegotiatedSerializer: scheme.Codecs, GroupVersion: &schema.GroupVersion{}}, QPS: -1}
+	u, err := url.Parse(p.url)
+	if err != nil {
+		return err
+	}
+	config := &rest.Config{Host: u.Scheme + "://" + u.Host, ContentConfig: rest.ContentConfig{NegotiatedSerializer: scheme.Codecs, GroupVersion: &schema.GroupVersion{}}, QPS: -1}
 	client, err := rest.UnversionedRESTClientForConfigAndClient(config, p.client)
 	if err != nil {
 		return err
@@ -80,7 +85,7 @@ func (p *prober) likeClientGo() error {
 	p.request = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		return client.Get().AbsPath("/readyz").Do(ctx).Error()
+		return client.Get().AbsPath(u.Path).Do(ctx).Error()
 	}
 	return nil
 }

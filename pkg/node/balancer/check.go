@@ -23,6 +23,8 @@ type Checker struct {
 	down    map[string]string
 	since   map[string]time.Time
 	changed chan struct{}
+	// refused is members.refused.
+	refused bool
 }
 
 // NewChecker makes a Checker that looks at nobody yet.
@@ -53,12 +55,13 @@ func (c *Checker) DownSince(then time.Time) bool {
 	return false
 }
 
-// Watch looks at these from now on, and at no others; until the context ends.
-func (c *Checker) Watch(ctx context.Context, backends []Backend) {
+// watchAll looks at these from now on, and at no others; until the context ends.
+func (c *Checker) watchAll(ctx context.Context, all members) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.refused = all.refused
 	want := map[string]bool{}
-	for _, b := range backends {
+	for _, b := range all.backends {
 		key := b.Name + " " + b.Address
 		want[key] = true
 		if c.stop[key] != nil {
@@ -132,29 +135,47 @@ func (c *Checker) look(ctx context.Context, b Backend) error {
 	if err != nil {
 		return err
 	}
-	return Ready(ctx, config, b.endpoint(c.port), checkTimeout)
+	c.mu.Lock()
+	refused := c.refused
+	c.mu.Unlock()
+	return ready(ctx, config, b.endpoint(c.port), checkTimeout, refused)
 }
 
 // Ready asks an apiserver, or whoever is in front of some, for /readyz on a connection
-// of its own. One that knows no strangers is alive. endpoint is HOST:PORT.
+// of its own. One that refuses strangers is alive. endpoint is HOST:PORT.
 func Ready(ctx context.Context, config *tls.Config, endpoint string, timeout time.Duration) error {
+	return ready(ctx, config, endpoint, timeout, true)
+}
+
+// ready asks as someone whom the apiserver does not know. refused says whether one that
+// refuses that counts as ready.
+func ready(ctx context.Context, config *tls.Config, endpoint string, timeout time.Duration, refused bool) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	status, err := readyz(ctx, client, endpoint)
+	if err != nil || status == http.StatusOK || refused && refuses(status) {
+		return err
+	}
+	return fmt.Errorf("/readyz answers %d %s", status, http.StatusText(status))
+}
+
+// readyz asks for /readyz, of which only the status counts.
+func readyz(ctx context.Context, client *http.Client, endpoint string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint+"/readyz", nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	// Only the status counts.
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	_ = resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusUnauthorized, http.StatusForbidden:
-		return nil
-	}
-	return fmt.Errorf("/readyz answers %s", resp.Status)
+	return resp.StatusCode, nil
+}
+
+// refuses tells whether that is what a stranger is answered where strangers get nothing.
+func refuses(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }

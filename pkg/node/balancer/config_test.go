@@ -14,7 +14,7 @@ func testBackends() []Backend { return []Backend{{"cp1", "10.0.0.1"}, {"cp2", "f
 // TestHAProxyConfig pins what the load balancer promises: streams may be silent for a day
 // (issue: kubeadm#2227), and who fails two looks within seconds is out.
 func TestHAProxyConfig(t *testing.T) {
-	text := string(haproxyConfig(Settings{Port: 8443, APIServerPort: 6443}, testBackends(), 1000, "/ca.crt", "/run/s.sock"))
+	text := string(haproxyConfig(Settings{Port: 8443, APIServerPort: 6443}, members{backends: testBackends()}, 1000, "/ca.crt", "/run/s.sock"))
 	for _, want := range []string{
 		"timeout client 86400000ms", "timeout server 86400000ms", "timeout tunnel 86400000ms", "option clitcpka", "option srvtcpka",
 		"maxconn 1000", "bind fd@3", "option redispatch 1", "timeout check 600ms",

@@ -11,7 +11,11 @@ import (
 // apiserver that is slow for a moment would lose its watches, and be slower for all of
 // them to come back. Run ends them once it has been down for a while.
 // https://docs.haproxy.org/2.6/configuration.html
-func haproxyConfig(s Settings, backends []Backend, connections int, caFile, statsSocket string) []byte {
+func haproxyConfig(s Settings, all members, connections int, caFile, statsSocket string) []byte {
+	expect := "status 200"
+	if all.refused {
+		expect = "rstatus ^(200|401|403)$"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
     log stdout format raw local0 notice
@@ -53,8 +57,7 @@ backend apiservers
     option redispatch 1
     option httpchk
     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host %s hdr Connection close
-    # One that knows no strangers is alive.
-    http-check expect rstatus ^(200|401|403)$
+    http-check expect %s
     timeout check %s
     # When all fail their checks, they may still be of more use than nobody.
     option allbackups
@@ -62,12 +65,12 @@ backend apiservers
 `, connections, ms(drainTime), statsSocket, connections,
 		ms(connectTimeout), ms(idleTimeout), ms(idleTimeout), ms(idleTimeout),
 		ms(clientIdle), ms(clientProbe), clientProbes, ms(serverIdle), ms(serverProbe), serverProbes,
-		inheritedFD, serverName, ms(checkTimeout), ms(checkInterval), ms(quickInterval), ms(checkInterval), checkFall, checkRise)
-	for _, x := range backends {
+		inheritedFD, serverName, expect, ms(checkTimeout), ms(checkInterval), ms(quickInterval), ms(checkInterval), checkFall, checkRise)
+	for _, x := range all.backends {
 		fmt.Fprintf(&b, "    server %s %s check check-ssl verify required ca-file %s verifyhost %s check-sni %s\n",
 			x.Name, x.endpoint(s.APIServerPort), caFile, serverName, serverName)
 	}
-	for _, x := range backends {
+	for _, x := range all.backends {
 		fmt.Fprintf(&b, "    server %s%s %s backup\n", x.Name, unchecked, x.endpoint(s.APIServerPort))
 	}
 	return []byte(b.String())

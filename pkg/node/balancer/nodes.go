@@ -30,23 +30,34 @@ type lister struct {
 	caFile, tokenFile string
 }
 
+// members are the apiservers that there are, and how they treat who looks at them.
+type members struct {
+	backends []Backend
+	// refused is true when apiservers tell nobody of their health who does not prove who
+	// they are. One that starts does that to everybody for a moment, before it knows the
+	// cluster's roles, and serves nobody yet.
+	refused bool
+}
+
 // list asks one apiserver after the other, until one answers. An empty answer is an
 // error: a load balancer without apiservers is of no use to anybody.
-func (l lister) list(ctx context.Context, from []Backend) ([]Backend, error) {
+func (l lister) list(ctx context.Context, from []Backend) (members, error) {
 	client, err := l.client()
 	if err != nil {
-		return nil, err
+		return members{}, err
 	}
 	defer client.CloseIdleConnections()
 	var failed []error
 	for _, b := range from {
 		all, err := l.ask(ctx, client, b)
 		if err == nil {
-			return all, nil
+			// It knew the pod a moment ago, so it is no apiserver that has just started.
+			status, err := readyz(ctx, client, b.endpoint(l.port))
+			return members{all, err == nil && refuses(status)}, nil
 		}
 		failed = append(failed, err)
 	}
-	return nil, errors.Join(failed...)
+	return members{}, errors.Join(failed...)
 }
 
 // client trusts the cluster's CA alone, and goes through no proxy.

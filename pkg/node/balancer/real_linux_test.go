@@ -44,7 +44,9 @@ type world struct {
 type apiserver struct {
 	name   string
 	paused atomic.Bool
-	server *http.Server
+	// strangers is what those are answered who do not prove who they are; 0 is all is well.
+	strangers atomic.Int32
+	server    *http.Server
 }
 
 // pausedConn is a connection of a process that may be stopped: its peer is answered by
@@ -152,7 +154,13 @@ func (w *world) add(name string) {
 
 func (w *world) handler(s *apiserver) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/readyz", func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, "ok") })
+	mux.HandleFunc("/readyz", func(out http.ResponseWriter, _ *http.Request) {
+		if status := s.strangers.Load(); status != 0 {
+			http.Error(out, "who?", int(status))
+			return
+		}
+		fmt.Fprint(out, "ok")
+	})
 	mux.HandleFunc("/name", func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, s.name) })
 	mux.HandleFunc("/watch", func(out http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(out, s.name)
@@ -399,6 +407,37 @@ func TestPaused(t *testing.T) {
 			}
 			w.servers["cp2"].paused.Store(false)
 			w.until(20*time.Second, "it to be asked again", func() bool { name, _ := w.get("/name"); return name == "cp2" })
+		})
+	}
+}
+
+// TestStrangers: an apiserver that refuses strangers while the others don't has just
+// started and serves nobody yet. Where all of them do that it says nothing of their health.
+func TestStrangers(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, kind, "cp1", "cp2", "cp3")
+			refuse := func(status int32, names ...string) {
+				for _, n := range names {
+					w.servers[n].strangers.Store(status)
+				}
+			}
+			dir, _ := w.runIn()
+			refuse(http.StatusForbidden, "cp2")
+			w.until(20*time.Second, "it to be out", func() bool { h := w.health(dir); return h["cp1"] && !h["cp2"] && h["cp3"] })
+			for range 20 {
+				if name, err := w.get("/name"); err != nil || name == "cp2" {
+					t.Errorf("asked %s, %v", name, err)
+				}
+			}
+			refuse(http.StatusUnauthorized, "cp1", "cp2", "cp3")
+			w.until(30*time.Second, "all to be up", func() bool { h := w.health(dir); return h["cp1"] && h["cp2"] && h["cp3"] })
+			refuse(http.StatusInternalServerError, "cp3")
+			w.until(20*time.Second, "one that fails to be out", func() bool { h := w.health(dir); return h["cp1"] && h["cp2"] && !h["cp3"] })
+			refuse(0, "cp1", "cp2", "cp3")
+			w.until(30*time.Second, "all to be up again", func() bool { h := w.health(dir); return h["cp1"] && h["cp2"] && h["cp3"] })
+			refuse(http.StatusForbidden, "cp2")
+			w.until(20*time.Second, "one that has just started to be out", func() bool { h := w.health(dir); return h["cp1"] && !h["cp2"] && h["cp3"] })
 		})
 	}
 }

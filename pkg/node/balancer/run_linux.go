@@ -60,9 +60,9 @@ type runner struct {
 
 // wanted is what the program that runs was started for.
 type wanted struct {
-	backends []Backend
-	down     map[string]bool
-	ca       string
+	members
+	down map[string]bool
+	ca   string
 }
 
 // Run keeps the load balancer of this host until the context ends, and then lets what
@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) error {
 	defer r.listener.Close() //nolint:errcheck // the process ends
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	if err := r.change(working, r.look(ctx, r.settings.Backends)); err != nil {
+	if err := r.change(working, r.look(ctx, members{backends: r.settings.Backends})); err != nil {
 		return err
 	}
 	go give(working, r.settings.Port, r.listener, o.Log)
@@ -105,7 +105,7 @@ func (r *runner) loop(ctx, working context.Context) error {
 		case <-r.program.exited:
 			return fmt.Errorf("%s has ended by itself; its log says why: %v", r.settings.Type, r.program.err)
 		case <-tick.C:
-			if err := r.change(working, r.look(ctx, r.wanted.backends)); err != nil {
+			if err := r.change(working, r.look(ctx, r.wanted.members)); err != nil {
 				r.Log("%v; what runs goes on as it is", err)
 			}
 		case <-hang.C:
@@ -113,7 +113,7 @@ func (r *runner) loop(ctx, working context.Context) error {
 				r.endHanging(ctx)
 			}
 		case <-r.checker.Changed():
-			if err := r.change(working, r.wanted.backends); err != nil {
+			if err := r.change(working, r.wanted.members); err != nil {
 				r.Log("%v; what runs goes on as it is", err)
 			}
 		}
@@ -121,10 +121,10 @@ func (r *runner) loop(ctx, working context.Context) error {
 }
 
 // look asks which control planes there are; those that are known, when nobody answers.
-func (r *runner) look(ctx context.Context, known []Backend) []Backend {
-	from := known
+func (r *runner) look(ctx context.Context, known members) members {
+	from := known.backends
 	if r.HostIP != "" {
-		from = append([]Backend{{Name: "this host", Address: r.HostIP}}, known...)
+		from = append([]Backend{{Name: "this host", Address: r.HostIP}}, from...)
 	}
 	all, err := r.lister.list(ctx, from)
 	message := ""
@@ -145,11 +145,12 @@ func (r *runner) look(ctx context.Context, known []Backend) []Backend {
 
 // change has a program run for these control planes, in place of the one that runs
 // where that was for others.
-func (r *runner) change(ctx context.Context, backends []Backend) error {
+func (r *runner) change(ctx context.Context, all members) error {
+	backends := all.backends
 	if r.settings.Type == v1alpha1.LoadBalancerNginx {
-		r.checker.Watch(ctx, backends)
+		r.checker.watchAll(ctx, all)
 	}
-	next := wanted{backends: backends, down: r.down(backends), ca: sum(r.CAFile)}
+	next := wanted{members: all, down: r.down(backends), ca: sum(r.CAFile)}
 	if r.program != nil && reflect.DeepEqual(r.wanted, next) {
 		r.sweep()
 		return nil
@@ -159,10 +160,7 @@ func (r *runner) change(ctx context.Context, backends []Backend) error {
 	if err != nil {
 		return err
 	}
-	if r.program != nil {
-		// When all fail it is overload, and nobody's streams would be better off elsewhere.
-		r.retire(r.program, worse(r.wanted.down, next.down) && len(next.down) < len(backends))
-	}
+	old, before := r.program, r.wanted
 	r.program, r.wanted = p, next
 	r.Log("%s hands port %d to %s", r.settings.Type, r.settings.Port, next)
 	r.state.Settings, r.state.Backends, r.state.Since = r.settings, backends, time.Now().UTC().Truncate(time.Second)
@@ -170,7 +168,12 @@ func (r *runner) change(ctx context.Context, backends []Backend) error {
 	if r.settings.Type == v1alpha1.LoadBalancerHAProxy {
 		r.state.StatsSocket = p.sign
 	}
+	// Told before the old one ends, so that nobody asks that one any more.
 	r.store()
+	if old != nil {
+		// When all fail it is overload, and nobody's streams would be better off elsewhere.
+		r.retire(old, worse(before.down, next.down) && len(next.down) < len(backends))
+	}
 	return nil
 }
 
@@ -216,7 +219,7 @@ func (r *runner) configuration(w wanted, sign string) []byte {
 	if r.settings.Type == v1alpha1.LoadBalancerNginx {
 		return nginxConfig(r.settings, w.backends, w.down, connections(), r.listener.Addr(), sign)
 	}
-	return haproxyConfig(r.settings, w.backends, connections(), r.CAFile, sign)
+	return haproxyConfig(r.settings, w.members, connections(), r.CAFile, sign)
 }
 
 // connections are as many as the files that a program may open are enough for: two a

@@ -35,17 +35,20 @@ func (r *runner) store() {
 // ReadState reads the state of the load balancer in dir, and asks how the apiservers
 // are: haproxy, or for nginx the apiservers themselves.
 func ReadState(ctx context.Context, dir, caFile string) (State, error) {
-	var s State
-	raw, err := os.ReadFile(ReadyFile(dir))
-	if err == nil {
-		err = json.Unmarshal(raw, &s)
-	}
+	s, err := stored(dir)
 	if err != nil {
-		return s, fmt.Errorf("the load balancer does not serve: %w", err)
-	}
-	if s.StatsSocket != "" {
-		s.Health, err = askHAProxy(ctx, s.StatsSocket)
 		return s, err
+	}
+	for s.StatsSocket != "" {
+		if s.Health, err = askHAProxy(ctx, s.StatsSocket); err == nil {
+			return s, nil
+		}
+		// Another haproxy may have taken its place meanwhile.
+		now, failed := stored(dir)
+		if failed != nil || now.StatsSocket == s.StatsSocket {
+			return s, err
+		}
+		s = now
 	}
 	config, err := tlsConfig(caFile)
 	if err != nil {
@@ -59,6 +62,19 @@ func ReadState(ctx context.Context, dir, caFile string) (State, error) {
 			h.Up, h.Reason = false, "it answers, and gets connections again in a moment; it was out since: "+why
 		}
 		s.Health = append(s.Health, h)
+	}
+	return s, nil
+}
+
+// stored is the state as it was written last.
+func stored(dir string) (State, error) {
+	var s State
+	raw, err := os.ReadFile(ReadyFile(dir))
+	if err == nil {
+		err = json.Unmarshal(raw, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("the load balancer does not serve: %w", err)
 	}
 	return s, nil
 }
