@@ -31,6 +31,7 @@ func credentialPath(context string, c *v1alpha1.Cluster) (string, error) {
 // newKubeconfigCredential is what kubectl executes for a kubeconfig that was made with --exec.
 func newKubeconfigCredential(streams genericiooptions.IOStreams) *cobra.Command {
 	var path string
+	var duration time.Duration
 	c := &cobra.Command{
 		Use:   "credential --file FILE",
 		Short: "Print the credentials that a kubeconfig with --exec asks for",
@@ -40,7 +41,7 @@ func newKubeconfigCredential(streams genericiooptions.IOStreams) *cobra.Command 
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			out, err := kubeconfig.Credential(c.Context(), path, renew, time.Now())
+			out, err := kubeconfig.Credential(c.Context(), path, renewer(duration), time.Now())
 			if err != nil {
 				return err
 			}
@@ -49,13 +50,21 @@ func newKubeconfigCredential(streams genericiooptions.IOStreams) *cobra.Command 
 		},
 	}
 	c.Flags().StringVar(&path, "file", "", "the kubeconfig `file` with the credentials")
+	c.Flags().DurationVar(&duration, "duration", 0, "how long renewed credentials live (default as for new ones)")
 	// MarkFlagRequired fails only for a flag that is not there.
 	_ = c.MarkFlagRequired("file")
 	return c
 }
 
+// renewer makes identities that live for so long; zero for the default.
+func renewer(duration time.Duration) kubeconfig.Renewer {
+	return func(ctx context.Context, content []byte) (*kubeconfig.Issued, error) {
+		return renew(ctx, content, duration)
+	}
+}
+
 // renew makes an identity of the same kind and name with the one that there is.
-func renew(ctx context.Context, content []byte) (*kubeconfig.Issued, error) {
+func renew(ctx context.Context, content []byte, duration time.Duration) (*kubeconfig.Issued, error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	config, err := clientcmd.RESTConfigFromKubeConfig(content)
@@ -71,7 +80,7 @@ func renew(ctx context.Context, content []byte) (*kubeconfig.Issued, error) {
 		return nil, fmt.Errorf("there is no context %s", old.CurrentContext)
 	}
 	o := kubeconfig.Options{Cluster: current.Cluster, Context: old.CurrentContext, Server: config.Host,
-		User: strings.TrimPrefix(current.AuthInfo, current.Cluster+"-"), Kind: kubeconfig.KindCertificate, Groups: kubeconfig.Groups(content)}
+		Duration: duration, User: strings.TrimPrefix(current.AuthInfo, current.Cluster+"-"), Kind: kubeconfig.KindCertificate, Groups: kubeconfig.Groups(content)}
 	if config.BearerToken != "" {
 		o.Kind = kubeconfig.KindAccount
 	}

@@ -87,7 +87,7 @@ func (o *kubeconfigOptions) withExec(issued *kubeconfig.Issued, content []byte) 
 	if err := kubeconfig.StoreCredential(path, issued.Config); err != nil {
 		return nil, err
 	}
-	issued.Config = kubeconfig.WithExec(issued.Config, path)
+	issued.Config = kubeconfig.WithExec(issued.Config, path, o.duration)
 	return clientcmd.Write(*issued.Config)
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,13 +27,19 @@ import (
 const execProgram = "kubectl-ha"
 
 // WithExec splits a kubeconfig into one without credentials, which has them asked for,
-// and the one with them, to be stored at path.
-func WithExec(c *clientcmdapi.Config, path string) *clientcmdapi.Config {
+// and the one with them, to be stored at path. duration is what was asked for, and so how
+// long renewed ones live; zero for the default.
+func WithExec(c *clientcmdapi.Config, path string, duration time.Duration) *clientcmdapi.Config {
 	out := c.DeepCopy()
+	args := []string{"kubeconfig", "credential"}
+	if duration > 0 {
+		args = append(args, "--duration", duration.String())
+	}
+	args = append(args, "--file", path)
 	for name := range out.AuthInfos {
 		out.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
 			APIVersion: clientauthv1.SchemeGroupVersion.String(), Command: execProgram,
-			Args:            []string{"kubeconfig", "credential", "--file", path},
+			Args:            slices.Clone(args),
 			InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
 			InstallHint:     "kubectl-ha is not on your PATH; kubectl krew install ha puts it there, in ~/.krew/bin",
 		}}
@@ -56,7 +63,7 @@ func Credential(ctx context.Context, path string, renew Renewer, now time.Time) 
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	e := Existing{Content: content, Expires: expiry(login)}
-	if !e.Lasts(now) && e.Expires.After(now) {
+	if !lasts(login, e, now) && e.Expires.After(now) {
 		if fresh, err := renewed(ctx, path, content, renew); err == nil {
 			login, e.Expires = fresh, expiry(fresh)
 		}
@@ -72,6 +79,17 @@ func Credential(ctx context.Context, path string, renew Renewer, now time.Time) 
 		Status: &clientauthv1.ExecCredentialStatus{ExpirationTimestamp: &again, Token: login.Token,
 			ClientCertificateData: string(login.ClientCertificateData), ClientKeyData: string(login.ClientKeyData)},
 	})
+}
+
+// lasts tells whether more than a third of the login's own life is left: one that was
+// made for an hour is not renewed with every question. Where its beginning can't be told
+// it is as for others of its kind.
+func lasts(login *clientcmdapi.AuthInfo, e Existing, now time.Time) bool {
+	begins, ends := life(login)
+	if begins.IsZero() {
+		return e.Lasts(now)
+	}
+	return ends.After(now.Add(ends.Sub(begins) / 3))
 }
 
 func renewed(ctx context.Context, path string, content []byte, renew Renewer) (*clientcmdapi.AuthInfo, error) {

@@ -29,13 +29,41 @@ func tokenConfig(token string) *clientcmdapi.Config {
 // TestWithExec: the file has no secret, and asks for the one that is kept elsewhere.
 func TestWithExec(t *testing.T) {
 	c := tokenConfig("secret")
-	out := WithExec(c, "/state/c.kubeconfig")
+	out := WithExec(c, "/state/c.kubeconfig", 0)
 	login := out.AuthInfos["c-alice"]
 	if login.Token != "" || login.Exec == nil || login.Exec.Args[len(login.Exec.Args)-1] != "/state/c.kubeconfig" || login.Exec.InteractiveMode != clientcmdapi.NeverExecInteractiveMode {
 		t.Errorf("%+v", login)
 	}
 	if c.AuthInfos["c-alice"].Token != "secret" {
 		t.Error("the original was changed")
+	}
+}
+
+// TestExecDuration: renewed credentials live as long as was asked for, and are renewed by
+// their own life: one that was made for an hour lasts with 50 minutes left, and not with 10.
+func TestExecDuration(t *testing.T) {
+	login := WithExec(tokenConfig("secret"), "/state/c.kubeconfig", 8*time.Hour).AuthInfos["c-alice"]
+	if got := strings.Join(login.Exec.Args, " "); got != "kubeconfig credential --duration 8h0m0s --file /state/c.kubeconfig" {
+		t.Error(got)
+	}
+	now := time.Now()
+	for left, want := range map[time.Duration]int{50 * time.Minute: 0, 10 * time.Minute: 1} {
+		end := now.Add(left)
+		claims := fmt.Sprintf(`{"iat":%d,"exp":%d}`, end.Add(-time.Hour).Unix(), end.Unix())
+		path := filepath.Join(t.TempDir(), "credentials", "c.kubeconfig")
+		if err := StoreCredential(path, tokenConfig("e30."+base64.RawURLEncoding.EncodeToString([]byte(claims))+".c2ln")); err != nil {
+			t.Fatal(err)
+		}
+		asked := 0
+		if _, err := Credential(t.Context(), path, func(context.Context, []byte) (*Issued, error) {
+			asked++
+			return nil, errors.New("no rights")
+		}, now); err != nil {
+			t.Fatal(err)
+		}
+		if asked != want {
+			t.Errorf("with %s left it was to be renewed %d times, instead of %d", left, asked, want)
+		}
 	}
 }
 

@@ -54,23 +54,33 @@ func Load(path, cluster string) (*Existing, error) {
 
 // expiry is when a login ends, as far as the login itself tells.
 func expiry(login *clientcmdapi.AuthInfo) time.Time {
+	_, ends := life(login)
+	return ends
+}
+
+// life is from when to when a login is good; zero for what it does not tell.
+func life(login *clientcmdapi.AuthInfo) (begins, ends time.Time) {
 	if block, _ := pem.Decode(login.ClientCertificateData); block != nil {
 		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			return c.NotAfter
+			return c.NotBefore, c.NotAfter
 		}
 	}
 	parts := strings.Split(login.Token, ".")
 	if len(parts) != 3 {
-		return time.Time{}
+		return begins, ends
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
 	var claims struct {
+		Iat int64 `json:"iat"`
 		Exp int64 `json:"exp"`
 	}
 	if err != nil || json.Unmarshal(raw, &claims) != nil || claims.Exp == 0 {
-		return time.Time{}
+		return begins, ends
 	}
-	return time.Unix(claims.Exp, 0)
+	if claims.Iat != 0 {
+		begins = time.Unix(claims.Iat, 0)
+	}
+	return begins, time.Unix(claims.Exp, 0)
 }
 
 // Lasts tells whether the identity is good for a while yet: a third of what a
