@@ -182,6 +182,83 @@ func TestMergeDoesNotTakeAnothersName(t *testing.T) {
 	}
 }
 
+// TestMergeDoesNotTakeAnothersContext: a context or a user of another cluster may have any name.
+func TestMergeDoesNotTakeAnothersContext(t *testing.T) {
+	for name, rename := range map[string]func(*clientcmdapi.Config){
+		"context": func(c *clientcmdapi.Config) { c.Contexts["lab"] = c.Contexts["kind"]; delete(c.Contexts, "kind") },
+		"user": func(c *clientcmdapi.Config) {
+			c.AuthInfos["lab-alice"] = c.AuthInfos["kind-bob"]
+			c.Contexts["kind"].AuthInfo = "lab-alice"
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "config")
+		c := build(Options{Cluster: "kind", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"})
+		rename(c)
+		write(t, path, c)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Merge(paths(t, path), lab(), time.Now()); !errors.Is(err, ErrTaken) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+			t.Errorf("%s changed: %v\n%s", name, err, after)
+		}
+	}
+}
+
+// TestMergeWaitsForTheLock: what another program adds while it has the file locked stays;
+// a lock that nobody takes away is named.
+func TestMergeWaitsForTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	write(t, path, clientcmdapi.NewConfig())
+	lock := path + ".lock"
+	if err := os.WriteFile(lock, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := merge(paths(t, path), lab(), time.Now(), 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "remove "+lock) {
+		t.Errorf("%v", err)
+	}
+	done := make(chan error, 1)
+	own := paths(t, path)
+	go func() {
+		_, err := merge(own, lab(), time.Now(), time.Minute)
+		done <- err
+	}()
+	// It waits by now or it will; either way it has not read what comes now.
+	time.Sleep(4 * lockInterval)
+	write(t, path, build(Options{Cluster: "other", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"}))
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	got, err := clientcmd.LoadFromFile(path)
+	if err != nil || got.Clusters["other"] == nil || got.Contexts["other"] == nil || got.AuthInfos["other-bob"] == nil || got.AuthInfos["lab-alice"] == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestMergeLeavesOtherFilesAlone: a file of $KUBECONFIG in which nothing changes keeps its mode.
+func TestMergeLeavesOtherFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	write(t, first, clientcmdapi.NewConfig())
+	write(t, second, build(Options{Cluster: "other", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"}))
+	if err := os.Chmod(second, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	done, err := Merge(paths(t, first, second), lab(), time.Now())
+	if err != nil || len(done.Backups) != 1 || !strings.HasPrefix(done.Backups[0], first) {
+		t.Fatalf("%+v %v", done, err)
+	}
+	if info, err := os.Stat(second); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v %v", info, err)
+	}
+}
+
 func TestMergeReplacesARebuiltCluster(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
 	write(t, path, build(options(), []byte("the CA before"), &clientcmdapi.AuthInfo{Token: "old"}))
