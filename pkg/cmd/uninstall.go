@@ -174,6 +174,7 @@ func (o *uninstallOptions) outcome(ctx context.Context, r uninstall.Result, err 
 	if errors.Is(context.Cause(ctx), ErrInterrupted) {
 		return errors.New("run the same command again: it looks at the hosts and does what is left")
 	}
+	away := o.unreachable(r)
 	var more plan.Explained
 	if err != nil {
 		if errors.As(err, &more) {
@@ -181,8 +182,19 @@ func (o *uninstallOptions) outcome(ctx context.Context, r uninstall.Result, err 
 				err = fmt.Errorf("%w\n%s", err, hint)
 			}
 		}
+		if away != nil {
+			err = fmt.Errorf("%w\n%w", err, away)
+		}
 		return err
 	}
+	if away == nil {
+		return nil
+	}
+	return withCode(ExitUnreachable, away)
+}
+
+// unreachable names the hosts to which there was no way; nil for none.
+func (o *uninstallOptions) unreachable(r uninstall.Result) error {
 	left := map[string]string{}
 	for _, h := range r.Left() {
 		if h.State == uninstall.Unreachable {
@@ -200,8 +212,8 @@ func (o *uninstallOptions) outcome(ctx context.Context, r uninstall.Result, err 
 	if o.dryRun {
 		what = "not looked at"
 	}
-	return withCode(ExitUnreachable, fmt.Errorf("%s, since there is no way to them:\n%s\nrun the same command again when they are back",
-		plural(len(left), "host is "+what, "hosts are "+what), strings.Join(lines, "\n")))
+	return fmt.Errorf("%s, since there is no way to them:\n%s\nrun the same command again when they are back",
+		plural(len(left), "host is "+what, "hosts are "+what), strings.Join(lines, "\n"))
 }
 
 // report tells what was done, or would be.

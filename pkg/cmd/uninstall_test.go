@@ -86,9 +86,10 @@ func TestUninstallExitCodes(t *testing.T) {
 		code  int
 		says  []string
 	}{
-		"all":    {[]uninstall.HostResult{done, {State: uninstall.Bare}}, nil, ExitOK, nil},
-		"left":   {[]uninstall.HostResult{done, away}, nil, ExitUnreachable, []string{"1 host is left", "no route to host", "again"}},
-		"failed": {[]uninstall.HostResult{away, {Host: "w1", State: uninstall.Failed}}, failed, ExitFailed, []string{"w1: etcd does not stop", "look at it"}},
+		"all":  {[]uninstall.HostResult{done, {State: uninstall.Bare}}, nil, ExitOK, nil},
+		"left": {[]uninstall.HostResult{done, away}, nil, ExitUnreachable, []string{"1 host is left", "no route to host", "again"}},
+		"failed": {[]uninstall.HostResult{away, {Host: "w1", State: uninstall.Failed}}, failed, ExitFailed,
+			[]string{"w1: etcd does not stop", "look at it", "1 host is left", "cp2: no route to host"}},
 	} {
 		err := o.outcome(t.Context(), uninstall.Result{Hosts: tc.hosts}, tc.err)
 		if exitCode(t.Context(), err) != tc.code {

@@ -166,15 +166,18 @@ func (e *executor) titled(p plan.Plan) plan.Plan {
 // keep writes down what the next run must know, or forgets everything.
 func (e *executor) keep(r *Result) error {
 	var done []string
+	begun := e.before.Snapshot != "" && !e.before.Unfinished
 	for _, h := range r.Hosts {
 		if h.State == Done || h.State == Bare {
 			done = append(done, h.Host)
 		}
+		begun = begun || h.State == Done
 	}
 	now := record{Done: done}
 	if r.Snapshot != nil {
-		// As long as no host is done the cluster may go on, and its snapshot grow old.
-		now.Snapshot, now.Unfinished = r.Snapshot.File, len(done) == 0
+		// As long as no host is done the cluster may go on, and its snapshot grow old. One
+		// with nothing on it says nothing of that: it may never have been in the cluster.
+		now.Snapshot, now.Unfinished = r.Snapshot.File, !begun
 	}
 	if err := now.write(e.cfg.StateDir, e.cfg.Cluster); err != nil {
 		return fmt.Errorf("keep on this machine what was done: %w", err)

@@ -311,6 +311,38 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestNothingBegun: a run that took a snapshot and did nothing to any host leaves a cluster
+// that may go on; a host of the file that was bare all along does not make its snapshot the last.
+func TestNothingBegun(t *testing.T) {
+	f := newFake(t)
+	cfg := config(t, f)
+	e := &executor{cfg: cfg}
+	file := filepath.Join(t.TempDir(), "first.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		before record
+		w1     State
+		want   bool
+	}{
+		"cut off before the first host":       {record{}, Bare, true},
+		"a host was done":                     {record{}, Done, false},
+		"a host was done by the run before":   {record{Snapshot: file, Done: []string{"w1"}}, Bare, false},
+		"the run before was cut off likewise": {record{Snapshot: file, Unfinished: true}, Bare, true},
+	} {
+		e.before = tc.before
+		r := Result{Snapshot: &Snapshot{File: file}, Hosts: []HostResult{{Host: "cp1", State: Failed}, {Host: "cp2", State: Pending}, {Host: "w1", State: tc.w1}}}
+		if err := e.keep(&r); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readRecord(cfg.StateDir, map[string]Seen{"cp1": {Cluster: "c"}, "cp2": {Cluster: "c"}})
+		if err != nil || got.Snapshot != file || got.Unfinished != tc.want {
+			t.Errorf("%s: %+v %v", name, got, err)
+		}
+	}
+}
+
 // TestRecord: a snapshot taken before counts as long as the cluster is the same.
 func TestRecord(t *testing.T) {
 	dir := t.TempDir()
