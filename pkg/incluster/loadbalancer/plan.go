@@ -16,6 +16,7 @@ const (
 	stepApply       = "apply"
 	stepReady       = "ready"
 	stepRecord      = "record"
+	stepNote        = "note"
 	stepKubeProxy   = "kube-proxy"
 	stepClusterInfo = "cluster-info"
 	stepKubelet     = "kubelet"
@@ -67,9 +68,23 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepStatus, e
 	p.beside(agents)
 	p.then(step(stepApply, fmt.Sprintf("apply %s for port %d", spec.Type, spec.Port)))
 	p.then(step(stepReady, "wait until it serves on every control plane, and at "+want.BalancedEndpoint()))
-	p.then(step(stepRecord, "note it in the stored Cluster document"))
+	const title = "note it in the stored Cluster document"
+	if len(dropped(have, want.Spec.LoadBalancer)) == 0 {
+		p.then(step(stepRecord, title))
+		p.users(c, want)
+		return p.steps, nil
+	}
+	// Whoever uses it stays in the document until it does not any more: a removal after an
+	// Operation that was aborted in between would leave it without an API.
+	p.then(step(stepNote, title+", with who uses it so far"))
 	p.users(c, want)
+	p.then(step(stepRecord, "note in the stored Cluster document who uses it now"))
 	return p.steps, nil
+}
+
+// dropped are those who use it and are not to any more.
+func dropped(have, want v1alpha1.LoadBalancer) []v1alpha1.LoadBalancerUse {
+	return slices.DeleteFunc(slices.Clone(have.UseFor), func(u v1alpha1.LoadBalancerUse) bool { return !have.Balances(u) || want.Balances(u) })
 }
 
 // PlanRemove is the steps that take it away. Whatever uses it is pointed elsewhere

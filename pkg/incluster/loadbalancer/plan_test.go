@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -8,9 +9,14 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/balancer"
 )
 
@@ -41,7 +47,8 @@ func ids(steps []v1alpha1.StepStatus) string {
 // TestPlan: kubelets are touched only where they use the load balancer, or used it; each
 // step comes after those before it.
 func TestPlan(t *testing.T) {
-	const up = "names/cp1 names/cp2 agent/cp1 agent/cp2 apply ready record kube-proxy cluster-info"
+	const ready = "names/cp1 names/cp2 agent/cp1 agent/cp2 apply ready "
+	const up = ready + "record kube-proxy cluster-info"
 	for name, tc := range map[string]struct {
 		c    *v1alpha1.Cluster
 		op   *v1alpha1.Operation
@@ -49,7 +56,7 @@ func TestPlan(t *testing.T) {
 	}{
 		"first":                {testCluster(), testOperation(8443), up},
 		"kubelets":             {testCluster(), testOperation(8443, v1alpha1.UseForKubelets), up + " kubelet/w1 kubelets-heard"},
-		"kubelets not anymore": {testCluster(v1alpha1.UseForKubelets), testOperation(8443), up + " kubelet/w1 kubelets-heard"},
+		"kubelets not anymore": {testCluster(v1alpha1.UseForKubelets), testOperation(8443), ready + "note kube-proxy cluster-info kubelet/w1 kubelets-heard record"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			steps, err := Plan(tc.op, tc.c)
@@ -77,6 +84,40 @@ func TestPlan(t *testing.T) {
 	}
 	if got := ids(PlanRemove(testCluster())); got != "kube-proxy cluster-info record delete" {
 		t.Error(got)
+	}
+}
+
+// TestNoteKeepsUsers: while kubelets are pointed elsewhere the document goes on to name
+// them, so that a removal in between points them away too; at the end it does not.
+func TestNoteKeepsUsers(t *testing.T) {
+	turn := engine.Turn{}
+	turn.Cluster = testCluster(v1alpha1.UseForKubelets, v1alpha1.UseForKubeProxy)
+	turn.Operation = testOperation(8443, v1alpha1.UseForKubeProxy)
+	turn.Cluster.APIVersion, turn.Cluster.Kind, turn.Cluster.Metadata.Name = v1alpha1.APIVersion, v1alpha1.ClusterKind, "c"
+	text, err := v1alpha1.Marshal(turn.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kube := fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: v1alpha1.ClusterConfigMap},
+		Data: map[string]string{v1alpha1.ClusterConfigMapKey: string(text)}})
+	turn.Clients = &client.Clients{Kube: kube}
+	for _, x := range []struct {
+		do   func(context.Context, engine.Turn) (engine.Outcome, error)
+		want string
+	}{{note, "kube-proxy, kubelets"}, {record, "kube-proxy"}} {
+		if _, err := x.do(t.Context(), turn); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := document.Read(t.Context(), kube)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := uses(stored.Spec.LoadBalancer.UseFor); got != x.want || !stored.Spec.LoadBalancer.Enabled {
+			t.Errorf("the document has %q instead of %q", got, x.want)
+		}
+		if removal := ids(PlanRemove(stored)); strings.Contains(removal, "kubelet/w1") != strings.Contains(x.want, "kubelets") {
+			t.Errorf("a removal would be %s", removal)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +113,17 @@ func rollOut(ds *appsv1.DaemonSet) string {
 // record notes the load balancer, or that there is none, in the stored Cluster document,
 // by which later Operations go.
 func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	return store(ctx, t, result(t).Spec.LoadBalancer)
+}
+
+// note is record while some still use it that are not to: they stay in the document.
+func note(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	want := result(t).Spec.LoadBalancer
+	want.UseFor = append(slices.Clone(want.UseFor), dropped(t.Cluster.Spec.LoadBalancer, want)...)
+	return store(ctx, t, want)
+}
+
+func store(ctx context.Context, t engine.Turn, want v1alpha1.LoadBalancer) (engine.Outcome, error) {
 	changed, err := document.Change(ctx, t.Clients.Kube, func(c *v1alpha1.Cluster) *v1alpha1.Cluster {
 		if reflect.DeepEqual(c.Spec.LoadBalancer, want) {
 			return nil
