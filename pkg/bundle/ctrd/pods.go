@@ -63,7 +63,34 @@ func RemovePods(ctx context.Context, socket string, pods []Pod, grace time.Durat
 	return errors.Join(errs...)
 }
 
+// StopPods ends the containers of pods, one pod after the other, each with so much time
+// to end by itself, and leaves the rest to the kubelet.
+func StopPods(ctx context.Context, socket string, pods []Pod, grace time.Duration) (err error) {
+	client, done, err := dialCRI(socket)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	for _, p := range pods {
+		if err := stopContainers(ctx, client, p, grace); err != nil {
+			return fmt.Errorf("end the pod %s/%s: %w", p.Namespace, p.Name, err)
+		}
+	}
+	return nil
+}
+
 func removePod(ctx context.Context, client cri.RuntimeServiceClient, p Pod, grace time.Duration) error {
+	failed := stopContainers(ctx, client, p, grace)
+	if _, err := client.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.ID}); err != nil {
+		return errors.Join(failed, err)
+	}
+	// It is stopped: what a container said before does not matter any more.
+	_, err := client.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.ID})
+	return err
+}
+
+// stopContainers ends those of a pod that run, side by side.
+func stopContainers(ctx context.Context, client cri.RuntimeServiceClient, p Pod, grace time.Duration) error {
 	containers, err := client.ListContainers(ctx, &cri.ListContainersRequest{Filter: &cri.ContainerFilter{PodSandboxId: p.ID}})
 	if err != nil {
 		return fmt.Errorf("list its containers: %w", err)
@@ -79,12 +106,7 @@ func removePod(ctx context.Context, client cri.RuntimeServiceClient, p Pod, grac
 		})
 	}
 	all.Wait()
-	if _, err := client.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.ID}); err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	// It is stopped: what a container said before does not matter any more.
-	_, err = client.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.ID})
-	return err
+	return errors.Join(errs...)
 }
 
 // dialCRI reaches the kubelet's side of the daemon.

@@ -43,12 +43,13 @@ func (c *Checker) Down() map[string]string {
 	return maps.Clone(c.down)
 }
 
-// DownSince tells whether anybody has been failing all the time since then.
+// DownSince tells whether anybody has been down since then, and fails still.
 func (c *Checker) DownSince(then time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name := range c.down {
-		if !c.since[name].After(then) {
+		// One that answers again is merely not back yet.
+		if !c.since[name].After(then) && c.count[name] == 0 {
 			return true
 		}
 	}

@@ -50,10 +50,15 @@ func (l lister) list(ctx context.Context, from []Backend) (members, error) {
 	var failed []error
 	for _, b := range from {
 		all, err := l.ask(ctx, client, b)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		// It knew the pod a moment ago, so it is no apiserver that has just started. No
+		// answer says nothing: where strangers are refused everybody would fail the checks.
+		status, err := readyz(ctx, client, b.endpoint(l.port))
 		if err == nil {
-			// It knew the pod a moment ago, so it is no apiserver that has just started.
-			status, err := readyz(ctx, client, b.endpoint(l.port))
-			return members{all, err == nil && refuses(status)}, nil
+			return members{all, refuses(status)}, nil
 		}
 		failed = append(failed, err)
 	}

@@ -462,3 +462,33 @@ func TestAllFail(t *testing.T) {
 		})
 	}
 }
+
+// TestStreamsOfAllFail: a stream that was opened while all failed their checks ends as any
+// other when its apiserver goes on failing and others are well again.
+func TestStreamsOfAllFail(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, kind, "cp1", "cp2", "cp3")
+			dir, _ := w.runIn()
+			for _, s := range w.servers {
+				s.strangers.Store(http.StatusInternalServerError)
+			}
+			w.until(20*time.Second, "all to be down", func() bool { h := w.health(dir); return !h["cp1"] && !h["cp2"] && !h["cp3"] })
+			time.Sleep(2 * time.Second) // nginx is told a moment after its apiservers are asked here
+			streams := map[string]<-chan struct{}{}
+			w.until(20*time.Second, "a stream to each", func() bool {
+				name, ended := w.watch()
+				streams[name] = ended
+				return len(streams) == 3
+			})
+			w.servers["cp2"].paused.Store(true)
+			w.servers["cp1"].strangers.Store(0)
+			w.servers["cp3"].strangers.Store(0)
+			select {
+			case <-streams["cp2"]:
+			case <-time.After(40 * time.Second):
+				t.Error("the stream of the one that still fails hangs")
+			}
+		})
+	}
+}

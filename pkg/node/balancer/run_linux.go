@@ -171,8 +171,7 @@ func (r *runner) change(ctx context.Context, all members) error {
 	// Told before the old one ends, so that nobody asks that one any more.
 	r.store()
 	if old != nil {
-		// When all fail it is overload, and nobody's streams would be better off elsewhere.
-		r.retire(old, worse(before.down, next.down) && len(next.down) < len(backends))
+		r.retire(old, worse(before.out(), next.out()))
 	}
 	return nil
 }
@@ -203,6 +202,15 @@ func (r *runner) reasons(down map[string]bool) map[string]string {
 		out[name] = cmp.Or(failing[name], "its checks failed")
 	}
 	return out
+}
+
+// out are those that get no connections. When all fail it is overload, and nobody's
+// streams would be better off elsewhere: all get some.
+func (w wanted) out() map[string]bool {
+	if len(w.down) == len(w.backends) {
+		return nil
+	}
+	return w.down
 }
 
 // worse tells whether somebody is down who was not.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,14 +90,19 @@ func askHAProxy(ctx context.Context, socket string) ([]Health, error) {
 	return parseStats(text)
 }
 
-// endStreams has haproxy end the streams of a server.
+// endStreams has haproxy end the streams of an apiserver, with those that it got while all
+// failed their checks.
 // https://docs.haproxy.org/2.6/management.html#9.3-shutdown%20sessions%20server
 func endStreams(ctx context.Context, socket, server string) error {
-	text, err := tellHAProxy(ctx, socket, "shutdown sessions server apiservers/"+server)
-	if err == nil && strings.TrimSpace(text) != "" {
-		err = fmt.Errorf("end the streams of %s: haproxy says: %s", server, strings.TrimSpace(text))
+	var errs []error
+	for _, name := range []string{server, server + unchecked} {
+		text, err := tellHAProxy(ctx, socket, "shutdown sessions server apiservers/"+name)
+		if err == nil && strings.TrimSpace(text) != "" {
+			err = fmt.Errorf("end the streams of %s: haproxy says: %s", name, strings.TrimSpace(text))
+		}
+		errs = append(errs, err)
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // tellHAProxy says one line to haproxy, and returns its answer.
@@ -128,7 +134,8 @@ func number(text string) int {
 	return n
 }
 
-// parseStats reads haproxy's CSV.
+// parseStats reads haproxy's CSV. The streams that an apiserver got while all failed their
+// checks count as its own.
 func parseStats(text string) ([]Health, error) {
 	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# "))).ReadAll()
 	if err != nil || len(rows) == 0 {
@@ -148,7 +155,14 @@ func parseStats(text string) ([]Health, error) {
 			return row[i]
 		}
 		name := at("svname")
-		if at("pxname") != "apiservers" || name == "BACKEND" || strings.HasSuffix(name, unchecked) {
+		if at("pxname") != "apiservers" || name == "BACKEND" {
+			continue
+		}
+		if base, ok := strings.CutSuffix(name, unchecked); ok {
+			i := slices.IndexFunc(out, func(h Health) bool { return h.Name == base })
+			if more := number(at("scur")); i >= 0 && out[i].Streams >= 0 && more > 0 {
+				out[i].Streams += more
+			}
 			continue
 		}
 		h := Health{Name: name, Up: strings.HasPrefix(at("status"), "UP"), Streams: number(at("scur")), Seconds: number(at("lastchg"))}

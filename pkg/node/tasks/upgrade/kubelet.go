@@ -77,6 +77,9 @@ func (up upgrader) startKubelet(ctx context.Context, env node.Env) (restarted bo
 	if restarted, err = h.EnsureUnit(ctx, kubeletUnit, owed); err != nil || h.DryRun() {
 		return restarted, err
 	}
+	if _, err := h.StopUnit(ctx, backTimer, false); err != nil {
+		return restarted, err
+	}
 	return restarted, up.waitKubelet(ctx, env)
 }
 

@@ -78,6 +78,11 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 	if err := spec.exchange(ctx, env, rel); err != nil {
 		return data, err
 	}
+	if spec.ControlPlane && otherMinor(m.From, m.To) {
+		if err := up.endAPIServer(ctx, env); err != nil {
+			return data, err
+		}
+	}
 	if data.KubeletRestarted, err = up.startKubelet(ctx, env); err != nil {
 		return data, up.giveUp(ctx, env, m, k, err)
 	}

@@ -30,6 +30,12 @@ func (up upgrader) rollback(ctx context.Context, env node.Env, spec RollbackSpec
 	if err := up.beginRollback(ctx, h, all); err != nil {
 		return nil, err
 	}
+	serves, err := h.Exists(manifest(components[0]))
+	if err != nil {
+		return nil, err
+	}
+	// A kubelet that is too broken to say its version is none to be careful with.
+	running, _ := kubeletVersion(ctx, h)
 	if k, ok := all[kubeletPart]; ok {
 		env.Progress("putting the kubelet of %s back", spec.Version)
 		if data.Mended, err = takeBack(ctx, h, kubeletPart, k); err != nil {
@@ -41,6 +47,11 @@ func (up upgrader) rollback(ctx context.Context, env node.Env, spec RollbackSpec
 			if _, err := k.putBack(ctx, h, file); err != nil {
 				return data, err
 			}
+		}
+	}
+	if serves && otherMinor(running, spec.Version) {
+		if err := up.endAPIServer(ctx, env); err != nil {
+			return data, err
 		}
 	}
 	if data.KubeletRestarted, err = up.startKubelet(ctx, env); err != nil {

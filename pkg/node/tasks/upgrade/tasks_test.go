@@ -48,9 +48,18 @@ func TestKubelet(t *testing.T) {
 	for name, controlPlane := range map[string]bool{"of a control plane": true, "of a worker": false} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, controlPlane)
+			w.put(instanceConfig, "kind: KubeletConfiguration\ncontainerRuntimeEndpoint: unix:///run/mine.sock\n")
 			_, kubelet, err := w.upgrade(controlPlane)
 			if err != nil || kubelet.From != oldVersion || !kubelet.KubeletRestarted || w.restarts != 1 {
 				t.Fatalf("%+v, %v, %d restarts", kubelet, err, w.restarts)
+			}
+			// A kubelet of another minor version would end it without notice.
+			want := []string{"/run/mine.sock"}
+			if !controlPlane {
+				want = nil
+			}
+			if !slices.Equal(w.ended, want) {
+				t.Errorf("the apiserver was ended in order by %q, want %q", w.ended, want)
 			}
 			w.isAt(newVersion, "afterwards", controlPlane)
 			w.runningIs(newVersion, "afterwards")
@@ -61,6 +70,42 @@ func TestKubelet(t *testing.T) {
 				t.Errorf("a second run: %+v, %+v, %v, ran %q", pods, kubelet, err, w.ran())
 			}
 		})
+	}
+}
+
+// TestKubeletOrder: the old kubelet is stopped with something that starts it again, the
+// apiserver is ended, the new one started. An apiserver that does not end is no reason
+// to fail: the kubelet ends it.
+func TestKubeletOrder(t *testing.T) {
+	for name, failed := range map[string]error{"in order": nil, "it does not end": errors.New("no answer")} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, true)
+			w.failEnd = failed
+			if _, _, err := w.upgrade(true); err != nil {
+				t.Fatal(err)
+			}
+			run := "systemd-run --collect --unit=kubectl-ha-kubelet-back --on-active=90 systemctl start kubelet.service"
+			want := run + "|systemctl stop kubelet.service|systemctl start kubelet.service|systemctl stop " + backTimer
+			if got := w.ran(); !strings.Contains(got, want) {
+				t.Errorf("ran %s\nwant %s", got, want)
+			}
+			if len(w.ended) != 1 || w.ended[0] != "/run/containerd/containerd.sock" {
+				t.Errorf("ended %q", w.ended)
+			}
+			w.unguarded("afterwards")
+		})
+	}
+}
+
+// TestOtherMinor: static pods are made anew by a kubelet of another minor version only.
+func TestOtherMinor(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{{"v1.35.4", "v1.36.3", true}, {"v1.36.3", "v1.35.4", true}, {"v1.36.1", "v1.36.3", false}, {"v1.36.3", "v1.36.3", false}, {"", "v1.36.3", false}} {
+		if got := otherMinor(tt.a, tt.b); got != tt.want {
+			t.Errorf("%q and %q: %v", tt.a, tt.b, got)
+		}
 	}
 }
 

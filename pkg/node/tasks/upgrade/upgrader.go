@@ -26,11 +26,15 @@ type upgrader struct {
 	program string
 	// kubeletReady bounds the wait for a kubelet that was restarted.
 	kubeletReady time.Duration
+	// endPod ends the host's apiserver in order, by the container runtime's socket.
+	endPod func(ctx context.Context, socket string) error
 }
 
 // onHost is the upgrader outside of tests. The link is good also in a process that has
 // left the pod its file is in.
-func onHost() upgrader { return upgrader{program: "/proc/self/exe", kubeletReady: 2 * time.Minute} }
+func onHost() upgrader {
+	return upgrader{program: "/proc/self/exe", kubeletReady: 2 * time.Minute, endPod: endPod}
+}
 
 // ControlPlane brings a control plane's static pods to a version.
 func ControlPlane(ctx context.Context, env node.Env, spec ControlPlaneSpec) (any, error) {

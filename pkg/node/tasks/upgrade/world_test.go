@@ -51,8 +51,13 @@ type world struct {
 	// left is how many looks and steps are left until all is ended; negative is over.
 	left int
 	pid  int
-	// served counts the kubelet's restarts.
+	// restarts counts those of the kubelet.
 	restarts int
+	// back is true while the kubelet would be started by a timer.
+	back bool
+	// ended says what of the apiserver was ended in order, and failEnd why it can't be.
+	ended   []string
+	failEnd error
 }
 
 func newWorld(t *testing.T, controlPlane bool) *world {
@@ -82,6 +87,19 @@ func newWorld(t *testing.T, controlPlane bool) *world {
 	w.pid = 100
 	w.runKubelet()
 	w.OnFunc("systemctl restart kubelet.service", w.restart)
+	w.backTimer("not-found", "inactive")
+	w.OnFunc("systemctl stop "+backTimer, func(host.Command) (host.Output, error) {
+		w.backTimer("not-found", "inactive")
+		return host.Output{}, nil
+	})
+	w.OnFunc("systemd-run --collect --unit=kubectl-ha-kubelet-back --on-active=90 systemctl start kubelet.service", func(host.Command) (host.Output, error) {
+		w.backTimer("loaded", "active")
+		return host.Output{}, nil
+	})
+	w.OnFunc("systemctl stop kubelet.service", func(host.Command) (host.Output, error) {
+		w.OnUnit(kubeletUnit, "LoadState=loaded", "ActiveState=inactive", "SubState=dead", "UnitFileState=enabled", "MainPID=0")
+		return host.Output{}, nil
+	})
 	w.OnFunc("systemctl start kubelet.service", w.restart)
 	w.OnFunc(binDir+"/kubelet --version", func(host.Command) (host.Output, error) {
 		_, version, _ := strings.Cut(w.read(binDir+"/kubelet"), " ")
@@ -255,6 +273,11 @@ func (w *world) restart(host.Command) (host.Output, error) {
 	return host.Output{}, nil
 }
 
+func (w *world) backTimer(load, active string) {
+	w.back = active == "active"
+	w.OnUnit(backTimer, "LoadState="+load, "ActiveState="+active, "UnitFileState=transient")
+}
+
 func (w *world) guardState(load, file string) {
 	w.OnUnit(guardUnit, "LoadState="+load, "ActiveState=inactive", "UnitFileState="+file)
 }
@@ -264,6 +287,7 @@ func (w *world) guardState(load, file string) {
 func (w *world) boot() {
 	w.t.Helper()
 	w.left = 1 << 30
+	w.backTimer("not-found", "inactive")
 	if w.there(guardUnitPath) && w.there(guardRequest) {
 		if _, err := Mend(w.t.Context(), w.env(), MendSpec{}); err != nil {
 			w.t.Fatalf("at boot: %v", err)
@@ -355,7 +379,13 @@ func (m mortal) Err() error {
 }
 
 func (w *world) upgrader() upgrader {
-	return upgrader{program: filepath.Join(w.root, "agent"), kubeletReady: 2 * time.Second}
+	return upgrader{program: filepath.Join(w.root, "agent"), kubeletReady: 2 * time.Second, endPod: func(_ context.Context, socket string) error {
+		if !w.back {
+			w.t.Error("the kubelet is stopped, and nobody would start it again")
+		}
+		w.ended = append(w.ended, socket)
+		return w.failEnd
+	}}
 }
 
 func (w *world) controlPlaneSpec(first bool) ControlPlaneSpec {
@@ -450,6 +480,9 @@ func (w *world) unguarded(where string) {
 		if w.there(path) {
 			w.t.Errorf("%s: %s is still there", where, path)
 		}
+	}
+	if w.back {
+		w.t.Errorf("%s: a timer would still start the kubelet", where)
 	}
 }
 
