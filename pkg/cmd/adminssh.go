@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -22,26 +24,54 @@ import (
 )
 
 // adminOverSSH gets the administrator's access from the first control plane
-// that gives it, with its API server dialled through SSH. leave ends that.
+// that gives it and whose API server is ready, dialled through SSH. leave ends that.
 func adminOverSSH(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy, sink report.Sink) (config *rest.Config, through kubeconfig.Dial, leave func(), err error) {
 	hosts, failed := connect(ctx, c, policy, sink, c.ControlPlanes()...)
 	if hosts == nil {
 		return nil, nil, nil, failed
 	}
 	leave = func() { closeHosts(hosts, sink) }
-	errs := []error{failed}
-	for _, h := range c.ControlPlanes() {
-		if hosts.Failed()[h.Name] != nil {
+	reached := slices.DeleteFunc(slices.Clone(c.ControlPlanes()), func(h v1alpha1.Host) bool { return hosts.Failed()[h.Name] != nil })
+	config, from, err := firstReady(ctx, reached, func(h v1alpha1.Host) (*rest.Config, error) { return adminConfig(ctx, hosts, c, h, sink) })
+	if err != nil {
+		leave()
+		return nil, nil, nil, fmt.Errorf("no control plane gives access:\n%w", errors.Join(failed, err))
+	}
+	return config, hosts.DialContext(from), leave, nil
+}
+
+// readyTimeout bounds the question to one API server whether it is ready.
+const readyTimeout = 10 * time.Second
+
+// firstReady is the access of the first control plane that gives it and whose API server
+// is ready; admin.conf is there on one whose API server is dead as well. The error says of
+// each why not it.
+func firstReady(ctx context.Context, all []v1alpha1.Host, get func(v1alpha1.Host) (*rest.Config, error)) (config *rest.Config, from string, err error) {
+	var errs []error
+	for _, h := range all {
+		config, err := get(h)
+		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		config, err := adminConfig(ctx, hosts, c, h, sink)
-		if err == nil {
-			return config, hosts.DialContext(h.Name), leave, nil
+		if err := ready(ctx, config); err != nil {
+			errs = append(errs, fmt.Errorf("%s: its API server: %w", h.Name, err))
+			continue
 		}
-		errs = append(errs, err)
+		return config, h.Name, nil
 	}
-	leave()
-	return nil, nil, nil, fmt.Errorf("no control plane gives access:\n%w", errors.Join(errs...))
+	return nil, "", errors.Join(errs...)
+}
+
+func ready(ctx context.Context, config *rest.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	_, err = client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return err
 }
 
 // adminConfig reads one control plane's admin.conf, for its own API server.

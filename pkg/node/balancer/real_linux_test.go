@@ -469,35 +469,6 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestRestarted: an apiserver that is gone and comes back at once opens its port seconds
-// before it answers there. Who was refused once knows that it is to be left alone.
-func TestRestarted(t *testing.T) {
-	for _, kind := range kinds() {
-		t.Run(kind, func(t *testing.T) {
-			w := newWorld(t, kind, "cp1", "cp2", "cp3")
-			w.run()
-			w.until(20*time.Second, "it to be asked", func() bool { name, _ := w.get("/name"); return name == "cp2" })
-			w.client.Timeout = 2 * time.Second
-			end := w.probe()
-			if err := w.servers["cp2"].server.Close(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(200 * time.Millisecond) // as long as nobody listens
-			l, err := net.Listen("tcp", w.listed[1].endpoint(int32(w.port)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			time.Sleep(4 * time.Second) // the probes go on for a moment
-			good, failed := end()
-			t.Logf("%d answered, %d failed", good, len(failed))
-			if kind == v1alpha1.LoadBalancerHAProxy && (good == 0 || len(failed) > 1) {
-				t.Errorf("%d answered, %d failed: %v", good, len(failed), failed)
-			}
-		})
-	}
-}
-
 // TestAllFail: when nobody passes the checks the connections still go to somebody.
 func TestAllFail(t *testing.T) {
 	for _, kind := range kinds() {
