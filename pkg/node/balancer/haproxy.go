@@ -61,7 +61,7 @@ backend apiservers
     timeout check %s
     # When all fail their checks, they may still be of more use than nobody.
     option allbackups
-    default-server inter %s fastinter %s downinter %s fall %d rise %d observe layer4 error-limit 1 on-error mark-down
+    default-server inter %s fastinter %s downinter %s fall %d rise %d
 `, connections, ms(drainTime), statsSocket, connections,
 		ms(connectTimeout), ms(idleTimeout), ms(idleTimeout), ms(idleTimeout),
 		ms(clientIdle), ms(clientProbe), clientProbes, ms(serverIdle), ms(serverProbe), serverProbes,
