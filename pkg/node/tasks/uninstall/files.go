@@ -39,8 +39,8 @@ func (u *uninstaller) restoreAll(ctx context.Context) error {
 		configured = configured || changed && m.Target == containerdConfig
 	}
 	errs = append(errs, u.retry(ctx))
-	if configured && !u.ownsRuntime() {
-		errs = append(errs, u.restartForeign(ctx))
+	if u.wrote(containerdConfig) && !u.ownsRuntime() {
+		errs = append(errs, u.restartForeign(ctx, configured))
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -126,13 +127,13 @@ func (u *uninstaller) stopContainerd(ctx context.Context) error {
 }
 
 // restartForeign has a containerd that is not ours read the configuration that
-// was put back.
-func (u *uninstaller) restartForeign(ctx context.Context) error {
+// was put back: now, or by a run that did not get to the restart.
+func (u *uninstaller) restartForeign(ctx context.Context, now bool) error {
 	if _, err := u.h.LookPath("containerd"); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	unit, err := u.h.Unit(ctx, containerdUnit)
-	if err != nil || !unit.Active() {
+	if err != nil || !unit.Active() || !now && !u.h.Stale(unit, containerdConfig, path.Dir(containerdConfig)) {
 		return err
 	}
 	_, err = u.h.Run(ctx, "have containerd read its own configuration again", host.Command{Argv: []string{"systemctl", "restart", containerdUnit}, Timeout: time.Minute})

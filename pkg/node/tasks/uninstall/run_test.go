@@ -325,6 +325,36 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestForeignIsRestartedLater: a containerd that was there before has not read its own
+// configuration as long as its restart has not succeeded: the next run sees to it, although
+// the file is back.
+func TestForeignIsRestartedLater(t *testing.T) {
+	b := newBench(t)
+	h := b.open()
+	hosttest.Write(t, h, containerdConfig, "theirs", 0o600)
+	hosttest.Write(t, h, "/usr/bin/containerd", "theirs", 0o755)
+	// It has run since a moment after the boot.
+	b.OnUnit(containerdUnit, "LoadState=loaded", "ActiveState=active", "UnitFileState=enabled", "ExecMainStartTimestampMonotonic=1000")
+	for _, file := range []string{unitDir + kubeletUnit, containerdConfig} {
+		_, err := h.WriteFile(t.Context(), host.File{Path: file, Mode: 0o644, Content: []byte("ours"), UID: os.Getuid(), GID: os.Getgid()})
+		b.must(err)
+	}
+	b.must(h.Record(t.Context(), prepare.KindAnnounced, prepare.AnnouncedTarget, ""))
+	b.must(h.Record(t.Context(), prepare.KindNetfilter, prepare.NetfilterTarget, `["ip nat PREROUTING"]`))
+	b.Fail("systemctl restart "+containerdUnit, 1, "a job is stuck")
+	if _, err := b.run(h); err == nil || !strings.Contains(err.Error(), "restart") {
+		t.Fatalf("got %v", err)
+	}
+	if content, err := h.ReadFile(containerdConfig); err != nil || string(content) != "theirs" {
+		t.Errorf("their configuration: %q %v", content, err)
+	}
+	restarted := 0
+	b.OnFunc("systemctl restart "+containerdUnit, func(host.Command) (host.Output, error) { restarted++; return host.Output{}, nil })
+	if _, err := b.run(b.open()); err != nil || restarted != 1 {
+		t.Errorf("%v, restarted %d times", err, restarted)
+	}
+}
+
 // TestUserAndPackage: both go only when we brought them.
 func TestUserAndPackage(t *testing.T) {
 	b := newBench(t)
