@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -239,7 +240,7 @@ func (o *kubeconfigOptions) validateOutput() error {
 	}
 	context := o.options().Context
 	if o.output == "" {
-		o.output = context + ".kubeconfig"
+		o.output = fileName(context)
 	}
 	_, err := kubeconfig.Load(o.output, context)
 	if err == nil || errors.Is(err, os.ErrNotExist) {
@@ -282,6 +283,11 @@ func (o *kubeconfigOptions) tell(where string, issued *kubeconfig.Issued, far bo
 	}
 	if far {
 		if _, err := fmt.Fprintf(w, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.server); err != nil {
+			return err
+		}
+	}
+	if _, err := exec.LookPath(kubeconfig.ExecProgram); o.exec && err != nil {
+		if _, err := fmt.Fprintf(w, "It does not work yet: kubectl looks for the program %s on the PATH, and it is not there.\n", kubeconfig.ExecProgram); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,13 @@ func credentialPath(context string, c *v1alpha1.Cluster) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "credentials", context+".kubeconfig"), nil
+	return filepath.Join(dir, "credentials", fileName(context)), nil
+}
+
+// fileName is that of a context's kubeconfig. Users' names may have what is no part of a
+// file's name.
+func fileName(context string) string {
+	return strings.NewReplacer("/", "-", `\`, "-", ":", "-").Replace(context) + ".kubeconfig"
 }
 
 // newKubeconfigCredential is what kubectl executes for a kubeconfig that was made with --exec.

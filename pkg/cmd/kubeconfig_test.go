@@ -1,9 +1,14 @@
 package cmd
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 )
@@ -39,6 +44,39 @@ func TestKubeconfigOptions(t *testing.T) {
 	o = kubeconfigOptions{name: "prod", certUser: "root", adminUser: true}
 	if got := o.options(); got.Kind != kubeconfig.KindAccount || got.User != "root" || got.Context != "prod" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestKubeconfigFileName: a user's name leads out of no directory.
+func TestKubeconfigFileName(t *testing.T) {
+	for context, want := range map[string]string{"prod": "prod.kubeconfig", "prod-oidc:alice@example.com": "prod-oidc-alice@example.com.kubeconfig", "prod-../../x": "prod-..-..-x.kubeconfig"} {
+		if got := fileName(context); got != want {
+			t.Errorf("%s: %s", context, got)
+		}
+	}
+}
+
+// TestKubeconfigTellsOfExec: that kubectl won't find the plugin is said.
+func TestKubeconfigTellsOfExec(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	tell := func() string {
+		var out bytes.Buffer
+		o := kubeconfigOptions{exec: true, merge: ownFiles}
+		o.Out = &out
+		if err := o.tell("merged", &kubeconfig.Issued{Config: clientcmdapi.NewConfig(), Admin: true}, false); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if got := tell(); !strings.Contains(got, "does not work yet: kubectl looks for the program kubectl-ha") {
+		t.Error(got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, kubeconfig.ExecProgram), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := tell(); strings.Contains(got, "does not work yet") {
+		t.Error(got)
 	}
 }
 

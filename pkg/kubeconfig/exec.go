@@ -23,8 +23,8 @@ import (
 // themselves when a third of their life is left, as long as they may do that.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 
-// execProgram is what is executed: the plugin, found by the PATH.
-const execProgram = "kubectl-ha"
+// ExecProgram is what is executed: the plugin, found by the PATH.
+const ExecProgram = "kubectl-ha"
 
 // WithExec splits a kubeconfig into one without credentials, which has them asked for,
 // and the one with them, to be stored at path. duration is what was asked for, and so how
@@ -38,7 +38,7 @@ func WithExec(c *clientcmdapi.Config, path string, duration time.Duration) *clie
 	args = append(args, "--file", path)
 	for name := range out.AuthInfos {
 		out.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
-			APIVersion: clientauthv1.SchemeGroupVersion.String(), Command: execProgram,
+			APIVersion: clientauthv1.SchemeGroupVersion.String(), Command: ExecProgram,
 			Args:            slices.Clone(args),
 			InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
 			InstallHint:     "kubectl-ha is not on your PATH; kubectl krew install ha puts it there, in ~/.krew/bin",
