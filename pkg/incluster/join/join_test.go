@@ -273,6 +273,26 @@ func TestCoreDNS(t *testing.T) {
 	}
 }
 
+// A roll-out that was begun is waited for; a node that is gone and has nothing to replace
+// is not.
+func TestReplaceWaits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status appsv1.DaemonSetStatus
+		waits  bool
+	}{
+		"just changed":       {appsv1.DaemonSetStatus{ObservedGeneration: 1, UpdatedNumberScheduled: 3, DesiredNumberScheduled: 3, NumberAvailable: 3}, true},
+		"under way":          {appsv1.DaemonSetStatus{ObservedGeneration: 2, UpdatedNumberScheduled: 1, DesiredNumberScheduled: 3, NumberAvailable: 2}, true},
+		"all are replaced":   {appsv1.DaemonSetStatus{ObservedGeneration: 2, UpdatedNumberScheduled: 3, DesiredNumberScheduled: 3, NumberAvailable: 3}, false},
+		"a node went away":   {appsv1.DaemonSetStatus{ObservedGeneration: 2, UpdatedNumberScheduled: 3, DesiredNumberScheduled: 3, NumberAvailable: 2}, false},
+		"nobody has one yet": {appsv1.DaemonSetStatus{}, true},
+	} {
+		ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Status: tt.status}
+		if got := replaceWaits(ds); (got != "") != tt.waits {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestRollOutDue(t *testing.T) {
 	annotated := func(v string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Annotations: map[string]string{annotationEndpoint: v}}

@@ -59,7 +59,8 @@ func rollOutDue(config *corev1.ConfigMap, ds *appsv1.DaemonSet) bool {
 }
 
 // fixKubeProxy points kube-proxy at the stable endpoint, and when that was a
-// change restarts its pods and waits for them.
+// change restarts its pods and waits for them; also for those of a roll-out that an
+// earlier attempt has begun: what the old ones use may be taken away next.
 func fixKubeProxy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	configs := t.Clients.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	config, err := configs.Get(ctx, kubeProxy, metav1.GetOptions{})
@@ -87,7 +88,10 @@ func fixKubeProxy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{}, fmt.Errorf("read kube-proxy's daemon set: %w", err)
 	}
 	if !rollOutDue(config, ds) {
-		return engine.Outcome{}, nil
+		if ds.Spec.Template.Annotations[annotationEndpoint] == "" {
+			return engine.Outcome{}, nil
+		}
+		return engine.Outcome{}, awaitKubeProxy(ctx, t, replaceWaits)
 	}
 	patch, err := podAnnotation(annotationEndpoint, url)
 	if err != nil {
@@ -96,14 +100,28 @@ func fixKubeProxy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if _, err := sets.Patch(ctx, kubeProxy, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: apply.FieldManager}); err != nil {
 		return engine.Outcome{}, fmt.Errorf("restart kube-proxy: %w", err)
 	}
-	err = until(ctx, t, "kube-proxy's roll-out", func(ctx context.Context) (string, error) {
-		ds, err := sets.Get(ctx, kubeProxy, metav1.GetOptions{})
+	return engine.Outcome{Message: "restarted with " + url}, awaitKubeProxy(ctx, t, daemonSetWaits)
+}
+
+// awaitKubeProxy waits until nothing is waited for any more.
+func awaitKubeProxy(ctx context.Context, t engine.Turn, waits func(*appsv1.DaemonSet) string) error {
+	return until(ctx, t, "kube-proxy's roll-out", func(ctx context.Context) (string, error) {
+		ds, err := t.Clients.Kube.AppsV1().DaemonSets(metav1.NamespaceSystem).Get(ctx, kubeProxy, metav1.GetOptions{})
 		if err != nil {
 			return "", err
 		}
-		return daemonSetWaits(ds), nil
+		return waits(ds), nil
 	})
-	return engine.Outcome{Message: "restarted with " + url}, err
+}
+
+// replaceWaits tells of pods that are still to be replaced. One on a node that is gone,
+// and that was replaced before, is not waited for.
+func replaceWaits(ds *appsv1.DaemonSet) string {
+	s := ds.Status
+	if s.ObservedGeneration >= ds.Generation && s.UpdatedNumberScheduled == s.DesiredNumberScheduled {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d pods updated", s.UpdatedNumberScheduled, s.DesiredNumberScheduled)
 }
 
 func daemonSetWaits(ds *appsv1.DaemonSet) string {
