@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -185,11 +186,21 @@ func (e *executor) keep(r *Result) error {
 	if !e.cfg.Forget || len(r.Left()) > 0 {
 		return nil
 	}
+	// That of an earlier run, which was not told to forget.
+	if r.Snapshot != nil && within(e.cfg.StateDir, r.Snapshot.File) {
+		return fmt.Errorf("the cluster is not forgotten: its last snapshot, %s, is in the directory that would be removed; move it elsewhere, and run the command again", r.Snapshot.File)
+	}
 	if err := os.RemoveAll(e.cfg.StateDir); err != nil {
 		return fmt.Errorf("forget the cluster on this machine: %w", err)
 	}
 	r.Forgotten = true
 	return nil
+}
+
+// within tells whether a file is below a directory.
+func within(dir, file string) bool {
+	rel, err := filepath.Rel(dir, file)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // hosts are the results of all hosts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -201,6 +202,38 @@ func TestLaterAndAgain(t *testing.T) {
 	r, err = Run(t.Context(), cfg, report.Discard())
 	if err != nil || states(r) != "cp1 bare, cp2 bare, w1 bare" || f.took() != "" {
 		t.Errorf("%s: %v", states(r), err)
+	}
+}
+
+// TestForgetKeepsSnapshot: a snapshot that an earlier run put below the state directory is
+// not removed with that; once it is elsewhere the cluster is forgotten.
+func TestForgetKeepsSnapshot(t *testing.T) {
+	f := newFake(t)
+	cfg := config(t, f)
+	inside := filepath.Join(cfg.StateDir, "last.db")
+	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{inside: "all secrets", filepath.Join(cfg.StateDir, recordFile): fmt.Sprintf(`{"done":["cp1","cp2"],"snapshot":%q}`, inside)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, h := range []string{"cp1", "cp2"} {
+		f.facts[h] = observe.Facts{}
+	}
+	cfg.Forget, cfg.NoSnapshot = true, false
+	if r, err := Run(t.Context(), cfg, report.Discard()); err == nil || r.Forgotten || !strings.Contains(err.Error(), inside) {
+		t.Errorf("forgotten %v: %v", r.Forgotten, err)
+	}
+	if raw, err := os.ReadFile(inside); err != nil || string(raw) != "all secrets" {
+		t.Errorf("the snapshot: %q %v", raw, err)
+	}
+	if err := os.Rename(inside, filepath.Join(t.TempDir(), "last.db")); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Run(t.Context(), cfg, report.Discard()); err != nil || !r.Forgotten {
+		t.Errorf("once it is elsewhere: forgotten %v: %v", r.Forgotten, err)
 	}
 }
 
