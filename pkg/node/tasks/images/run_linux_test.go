@@ -98,6 +98,11 @@ func (w *world) task(socket string, i int) *task {
 			w.Fatal(err)
 		}
 	}
+	// How full the disk of this machine is must not matter.
+	config := filepath.Join(root, kubeletConfig)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(config), 0o755), os.WriteFile(config, []byte("imageGCHighThresholdPercent: 100\nevictionHard: {nodefs.available: 0%, imagefs.available: 0%}\n"), 0o644)); err != nil {
+		w.Fatal(err)
+	}
 	ledger, err := host.OpenLedger(root, "test")
 	if err != nil {
 		w.Fatal(err)

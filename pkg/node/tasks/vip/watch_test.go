@@ -212,8 +212,12 @@ func TestWatch(t *testing.T) {
 	s.CloseClientConnections()
 	s.Close()
 	until(t, s.cfg.HealthFile, "3\n")
-	if line, _ := lines.Load().(string); !strings.HasPrefix(line, "the apiserver is dead: ") {
-		t.Errorf("the last line is %q", line)
+	// It is told after it was written.
+	line := ""
+	for end := time.Now().Add(30 * time.Second); !strings.HasPrefix(line, "the apiserver is dead: "); time.Sleep(10 * time.Millisecond) {
+		if line, _ = lines.Load().(string); time.Now().After(end) {
+			t.Fatalf("the last line is %q", line)
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {
