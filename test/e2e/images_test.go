@@ -366,13 +366,18 @@ func TestImagesPush(t *testing.T) {
 	if r := c.images(t, pushDeadline, append(prune, "--yes")...); r.code != 0 || strings.Contains(r.stdout, p.ref) {
 		t.Errorf("prune of an image in use: %s", r)
 	}
-	now := int64(0)
-	if err := c.client.CoreV1().Pods("default").Delete(context.Background(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+	soon := int64(1)
+	if err := c.client.CoreV1().Pods("default").Delete(context.Background(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &soon}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, suiteDeadline, "the pod is gone", func() (bool, string) {
 		_, err := c.client.CoreV1().Pods("default").Get(context.Background(), pod.Name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
+	// An image is in use for as long as there is a container of it.
+	eventually(t, suiteDeadline, "its container is gone", func() (bool, string) {
+		r := c.try(t, worker, nil, "ctr", "-n", "k8s.io", "containers", "ls")
+		return r.code == 0 && !strings.Contains(r.stdout, "example.com/e2e/push"), r.stdout
 	})
 	if r := c.images(t, pushDeadline, append(prune, "--dry-run")...); r.code != 0 || strings.Count(r.stdout, p.ref) != len(c.names(t, "control-plane", "worker")) {
 		t.Errorf("dry run of a prune: %s", r)
