@@ -106,7 +106,7 @@ func (o *uninstallOptions) Validate() error {
 	if _, err := os.Lstat(o.snapshotOut); !errors.Is(err, fs.ErrNotExist) {
 		return usageErrorf("there is something at %s already; choose another file with --snapshot-out", o.snapshotOut)
 	}
-	if o.forget && strings.HasPrefix(o.snapshotOut, o.state+string(filepath.Separator)) {
+	if o.forget && uninstall.Within(o.state, o.snapshotOut) {
 		return usageErrorf("--forget would remove the snapshot with %s; choose another place with --snapshot-out", o.state)
 	}
 	return nil

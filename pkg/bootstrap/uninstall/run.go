@@ -187,7 +187,7 @@ func (e *executor) keep(r *Result) error {
 		return nil
 	}
 	// That of an earlier run, which was not told to forget.
-	if r.Snapshot != nil && within(e.cfg.StateDir, r.Snapshot.File) {
+	if r.Snapshot != nil && Within(e.cfg.StateDir, r.Snapshot.File) {
 		return fmt.Errorf("the cluster is not forgotten: its last snapshot, %s, is in the directory that would be removed; move it elsewhere, and run the command again", r.Snapshot.File)
 	}
 	if err := os.RemoveAll(e.cfg.StateDir); err != nil {
@@ -197,8 +197,8 @@ func (e *executor) keep(r *Result) error {
 	return nil
 }
 
-// within tells whether a file is below a directory.
-func within(dir, file string) bool {
+// Within tells whether a file is below a directory, and so goes with it.
+func Within(dir, file string) bool {
 	rel, err := filepath.Rel(dir, file)
 	return err == nil && filepath.IsLocal(rel)
 }

@@ -285,6 +285,18 @@ func (w *world) watch() (string, <-chan struct{}) {
 	return strings.TrimSpace(name), ended
 }
 
+// watchEach opens streams until each apiserver has one.
+func (w *world) watchEach() map[string]<-chan struct{} {
+	w.t.Helper()
+	streams := map[string]<-chan struct{}{}
+	w.until(20*time.Second, "a stream to each", func() bool {
+		name, ended := w.watch()
+		streams[name] = ended
+		return len(streams) == len(w.servers)
+	})
+	return streams
+}
+
 // probe asks again and again on new connections; what it returns ends that and tells
 // how many answered, and what failed.
 func (w *world) probe() func() (int, []error) {
@@ -367,12 +379,7 @@ func TestPaused(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, "cp1", "cp2", "cp3")
 			dir, _ := w.runIn()
-			streams := map[string]<-chan struct{}{}
-			w.until(20*time.Second, "a stream to each", func() bool {
-				name, ended := w.watch()
-				streams[name] = ended
-				return len(streams) == 3
-			})
+			streams := w.watchEach()
 			w.servers["cp2"].paused.Store(true)
 			began := time.Now()
 			<-streams["cp2"]
@@ -449,12 +456,7 @@ func TestKilled(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, "cp1", "cp2", "cp3")
 			w.run()
-			streams := map[string]bool{}
-			w.until(20*time.Second, "a stream to each", func() bool {
-				name, _ := w.watch()
-				streams[name] = true
-				return len(streams) == 3
-			})
+			w.watchEach()
 			w.client.Timeout = 2 * time.Second
 			end := w.probe()
 			if err := w.servers["cp2"].server.Close(); err != nil {
@@ -502,12 +504,7 @@ func TestStreamsOfAllFail(t *testing.T) {
 			}
 			w.until(20*time.Second, "all to be down", func() bool { h := w.health(dir); return !h["cp1"] && !h["cp2"] && !h["cp3"] })
 			time.Sleep(2 * time.Second) // nginx is told a moment after its apiservers are asked here
-			streams := map[string]<-chan struct{}{}
-			w.until(20*time.Second, "a stream to each", func() bool {
-				name, ended := w.watch()
-				streams[name] = ended
-				return len(streams) == 3
-			})
+			streams := w.watchEach()
 			w.servers["cp2"].paused.Store(true)
 			w.servers["cp1"].strangers.Store(0)
 			w.servers["cp3"].strangers.Store(0)

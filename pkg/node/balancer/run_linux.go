@@ -164,7 +164,7 @@ func (r *runner) change(ctx context.Context, all members) error {
 	r.program, r.wanted = p, next
 	r.Log("%s hands port %d to %s", r.settings.Type, r.settings.Port, next)
 	r.state.Settings, r.state.Backends, r.state.Since = r.settings, backends, time.Now().UTC().Truncate(time.Second)
-	r.state.StatsSocket, r.state.IdleSeconds, r.state.Down = "", int(idleTimeout.Seconds()), r.reasons(next.down)
+	r.state.StatsSocket, r.state.IdleSeconds, r.state.Down = "", int(idleTimeout.Seconds()), r.reasons(next.out())
 	if r.settings.Type == v1alpha1.LoadBalancerHAProxy {
 		r.state.StatsSocket = p.sign
 	}
@@ -191,11 +191,8 @@ func (r *runner) down(backends []Backend) map[string]bool {
 	return down
 }
 
-// reasons are why these are down. When all are they get connections regardless.
+// reasons are why these get no connections.
 func (r *runner) reasons(down map[string]bool) map[string]string {
-	if len(down) == len(r.state.Backends) {
-		return nil
-	}
 	failing, out := r.checker.Down(), map[string]string{}
 	for name := range down {
 		// It may have become well in between, of which the next change tells.

@@ -266,6 +266,19 @@ func (h *Host) StopUnit(ctx context.Context, name string, disable bool) (changed
 	return changed, nil
 }
 
+// RunLater has systemd run a command so many seconds from now, whatever becomes of this
+// process, by a timer of that name (NAME.timer) that StopUnit ends. One that an earlier
+// attempt has left is replaced. why is for people.
+func (h *Host) RunLater(ctx context.Context, timer, why string, after int, argv ...string) error {
+	// There can be one of a name only.
+	if _, err := h.StopUnit(ctx, timer, false); err != nil {
+		return err
+	}
+	run := []string{"systemd-run", "--collect", "--unit=" + strings.TrimSuffix(timer, ".timer"), "--on-active=" + strconv.Itoa(after)}
+	_, err := h.Run(ctx, why, Command{Argv: append(run, argv...), Timeout: time.Minute})
+	return err
+}
+
 // unitTimeout bounds a start, stop or restart; units have timeouts of their own.
 const unitTimeout = 5 * time.Minute
 

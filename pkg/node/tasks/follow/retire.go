@@ -3,8 +3,6 @@ package follow
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -125,13 +123,7 @@ func endKubelet(ctx context.Context, h *host.Host, after int) error {
 	if !u.Active() {
 		return nil
 	}
-	// That of an earlier attempt, of which there can be one only.
-	if err := controlplane.KeepKubelet(ctx, h); err != nil {
-		return err
-	}
-	_, err = h.Run(ctx, "stop the kubelet a little later", host.Command{Timeout: time.Minute,
-		Argv: []string{"systemd-run", "--collect", "--unit=" + strings.TrimSuffix(controlplane.RetireTimer, ".timer"), "--on-active=" + strconv.Itoa(after), "systemctl", "stop", kubeletUnit}})
-	return err
+	return h.RunLater(ctx, controlplane.RetireTimer, "stop the kubelet a little later", after, "systemctl", "stop", kubeletUnit)
 }
 
 // left names what is still there.

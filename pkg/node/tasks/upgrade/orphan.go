@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 	"time"
 
@@ -55,12 +54,7 @@ func (up upgrader) endAPIServer(ctx context.Context, env node.Env) error {
 	if err != nil {
 		return err
 	}
-	// That of an earlier attempt, of which there can be one only.
-	if _, err := h.StopUnit(ctx, backTimer, false); err != nil {
-		return err
-	}
-	if _, err := h.Run(ctx, "the kubelet comes back if nobody else starts it", host.Command{Timeout: time.Minute,
-		Argv: []string{"systemd-run", "--collect", "--unit=" + strings.TrimSuffix(backTimer, ".timer"), "--on-active=" + strconv.Itoa(backAfter), "systemctl", "start", kubeletUnit}}); err != nil {
+	if err := h.RunLater(ctx, backTimer, "the kubelet comes back if nobody else starts it", backAfter, "systemctl", "start", kubeletUnit); err != nil {
 		return err
 	}
 	// With the kubelet running the apiserver would be started again at once.
