@@ -38,7 +38,6 @@ func sh(host string, argv ...string) func(*testing.T, *lab) {
 // TestBadInput: each mistake is a clear error that names the host or the
 // field, and changes nothing on any host.
 func TestBadInput(t *testing.T) {
-	t.Parallel() // On a lab of its own.
 	l := upLab(t, "e2e-bare", 3, 1)
 	t.Cleanup(func() { l.drop(t) })
 	bundle := l.bundle(t)

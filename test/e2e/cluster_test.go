@@ -50,8 +50,6 @@ type sighting struct {
 // on first use. The bootstrap is interrupted on its way.
 func sharedCluster(t testing.TB) *cluster {
 	t.Helper()
-	suite.making.Lock()
-	defer suite.making.Unlock()
 	if suite.shared != nil {
 		return suite.shared
 	}
@@ -61,7 +59,7 @@ func sharedCluster(t testing.TB) *cluster {
 	}
 	l := upLab(t, "e2e", 3, 1)
 	c := l.cluster(t, "e2e", "")
-	c.makeBundle(t)
+	c.bundle(t)
 	c.bootstrapInterrupted(t, interruptions())
 	c.connect(t)
 	suite.shared = c
@@ -75,7 +73,7 @@ func reuse(t testing.TB, dir string) *cluster {
 	l := &lab{name: cmp.Or(os.Getenv("E2E_LAB"), "e2e"), dir: dir, version: suite.version}
 	l.cached = l.status(t)
 	c := l.cluster(t, "e2e", "")
-	c.makeBundle(t)
+	c.bundle(t)
 	c.connect(t)
 	return c
 }
@@ -84,14 +82,7 @@ func reuse(t testing.TB, dir string) *cluster {
 // before anything is timed or interrupted, and returns its path.
 func (l *lab) bundle(t testing.TB) string {
 	t.Helper()
-	suite.making.Lock()
-	defer suite.making.Unlock()
-	return l.makeBundle(t)
-}
-
-func (l *lab) makeBundle(t testing.TB) string {
-	t.Helper()
-	if out := suite.bundle(l.version); out != "" {
+	if out := suite.bundles[l.version]; out != "" {
 		return out
 	}
 	out := filepath.Join(suite.dir, "bundle-"+l.version+".tar")
@@ -99,8 +90,6 @@ func (l *lab) makeBundle(t testing.TB) string {
 	if r.code != 0 {
 		t.Fatalf("bundle create: %s", r)
 	}
-	suite.mu.Lock()
-	defer suite.mu.Unlock()
 	suite.bundles[l.version] = out
 	return out
 }
@@ -136,7 +125,7 @@ func (c *cluster) bootstrap(t testing.TB) {
 }
 
 func (c *cluster) bootstrapArgs() []string {
-	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundle(c.version),
+	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundles[c.version],
 		"--yes", "-o", "json", "--kubeconfig-out", c.kubeconfig}
 }
 

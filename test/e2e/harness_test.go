@@ -122,31 +122,19 @@ func upLabOf(t testing.TB, name, version string, size labSize) *lab {
 	t.Helper()
 	// Two suites on one machine need labs of different names.
 	name = strings.Replace(name, "e2e", cmp.Or(os.Getenv("E2E_LAB"), "e2e"), 1)
-	l, isUp := suite.lab(t, name, version)
-	if isUp {
+	if l, ok := suite.labs[name]; ok {
 		return l
-	}
-	l.run(t, "down")
-	l.run(t, "up", "--control-planes", fmt.Sprint(size.controlPlanes), "--workers", fmt.Sprint(size.workers), "--etcd", fmt.Sprint(size.etcd))
-	l.cached = l.status(t)
-	return l
-}
-
-// lab is the lab of that name, and whether it is up already.
-func (e *env) lab(t testing.TB, name, version string) (*lab, bool) {
-	t.Helper()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if l, ok := e.labs[name]; ok {
-		return l, true
 	}
 	dir, err := os.MkdirTemp("", "kubectl-ha-e2e-"+name+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &lab{name: name, dir: dir, version: version}
-	e.labs[name] = l
-	return l, false
+	suite.labs[name] = l
+	l.run(t, "down")
+	l.run(t, "up", "--control-planes", fmt.Sprint(size.controlPlanes), "--workers", fmt.Sprint(size.workers), "--etcd", fmt.Sprint(size.etcd))
+	l.cached = l.status(t)
+	return l
 }
 
 func (l *lab) argv(args ...string) []string {
@@ -217,9 +205,7 @@ func (l *lab) drop(t testing.TB) {
 	if suite.keep {
 		return
 	}
-	suite.mu.Lock()
 	delete(suite.labs, l.name)
-	suite.mu.Unlock()
 	if err := l.down(); err != nil {
 		t.Error(err)
 	}

@@ -489,7 +489,6 @@ func TestImagesDisturbed(t *testing.T) {
 // others get all, the Operation names the one that did not, and once that is
 // back the same command brings it what it lacks, not from the workstation.
 func TestImagesNodeStopped(t *testing.T) {
-	t.Parallel() // It waits for minutes: a node that is gone may come back.
 	c := sharedCluster(t)
 	c.settled(t)
 	p := c.makeImage(t, "stopped", 60)

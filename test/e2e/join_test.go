@@ -34,7 +34,6 @@ const takeover = 40 * time.Second
 // who would change that is the coordinator. A third one takes over, the Join
 // ends well, and the killed node is well once it is back.
 func TestCoordinatorLost(t *testing.T) {
-	t.Parallel() // On a lab of its own; it waits as much as it works.
 	l := ownLab(t, "e2e-join", suite.version, labSize{controlPlanes: 3, workers: 2})
 	c := l.cluster(t, "join", "")
 	c.bundle(t)

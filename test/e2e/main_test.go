@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 )
@@ -21,21 +20,10 @@ type env struct {
 	version, other string
 	keep           bool
 	// dir is for files that all tests share; bundles are among them, by version.
-	dir string
-
-	// Tests that only wait run beside others: mu guards the maps, making is held while
-	// a bundle or the shared cluster is made.
-	mu, making sync.Mutex
-	bundles    map[string]string
-	labs       map[string]*lab
-	shared     *cluster
-}
-
-// bundle is the path of the bundle of a version; empty when there is none yet.
-func (e *env) bundle(version string) string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.bundles[version]
+	dir     string
+	bundles map[string]string
+	labs    map[string]*lab
+	shared  *cluster
 }
 
 // suiteDeadline bounds one command that has nothing to wait for.

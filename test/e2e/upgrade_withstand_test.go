@@ -507,7 +507,7 @@ func (w *withstand) rest(t *testing.T) {
 // oldFile: a bootstrap with the Cluster file of before says what to do, and passes
 // once that was done.
 func (w *withstand) oldFile(t *testing.T) {
-	r := w.ha(t, suiteDeadline, "bootstrap", "-f", w.file, "--bundle", suite.bundle(suite.other), "--yes", "--kubeconfig-out", w.kubeconfig)
+	r := w.ha(t, suiteDeadline, "bootstrap", "-f", w.file, "--bundle", suite.bundles[suite.other], "--yes", "--kubeconfig-out", w.kubeconfig)
 	if r.code == 0 || !strings.Contains(r.stdout+r.stderr, "write kubernetesVersion: "+suite.version) {
 		t.Errorf("with the old file: %s", r)
 	}
