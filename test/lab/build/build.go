@@ -136,7 +136,12 @@ func (b *builder) publish(ctx context.Context, roots rootTars) error {
 	if err := b.publishExtra(ctx); err != nil {
 		return err
 	}
-	return b.importHostImage(ctx, roots)
+	for _, root := range roots.hosts {
+		if err := b.importHostImage(ctx, root); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Program is a built program of a Kubernetes version.

@@ -41,6 +41,9 @@ type Options struct {
 	Docker docker.Client
 	// Kubernetes and Etcd are the versions to build, such as v1.36.3.
 	Kubernetes, Etcd []string
+	// HostOS are the systems to make plain hosts' images of, such as debian-13.
+	// Images of other kinds of hosts are made when a lab wants one (HostImages).
+	HostOS []string
 	// Extra is a folder with images/*.tar, as docker save writes them, and files/<upstream
 	// host>/<path>, for what can't be built: the mirror serves both. Empty for none.
 	Extra string
@@ -55,6 +58,11 @@ func (o Options) validate() error {
 	for _, v := range slices.Concat(o.Kubernetes, o.Etcd) {
 		if !versionPattern.MatchString(v) {
 			return fmt.Errorf("version %q is not of the form v1.36.3", v)
+		}
+	}
+	for _, os := range o.HostOS {
+		if err := (HostKind{OS: os}).Validate(); err != nil {
+			return err
 		}
 	}
 	if len(o.Kubernetes) == 0 || len(o.Etcd) == 0 {

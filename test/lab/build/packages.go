@@ -19,8 +19,12 @@ func needs() []need {
 	return []need{
 		{"docker.io", "dockerd"}, {"docker.io", "docker"}, {"mmdebstrap", "mmdebstrap"},
 		{"gcc", "gcc"}, {"libc6-dev", ""}, {"libseccomp-dev", ""}, {"pkg-config", "pkg-config"},
-		{"iproute2", "tc"}, {"iptables", "iptables"}, {"util-linux", "nsenter"},
+		{"iproute2", "tc"}, {"iptables", "iptables"}, {"nftables", "nft"}, {"e2fsprogs", "mkfs.ext4"}, {"util-linux", "nsenter"},
 		{"openssh-client", "ssh"}, {"debian-archive-keyring", ""}, {"ca-certificates", ""},
+		// What the product's own tests run.
+		{"keepalived", "keepalived"}, {"openssh-server", "sshd"},
+		// What an inventory means is Ansible's to say (pkg/inventory's tests).
+		{"ansible-core", "ansible-inventory"},
 	}
 }
 

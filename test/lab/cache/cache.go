@@ -39,6 +39,12 @@ func (d Dir) Labs() string { return filepath.Join(string(d), "labs") }
 // Lab is the state folder of one lab.
 func (d Dir) Lab(name string) string { return filepath.Join(d.Labs(), name) }
 
+// Saves holds one folder per frozen lab.
+func (d Dir) Saves() string { return filepath.Join(string(d), "saves") }
+
+// Save is the folder of one frozen lab.
+func (d Dir) Save(name string) string { return filepath.Join(d.Saves(), name) }
+
 // DockerLog is the log of a dockerd that the lab started.
 func (d Dir) DockerLog() string { return filepath.Join(string(d), "dockerd.log") }
 

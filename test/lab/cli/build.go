@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -9,7 +10,7 @@ import (
 )
 
 func newBuild(e *env) *cobra.Command {
-	o := build.Options{Kubernetes: build.DefaultKubernetes(), Etcd: build.DefaultEtcd()}
+	o := build.Options{Kubernetes: build.DefaultKubernetes(), Etcd: build.DefaultEtcd(), HostOS: []string{build.DefaultHostOS}}
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build all that a lab is made of, from source and Debian packages",
@@ -17,7 +18,7 @@ func newBuild(e *env) *cobra.Command {
 			"a registry, images under upstream's names, and the hosts' root file system. What is in the cache " +
 			"($LAB_CACHE, default ~/.cache/kubectl-ha-lab) is not built again. Installs what it needs with apt. " +
 			"$LAB_EXTRA may name a folder with images/*.tar and files/<upstream host>/<path>, which the mirror then serves as well.",
-		Example: "  lab build\n  lab build --kubernetes v1.35.4,v1.36.3 --etcd v3.5.35,v3.6.16",
+		Example: "  lab build\n  lab build --kubernetes v1.35.4,v1.36.3 --etcd v3.5.35,v3.6.16\n  lab build --os debian-11,debian-12,debian-13",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Cache, o.Docker, o.Out = e.cache, e.docker, e.Err
@@ -27,5 +28,7 @@ func newBuild(e *env) *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&o.Kubernetes, "kubernetes", o.Kubernetes, "Kubernetes versions (those published as Go modules)")
 	cmd.Flags().StringSliceVar(&o.Etcd, "etcd", o.Etcd, "etcd versions")
+	cmd.Flags().StringSliceVar(&o.HostOS, "os", o.HostOS, "systems to make hosts' images of: "+strings.Join(build.HostOSes(), ", ")+
+		" (lab up --os makes the one that it wants)")
 	return cmd
 }

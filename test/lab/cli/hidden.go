@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ha/kubectl-ha/test/lab/fsdiff"
+	"github.com/kubectl-ha/kubectl-ha/test/lab/host"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/mirror"
 )
 
@@ -22,6 +23,7 @@ func newMirror(e *env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Listen, "listen", ":80", "address to serve at")
+	cmd.Flags().StringVar(&o.Names, "names", "", "address at which to tell that a name is none; empty for nowhere")
 	cmd.Flags().StringVar(&o.Files, "files", "", "folder with the files")
 	cmd.Flags().StringVar(&o.Registry.Storage, "registry-storage", "", "the registry's folder")
 	cmd.Flags().StringVar(&o.Registry.Program, "registry-program", "", "the registry's program")
@@ -63,5 +65,23 @@ func newManifest(e *env) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&compare, "compare", false, "compare with the manifest on standard input")
+	return cmd
+}
+
+// newCopyVolumes is what lab save and lab up --from run as root.
+func newCopyVolumes(e *env) *cobra.Command {
+	var volumes string
+	cmd := &cobra.Command{
+		Use: "copy-volumes", Short: "Copy volumes of Docker's (runs as root)", Hidden: true, Args: cobra.NoArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(*cobra.Command, []string) error {
+			var jobs []host.CopyJob
+			if err := json.NewDecoder(e.In).Decode(&jobs); err != nil {
+				return fmt.Errorf("what to copy: %w", err)
+			}
+			return host.CopyVolumes(volumes, jobs)
+		},
+	}
+	cmd.Flags().StringVar(&volumes, "volumes", "", "Docker's folder of volumes")
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/test/lab/build"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/cache"
+	"github.com/kubectl-ha/kubectl-ha/test/lab/docker"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/host"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/run"
 )
@@ -24,7 +25,9 @@ func newExec(e *env) *cobra.Command {
 		Example: "  lab exec cp1 -- journalctl -u kubelet\n  lab exec mirror -- ls /srv/files",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, l, err := e.lab(cmd)
+			// Docker is not looked for, since that takes longer than the rest: a host that runs
+			// has one.
+			l, err := host.Load(e.cache, e.name)
 			if err != nil {
 				return err
 			}
@@ -32,12 +35,15 @@ func newExec(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			argv := []string{"docker", "exec", "--interactive"}
 			if isTerminal(e.In) && isTerminal(e.Out) {
-				argv = append(argv, "--tty")
+				argv := append([]string{"docker", "exec", "--interactive", "--tty", container}, args[1:]...)
+				return passOn(run.Attached(cmd.Context(), argv, nil, e.In, e.Out, e.Err))
 			}
-			argv = append(append(argv, container), args[1:]...)
-			return passOn(run.Attached(cmd.Context(), argv, nil, e.In, e.Out, e.Err))
+			argv, env, err := docker.Client{}.Enter(cmd.Context(), container, args[1:])
+			if err != nil {
+				return err
+			}
+			return passOn(run.AttachedWith(cmd.Context(), argv, env, e.In, e.Out, e.Err))
 		},
 	}
 }

@@ -87,7 +87,8 @@ func newRoot(e *env) *cobra.Command {
 	root.AddCommand(
 		newBuild(e), newUp(e), newDown(e), newClean(e), newStatus(e), newConfig(e),
 		newExec(e), newSSH(e), newKubectl(e), newCopy(e), newLogs(e), newDiff(e),
-		newPartition(e), newHeal(e), newShape(e), newMirror(e), newManifest(e),
+		newPartition(e), newHeal(e), newShape(e), newSave(e), newSaves(e), newForget(e),
+		newMirror(e), newManifest(e), newCopyVolumes(e),
 	)
 	root.AddCommand(newPowerVerbs(e)...)
 	return root

@@ -35,11 +35,14 @@ func (e *env) lab(cmd *cobra.Command) (host.Manager, *host.Lab, error) {
 
 func newUp(e *env) *cobra.Command {
 	size := host.Size{ControlPlanes: 3, Workers: 1}
+	var wishes host.Wishes
+	var from, files string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Make bare hosts and a mirror, or complete and start those that there are",
 		Example: "  lab up\n  lab up --name big --control-planes 3 --workers 2 --etcd 3\n" +
-			"  lab config > cluster.yaml",
+			"  lab up --name mixed --os debian-12,w1=debian-13 --nat --disk w1=6G\n" +
+			"  lab config > cluster.yaml\n  lab up --from upgraded --files ./workstation  # what lab save froze",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			begin := time.Now()
@@ -47,7 +50,18 @@ func newUp(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l, err := m.Up(cmd.Context(), e.name, size)
+			if files != "" && from == "" {
+				return errors.New("--files goes with --from: it is where the folder that was frozen is put")
+			}
+			var l *host.Lab
+			if from != "" {
+				if !cmd.Flags().Changed("control-planes") && !cmd.Flags().Changed("workers") {
+					size = host.Size{Etcd: size.Etcd} // the frozen one's
+				}
+				l, err = m.UpFrom(cmd.Context(), e.name, from, size, files)
+			} else {
+				l, err = m.Up(cmd.Context(), e.name, size, wishes)
+			}
 			if err != nil {
 				return err
 			}
@@ -62,6 +76,12 @@ func newUp(e *env) *cobra.Command {
 	cmd.Flags().IntVar(&size.ControlPlanes, "control-planes", size.ControlPlanes, "hosts meant for control planes (cp1, cp2, …)")
 	cmd.Flags().IntVar(&size.Workers, "workers", size.Workers, "hosts meant for workers (w1, …)")
 	cmd.Flags().IntVar(&size.Etcd, "etcd", size.Etcd, "hosts meant for etcd alone (e1, …); none: etcd is on the control planes")
+	cmd.Flags().StringVar(&from, "from", "", "a frozen lab (lab saves): hosts with its disks and addresses, which boot as after a power cut; more hosts than it had are bare")
+	cmd.Flags().StringVar(&files, "files", "", "where to put the workstation's folder that was frozen with it; must not be there")
+	traitFlags(cmd, &wishes)
+	for _, f := range []string{"os", "disk", "containerd", "nftables-only", "nat", "noexec-var"} {
+		cmd.MarkFlagsMutuallyExclusive("from", f)
+	}
 	return cmd
 }
 
@@ -110,7 +130,16 @@ func newClean(e *env) *cobra.Command {
 			if len(names) > 0 {
 				return fmt.Errorf("labs %v use the cache: lab down --all first", names)
 			}
+			saves, err := host.Saves(e.cache)
+			if err != nil {
+				return err
+			}
 			if e.docker.Answers(cmd.Context()) == nil {
+				for _, s := range saves {
+					if err := (host.Manager{Cache: e.cache, Docker: e.docker, Say: e.say}).Forget(cmd.Context(), s.Name); err != nil {
+						return err
+					}
+				}
 				if err := e.docker.RemoveImages(cmd.Context(), build.HostRepository); err != nil {
 					return err
 				}

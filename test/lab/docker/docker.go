@@ -17,6 +17,9 @@ import (
 // LabelLab is the label that carries the lab's name on everything a lab owns.
 const LabelLab = "kubectl-ha.dev/lab"
 
+// LabelSave is the label that carries a frozen lab's name on all that it owns.
+const LabelSave = "kubectl-ha.dev/lab-save"
+
 // Client runs the docker command.
 type Client struct{}
 
@@ -51,6 +54,17 @@ type Container struct {
 		Image  string
 		Labels map[string]string
 	}
+	Mounts []struct{ Type, Name, Destination string }
+}
+
+// Volume is the name of the volume that is mounted at path, or "".
+func (c Container) Volume(path string) string {
+	for _, m := range c.Mounts {
+		if m.Type == "volume" && m.Destination == path {
+			return m.Name
+		}
+	}
+	return ""
 }
 
 // Containers returns the containers whose label has the value, by name.
@@ -110,6 +124,16 @@ func (c Client) Networks(ctx context.Context) ([]Network, error) {
 	var list []Network
 	err := c.inspectAll(ctx, []string{"network", "ls", "--quiet", "--no-trunc"}, []string{"network", "inspect"}, &list)
 	return list, err
+}
+
+// RemoveVolumes removes the volumes whose label has the value.
+func (c Client) RemoveVolumes(ctx context.Context, label, value string) error {
+	out, err := c.Run(ctx, "volume", "ls", "--quiet", "--filter", "label="+label+"="+value)
+	if err != nil || out == "" {
+		return err
+	}
+	_, err = c.Run(ctx, append([]string{"volume", "rm"}, strings.Fields(out)...)...)
+	return err
 }
 
 // HasImage reports whether the image is in Docker's store.

@@ -24,6 +24,9 @@ type Host struct {
 	Role Role `json:"role"`
 	// Address is its address, the same for its whole life.
 	Address string `json:"address"`
+	// Frozen says that its disk is a copy of a frozen host's.
+	Frozen bool `json:"frozen,omitempty"`
+	Traits
 }
 
 // Last octets in a lab's /24. Everything from vipOctet on is left to virtual
@@ -53,6 +56,11 @@ type Size struct {
 	ControlPlanes int `json:"controlPlanes"`
 	Workers       int `json:"workers"`
 	Etcd          int `json:"etcd"`
+}
+
+// atLeast is the larger of both in every role.
+func (s Size) atLeast(o Size) Size {
+	return Size{ControlPlanes: max(s.ControlPlanes, o.ControlPlanes), Workers: max(s.Workers, o.Workers), Etcd: max(s.Etcd, o.Etcd)}
 }
 
 // Validate fails on a size that has no addresses.
@@ -101,18 +109,18 @@ func hosts(index int, s Size) []Host {
 	return list
 }
 
-// freeIndex is the lowest index whose subnet overlaps none of those in use.
+// freeIndex is the lowest index whose subnets overlap none of those in use.
 func freeIndex(used []netip.Prefix) (int, error) {
 	for index := range 256 {
 		free := true
 		for _, u := range used {
-			free = free && !u.Overlaps(Subnet(index))
+			free = free && !u.Overlaps(Subnet(index)) && !u.Overlaps(NATSubnet(index))
 		}
 		if free {
 			return index, nil
 		}
 	}
-	return 0, fmt.Errorf("all of 10.77.0.0/16 is in use; take down a lab (lab down --all)")
+	return 0, fmt.Errorf("10.77.0.0/16 or 10.78.0.0/16 is all in use; take down a lab (lab down --all)")
 }
 
 var namePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$`)

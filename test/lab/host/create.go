@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -58,7 +59,20 @@ func (l *Lab) hostArgs(h Host, caps []string, hasModules bool) []string {
 		"--network", l.network(), "--ip", h.Address, "--network-alias", h.Name,
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
 		"--device-cgroup-rule", "a *:* rwm", "--device", "/dev/kmsg", "--cgroupns=private", "--stop-signal", "SIGRTMIN+3",
-		"--tmpfs", "/tmp:exec", "--tmpfs", "/run:exec", "--volume", "/var", "--restart", "no",
+		"--tmpfs", "/tmp:exec", "--tmpfs", "/run:exec", "--restart", "no",
+		// Docker asks it for the names that are not the lab's: there are none, and nobody outside is asked.
+		"--dns", l.MirrorAddress(),
+	}
+	image, volume := l.image(h), "/var"
+	switch {
+	case h.Frozen:
+		image, volume = (&Save{Name: l.From}).image(h.Name), l.volume(h.Name)+":/var"
+	case h.Disk != "":
+		volume = l.diskMount(h.Name) + ":/var"
+	}
+	args = append(args, "--volume", volume)
+	if h.NoexecVar {
+		args = append(args, "--env", "LAB_NOEXEC_VAR=1")
 	}
 	for _, c := range caps {
 		args = append(args, "--cap-add", c)
@@ -66,14 +80,22 @@ func (l *Lab) hostArgs(h Host, caps []string, hasModules bool) []string {
 	if hasModules {
 		args = append(args, "--volume", "/lib/modules:/lib/modules:ro")
 	}
-	return append(args, l.Image)
+	return append(args, image)
 }
 
 // createHost makes a host's container with its identity, not started.
 func (l *Lab) createHost(ctx context.Context, d docker.Client, h Host, caps []string) error {
+	if h.Disk != "" {
+		if err := errors.Join(l.ensureDisk(ctx, h), l.fillDisk(ctx, d, h)); err != nil {
+			return err
+		}
+	}
 	_, err := os.Stat("/lib/modules")
 	if _, err := d.Run(ctx, l.hostArgs(h, caps, err == nil)...); err != nil {
 		return fmt.Errorf("host %s: %w", h.Name, err)
+	}
+	if h.Frozen {
+		return nil // its disk has its identity
 	}
 	identity, err := l.identityTar(h)
 	if err != nil {
@@ -93,7 +115,7 @@ func (l *Lab) createMirror(ctx context.Context, d docker.Client, files, registry
 		"--volume", l.path("lab")+":/usr/local/bin/lab:ro", "--volume", files+":/srv/files:ro",
 		"--volume", registry+":/srv/registry:ro", "--volume", registryBin+":/usr/local/bin/registry:ro",
 		"--tmpfs", "/tmp", "--stop-signal", "SIGTERM", "--restart", "no", "--log-opt", "max-size=50m",
-		l.Image, "/usr/local/bin/lab", "mirror", "--listen", ":80", "--files", "/srv/files",
+		l.Image, "/usr/local/bin/lab", "mirror", "--listen", ":80", "--names", ":53", "--files", "/srv/files",
 		"--registry-storage", "/srv/registry", "--registry-program", "/usr/local/bin/registry")
 	if err != nil {
 		return fmt.Errorf("mirror: %w", err)

@@ -121,6 +121,11 @@ func (m Manager) restoreFaults(ctx context.Context, l *Lab) error {
 		if err := plug(ctx, c.State.Pid, bridge); err != nil {
 			return fmt.Errorf("host %s: %w", n, err)
 		}
+		if h, err := l.Host(n); err == nil {
+			if err := l.plugNAT(ctx, h, c.State.Pid, cut); err != nil {
+				return fmt.Errorf("host %s: %w", n, err)
+			}
+		}
 		if err := l.applyShape(ctx, n, c.State.Pid); err != nil {
 			return fmt.Errorf("host %s: %w", n, err)
 		}

@@ -93,6 +93,9 @@ func (m Manager) Start(ctx context.Context, l *Lab, names []string) error {
 	} else if _, err := l.pick(names); err != nil {
 		return err
 	}
+	if err := l.prepareMachine(ctx); err != nil {
+		return err
+	}
 	stopped, err := m.inState(ctx, l, names, "exited", "created", "dead")
 	if err != nil {
 		return err
@@ -116,6 +119,18 @@ func (m Manager) Start(ctx context.Context, l *Lab, names []string) error {
 		}
 	}
 	return l.waitReady(ctx, wait)
+}
+
+// prepareMachine sets up what this machine has for a lab beside Docker's, and
+// has lost when it was restarted.
+func (l *Lab) prepareMachine(ctx context.Context) error {
+	if err := l.refuseOutside(ctx); err != nil {
+		return err
+	}
+	if err := l.ensureNAT(ctx); err != nil {
+		return err
+	}
+	return l.mountDisks(ctx)
 }
 
 // inState returns those of the named hosts (all when none is named) whose
@@ -159,6 +174,10 @@ func (m Manager) Down(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	// Those of hosts that were made from frozen ones; the others went with their containers.
+	if err := m.Docker.RemoveVolumes(ctx, docker.LabelLab, name); err != nil {
+		return err
+	}
 	networks, err := m.Docker.Networks(ctx)
 	if err != nil {
 		return err
@@ -177,7 +196,7 @@ func (m Manager) Down(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.removeBridges(ctx); err != nil {
+	if err := errors.Join(l.removeBridges(ctx), l.removeNAT(ctx), l.admitOutside(ctx), l.unmountDisks(ctx)); err != nil {
 		return err
 	}
 	return l.remove()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,9 +22,13 @@ type Lab struct {
 	Index   int       `json:"index"`
 	Created time.Time `json:"created"`
 	Size    Size      `json:"size"`
-	// Image is the reference of the hosts' image.
+	// From is the frozen lab that it was made from, if it was.
+	From string `json:"from,omitempty"`
+	// Image is the reference of the mirror's image, and of the hosts' that Images does not name.
 	Image string `json:"image"`
-	Hosts []Host `json:"hosts"`
+	// Images are the references of the hosts' images, by the hosts' names.
+	Images map[string]string `json:"images,omitempty"`
+	Hosts  []Host            `json:"hosts"`
 	// Partitions are the groups of hosts that are cut off, each from everybody else.
 	Partitions [][]string `json:"partitions,omitempty"`
 	// Shapes maps a host, or "uplink", to the rate of its link as tc writes it.
@@ -60,6 +65,9 @@ func All(c cache.Dir) ([]string, error) {
 	}
 	return names, err
 }
+
+// image is the reference of a host's image.
+func (l *Lab) image(h Host) string { return cmp.Or(l.Images[h.Name], l.Image) }
 
 // save writes the state in one go.
 func (l *Lab) save() error {

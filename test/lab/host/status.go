@@ -120,7 +120,7 @@ func (s Status) Write(w io.Writer) error {
 
 // words is a host's state with what was done to its link.
 func (h HostStatus) words() string {
-	words := []string{h.State}
+	words := append([]string{h.State}, h.Traits.words()...)
 	if h.Partitioned {
 		w := "partitioned"
 		if len(h.PartitionedWith) > 0 {

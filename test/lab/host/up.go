@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,40 +27,54 @@ type Manager struct {
 	Say func(format string, args ...any)
 }
 
-// Up makes the lab called name with hosts of that size, or completes and
-// starts the one that there is. It fails when there is one of another size.
-func (m Manager) Up(ctx context.Context, name string, size Size) (*Lab, error) {
+// Up makes the lab called name with hosts of that size and with these traits, or
+// completes and starts the one that there is. It fails when there is one of
+// another size or with other hosts.
+func (m Manager) Up(ctx context.Context, name string, size Size, w Wishes) (*Lab, error) {
 	if err := size.Validate(); err != nil {
 		return nil, err
 	}
+	if _, err := m.registryProgram(); err != nil {
+		return nil, err
+	}
+	if err := m.ensureImages(ctx, name, size, w); err != nil {
+		return nil, err
+	}
+	l, err := m.ensureState(ctx, name, size, w)
+	if err != nil {
+		return nil, err
+	}
+	return l, m.complete(ctx, l)
+}
+
+// complete makes what a lab with a state lacks, and starts it.
+func (m Manager) complete(ctx context.Context, l *Lab) error {
 	registry, err := m.registryProgram()
 	if err != nil {
-		return nil, err
-	}
-	l, err := m.ensureState(ctx, name, size)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.ensureIdentities(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.copySelf(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := m.raiseLimits(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.ensureNetwork(ctx, m.Docker); err != nil {
-		return nil, err
+		return err
 	}
 	created, err := m.ensureContainers(ctx, l, registry)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := m.Start(ctx, l, nil); err != nil {
-		return nil, err
+		return err
 	}
-	return l, m.takeBaselines(ctx, l, l.withoutBaseline(created))
+	// What frozen hosts were when they were bare is known.
+	bare := slices.DeleteFunc(created, func(h Host) bool { return h.Frozen })
+	return m.takeBaselines(ctx, l, l.withoutBaseline(bare))
 }
 
 // registryProgram is where the built registry is, and an error when nothing was built.
@@ -73,8 +89,49 @@ func (m Manager) registryProgram() (string, error) {
 	return found[len(found)-1], nil
 }
 
+// ensureImages makes the images that the hosts of a new lab need and that are
+// not there: those of other kinds than lab build has made.
+func (m Manager) ensureImages(ctx context.Context, name string, size Size, w Wishes) error {
+	list := hosts(0, size)
+	if err := w.grant(list); err != nil {
+		return err
+	}
+	if _, err := Load(m.Cache, name); !errors.Is(err, ErrNoLab) {
+		return err
+	}
+	var kinds []build.HostKind
+	for _, h := range list {
+		kinds = append(kinds, h.kind())
+	}
+	return build.HostImages(ctx, build.Options{Cache: m.Cache, Docker: m.Docker, Out: sayer(m.Say)}, kinds)
+}
+
+// sayer writes what a build reports, line by line, as a lab's progress.
+type sayer func(format string, args ...any)
+
+func (s sayer) Write(line []byte) (int, error) {
+	s("%s", bytes.TrimSuffix(line, []byte("\n")))
+	return len(line), nil
+}
+
+// newHosts are the hosts of a new lab, with the references of their images.
+func newHosts(index int, size Size, w Wishes) ([]Host, map[string]string, error) {
+	list, images := hosts(index, size), map[string]string{}
+	if err := w.grant(list); err != nil {
+		return nil, nil, err
+	}
+	for _, h := range list {
+		ref, err := h.kind().Ref()
+		if err != nil {
+			return nil, nil, err
+		}
+		images[h.Name] = ref
+	}
+	return list, images, nil
+}
+
 // ensureState loads the lab's state or makes a new one with a free subnet.
-func (m Manager) ensureState(ctx context.Context, name string, size Size) (*Lab, error) {
+func (m Manager) ensureState(ctx context.Context, name string, size Size, w Wishes) (*Lab, error) {
 	unlock, err := m.Cache.Lock(ctx, "labs", func() { m.Say("another lab is being made; waiting for it") })
 	if err != nil {
 		return nil, err
@@ -86,17 +143,10 @@ func (m Manager) ensureState(ctx context.Context, name string, size Size) (*Lab,
 			return nil, fmt.Errorf("lab %q is there with %d control planes, %d workers and %d etcd hosts: take it down first (lab down --name %s) or choose another --name",
 				name, l.Size.ControlPlanes, l.Size.Workers, l.Size.Etcd, name)
 		}
-		return l, nil
+		return l, l.hasTraits(w)
 	}
 	if !errors.Is(err, ErrNoLab) {
 		return nil, err
-	}
-	image, err := build.HostImage(m.Cache)
-	if err != nil {
-		return nil, err
-	}
-	if there, err := m.Docker.HasImage(ctx, image); err != nil || image == "" || !there {
-		return nil, errors.Join(errors.New("the hosts' image is not there: run lab build first"), err)
 	}
 	count := size.ControlPlanes + size.Workers + size.Etcd
 	if err := build.CheckDiskFor(m.dockerRoot(ctx), build.DiskPerHost*count, fmt.Sprintf("for %d hosts", count)); err != nil {
@@ -110,7 +160,12 @@ func (m Manager) ensureState(ctx context.Context, name string, size Size) (*Lab,
 	if err != nil {
 		return nil, err
 	}
-	l = &Lab{Name: name, Index: index, Created: time.Now().UTC(), Size: size, Image: image, Hosts: hosts(index, size), dir: m.Cache.Lab(name)}
+	list, images, err := newHosts(index, size, w)
+	if err != nil {
+		return nil, err
+	}
+	l = &Lab{Name: name, Index: index, Created: time.Now().UTC(), Size: size, Image: images[list[0].Name], Images: images,
+		Hosts: list, dir: m.Cache.Lab(name)}
 	return l, l.save()
 }
 
@@ -191,23 +246,28 @@ func (m Manager) ensureContainers(ctx context.Context, l *Lab, registry string) 
 		return nil, err
 	}
 	var created []Host
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
 	for _, h := range l.Hosts {
 		c, ok := there[l.container(h.Name)]
 		if ok && c.State.Status != "created" {
 			continue
 		}
 		created = append(created, h)
-		g.Go(func() error {
-			if ok {
-				// Never started, so maybe left half-made by an interrupted run.
-				if _, err := m.Docker.Run(gctx, "rm", "--volumes", c.Name); err != nil {
-					return err
-				}
+		if ok {
+			// Never started, so maybe left half-made by an interrupted run.
+			if _, err := m.Docker.Run(ctx, "rm", "--volumes", c.Name); err != nil {
+				return nil, err
 			}
-			return l.createHost(gctx, m.Docker, h, caps)
-		})
+		}
+	}
+	if l.From != "" && len(created) > 0 {
+		if err := m.copyDisks(ctx, l, created); err != nil {
+			return nil, err
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for _, h := range created {
+		g.Go(func() error { return l.createHost(gctx, m.Docker, h, caps) })
 	}
 	if _, ok := there[l.container(MirrorName)]; !ok {
 		g.Go(func() error { return l.createMirror(gctx, m.Docker, m.Cache.Files(), m.Cache.Registry(), registry) })

@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// Listen is the address of the one port, such as ":80".
 	Listen string
+	// Names is the address at which names are refused, such as ":53". Empty for none.
+	Names string
 	// Files is the tree of files, Registry the registry.
 	Files    string
 	Registry RegistryOptions
@@ -33,8 +35,15 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	server := &http.Server{Addr: o.Listen, Handler: logged(handler(o.Files, registry.Address), o.Log), ReadHeaderTimeout: 30 * time.Second}
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() { failed <- server.ListenAndServe() }()
+	if o.Names != "" {
+		go func() {
+			if err := ServeNames(ctx, o.Names); err != nil {
+				failed <- err
+			}
+		}()
+	}
 	select {
 	case err = <-failed:
 	case <-registry.Ended():

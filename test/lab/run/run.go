@@ -88,8 +88,13 @@ func Run(ctx context.Context, argv ...string) error {
 // Attached runs argv on the given streams, as a person's own program. It is
 // not put into a process group of its own, so that a terminal works.
 func Attached(ctx context.Context, argv, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return AttachedWith(ctx, argv, append(os.Environ(), env...), stdin, stdout, stderr)
+}
+
+// AttachedWith is Attached with an environment that is the whole of it.
+func AttachedWith(ctx context.Context, argv, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	cmd.WaitDelay = 5 * time.Second
 	return wrap(cmd, "", cmd.Run())

@@ -8,4 +8,7 @@ awk '$3 == "cgroup" || $3 == "cgroup2" || $2 == "/sys/fs/cgroup" { print $2 }' /
 	# Without "bind" the kernel says busy; one that stays read-only shows up as a failing unit.
 	mount -o remount,rw,bind "$m" || echo "lab: $m stays read-only" >&2
 done
+if [ -n "${LAB_NOEXEC_VAR:-}" ]; then
+	mount -o remount,bind,noexec /var
+fi
 exec /sbin/init
