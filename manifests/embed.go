@@ -12,8 +12,6 @@ const (
 	OperationCRD = "operation-crd.yaml"
 	// System is the namespace ha-system and what the coordinator may do.
 	System = "system.yaml"
-	// NetworkAnything lets the coordinator apply a network manifest of the user's own.
-	NetworkAnything = "network/rbac-manifest.yaml"
 	// Flannel is the default network plugin.
 	Flannel = "network/flannel.yaml"
 	// CoordinatorJob is the Job that carries out one Operation.

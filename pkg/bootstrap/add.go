@@ -124,7 +124,7 @@ func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 	if cfg.DryRun {
 		return r, nil
 	}
-	return r, cfg.carryOut(ctx, run, b, &r, sink)
+	return r, cfg.carryOut(ctx, run, in.EtcdCA, b, &r, sink)
 }
 
 // open opens the bundle, when anything is to be taken from it.
@@ -172,8 +172,8 @@ func strangers(cfg AddConfig, o Observation) []Finding {
 	return out
 }
 
-// carryOut runs the plan.
-func (cfg AddConfig) carryOut(ctx context.Context, run Config, b Bundle, r *Result, sink report.Sink) error {
+// carryOut runs the plan. identity is the etcd CA's fingerprint, empty when it is not known here.
+func (cfg AddConfig) carryOut(ctx context.Context, run Config, identity string, b Bundle, r *Result, sink report.Sink) error {
 	started := time.Now()
 	var auth authority
 	var err error
@@ -182,7 +182,7 @@ func (cfg AddConfig) carryOut(ctx context.Context, run Config, b Bundle, r *Resu
 			return err
 		}
 	}
-	e := &executor{cfg: run, sink: sink, authority: auth, members: cfg.Member, discover: cfg.Discovery}
+	e := &executor{cfg: run, sink: sink, authority: auth, identity: identity, members: cfg.Member, discover: cfg.Discovery}
 	e.source, _ = cfg.Cluster.Host(cfg.Names[0])
 	e.blobs = newBlobs(run, cfg.Names[0], b, r.Plan.Pending())
 	return e.execute(ctx, started, r)

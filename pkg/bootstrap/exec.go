@@ -32,8 +32,11 @@ type executor struct {
 	cfg       Config
 	sink      report.Sink
 	authority authority
-	source    v1alpha1.Host
-	blobs     *blobs
+	// identity is what tells this cluster from others of its name, the etcd CA's fingerprint;
+	// empty when it is not known here.
+	identity string
+	source   v1alpha1.Host
+	blobs    *blobs
 	// fresh: the source had no cluster CA when it was observed, so that kubeadm
 	// init makes the token.
 	fresh bool
@@ -77,7 +80,7 @@ func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 
 // send runs the step's task on its host with the spec.
 func (e *executor) send(ctx context.Context, s plan.Step, spec any) (node.Result, plan.Outcome, error) {
-	res, err := Call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: s.Task, Step: s.ID, Settings: s.Settings,
+	res, err := Call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Identity: e.identity, Task: s.Task, Step: s.ID, Settings: s.Settings,
 		Timeout: s.Timeout, LockTimeout: lockWait}, spec, e.sink)
 	return res, plan.Outcome{Changed: len(res.Changes) > 0}, err
 }

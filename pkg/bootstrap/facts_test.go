@@ -32,7 +32,7 @@ func testCluster(t *testing.T, change func(*v1alpha1.Cluster)) *v1alpha1.Cluster
 
 // bare is a host as it comes: fit, with nothing on it.
 func bare(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
-	f := observe.Facts{Hostname: h.Name, MachineID: "id-" + h.Name, MACs: []string{"02:00:" + h.Name}, Time: time.Now(), Arch: "amd64",
+	f := observe.Facts{Hostname: h.Name, MachineID: "id-" + h.Name, MACs: map[string]string{"eth0": "02:00:" + h.Name}, Time: time.Now(), Arch: "amd64",
 		CPUs: 2, MemoryBytes: 4 * gib, CgroupVersion: 2, Controllers: []string{"cpu", "memory", "pids", "cpuset"}, Systemd: "252",
 		Interface: "eth0", PrefixLength: 24, DefaultRoute: true,
 		Commands: map[string]string{"ip": "/bin/ip", "mount": "/bin/mount", "apt-get": "/usr/bin/apt-get"},
@@ -57,6 +57,7 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	f := &o.Facts
 	f.Ours = &observe.Ours{Cluster: c.Metadata.Name, Done: []string{"prepare", "images"},
 		Settings: map[string]string{"prepare": settings(prepareSettings(c, h)), "etcd": settings(c.Spec.Etcd.ExtraArgs)}}
+	f.AgentInstalled = true
 	f.State.Enrolled, f.State.KubeletActive, f.State.KubeletVersion = true, true, c.Spec.KubernetesVersion
 	f.Binaries, f.Images = map[string]string{}, map[string]string{"agent": "sha256:a"}
 	for _, b := range testContents().For(roles(c, h)).Binaries {

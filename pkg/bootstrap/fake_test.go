@@ -259,6 +259,7 @@ func (f *fakeHosts) prepare(ctx context.Context, name string, facts *observe.Fac
 	if facts.Ours == nil {
 		facts.Ours = &observe.Ours{Cluster: f.c.Metadata.Name}
 	}
+	facts.AgentInstalled = true
 	for _, b := range spec.Contents.Binaries {
 		facts.Binaries[b.Path] = b.SHA256
 	}

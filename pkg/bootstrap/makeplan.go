@@ -16,7 +16,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 )
 
@@ -61,7 +60,7 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 		p.etcd(h)
 	}
 	p.etcdHealth()
-	for _, h := range c.ControlPlanes() {
+	for _, h := range p.holdersFirst() {
 		p.vip(h)
 	}
 	p.init()
@@ -132,10 +131,11 @@ func settings(spec any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// prepared tells whether a host has all binaries that the bundle has for it.
+// prepared tells whether a host has all binaries that the bundle has for it, and this
+// version's agent where this version has it.
 func (p *planner) prepared(h v1alpha1.Host, contents bundle.Contents) bool {
 	seen := p.o[h.Name]
-	if !seen.done(tasks.Prepare) {
+	if !seen.done(tasks.Prepare) || !seen.Facts.AgentInstalled {
 		return false
 	}
 	for _, b := range contents.Binaries {
@@ -265,14 +265,6 @@ func (p *planner) etcdHealth() {
 		s.Skip = "the apiserver that uses it is ready"
 	}
 	p.add(s)
-}
-
-// vip is idempotent and quick, so that it always runs: it applies changes of
-// the settings, and finds none on the next run.
-func (p *planner) vip(h v1alpha1.Host) {
-	spec, _ := vip.SpecOf(p.c, h.Name)
-	p.add(plan.Step{ID: id(tasks.VIP, h), Host: h.Name, Task: tasks.VIP, After: []string{id(tasks.Prepare, h)}, Timeout: vipTimeout,
-		Title: "keep the virtual IP " + p.c.Spec.VirtualIP, Spec: spec})
 }
 
 func (p *planner) init() {

@@ -109,6 +109,8 @@ func TestPlanResumes(t *testing.T) {
 			want: []string{"images/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"a binary is another": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Binaries["/usr/local/bin/kubelet"] = "old" },
 			want: []string{"prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
+		"an earlier version's agent": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.AgentInstalled = false },
+			want: []string{"prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"a proxy was set in the file": {cluster: func(c *v1alpha1.Cluster) { c.Spec.Proxy.HTTPProxy = "http://p:3128" },
 			want: []string{"prepare/cp1", "prepare/cp2", "prepare/cp3", "prepare/w1", "vip/cp1", "vip/cp2", "vip/cp3", "tidy/cp1", "tidy/cp2", "tidy/cp3", "tidy/w1", "join", "kubeconfig"}},
 		"what was fetched is left": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.Fetched = true },
@@ -150,7 +152,7 @@ func TestPlanResumes(t *testing.T) {
 					h.Facts.State.ClusterCA = "half"
 				}
 			}
-		}, want: []string{"etcd-health", "vip/cp2", "vip/cp1", "vip/cp3", "init/cp1", "enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}},
+		}, want: []string{"etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1", "enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}},
 		"interrupted while etcd was begun": {hosts: func(o map[string]*HostObservation) {
 			for n, h := range o {
 				undo(h, "enrol", "promote", "init", "vip")
@@ -277,5 +279,39 @@ func TestPriority(t *testing.T) {
 				t.Errorf("%d of %d has %d, out of range", i, n, p)
 			}
 		}
+	}
+}
+
+// Whoever has the virtual IP gets a changed interval first.
+func TestVirtualIPHolderFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		holders []string
+		after   map[string][]string
+	}{
+		"bare hosts":     {nil, map[string][]string{"cp1": nil, "cp2": nil, "cp3": nil}},
+		"the second one": {[]string{"cp2"}, map[string][]string{"cp1": {"vip/cp2"}, "cp2": nil, "cp3": {"vip/cp2"}}},
+		// For a moment, as it moves.
+		"two at once": {[]string{"cp1", "cp2"}, map[string][]string{"cp1": nil, "cp2": nil, "cp3": {"vip/cp1", "vip/cp2"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := testCluster(t, nil)
+			o := completeHosts(cluster)
+			if c.holders == nil {
+				o = bareHosts(cluster)
+			}
+			for n, seen := range o {
+				seen.Facts.VirtualIPHere = slices.Contains(c.holders, n)
+				o[n] = seen
+			}
+			p, err := MakePlan(cluster, o, testInputs())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for host, want := range c.after {
+				if got := find(t, p, "vip/"+host).After; !slices.Equal(got, append([]string{"prepare/" + host}, want...)) {
+					t.Errorf("%s waits for %q, want %q beside its own preparation", host, got, want)
+				}
+			}
+		})
 	}
 }

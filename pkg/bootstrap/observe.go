@@ -77,7 +77,8 @@ func observeHost(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluste
 			return out
 		}
 	}
-	spec := observe.Spec{Address: h.Address, Ports: ports(c, h), DataDir: c.Spec.Etcd.DataDir, APIServerPort: c.Spec.APIServerPort}
+	spec := observe.Spec{Address: h.Address, Ports: ports(c, h), DataDir: c.Spec.Etcd.DataDir, APIServerPort: c.Spec.APIServerPort,
+		Programs: programDirs(c, h)}
 	if h.Has(v1alpha1.RoleControlPlane) {
 		spec.VirtualIP = c.Spec.VirtualIP
 		// Another cluster with our router id would fight for both addresses.

@@ -48,7 +48,7 @@ func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []Finding {
 			continue
 		}
 		for _, check := range []func(v1alpha1.Host, HostObservation){
-			k.belongs, k.system, k.cgroups, k.size, k.disk, k.swap, k.commands,
+			k.belongs, k.system, k.cgroups, k.size, k.disk, k.swap, k.commands, k.programs,
 			k.ports, k.address, k.keepalived, k.virtualIP, k.etcdData,
 		} {
 			check(h, seen)
@@ -59,6 +59,7 @@ func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []Finding {
 	k.architectures()
 	k.authorities()
 	k.versions()
+	k.etcdArgs()
 	k.routerID()
 	return k.findings
 }

@@ -2,10 +2,12 @@ package bootstrap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 )
@@ -34,6 +36,12 @@ func (k *checker) belongs(h v1alpha1.Host, o HostObservation) {
 	case ours != nil && ours.Cluster != k.c.Metadata.Name:
 		k.err(h.Name, "other-cluster", "take the host out of that cluster first, or correct metadata.name in the Cluster file",
 			"the host belongs to the cluster %q, not to %q", ours.Cluster, k.c.Metadata.Name)
+	case ours != nil && ours.Identity != "" && k.in.EtcdCA != "" && ours.Identity != k.in.EtcdCA:
+		k.err(h.Name, "other-cluster", "compare the host's address: it is another cluster's. A host that is taken from that one is freed by uninstall with its Cluster file, or by node remove --clean",
+			"the host belongs to another cluster that is called %q as well: the etcd CA of that is %.12s, of this one %.12s", ours.Cluster, ours.Identity, k.in.EtcdCA)
+	case ours != nil && ours.Identity != "" && k.in.EtcdCA == "" && !k.in.Running:
+		k.err(h.Name, "other-cluster", "run it where the cluster was made, or copy that machine's state directory of this cluster here. When that is lost and the hosts hold nothing of worth: kubectl ha uninstall --unidentified",
+			"the host belongs to a cluster that is called %q as well, whose etcd CA (%.12s) is not on this machine", ours.Cluster, ours.Identity)
 	case len(o.Facts.Leftovers) > 0 && !o.done(tasks.Init) && !o.done(tasks.Enrol) && !o.done(tasks.Promote):
 		k.err(h.Name, "leftovers", "remove them when they are of no use any more (kubeadm reset -f removes kubeadm's), or choose another host",
 			"there is something left of another cluster: %s", strings.Join(o.Facts.Leftovers, ", "))
@@ -154,6 +162,24 @@ func (k *checker) commands(h v1alpha1.Host, o HostObservation) {
 	if len(missing) > 0 {
 		k.err(h.Name, "commands", "install them with the host's package manager (iproute2 has ip, util-linux has mount)",
 			"commands are missing: %s", strings.Join(missing, ", "))
+	}
+}
+
+// programDirs are the directories in which programs are put on a host: the agent, those
+// of Kubernetes and etcd, and the network plugins'.
+func programDirs(c *v1alpha1.Cluster, h v1alpha1.Host) []string {
+	dirs := []string{host.ProgramsDir, "/usr/local/bin"}
+	if isIn(c.Nodes(), h) {
+		dirs = append(dirs, "/opt/cni/bin")
+	}
+	return dirs
+}
+
+// programs: what can't be started is better said before anything is copied.
+func (k *checker) programs(h v1alpha1.Host, o HostObservation) {
+	for _, dir := range slices.Sorted(maps.Keys(o.Facts.NoPrograms)) {
+		k.err(h.Name, "programs", "its file system must be writable and mounted without noexec, and with SELinux its label must be one that systemd may start (restorecon -R "+dir+")",
+			"programs can't be kept and started in %s: %s", dir, o.Facts.NoPrograms[dir])
 	}
 }
 

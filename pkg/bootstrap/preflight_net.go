@@ -25,6 +25,11 @@ func (k *checker) address(h v1alpha1.Host, o HostObservation) {
 		k.warn(h.Name, "route", "add a default route, even one that leads nowhere: kubeadm and kube-proxy want to see one",
 			"there is no default route")
 	}
+	if over := o.Facts.DefaultInterface; k.c.Spec.Network.Plugin == v1alpha1.NetworkPluginManifest && isIn(k.c.Nodes(), h) &&
+		over != "" && o.Facts.Interface != "" && over != o.Facts.Interface {
+		k.warn(h.Name, "pod-network", "see to it that the manifest in spec.network.manifest takes the node's address (Calico: IP_AUTODETECTION_METHOD=kubernetes-internal-ip), if it connects the nodes itself",
+			"the default route leads over %s, the host's address %s is on %s: many network plugins take the former", over, h.Address, o.Facts.Interface)
+	}
 }
 
 func (k *checker) virtualIP(h v1alpha1.Host, o HostObservation) {
@@ -89,7 +94,6 @@ func (k *checker) identities() {
 		{"hostname", "host name", "give each its own (hostnamectl hostname)", func(o HostObservation) []string { return []string{o.Facts.Hostname} }},
 		{"machine-id", "machine id", "remove /etc/machine-id on the clones, run systemd-machine-id-setup, reboot",
 			func(o HostObservation) []string { return []string{o.Facts.MachineID} }},
-		{"mac", "MAC address", "give each network card its own address", func(o HostObservation) []string { return o.Facts.MACs }},
 	} {
 		owners := map[string][]string{}
 		for _, h := range k.seen() {
@@ -105,6 +109,47 @@ func (k *checker) identities() {
 			}
 		}
 	}
+	k.macs()
+}
+
+// macs: on one network two interfaces with the same MAC address take each other's
+// packets. That the hosts' addresses are on one network is certain; of other interfaces it
+// is not even likely: all BMCs of a maker have the same on their USB network, and all
+// machines behind a hypervisor's NAT may.
+func (k *checker) macs() {
+	all := map[string][]string{}   // what has it, by the address
+	speak := map[string][]string{} // of these the hosts whose address is there
+	for _, h := range k.seen() {
+		macs := k.o[h.Name].Facts.MACs
+		own := map[string]string{}
+		for _, iface := range slices.Sorted(maps.Keys(macs)) {
+			// A bridge or bond has the address of one of its cards.
+			if mac := macs[iface]; mac != "" && (own[mac] == "" || k.speaks(h, iface)) {
+				own[mac] = iface
+			}
+		}
+		for mac, iface := range own {
+			all[mac] = append(all[mac], h.Name+" ("+iface+")")
+			if k.speaks(h, iface) {
+				speak[mac] = append(speak[mac], h.Name)
+			}
+		}
+	}
+	for _, mac := range slices.Sorted(maps.Keys(all)) {
+		switch {
+		case len(speak[mac]) > 1:
+			k.err("", "mac", "give each network card its own address", "%s have the same MAC address %s", strings.Join(speak[mac], " and "), mac)
+		case len(all[mac]) > 1:
+			k.warn("", "mac", "it does no harm unless these interfaces are on one network; then give each its own address",
+				"%s have the same MAC address %s", strings.Join(all[mac], " and "), mac)
+		}
+	}
+}
+
+// speaks tells whether an interface of a host is one that the cluster uses: that of the
+// host's address, or on a control plane that of the virtual IP.
+func (k *checker) speaks(h v1alpha1.Host, iface string) bool {
+	return iface == k.o[h.Name].Facts.Interface || h.Has(v1alpha1.RoleControlPlane) && iface == k.c.Spec.Keepalived.Interface
 }
 
 func (k *checker) architectures() {

@@ -82,6 +82,12 @@ func TestPreflight(t *testing.T) {
 			want: []string{"error connection cp2"}, says: "error: cp2: no answer"},
 		"other cluster": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Ours = &observe.Ours{Cluster: "prod"} },
 			want: []string{"error other-cluster w1"}, says: `"prod"`},
+		"another cluster of the name": {hosts: func(o map[string]*HostObservation) {
+			o["w1"].Facts.Ours = &observe.Ours{Cluster: "lab", Identity: "cafe"}
+		}, want: []string{"error other-cluster w1"}, says: "cafe"},
+		"of a cluster whose CA is lost": {hosts: func(o map[string]*HostObservation) {
+			o["w1"].Facts.Ours = &observe.Ours{Cluster: "lab", Identity: "cafe"}
+		}, in: func(in *Inputs) { in.EtcdCA = "" }, want: []string{"error other-cluster w1"}, says: "not on this machine"},
 		"leftovers": {hosts: func(o map[string]*HostObservation) {
 			o["w1"].Facts.Leftovers = []string{"/etc/kubernetes/kubelet.conf"}
 		}, want: []string{"error leftovers w1"}, says: "/etc/kubernetes/kubelet.conf"},
@@ -105,6 +111,13 @@ func TestPreflight(t *testing.T) {
 		}, want: []string{"error architecture cp1", "error architecture cp2", "error architecture cp3", "error architecture w1", "error bundle "}},
 		"mixed architectures": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.Arch = "arm64" },
 			want: []string{"error architecture "}, says: "arm64: w1"},
+		"an argument that the bundle's etcd has no more": {cluster: func(c *v1alpha1.Cluster) {
+			c.Spec.Etcd.ExtraArgs = map[string]string{"experimental-corrupt-check-time": "1h"}
+		}, in: func(in *Inputs) { in.Contents.EtcdVersion = "v3.7.3" },
+			want: []string{"error etcd-arguments "}, says: "etcd 3.7 has no flag experimental-corrupt-check-time any more"},
+		"an argument that the bundle's etcd has": {cluster: func(c *v1alpha1.Cluster) {
+			c.Spec.Etcd.ExtraArgs = map[string]string{"experimental-corrupt-check-time": "1h"}
+		}, in: func(in *Inputs) { in.Contents.EtcdVersion = "v3.6.16" }},
 		"bundle of another version": {in: func(in *Inputs) { in.Contents.KubernetesVersion = "v1.35.4" },
 			want: []string{"error bundle "}, says: "v1.35.4"},
 		"cgroup v1": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.CgroupVersion = 1 },
@@ -138,6 +151,9 @@ func TestPreflight(t *testing.T) {
 		}, hosts: func(o map[string]*HostObservation) { o["w1"].Facts.SwapBytes = gib }},
 		"commands missing": {hosts: func(o map[string]*HostObservation) { delete(o["w1"].Facts.Commands, "ip") },
 			want: []string{"error commands w1"}},
+		"programs can't be started": {hosts: func(o map[string]*HostObservation) {
+			o["w1"].Facts.NoPrograms = map[string]string{"/usr/local/bin": "read-only file system", "/opt/cni/bin": "permission denied"}
+		}, want: []string{"error programs w1", "error programs w1"}, says: "programs can't be kept and started in /usr/local/bin: read-only file system"},
 		"port taken": {hosts: func(o map[string]*HostObservation) {
 			o["cp2"].Facts.Listeners = map[int32]string{6443: "nginx"}
 		}, want: []string{"error port cp2"}, says: "port 6443 is taken by nginx"},
@@ -177,8 +193,36 @@ func TestPreflight(t *testing.T) {
 		"CA key not here":    {complete: true, in: func(in *Inputs) { in.EtcdCA = "" }, want: []string{"error etcd-ca "}, says: "not on this machine"},
 		"CA is another here": {complete: true, in: func(in *Inputs) { in.EtcdCA = "ffff" }, want: []string{"error etcd-ca "}},
 		"clones": {hosts: func(o map[string]*HostObservation) {
-			o["cp2"].Facts.MachineID, o["cp2"].Facts.Hostname, o["cp2"].Facts.MACs = "id-cp1", "cp1", []string{"x", "02:00:cp1"}
+			o["cp2"].Facts.MachineID, o["cp2"].Facts.Hostname, o["cp2"].Facts.MACs = "id-cp1", "cp1", map[string]string{"a": "x", "eth0": "02:00:cp1"}
 		}, want: []string{"error hostname ", "error machine-id ", "error mac "}, says: "cp1 and cp2 have the same machine id"},
+		"a BMC's network on every host": {hosts: func(o map[string]*HostObservation) {
+			for _, h := range o {
+				h.Facts.MACs["usb0"] = "02:bmc"
+			}
+		}, want: []string{"warning mac "}, says: "cp1 (usb0) and cp2 (usb0) and cp3 (usb0) and w1 (usb0) have the same MAC address 02:bmc"},
+		"a card's address on another's unused interface": {hosts: func(o map[string]*HostObservation) {
+			o["cp2"].Facts.MACs["eth1"] = "02:00:cp1"
+		}, want: []string{"warning mac "}, says: "cp1 (eth0) and cp2 (eth1)"},
+		"a bond has the address of its cards": {hosts: func(o map[string]*HostObservation) {
+			for _, h := range o {
+				h.Facts.MACs["bond0"], h.Facts.MACs["eth1"] = h.Facts.MACs["eth0"], h.Facts.MACs["eth0"]
+			}
+		}},
+		"clones behind a bond": {hosts: func(o map[string]*HostObservation) {
+			for _, name := range []string{"cp1", "w1"} {
+				o[name].Facts.Interface, o[name].Facts.MACs = "bond0", map[string]string{"aaa": "m", "bond0": "m", "eth0": "m"}
+			}
+		}, want: []string{"error mac "}, says: "cp1 and w1 have the same MAC address m"},
+		"the same on the virtual IP's interface": {cluster: func(c *v1alpha1.Cluster) { c.Spec.Keepalived.Interface = "eth1" },
+			hosts: func(o map[string]*HostObservation) {
+				for _, h := range o {
+					h.Facts.MACs["eth1"] = "m"
+				}
+			}, want: []string{"error mac "}, says: "cp1 and cp2 and cp3 have the same MAC address m"},
+		"a plugin of the user's own, and two networks": {cluster: func(c *v1alpha1.Cluster) { c.Spec.Network.Plugin = v1alpha1.NetworkPluginManifest },
+			hosts: func(o map[string]*HostObservation) { o["w1"].Facts.DefaultInterface = "nat0" },
+			want:  []string{"warning pod-network w1"}, says: "leads over nat0, the host's address 127.0.7.21 is on eth0"},
+		"flannel, and two networks": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.DefaultInterface = "nat0" }},
 		"clocks apart": {hosts: func(o map[string]*HostObservation) {
 			o["cp1"].Clock = Offset{-time.Second, -900 * time.Millisecond}
 			o["w1"].Clock = Offset{1200 * time.Millisecond, 1500 * time.Millisecond}

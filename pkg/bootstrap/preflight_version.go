@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
 // versions: the cluster runs what the file says. A bootstrap would otherwise replace
@@ -52,6 +54,21 @@ func versionHint(want string, runs []string, servers map[string]bool) string {
 		return fmt.Sprintf("bring the other nodes to %s with kubectl ha upgrade %s", want, want)
 	}
 	return "an upgrade was not finished: kubectl ha operation list shows it, kubectl ha upgrade " + want + " goes on with it"
+}
+
+// etcdArgs: the etcd that the bundle brings knows its further flags. The Cluster file
+// alone often does not tell which version that is.
+func (k *checker) etcdArgs() {
+	if k.in.Contents == nil {
+		return
+	}
+	errs, warnings := v1alpha1.CheckEtcdArgs(k.c.Spec.Etcd.ExtraArgs, k.in.Contents.EtcdVersion)
+	for _, e := range errs {
+		k.err("", "etcd-arguments", "see the flags of etcd "+k.in.Contents.EtcdVersion+", which the bundle brings", "%v", e)
+	}
+	for _, w := range warnings {
+		k.warn("", "etcd-arguments", "", "%v", w)
+	}
 }
 
 // andList joins words as one says them.

@@ -195,8 +195,12 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 	if err != nil {
 		return err
 	}
+	identity, err := auth.fingerprint()
+	if err != nil {
+		return err
+	}
 	src, _ := source(cfg.Cluster, o)
-	e := &executor{cfg: cfg, sink: sink, authority: auth, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
+	e := &executor{cfg: cfg, sink: sink, authority: auth, identity: identity, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
 	e.blobs = newBlobs(cfg, src.Name, b, r.Plan.Pending())
 	if err := e.execute(ctx, started, r); err != nil {
 		return err

@@ -49,8 +49,9 @@ type CreateOptions struct {
 	// Mirrors maps a registry to the reference prefix to pull its images from,
 	// with http:// before it for one without TLS; it goes before Mirror.
 	Mirrors map[string]string
-	// AuthFile is a containers-auth.json or docker config.json. Default: where
-	// those usually are.
+	// AuthFile is a containers-auth.json or docker config.json; programs that it names
+	// for logins (credsStore, credHelpers) are asked. Default: the places where podman,
+	// skopeo and docker keep theirs, see loginPaths.
 	AuthFile string
 	// SignaturePolicy is a containers-policy.json(5). Default: accept anything.
 	SignaturePolicy string
@@ -59,8 +60,8 @@ type CreateOptions struct {
 	// Manifests are files and directories of Kubernetes manifests; the images
 	// that pods in them name are put in as well, for all nodes.
 	Manifests []string
-	// From are local files with images, PATH or REF=PATH; they go before the
-	// registries. See local.go for the kinds.
+	// From are local files with images, [REF=]PATH[:@INDEX]; they go before the
+	// registries. See local.go for the kinds. INDEX is one image of the file, from 0.
 	From []string
 	// NetworkPlugin adds the plugin's images. Default none.
 	NetworkPlugin v1alpha1.NetworkPlugin
@@ -317,3 +318,8 @@ func (c *creation) named(name, arch string) string {
 
 // again tells of a read that failed and is tried again.
 func (c *creation) again(err error) { c.steps.info(fmt.Sprintf("tried again: %v", err)) }
+
+// noLogin tells of a login that can't be had.
+func (c *creation) noLogin(err error) {
+	c.steps.emit(report.Event{Kind: report.Warning, Message: err.Error(), Hint: "images that need no login are pulled nevertheless"})
+}

@@ -17,7 +17,7 @@ import (
 // images brings the wanted images, those of local files before those of
 // registries; layers that several share are pulled once.
 func (c *creation) images(ctx context.Context, want []wantedImage) (_ []Image, err error) {
-	p, err := newPuller(c.opts, c.blobs, c.again)
+	p, err := newPuller(c.opts, c.blobs, c.again, c.noLogin)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 var testTime = time.Unix(1700000000, 0)
@@ -167,12 +168,8 @@ func TestCreateResumes(t *testing.T) {
 		_, _ = w.Write(data[:50000])
 		w.(http.Flusher).Flush()
 		// Once what came is on disk.
-		for deadline := time.Now().Add(time.Minute); sizeOf(partial) < 50000; {
-			if time.Now().After(deadline) {
-				t.Error("the beginning of the file never came to disk")
-				break
-			}
-			time.Sleep(time.Millisecond)
+		if !poll.Until(time.Minute, func() bool { return sizeOf(partial) >= 50000 }) {
+			t.Error("the beginning of the file never came to disk")
 		}
 		cancel()
 		<-r.Context().Done()

@@ -164,11 +164,32 @@ spec: {image: "not:this", pool: {template: {containers: [{image: "custom:1"}]}}}
 		{write("template.yaml", "spec: {{ .Values.x }}\n"), "must be rendered"},
 		{write("odd.yaml", "containers: [{image: 'UPPER/Case'}]"), "UPPER/Case"},
 		{write("none.yaml", "kind: ConfigMap"), "names any image"},
-		{write("deep.yaml", strings.Repeat("[", 300)+strings.Repeat("]", 300)), "nested"},
+		{write("anchor.yaml", "x: &x {image: \"a:1\"}\n---\ncontainers: [*x]\n"), "document 2"},
+		{write("list.yaml", "- a"), "neither YAML nor JSON"},
+		{write("deep.yaml", "a: "+strings.Repeat("[", 300)+strings.Repeat("]", 300)), "nested"},
 		{filepath.Join(dir, "nowhere"), "nowhere"},
 	} {
 		if _, err := ImagesInManifests([]string{c.path}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.path, err, c.want)
+		}
+	}
+}
+
+// The bundle has the image that is applied: kubectl's reader, and so the one that applies
+// addons and network plugins, lets a merge key replace a field that stands before it.
+func TestImagesInManifestsAreThoseThatAreApplied(t *testing.T) {
+	pod := "x: &base {image: \"merged:1\"}\nspec:\n  containers:\n  - "
+	for text, want := range map[string]string{
+		pod + "image: own:1\n    <<: *base\n":                       "docker.io/library/merged:1",
+		pod + "<<: *base\n    image: own:1\n":                       "docker.io/library/own:1",
+		pod + "image: own:1\n    image: twice:1\n":                  "docker.io/library/twice:1",
+		"---\n---\n" + pod + "image: own:1\n--- # end\n":            "docker.io/library/own:1",
+		`{"kind": "ConfigMap"}{"containers": [{"image": "own:1"}]}`: "docker.io/library/own:1",
+	} {
+		file := filepath.Join(t.TempDir(), "pod.yaml")
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		if got, err := ImagesInManifests([]string{file}); err != nil || !slices.Equal(got, []string{want}) {
+			t.Errorf("%s\ngot %v %v, want %s", text, got, err, want)
 		}
 	}
 }
@@ -353,7 +374,7 @@ func TestCreateFromRefuses(t *testing.T) {
 		want string
 	}{
 		"no file":          {[]string{filepath.Join(dir, "none.tar")}, "none.tar"},
-		"no name":          {[]string{f.dir}, "REF=PATH"},
+		"no name":          {[]string{f.dir}, "has no name: give it one with REF=" + f.dir},
 		"one name for two": {[]string{"x=" + f.oci}, "can't be the name of all"},
 		"bad name":         {[]string{"a/UPPER=" + f.docker}, "UPPER"},
 		"text":             {[]string{write("x.txt", []byte("no archive"))}, "not a whole archive"},

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/manifest"
 )
 
 // The bounds of Kubernetes manifests: more in one file than any release of any
@@ -26,7 +25,8 @@ const (
 // and .json are read). A pod is known by its structure and not by the kind that
 // it is in, so that pod templates of custom resources count as well: whatever
 // has a list of containers, initContainers or ephemeralContainers with images,
-// or volumes that are images. References come normalized, each once, in order.
+// or volumes that are images. They are read as kubectl reads what it applies.
+// References come normalized, each once, in order.
 func ImagesInManifests(paths []string) ([]string, error) {
 	var out []string
 	for _, path := range paths {
@@ -37,7 +37,7 @@ func ImagesInManifests(paths []string) ([]string, error) {
 		for _, file := range files {
 			refs, err := imagesInFile(file)
 			if err != nil {
-				return nil, fmt.Errorf("manifest %s: %w", file, err)
+				return nil, fmt.Errorf("manifest %w", err)
 			}
 			out = append(out, refs...)
 		}
@@ -83,23 +83,20 @@ func imagesInFile(name string) (refs []string, err error) {
 		return nil, err
 	}
 	if len(data) > maxManifestFile {
-		return nil, fmt.Errorf("it is larger than %s", formatBytes(maxManifestFile))
+		return nil, fmt.Errorf("%s: it is larger than %s", name, formatBytes(maxManifestFile))
 	}
-	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var document any
-		err := decoder.Decode(&document)
-		if errors.Is(err, io.EOF) {
-			return refs, nil
-		}
+	documents, err := manifest.Documents(data, name)
+	if err != nil {
+		return nil, fmt.Errorf("%w; a template must be rendered first", err)
+	}
+	for _, d := range documents {
+		found, err := imagesIn(d, 0)
 		if err != nil {
-			return nil, fmt.Errorf("it is not YAML; a template must be rendered first: %w", err)
-		}
-		found, err := imagesIn(document, 0)
-		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		refs = append(refs, found...)
 	}
+	return refs, nil
 }
 
 // imagesIn looks through a document.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // layersOf makes a bundle of one image and tells the paths of its layers.
@@ -41,12 +43,8 @@ func TestPullResumes(t *testing.T) {
 	first := filepath.Join(opts.Output+".work/blobs/sha256", layers[0][strings.LastIndex(layers[0], ":")+1:])
 	m.hook(layers[1], func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
 		// Once the other layer is on disk.
-		for deadline := time.Now().Add(time.Minute); sizeOf(first) == 0; {
-			if time.Now().After(deadline) {
-				t.Error("the first layer never came to disk")
-				break
-			}
-			time.Sleep(time.Millisecond)
+		if !poll.Until(time.Minute, func() bool { return sizeOf(first) > 0 }) {
+			t.Error("the first layer never came to disk")
 		}
 		cancel()
 		<-r.Context().Done()

@@ -33,6 +33,7 @@ type puller struct {
 	system *types.SystemContext
 	archs  []string
 	policy *signature.Policy
+	logins *logins
 	store  *Store
 	// host is the mirror's, empty for none; mirrors are per registry.
 	host    string
@@ -43,15 +44,16 @@ type puller struct {
 	elsewhere func(Blob) bool
 }
 
-// newPuller prepares pulling.
-func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, error) {
+// newPuller prepares pulling. note is told of what is tried again, warn of logins that
+// can't be had.
+func newPuller(opts CreateOptions, store *Store, note, warn func(error)) (*puller, error) {
 	host, plain, err := mirrorHost(opts.Mirror)
 	if err != nil {
 		return nil, err
 	}
 	system := &types.SystemContext{
 		OSChoice: "linux", OCISharedBlobDirPath: filepath.Join(store.Dir(), "blobs"),
-		AuthFilePath: opts.AuthFile, SignaturePolicyPath: opts.SignaturePolicy,
+		SignaturePolicyPath:     opts.SignaturePolicy,
 		DockerRegistryUserAgent: "kubectl-ha",
 	}
 	policy := &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
@@ -60,7 +62,12 @@ func newPuller(opts CreateOptions, store *Store, note func(error)) (*puller, err
 			return nil, fmt.Errorf("signature policy %s: %w", opts.SignaturePolicy, err)
 		}
 	}
-	return &puller{system: system, archs: opts.Archs, policy: policy, store: store, host: host, plain: plain, mirrors: opts.Mirrors, note: note}, nil
+	logins, err := newLogins(system, opts.AuthFile, warn)
+	if err != nil {
+		return nil, err
+	}
+	return &puller{system: system, archs: opts.Archs, policy: policy, logins: logins, store: store,
+		host: host, plain: plain, mirrors: opts.Mirrors, note: note}, nil
 }
 
 // location is where an image is pulled from: its own registry, or a mirror,
@@ -152,6 +159,14 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 		system.OCISharedBlobDirPath = ""
 	}
 	system.DockerInsecureSkipTLSVerify = types.NewOptionalBool(plain)
+	if want.local == nil {
+		login, err := p.logins.find(ctx, ref.DockerReference())
+		if err != nil {
+			return nil, err
+		}
+		// Also when it is empty: then the library does not look for one by itself.
+		system.DockerAuthConfig = &login
+	}
 	source, data, mediaType, err := p.look(ctx, ref, &system)
 	if err != nil {
 		return nil, err

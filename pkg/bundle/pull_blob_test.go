@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // brittle serves a layer that breaks off in its middle, and notes from where it
@@ -95,8 +97,8 @@ func TestPullGoesOnAfterAnInterruption(t *testing.T) {
 					return false
 				}
 				// Once the half is on disk.
-				for deadline := time.Now().Add(time.Minute); sizeOf(part) == 0 && time.Now().Before(deadline); {
-					time.Sleep(time.Millisecond)
+				if !poll.Until(time.Minute, func() bool { return sizeOf(part) > 0 }) {
+					t.Error("the half of the layer never came to disk")
 				}
 				cancel()
 				<-r.Context().Done()

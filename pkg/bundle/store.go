@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -121,6 +122,14 @@ func (s *Store) Put(ctx context.Context, b Blob, r io.Reader) error {
 		return errors.Join(fmt.Errorf("store blob %s: %w", b.Digest, err), w.Discard())
 	}
 	return w.Commit()
+}
+
+// putBytes is Put for content that is at hand; nothing is written when it is there.
+func (s *Store) putBytes(ctx context.Context, b Blob, content []byte) error {
+	if s.Has(b) && s.Verify(ctx, b.Digest) == nil {
+		return nil
+	}
+	return s.Put(ctx, b, bytes.NewReader(content))
 }
 
 // putUnknown stores what write produces under whatever digest it turns out to

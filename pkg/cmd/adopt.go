@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
@@ -88,6 +89,9 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 			return o.placeAgents(ctx, c)
 		case err == nil:
 			return usageErrorf("this cluster has a Cluster document already, of the name %s; nothing was changed", c.Metadata.Name)
+		case !apierrors.IsNotFound(err):
+			// There may be one all the same, and what is found would overwrite it.
+			return clusterError(fmt.Errorf("whether this cluster has a Cluster document already can't be told; nothing was changed: %w", err))
 		}
 	}
 	seen, err := adopt.Observe(ctx, kube)

@@ -125,6 +125,29 @@ func TestAnothersCluster(t *testing.T) {
 	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code != ExitUsage || !strings.Contains(errOut, "already") {
 		t.Errorf("adopt again: %d %s", code, errOut)
 	}
+	// One that can't be read is one, too, and is not overwritten by what is found.
+	maps := kube.CoreV1().ConfigMaps("ha-system")
+	stored, err := maps.Get(t.Context(), "cluster", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unreadable := stored.DeepCopy()
+	for key := range unreadable.Data {
+		unreadable.Data[key] = "kind: [Cluster"
+	}
+	if unreadable, err = maps.Update(t.Context(), unreadable, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code == ExitOK || !strings.Contains(errOut, "nothing was changed") {
+		t.Errorf("adopt beside a document that can't be read: %d %s", code, errOut)
+	}
+	if after, err := maps.Get(t.Context(), "cluster", metav1.GetOptions{}); err != nil || after.ResourceVersion != unreadable.ResourceVersion {
+		t.Errorf("the document was written: %v", err)
+	}
+	stored.ResourceVersion = ""
+	if _, err := maps.Update(t.Context(), stored, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	check("after", states(t, s.Kubeconfig, ExitFindings))
 	code, _, errOut = run(t, "doctor", "--fix", "--dry-run", "--quick", "--kubeconfig", s.Kubeconfig)
 	if fixes := strings.Fields(errOut); code != ExitOK || !slices.Contains(fixes, "kube-proxy") {

@@ -1,14 +1,16 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/approver"
 )
 
@@ -27,9 +29,10 @@ func newAgentApprove(streams genericiooptions.IOStreams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			cluster := func(ctx context.Context) (*v1alpha1.Cluster, error) { return incluster.StoredCluster(ctx, kube) }
 			// A log that nobody takes is no reason to stop.
 			log := func(line string) { _, _ = fmt.Fprintln(streams.Out, line) }
-			return approver.Run(c.Context(), kube, approver.Options{VirtualIP: os.Getenv("VIRTUAL_IP"), Log: log})
+			return approver.Run(c.Context(), kube, approver.Options{Cluster: cluster, Log: log})
 		},
 	}
 }

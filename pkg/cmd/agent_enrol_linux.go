@@ -3,13 +3,11 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -17,8 +15,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -89,47 +85,13 @@ func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, 
 // localHost is this very host, as bootstrap.Hosts.
 type localHost struct{ name, program string }
 
-// newLocalHost puts the running program where the agent is on every host.
+// newLocalHost is this host with the running program, which installs itself as on every host.
 func newLocalHost(name string) (*localHost, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the running program: %w", err)
 	}
-	l := &localHost{name: name, program: prepare.AgentPath}
-	want, err := host.FileSum(self)
-	if err != nil {
-		return nil, err
-	}
-	if have, err := host.FileSum(l.program); err == nil && have == want {
-		return l, nil
-	}
-	return l, installProgram(self, l.program)
-}
-
-// installProgram copies a program, so that it is there whole or not at all.
-func installProgram(from, to string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
-	}
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // only read
-	out, err := os.CreateTemp(filepath.Dir(to), ".kubectl-ha-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(out.Name()))
-		}
-	}()
-	_, err = io.Copy(out, in)
-	if err = errors.Join(err, out.Chmod(0o755), out.Sync(), out.Close()); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), to)
+	return &localHost{name: name, program: self}, nil
 }
 
 // Run runs a task in this process.

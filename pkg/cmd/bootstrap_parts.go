@@ -137,7 +137,7 @@ func (o *bootstrapOptions) writeKubeconfig(out *issuedAccess) func(context.Conte
 			return plan.Outcome{}, err
 		}
 		out.identity, out.expires = issued.Identity, issued.Expires
-		return plan.Outcome{Changed: true, Message: o.kubeconfigOut}, kubeconfig.WriteFile(o.kubeconfigOut, content)
+		return plan.Outcome{Changed: true, Message: o.kubeconfigOut}, kubeconfig.Replace(o.kubeconfigOut, issued.Config, content)
 	}
 }
 

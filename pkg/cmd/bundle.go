@@ -50,7 +50,8 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "Download everything that a version needs into one file",
 		Long: paragraphs(
 			"Downloads the images and host programs of one Kubernetes version, checks each against what upstream publishes, and writes them into one file. The same inputs give the same bytes. An interrupted run goes on where it was. Without a version the bundle holds images only.",
-			"--from takes what `docker save` wrote, OCI archives and layouts (a bundle is one), and directories of skopeo's dir: kind. Images are called what the file calls them, or REF in REF=PATH, and go before the registries'."),
+			"--from takes what `docker save`, podman, buildah, skopeo, nerdctl, kaniko and `cosign save` write: archives of `docker save`, OCI archives and layouts (a bundle is one), and directories of skopeo's dir: kind. Images are called what the file calls them, or REF in REF=PATH, and go before the registries'. PATH:@INDEX is one image of the file, counted from 0: so each image of a file that was saved by IDs gets a name.",
+			"Logins of registries are read from --auth-file, or else from where podman, skopeo and docker keep them: $REGISTRY_AUTH_FILE, containers/auth.json below $XDG_RUNTIME_DIR and ~/.config, ~/.docker/config.json. Programs that these name (credsStore, credHelpers) are asked; one that fails is warned of, and what is public is pulled without it."),
 		Example: examples(`
 			# For amd64 hosts, with flannel's images
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` -o bundle.tar
@@ -64,6 +65,9 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 
 			# Images only, some of them from files
 			kubectl ha bundle create --from saved.tar --from quay.io/team/app:v2=app-oci/ -o images.tar
+
+			# A file that was saved by IDs: its images have no names
+			kubectl ha bundle create --from app:v1=saved.tar:@0 --from db:v1=saved.tar:@1 -o images.tar
 
 			# Only what the bundle that is there already lacks
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --since old.tar -o difference.tar
@@ -88,12 +92,12 @@ func (o *bundleCreateOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.addons, "addons", nil, "the `addons` whose images and manifests are added, such as dashboard,monitoring; all for every one;\na folder of your own may be among them")
 	f.StringArrayVar(&o.opts.ExtraImages, "add-image", nil, "an image (`REF`) to put in as well; may be repeated")
 	f.StringArrayVar(&o.opts.Manifests, "from-manifest", nil, "put the images of the pods in this Kubernetes manifest, or in all of a directory\n(`PATH`), in as well; may be repeated")
-	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH`); may be repeated")
+	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH[:@INDEX]`); may be repeated")
 	f.StringVar(&o.opts.Since, "since", "", "leave out what this other bundle (`file`) has")
 	f.StringVar(&o.opts.Mirror, "mirror", "", "a base `URL` that serves upstream's files and images under their own paths")
 	f.StringArrayVar(&o.mirrors, "registry-mirror", nil, "`REGISTRY=PREFIX` to pull a registry's images from; may be repeated")
 	f.StringVar(&o.opts.Registry, "registry", "", "the `registry` of Kubernetes' own images (default "+bundle.KubernetesRegistry+")")
-	f.StringVar(&o.opts.AuthFile, "auth-file", "", "a containers-auth.json or docker config.json (`file`)")
+	f.StringVar(&o.opts.AuthFile, "auth-file", "", "the logins of registries: a containers-auth.json or docker config.json (`file`), with the helpers that it names")
 	f.StringVar(&o.opts.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`); without one digests are checked, no signatures")
 	f.StringVar(&o.output, "progress", "", "how to show what happens: text (default) or json")
 }

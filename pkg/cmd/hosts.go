@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"runtime"
@@ -49,30 +49,27 @@ func (h *hostKeyFlag) Set(value string) error {
 }
 
 // sshEnvironment reads what the caller's login gives for SSH.
-func sshEnvironment() (ssh.Environment, *ssh.UserConfig, error) {
+func sshEnvironment() (ssh.Environment, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return ssh.Environment{}, nil, fmt.Errorf("find your home directory: %w", err)
+		return ssh.Environment{}, fmt.Errorf("find your home directory: %w", err)
 	}
-	env := ssh.Environment{Home: home, User: loginName(), AgentSocket: os.Getenv("SSH_AUTH_SOCK")}
-	files := []string{filepath.Join(home, ".ssh", "config")}
+	env := ssh.Environment{Home: home, User: loginName(), AgentSocket: os.Getenv("SSH_AUTH_SOCK"), Shell: os.Getenv("SHELL"),
+		ConfigFiles: []string{filepath.Join(home, ".ssh", "config")}, Lookup: os.LookupEnv}
+	if u, err := user.Current(); err == nil {
+		env.LoginHome, env.UID = u.HomeDir, u.Uid
+	}
+	// It is for %l in names of files only.
+	env.Hostname, _ = os.Hostname()
 	if runtime.GOOS != "windows" {
-		env.SystemKnownHosts = "/etc/ssh/ssh_known_hosts"
-		files = append(files, "/etc/ssh/ssh_config")
+		env.SystemKnownHosts = []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
+		env.ConfigFiles = append(env.ConfigFiles, "/etc/ssh/ssh_config")
 	}
-	var sources []ssh.ConfigSource
-	for _, path := range files {
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return env, nil, fmt.Errorf("read your SSH settings: %w", err)
-		}
-		sources = append(sources, ssh.ConfigSource{Path: path, Data: data})
+	// One that is in the working directory only is not run (exec.ErrDot).
+	if path, err := exec.LookPath("ssh"); err == nil {
+		env.SSH = path
 	}
-	config, err := ssh.ParseConfig(sources...)
-	return env, config, withCode(ExitUsage, err)
+	return env, nil
 }
 
 // loginName is the caller's name; on Windows without the domain.
@@ -88,39 +85,55 @@ func loginName() string {
 	return ""
 }
 
-// connect logs in to the hosts, all of the Cluster's when none is named. The
-// Hosts are usable although there is an error: it is about those that can't be
-// reached.
-func connect(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy, sink report.Sink, only ...v1alpha1.Host) (*ssh.Hosts, error) {
-	env, config, err := sshEnvironment()
+// resolve finds out how to log in to the hosts, and tells what of the caller's
+// SSH configuration is left out.
+func resolve(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, sink report.Sink) ([]ssh.Target, error) {
+	env, err := sshEnvironment()
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range config.Warnings {
-		sink.Emit(report.Event{Kind: report.Warning, Message: w})
-	}
-	if len(only) == 0 {
-		only = c.Spec.Hosts
+	config, err := ssh.LoadConfig(ctx, env)
+	if err != nil {
+		return nil, err
 	}
 	var targets []ssh.Target
 	var errs []error
-	for _, h := range only {
-		t, err := ssh.Resolve(h, c.SSHFor(h), config, env)
+	for _, h := range hosts {
+		t, err := ssh.Resolve(ctx, h, c.SSHFor(h), config, env)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		targets = append(targets, t)
 	}
-	if len(errs) > 0 {
-		return nil, withCode(ExitUsage, errors.Join(errs...))
+	for _, w := range config.Warnings() {
+		sink.Emit(report.Event{Kind: report.Warning, Message: w})
+	}
+	return targets, withCode(ExitUsage, errors.Join(errs...))
+}
+
+// connect logs in to the hosts, all of the Cluster's when none is named. The
+// Hosts are usable although there is an error: it is about those that can't be
+// reached.
+func connect(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy, sink report.Sink, only ...v1alpha1.Host) (*ssh.Hosts, error) {
+	if len(only) == 0 {
+		only = c.Spec.Hosts
+	}
+	targets, err := resolve(ctx, c, only, sink)
+	if err != nil {
+		return nil, err
 	}
 	source, err := newAgentSource()
 	if err != nil {
 		return nil, err
 	}
 	end := begin(sink, "connect", "log in to "+plural(len(targets), "host", "hosts"))
-	hosts, err := ssh.Connect(ctx, ssh.NewDialer(policy), targets, source)
+	dialer := ssh.NewDialer(policy)
+	dialer.Warn = func(message string) { sink.Emit(report.Event{Kind: report.Warning, Message: message}) }
+	hosts, err := ssh.Connect(ctx, dialer, targets, source)
 	failure := ""
 	if failed := slices.Sorted(maps.Keys(hosts.Failed())); len(failed) > 0 {
 		failure = "not to " + strings.Join(failed, ", ")

@@ -76,7 +76,7 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	f.StringVar(&o.via, "via", viaAPI, "the `way` to the nodes: api is through the API server, direct is to one node's --peer-port")
 	f.Int32Var(&o.port, "peer-port", v1alpha1.DefaultPeerPort, "the nodes' TCP `port` for each other")
 	f.StringVar(&o.pull.Mirror, "mirror", "", "a base `URL` that serves images under their own paths, for REF")
-	f.StringVar(&o.pull.AuthFile, "auth-file", "", "a containers-auth.json or docker config.json (`file`), for REF")
+	f.StringVar(&o.pull.AuthFile, "auth-file", "", "the logins of registries, for REF: a containers-auth.json or docker config.json (`file`), with the helpers that it names")
 	f.StringVar(&o.pull.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`), for REF")
 	f.StringArrayVar(&o.bases, "base", nil, "the bundle (`file`) that BUNDLE is only the difference to; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go where, and end")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -35,12 +36,12 @@ func newInit(streams genericiooptions.IOStreams) *cobra.Command {
 		GroupID: groupCluster,
 		Long: paragraphs(
 			"Writes a Cluster file with every setting there is, commented, so that only version, virtual IP and hosts are left to fill in. With the flags below these are filled in as well.",
-			"--from-inventory converts an Ansible inventory of kubeadm2ha, with the group_vars folder next to it, and tells which of its settings have no counterpart."),
+			"--from-inventory converts an Ansible inventory of kubeadm2ha, in INI or YAML, with the folders group_vars and host_vars next to it. These are read by Ansible's own rules. It tells which settings have no counterpart, and which files were not read. Folders next to playbooks elsewhere, encrypted files and what needs a program are not read."),
 		Example: examples(`
 			# An example to edit
 			kubectl ha init
 
-			# From kubeadm2ha's inventory, with its group_vars
+			# From kubeadm2ha's inventory, with its group_vars and host_vars
 			kubectl ha init --from-inventory my-cluster.inventory
 
 			# Ready to use
@@ -61,7 +62,7 @@ func newInit(streams genericiooptions.IOStreams) *cobra.Command {
 	f.StringVarP(&o.file, "output", "o", defaultClusterFile, "the `file` to write; - is standard output")
 	f.BoolVar(&o.force, "force", false, "replace the file when it is there")
 	f.StringVar(&o.inventory, "from-inventory", "", "convert this Ansible inventory `file` of kubeadm2ha")
-	f.StringVar(&o.name, "name", "", "the cluster's name (default "+v1alpha1.DefaultName+")")
+	f.StringVar(&o.name, "name", "", "the cluster's name (default: one of its own, such as ha-x7k2p)")
 	f.StringVar(&o.version, "kubernetes-version", "", "the Kubernetes version (default "+v1alpha1.DefaultKubernetesVersion+")")
 	f.StringVar(&o.virtualIP, "virtual-ip", "", "the address of the API, an unused one in the control planes' subnet")
 	f.StringArrayVar(&o.controlPlanes, "control-plane", nil, "a control plane as `NAME=ADDRESS`; may be repeated")
@@ -72,7 +73,12 @@ func newInit(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete turns the flags into the template's parameters.
 func (o *initOptions) Complete() error {
-	o.params = v1alpha1.TemplateParams{Name: o.name, KubernetesVersion: o.version, VirtualIP: o.virtualIP}
+	name := o.name
+	if name == "" {
+		// Clusters that share a name are taken for one another by people, and in kubeconfig files.
+		name = "ha-" + rand.String(5)
+	}
+	o.params = v1alpha1.TemplateParams{Name: name, KubernetesVersion: o.version, VirtualIP: o.virtualIP}
 	if o.file != "-" {
 		o.params.File = o.file
 	}

@@ -92,9 +92,14 @@ func TestInitFromInventory(t *testing.T) {
 		"m3 ansible_host=192.0.2.3\n[masters:children]\nprimary-master\nsecondary-masters\n[minions]\nw1 ansible_host=192.0.2.4\n"+
 		"[nodes:children]\nmasters\nminions\n[etcd:children]\nmasters\n")
 	put("old/group_vars/all.yml", "NOBODY_KNOWS_THIS: 1\n")
+	put("old/group_vars/all.yml~", "MASTER_VIP: 192.0.2.99\n")
+	put("old/group_vars/masters/main.yml", "POD_NETWORK_CIDR: 10.50.0.0/16\n")
+	put("old/host_vars/w1/address.yml", "ansible_port: 2222\n")
 	code, _, errOut := run(t, "init", "--from-inventory", "old/my.inventory")
-	if code != ExitOK || !strings.Contains(errOut, "NOBODY_KNOWS_THIS") || !strings.Contains(errOut, "not complete yet") {
-		t.Errorf("%d %s", code, errOut)
+	for _, want := range []string{"NOBODY_KNOWS_THIS", "not complete yet", "group_vars/all.yml~ was not read: Ansible ignores backups (~)"} {
+		if code != ExitOK || !strings.Contains(errOut, want) {
+			t.Errorf("%d %s lacks %s", code, errOut, want)
+		}
 	}
 	data, err := os.ReadFile("cluster.yaml")
 	if err != nil {
@@ -103,6 +108,9 @@ func TestInitFromInventory(t *testing.T) {
 	c, err := v1alpha1.Decode(data, "")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
+	}
+	if c.Spec.VirtualIP != "" || c.Spec.Network.PodSubnet != "10.50.0.0/16" || c.Workers()[0].SSH == nil || c.Workers()[0].SSH.Port != 2222 {
+		t.Errorf("read otherwise than Ansible does:\n%s", data)
 	}
 	if len(c.ControlPlanes()) != 3 || len(c.Workers()) != 1 || !strings.Contains(string(data), "# Without a counterpart:") {
 		t.Errorf("got:\n%s", data)

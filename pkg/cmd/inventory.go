@@ -1,9 +1,7 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,11 +17,7 @@ func (o *initOptions) runFromInventory() error {
 	if err != nil {
 		return err
 	}
-	vars, err := readGroupVars(filepath.Join(filepath.Dir(o.inventory), "group_vars"))
-	if err != nil {
-		return err
-	}
-	result, err := inventory.Convert(data, filepath.Base(o.inventory), vars)
+	result, err := inventory.Convert(data, filepath.Base(o.inventory), os.DirFS(filepath.Dir(o.inventory)))
 	if err != nil {
 		return withCode(ExitUsage, err)
 	}
@@ -60,29 +54,6 @@ func (o *initOptions) tellConversion(told string, warnings []v1alpha1.FieldWarni
 	}
 	_, err := fmt.Fprint(o.ErrOut, b.String())
 	return err
-}
-
-// readGroupVars reads the files in a group_vars folder; a missing one has none.
-func readGroupVars(dir string) (map[string][]byte, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, withCode(ExitUsage, err)
-	}
-	out := map[string][]byte{}
-	for _, e := range entries {
-		if e.IsDir() {
-			continue
-		}
-		data, err := readFile(filepath.Join(dir, e.Name()), nil)
-		if err != nil {
-			return nil, err
-		}
-		out[e.Name()] = data
-	}
-	return out, nil
 }
 
 // conversion tells what was decided, and what has no place in the Cluster file.

@@ -103,7 +103,7 @@ func (o *kubeconfigOptions) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.balanced, "loadbalancer", false, "point at the load balancer")
 	f.StringVar(&o.node, "node", "", "point at this control plane (`name`) alone, for when the others are in doubt")
 	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`; with no kubeconfig flag given, the way in is SSH")
-	f.StringVar(&o.merge, "merge", "", "put it into this `file`, or without one into your own kubeconfig ($KUBECONFIG, else ~/.kube/config); what was there is kept in a copy")
+	f.StringVar(&o.merge, "merge", "", "put it into this `file`, or without one into your own kubeconfig ($KUBECONFIG, else ~/.kube/config); an entry that is there gets the new address and identity and keeps all else; what was there is kept in a copy")
 	f.Lookup("merge").NoOptDefVal = ownFiles
 	f.StringVarP(&o.output, "output", "o", "", "the `file` to write (default NAME.kubeconfig); - is standard output")
 	f.DurationVar(&o.duration, "duration", 0, "how long the identity lives, 10m to 8760h")
@@ -265,12 +265,15 @@ func (o *kubeconfigOptions) store(content []byte, issued *kubeconfig.Issued) (st
 		for _, b := range done.Backups {
 			where += "; as it was: " + b
 		}
+		if len(done.Kept) > 0 {
+			where += "\nkept of what was there: " + strings.Join(done.Kept, "; ")
+		}
 		return where, err
 	case o.output == "-":
 		_, err := o.Out.Write(content)
 		return "written to standard output", err
 	}
-	return o.output + " written", kubeconfig.WriteFile(o.output, content)
+	return o.output + " written", kubeconfig.Replace(o.output, issued.Config, content)
 }
 
 func (o *kubeconfigOptions) tell(where string, issued *kubeconfig.Issued, far bool) error {

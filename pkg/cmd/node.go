@@ -299,5 +299,6 @@ func addDrainFlags(c *cobra.Command, spec *v1alpha1.RemoveNodeSpec, drain *time.
 	f := c.Flags()
 	f.DurationVar(drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long its pods may take to leave it")
 	f.BoolVar(&spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
-	f.BoolVar(&spec.DeleteEmptyDirData, "delete-emptydir-data", false, "also evict pods whose data is on it alone")
+	f.BoolVar(&spec.DeleteEmptyDirData, "delete-emptydir-data", false, "also evict pods with data in emptyDir volumes, which ends with them")
+	f.BoolVar(&spec.Fenced, "fenced", false, "the host, whose kubelet is silent, was cut off for good (its power or its network): take it for lost, whatever seems to answer at its address")
 }

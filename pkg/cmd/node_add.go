@@ -136,12 +136,15 @@ func (o *nodeAddOptions) merge() error {
 	if o.bundleFile == "" {
 		return nil
 	}
-	b, err := openBundle(o.bundleFile)
-	if err != nil {
-		return err
+	// A replacement merges twice, and has one bundle.
+	if o.boot.bundle == nil {
+		b, err := openBundle(o.bundleFile)
+		if err != nil {
+			return err
+		}
+		o.boot.bundle = b
 	}
-	o.boot.bundle = b
-	return withCode(ExitUsage, b.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
+	return withCode(ExitUsage, o.boot.bundle.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
 }
 
 // operation is what the cluster is asked for.

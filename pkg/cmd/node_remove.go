@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 // nodeRemoveOptions take a host out.
@@ -34,7 +35,7 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 		Short: "Take a host out of the cluster for good",
 		Long: paragraphs(
 			"Shows what is done and what stands in the way, asks, and has the cluster do it: the pods leave, the virtual IP moves away without loss, every other apiserver learns to do without the host's etcd member, which is taken out when those that stay are a quorum; keepalived, kubeadm's configuration and the stored Cluster document forget the host, and its node is deleted.",
-			"A host that has not been heard of for 40 seconds counts as lost: its traces are removed, and it must not be started again with its old disks. With -f a host that is there is cleaned over SSH at the end, as kubectl ha uninstall does; without it keeps containers, images and data."),
+			"A host whose kubelet is silent and at whose address nothing answers counts as lost: its traces are removed, and it must not be started again with its old disks. One of which only the kubelet is silent goes on serving, so that it is refused, unless --fenced says that it was cut off. With -f a host that is there is cleaned over SSH at the end, as kubectl ha uninstall does; without it keeps containers, images and data."),
 		Example: examples(`
 			kubectl ha node remove w1
 			kubectl ha node remove cp1 --dry-run
@@ -164,6 +165,19 @@ func (o *nodeRemoveOptions) afterwards(ctx context.Context, seen nodes.Observati
 	return err
 }
 
+// cleanBy has the host taken back, unless it is one of another cluster of this name.
+func (o *nodeRemoveOptions) cleanBy(ctx context.Context, hosts transport.Runner, name string, sink report.Sink) (left []string, err error) {
+	state, err := stateDir(o.given)
+	if err != nil {
+		return nil, err
+	}
+	local, err := bootstrap.LocalInputs(ctx, state, o.given)
+	if err != nil {
+		return nil, err
+	}
+	return bootstrap.Clean(ctx, hosts, o.given, local.EtcdCA, name, sink)
+}
+
 // clean takes back over SSH what was made on the host.
 func (o *nodeRemoveOptions) clean(ctx context.Context) error {
 	h, ok := o.given.Host(o.spec.Node)
@@ -180,7 +194,7 @@ func (o *nodeRemoveOptions) clean(ctx context.Context) error {
 	}
 	defer closeHosts(hosts, shown)
 	end := begin(shown, "clean", "take back what was made on "+h.Name)
-	left, err := bootstrap.Clean(ctx, hosts, o.given, h.Name, shown)
+	left, err := o.cleanBy(ctx, hosts, h.Name, shown)
 	if err != nil {
 		end(err.Error())
 		return unreachable(err)

@@ -30,7 +30,7 @@ func newNodeReplace(streams genericiooptions.IOStreams, access *genericclioption
 		Use:   "replace OLD NEW",
 		Short: "Put a new host in the place of an old one, which may be lost for ever",
 		Long: paragraphs(
-			"Does what add and remove do, in the order that is safe: a host that is there leaves once the new one has taken its place; one that is lost is taken out first, since etcd takes no new member while an old one is away. The plan of both is shown before anything is done, and the new host is looked at.",
+			"Does what add and remove do, in the order that is safe: a host that is there leaves once the new one has taken its place; one that is lost is taken out first, since etcd, when it has three members, takes no new one while an old one is away. The plan of both is shown before anything is done, and the new host is looked at.",
 			"Put the new host into the Cluster file first, with the old one's roles. Run it again to resume."),
 		Example: examples(`
 			kubectl ha node replace cp1 cp4 -f cluster.yaml
@@ -93,9 +93,10 @@ func (o *nodeReplaceOptions) Complete(ctx context.Context, old, fresh string) er
 	return o.add.merge()
 }
 
-// settles is how long a host that does not answer may take to count as lost: the
-// duration of its lease, and a little.
-const settles = 75 * time.Second
+// settles is how long a host that does not answer may take to count as lost: 50 seconds
+// since the node controller last heard of its kubelet, and as much once more when that
+// controller was on the host and had to begin elsewhere, and a little.
+const settles = 3 * time.Minute
 
 // settled looks at the cluster until the old host is either there or counts as lost: the
 // order of all that follows depends on it.

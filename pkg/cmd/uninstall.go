@@ -33,6 +33,7 @@ type uninstallOptions struct {
 	hostKey     hostKeyFlag
 	noSnapshot  bool
 	forget      bool
+	nameOnly    bool
 	dryRun      bool
 	yes         bool
 
@@ -49,12 +50,12 @@ func newUninstall(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: paragraphs(
 			"Takes back on all hosts at once what bootstrap and the Operations did: pods and mounts, kubelet, containerd when kubectl-ha installed it, the pod network with its rules in the packet filter, the virtual IP, etcd with its data, certificates, programs, kernel settings, the agent. Each host's ledger says what that is: what was there before is put back, what others made is left. No host is restarted. It works over SSH alone, and so on a dead cluster too.",
 			"A last snapshot of etcd comes to this machine first; the backups on the hosts go with them. Data in volumes is not touched: what pods had mounted is unmounted, what they had on the hosts' own disks stays, but for emptyDir volumes.",
-			fmt.Sprintf("Hosts that can't be reached are left, and named at the end (exit code %d): the same command takes them later. When a host belongs to another cluster nothing is done to any (exit code %d).", ExitUnreachable, ExitFindings)),
+			fmt.Sprintf("Hosts that can't be reached are left, and named at the end (exit code %d): the same command takes them later. When a host belongs to another cluster nothing is done to any (exit code %d): the etcd CA tells it, not the name, which many clusters share.", ExitUnreachable, ExitFindings)),
 		Example: examples(`
 			# Everything that would be done, on every host
 			kubectl ha uninstall -f cluster.yaml --dry-run
 
-			# Asks for the cluster's name
+			# Asks for the cluster's name and address
 			kubectl ha uninstall -f cluster.yaml
 
 			# In a script, of a cluster that is dead for good, and forget its etcd CA too
@@ -65,10 +66,11 @@ func newUninstall(streams genericiooptions.IOStreams) *cobra.Command {
 	addFileFlag(c, &o.file)
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "list everything that would be done on every host, change nothing")
-	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask for the cluster's name")
+	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask for the cluster's name and address")
 	f.BoolVar(&o.noSnapshot, "no-snapshot", false, "don't take a last snapshot of etcd: without a majority of its members there can be none")
 	f.StringVar(&o.snapshotOut, "snapshot-out", "", "the `file` for the last snapshot of etcd (default NAME-etcd-TIME.db)")
 	f.BoolVar(&o.forget, "forget", false, "remove what this machine has of the cluster as well, with the etcd CA's key, once no host is left")
+	f.BoolVar(&o.nameOnly, "unidentified", false, "take hosts too of which only the name tells that they are the cluster's: this machine does not have the etcd CA with which it was made")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line, then a summary")
 	addHostKeyFlag(c, &o.hostKey)
 	return c
@@ -95,7 +97,7 @@ func (o *uninstallOptions) Validate() error {
 		return err
 	}
 	if _, interactive := terminal(o.In); !o.yes && !o.dryRun && (!interactive || o.output == outputJSON || o.file == "-") {
-		return usageErrorf("nobody can be asked for the cluster's name, since there is no terminal to ask on: add --yes, or --dry-run to see what would be done")
+		return usageErrorf("nobody can be asked, since there is no terminal to ask on: add --yes, or --dry-run to see what would be done")
 	}
 	if o.noSnapshot {
 		return nil
@@ -126,7 +128,7 @@ func (o *uninstallOptions) Run(ctx context.Context) error {
 	}
 	defer closeHosts(hosts, shown)
 	result, err := uninstall.Run(ctx, uninstall.Config{Cluster: o.cluster, Hosts: hosts, Failed: hosts.Failed(), StateDir: o.state,
-		SnapshotFile: o.snapshotOut, NoSnapshot: o.noSnapshot, Forget: o.forget, DryRun: o.dryRun,
+		SnapshotFile: o.snapshotOut, NoSnapshot: o.noSnapshot, Unidentified: o.nameOnly, Forget: o.forget, DryRun: o.dryRun,
 		Confirm: func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) }}, shown)
 	shown.Close()
 	if err != nil && len(result.Hosts) == 0 {
@@ -160,8 +162,10 @@ func (o *uninstallOptions) confirm(ctx context.Context, p plan.Plan, shown *prog
 	if err := printPlan(o.Out, styleFor(o.Out), o.cluster, p); err != nil || o.yes {
 		return err
 	}
-	name := o.cluster.Metadata.Name
-	return confirmName(ctx, o.In, o.Out, fmt.Sprintf("The cluster %s with all that is in it ends, and it does not come back. Its name, to go on:", name), name)
+	// Not the name alone: that is the same for most clusters, and typed without a look.
+	which := o.cluster.Metadata.Name + "@" + o.cluster.Spec.VirtualIP
+	return confirmName(ctx, o.In, o.Out, fmt.Sprintf("The cluster %s at %s with all that is in it ends, and it does not come back. To go on write %s:",
+		o.cluster.Metadata.Name, o.cluster.Spec.VirtualIP, which), which)
 }
 
 // confirmName asks for a name; anything else ends it. Without a terminal it does not ask.

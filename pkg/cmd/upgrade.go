@@ -28,7 +28,6 @@ type upgradeOptions struct {
 	spec   v1alpha1.UpgradeSpec
 	only   string
 	drain  time.Duration
-	ignore []string
 	file   string
 	dryRun bool
 	detach bool
@@ -90,14 +89,17 @@ func newUpgrade(streams genericiooptions.IOStreams) *cobra.Command {
 // addSpec adds the flags that are about the upgrade itself.
 func (o *upgradeOptions) addSpec(c *cobra.Command) {
 	f := c.Flags()
+	o.spec.DeleteEmptyDirData = new(bool)
 	f.StringVar(&o.file, "bundle", "", "take images and programs from this bundle (`file`)")
 	f.StringVar(&o.only, "only", "", "upgrade this `part` only: control-plane or nodes, which are the workers")
 	f.StringVar(&o.spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
 	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
 	f.BoolVar(&o.spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
+	f.BoolVar(o.spec.DeleteEmptyDirData, "delete-emptydir-data", true, "also evict pods with data in emptyDir volumes, which ends with them")
 	f.BoolVar(&o.spec.DrainControlPlanes, "drain-control-planes", false, "drain the control planes too")
 	f.Int32Var(&o.spec.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "how many backups each node keeps")
-	f.StringSliceVar(&o.ignore, "ignore", nil, "go on regardless of these `checks`: "+strings.Join(upgrade.Ignorable(), ", "))
+	f.StringSliceVar(&o.spec.Ignore, "ignore", nil, "go on regardless of these `checks`: "+strings.Join(upgrade.Ignorable(), ", "))
+	f.BoolVar(&o.spec.RemoveFeatureGates, "remove-feature-gates", false, "take feature gates that the version has no more out of the cluster's configuration")
 }
 
 // looksLikeVersion tells a version from the name of a verb.
@@ -150,7 +152,7 @@ func (o *upgradeOptions) Validate() error {
 	if _, err := upgrade.Nodes(&v1alpha1.Cluster{}, &o.spec, upgrade.Observation{}); err != nil {
 		return usageErrorf("--max-unavailable: %w", err)
 	}
-	for _, check := range o.ignore {
+	for _, check := range o.spec.Ignore {
 		if !slices.Contains(upgrade.Ignorable(), check) {
 			return usageErrorf("--ignore %s: this can't be ignored; what can is %s", check, strings.Join(upgrade.Ignorable(), ", "))
 		}

@@ -14,12 +14,12 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
@@ -59,7 +59,7 @@ func newUpgradePlan(streams genericiooptions.IOStreams, access *genericclioption
 		Use:   "plan [VERSION]",
 		Short: "Show what an upgrade would do to which node, and what stands in its way",
 		Long: paragraphs(
-			"Shows for each node from where to where it goes, when, and what is to be expected; and all that would stop the upgrade at once: versions that do not follow on each other, nodes that are not well, etcd, certificates near their end, full disks, missing images, pods that can't be evicted (which is tried on all nodes, as a dry run), and requests to APIs that the version has no more. Nothing is changed.",
+			"Shows for each node from where to where it goes, when, and what is to be expected; and all that would stop the upgrade at once: versions that do not follow on each other, nodes that are not well, etcd, certificates near their end, full disks, missing images, pods that can't be evicted (which is tried on all nodes that will be drained, as a dry run), and requests to APIs that the version has no more. Pods that lose data in emptyDir volumes are named. Nothing is changed.",
 			"Without a version: the newest of those at hand that the cluster can be brought to, which are the bundle's, those of bundles in the cache, and the newest of each minor version that the mirror has.",
 			fmt.Sprintf("The exit code is %d when something stands in the way.", ExitFindings)),
 		Example: examples(`
@@ -92,7 +92,7 @@ func (o *upgradeOptions) plan(ctx context.Context) (*upgradePlan, error) {
 	if err != nil {
 		return nil, clusterError(err)
 	}
-	p := &upgradePlan{Cluster: o.cluster.Metadata.Name, ignored: o.ignore, Nodes: []upgrade.NodePlan{}, Findings: []upgrade.Finding{}}
+	p := &upgradePlan{Cluster: o.cluster.Metadata.Name, ignored: o.spec.Ignore, Nodes: []upgrade.NodePlan{}, Findings: []upgrade.Finding{}}
 	if o.spec.Version == "" {
 		// What is at hand is a matter of the network; what runs is not.
 		seen, err := upgrade.Observe(ctx, o.clients, o.cluster, upgrade.Look{})
@@ -117,7 +117,7 @@ func (o *upgradeOptions) plan(ctx context.Context) (*upgradePlan, error) {
 	}
 	p.Version, p.Runs = o.spec.Version, runs(seen, o.cluster)
 	p.Findings = append(p.Findings, upgrade.Check(o.cluster, &o.spec, seen, time.Now())...)
-	p.blocking = upgrade.Blocking(p.Findings, o.ignore...)
+	p.blocking = upgrade.Blocking(p.Findings, o.spec.Ignore...)
 	p.OK = len(p.blocking) == 0
 	if slices.ContainsFunc(p.blocking, func(f upgrade.Finding) bool { return f.Check == upgrade.CheckSkew }) {
 		return p, nil // There is no way to that version, so no order either.
@@ -136,16 +136,9 @@ func (o *upgradeOptions) images(nodes []corev1.Node) ([]v1alpha1.PushedImage, er
 		}
 		return out, nil
 	}
-	if _, err := v1alpha1.MinorOf(o.spec.Version); err != nil {
-		return nil, nil //nolint:nilerr // see above
-	}
-	list, err := bundle.KubernetesImages(o.spec.Version, o.cluster.Spec.Images.Registry, o.cluster.Spec.Network.Plugin)
+	out, err := upgrade.ImagesOf(o.cluster, o.spec.Version)
 	if err != nil {
 		return nil, withCode(ExitUsage, err)
-	}
-	var out []v1alpha1.PushedImage
-	for _, i := range list {
-		out = append(out, v1alpha1.PushedImage{Ref: i.Ref, For: i.For})
 	}
 	return out, nil
 }
@@ -161,8 +154,27 @@ func runs(o upgrade.Observation, c *v1alpha1.Cluster) []string {
 			}
 		}
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, compareVersions)
 	return out
+}
+
+// compareVersions puts the lower version first; what is none comes before all, by its text.
+func compareVersions(a, b string) int {
+	x, errX := apiversion.ParseSemantic(a)
+	y, errY := apiversion.ParseSemantic(b)
+	switch {
+	case errX != nil && errY != nil:
+		return strings.Compare(a, b)
+	case errX != nil:
+		return -1
+	case errY != nil:
+		return 1
+	case x.LessThan(y):
+		return -1
+	case y.LessThan(x):
+		return 1
+	}
+	return 0
 }
 
 // show prints the plan.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,6 +96,22 @@ func TestUpgradeUsage(t *testing.T) {
 	}
 }
 
+// TestDeleteEmptyDirData: the same flag wherever a node is drained. Its default differs
+// where the node leaves for good.
+func TestDeleteEmptyDirData(t *testing.T) {
+	streams := genericiooptions.IOStreams{}
+	for want, c := range map[string][]*cobra.Command{
+		"true":  {newUpgrade(streams), newUpgradePlan(streams, newAccess())},
+		"false": {newNodeRemove(streams, newAccess()), newNodeReplace(streams, newAccess())},
+	} {
+		for _, one := range c {
+			if f := one.Flags().Lookup("delete-emptydir-data"); f == nil || f.DefValue != want || f.Value.String() != want {
+				t.Errorf("%s: %+v, want %s", one.Name(), f, want)
+			}
+		}
+	}
+}
+
 // TestUpgradePlanned asks about a cluster of a real API server and played nodes.
 func TestUpgradePlanned(t *testing.T) {
 	s := kubetest.Start(t)
@@ -116,6 +133,13 @@ func TestUpgradePlanned(t *testing.T) {
 	_, err = incluster.Install(t.Context(), s.Config, c)
 	must(t, err)
 	playNodes(t, kube, c)
+	yes := true
+	_, err = kube.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "scratch", OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "scratch", UID: "1", Controller: &yes}}},
+		Spec: corev1.PodSpec{NodeName: "w1", Containers: []corev1.Container{{Name: "c", Image: "scratch"}},
+			Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}},
+	}, metav1.CreateOptions{})
+	must(t, err)
 	ask := func(want int, args ...string) string {
 		t.Helper()
 		code, out, errOut := run(t, append(args, "--kubeconfig", s.Kubeconfig)...)
@@ -135,6 +159,12 @@ func TestUpgradePlanned(t *testing.T) {
 		{"upgrade v1.9.2", ExitFindings, "possible from here: v1.35.4 and later of v1.35, any v1.36"},
 		{"upgrade 1.36.3 --dry-run -o json", ExitOK, `"turn":2`},
 		{"upgrade v1.36.3 -o yaml", ExitOK, "name: upgrade-v1-36-3-coordinator"},
+		{"upgrade v1.36.3 -o yaml", ExitOK, "deleteEmptyDirData: true"},
+		{"upgrade v1.36.3 -o yaml --delete-emptydir-data=false", ExitOK, "deleteEmptyDirData: false"},
+		{"upgrade v1.36.3 -o yaml --ignore disk,evictions", ExitOK, "- disk\n    - evictions\n"},
+		{"upgrade plan v1.36.3", ExitOK, "w1  1 pod loses the data in emptyDir volumes: default/scratch"},
+		{"upgrade plan v1.36.3 -o json", ExitOK, `"losesData":["default/scratch"]`},
+		{"upgrade plan v1.36.3 --delete-emptydir-data=false", ExitFindings, "move what matters, or allow it with --delete-emptydir-data"},
 		{"upgrade rollback-node w1", ExitUsage, "name the version with --to"},
 		{"upgrade rollback-node w1 --to v1.36.0", ExitFindings, "newer than an apiserver"},
 		{"backup list", ExitOK, "No Operation"},

@@ -8,13 +8,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// learnersFixed is the first 3.5 whose members go to 3.6 without being stuck as learners.
-var learnersFixed = version.MustParseGeneric("3.5.24")
+// readyFor36 is the first 3.5 from which upstream takes members to 3.6. Before 3.5.24 members
+// are stuck as learners; before 3.5.26 members that were removed come back, and the cluster
+// can't be used: https://etcd.io/blog/2025/zombie_members_upgrade/
+var readyFor36 = version.MustParseGeneric("3.5.26")
 
 func etcdChecks() []Check {
 	return []Check{
-		{ID: "etcd-version", Title: "etcd's members can be upgraded", Source: "etcd#19557, #20793", Document: true,
-			Why: "members older than 3.5.24 fail with \"too many learner members\" on the way to 3.6", Run: etcdVersion},
+		{ID: "etcd-version", Title: "etcd's members can be upgraded", Source: "etcd#19557, #20793, https://etcd.io/blog/2025/zombie_members_upgrade/", Document: true,
+			Why: "on the way to 3.6 members older than 3.5.24 fail with \"too many learner members\", and with ones older than 3.5.26 members that were removed come back", Run: etcdVersion},
 		{ID: "etcd-strict", Title: "etcd checks its health before its members change", Source: "etcd#10499", Files: true,
 			Why: "a member that is added to a sick cluster takes its quorum", Run: etcdStrict},
 		{ID: "etcd-answers", Title: "each etcd member answers at its own port", Source: "kubeadm#3297", Document: true,
@@ -35,8 +37,8 @@ func etcdVersion(in Input) []Finding {
 			continue
 		}
 		minors[fmt.Sprintf("%d.%d", v.Major(), v.Minor())] = true
-		if v.Minor() == 5 && v.LessThan(learnersFixed) {
-			out = append(out, Finding{State: Problem, Node: m.Node, Found: "its etcd is " + m.Version, Mend: "bring every member to 3.5.24 or later before the first goes to 3.6"})
+		if v.Minor() == 5 && v.LessThan(readyFor36) {
+			out = append(out, Finding{State: Problem, Node: m.Node, Found: "its etcd is " + m.Version, Mend: "bring every member to 3.5.26 or later before the first goes to 3.6"})
 		}
 	}
 	if len(minors) > 1 {
@@ -91,7 +93,10 @@ func certificates(in Input) []Finding {
 		}
 		f := Finding{State: Warning, Node: c.Node, Found: fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), Mend: "kubeadm certs renew all on it, or the next upgrade"}
 		if strings.Contains(c.What, "etcd") {
-			f.Mend = "kubectl ha bootstrap with the etcd CA of the workstation makes etcd's anew"
+			f.Mend = "stop etcd on this host, and run kubectl ha bootstrap with the etcd CA of the workstation: a member that does not run gets certificates anew; one host after the other"
+			if strings.Contains(c.What, "apiserver-etcd-client") {
+				f.Mend = "no verb of kubectl-ha renews it yet: have another signed by the workstation's etcd CA, and put it onto each control plane"
+			}
 		}
 		if c.DaysLeft < 7 {
 			f.State = Problem

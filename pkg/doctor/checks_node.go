@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
 func nodeChecks() []Check {
@@ -67,7 +67,7 @@ func leftCordoned(in Input) []Finding {
 	}
 	var out []Finding
 	for _, n := range in.Objects.Nodes {
-		by := n.Annotations[upgrade.AnnotationCordonedBy]
+		by := n.Annotations[drain.AnnotationCordonedBy]
 		switch {
 		case !n.Spec.Unschedulable || unfinished[by]:
 		case by == "":

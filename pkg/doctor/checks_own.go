@@ -17,6 +17,10 @@ func ownChecks() []Check {
 	return []Check{
 		{ID: "dead-lock", Title: "no Operation waits for a coordinator that is gone", Source: "kured#822", Reads: partOperations,
 			Why: "an Operation that nobody carries out keeps every other one from beginning", Run: deadLock},
+		{ID: "lent-rights", Title: "no coordinator is an administrator between two Operations", Source: "a coordinator that could not give its rights back", Reads: partRights,
+			Why: "addons' manifests, and a pod network of your own, are applied with rights that are lent for one Operation; left standing, the next coordinator of any kind has them", Run: lentRights},
+		{ID: "armed-upgrade", Title: "no boot would take an upgrade back", Source: "an upgrade that was not brought to its end", Files: true, Reads: partOperations,
+			Why: "an upgrade that was cut off is taken back when its host boots; nobody expects that of a boot months later", Run: armedUpgrade},
 		{ID: "pod-security", Title: "privileged Jobs may run in ha-system", Source: "pod security admission", Reads: partNamespace,
 			Why: "without the namespace's label no node task ever starts where the cluster's default is stricter", Run: podSecurity},
 		{ID: "agent-pinned", Title: "the agent's image is kept on every node", Source: "the kubelet's image garbage collection", Files: true,
@@ -39,6 +43,29 @@ func deadLock(in Input) []Finding {
 		}
 		out = append(out, Finding{State: Problem, Found: fmt.Sprintf("operation %s (%s): its coordinator was last heard of %.0f minutes ago", op.Name, op.Spec.Type, heard/60),
 			Mend: "kubectl ha operation resume " + op.Name + " gives it another; abort ends it"})
+	}
+	return out
+}
+
+func lentRights(in Input) []Finding {
+	var out []Finding
+	for _, name := range in.Objects.Rights {
+		out = append(out, Finding{State: Problem, Found: "the binding " + name + " is still there", Mend: "kubectl delete clusterrolebinding " + name})
+	}
+	return out
+}
+
+// armedUpgrade leaves out what an Operation in progress has begun just now.
+func armedUpgrade(in Input) []Finding {
+	if running(in.Objects) {
+		return nil
+	}
+	var out []Finding
+	for node, f := range ordered(in.Inspection.Facts) {
+		for _, part := range f.Armed {
+			out = append(out, Finding{State: Problem, Node: node, Found: "an upgrade was not brought to its end: " + part,
+				Mend: "resume its Operation, or abort it: kubectl ha operation list; when that is gone, kubectl ha upgrade to the version that the node is to have"})
+		}
 	}
 	return out
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -73,7 +73,7 @@ func TestFound(t *testing.T) {
 		return func(in *Input) {
 			in.Objects.Nodes[1].Spec.Unschedulable = true
 			if by != "" {
-				in.Objects.Nodes[1].Annotations[upgrade.AnnotationCordonedBy] = by
+				in.Objects.Nodes[1].Annotations[drain.AnnotationCordonedBy] = by
 			}
 		}
 	}
@@ -125,7 +125,7 @@ func TestFound(t *testing.T) {
 		}},
 		"two control planes":   {id: "control-planes", state: Problem, found: "there are 2", spoil: func(in *Input) { in.Report.ControlPlanes = in.Report.ControlPlanes[:2] }},
 		"dead apiserver":       {id: "control-planes", state: Problem, found: "no answer", spoil: func(in *Input) { in.Report.ControlPlanes[2].APIServer = status.Component{Error: "no answer"} }},
-		"etcd before 3.5.24":   {id: "etcd-version", state: Problem, found: "3.5.9", spoil: func(in *Input) { in.Report.Etcd[0].Version = "3.5.9" }},
+		"etcd before 3.5.26":   {id: "etcd-version", state: Problem, found: "3.5.25", spoil: func(in *Input) { in.Report.Etcd[0].Version = "3.5.25" }},
 		"strict check off":     {id: "etcd-strict", state: Problem, found: "is off", spoil: func(in *Input) { facts(in, "cp1", func(f *inspect.Facts) { f.EtcdConfig = &inspect.EtcdConfig{} }) }},
 		"etcd away":            {id: "etcd-answers", state: Problem, found: "refused", spoil: func(in *Input) { in.Report.Etcd[1] = status.Member{Node: "cp2", Error: "refused"} }},
 		"etcd unwell":          {id: "etcd-answers", state: Problem, found: "NOSPACE", spoil: func(in *Input) { in.Report.Etcd[1].Unwell = "ALARM NOSPACE" }},
@@ -143,6 +143,10 @@ func TestFound(t *testing.T) {
 		"dead coordinator": {id: "dead-lock", state: Problem, found: "10 minutes", spoil: func(in *Input) {
 			in.Objects.Operations = []v1alpha1.Operation{{ObjectMeta: metav1.ObjectMeta{Name: "join-a"}, Status: v1alpha1.OperationStatus{Phase: v1alpha1.OperationRunning}}}
 			in.Objects.Heard["operation-join-a"] = 600
+		}},
+		"rights that were lent": {id: "lent-rights", state: Problem, found: "ha-coordinator-addon-x", spoil: func(in *Input) { in.Objects.Rights = []string{"ha-coordinator-addon-x"} }},
+		"an upgrade that a boot would take back": {id: "armed-upgrade", state: Problem, found: "kubelet from v1.35.4 to v1.36.3", spoil: func(in *Input) {
+			facts(in, "cp1", func(f *inspect.Facts) { f.Armed = []string{"kubelet from v1.35.4 to v1.36.3"} })
 		}},
 		"namespace's level": {id: "pod-security", state: Problem, found: "baseline", spoil: func(in *Input) { in.Objects.Namespace.Labels["pod-security.kubernetes.io/enforce"] = "baseline" }},
 		"agent is not pinned": {id: "agent-pinned", state: Warning, found: "not pinned", spoil: func(in *Input) {
@@ -251,7 +255,7 @@ func TestKeepalivedOfAnotherTool(t *testing.T) {
 func TestCordonOfARunningOperation(t *testing.T) {
 	in := well()
 	in.Objects.Nodes[0].Spec.Unschedulable = true
-	in.Objects.Nodes[0].Annotations[upgrade.AnnotationCordonedBy] = "upgrade-x"
+	in.Objects.Nodes[0].Annotations[drain.AnnotationCordonedBy] = "upgrade-x"
 	in.Objects.Operations = []v1alpha1.Operation{{ObjectMeta: metav1.ObjectMeta{Name: "upgrade-x"}, Status: v1alpha1.OperationStatus{Phase: v1alpha1.OperationRunning}}}
 	if found := leftCordoned(in); len(found) > 0 {
 		t.Errorf("got %+v", found)

@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
@@ -38,6 +39,7 @@ const (
 	partOperations  Part = "operations"
 	partBalancer    Part = "the load balancer"
 	partAddons      Part = "the addons' certificates"
+	partRights      Part = "what coordinators may"
 )
 
 // Objects are what the API tells beyond the status.
@@ -63,6 +65,9 @@ type Objects struct {
 	// of, in seconds ago.
 	Operations []v1alpha1.Operation
 	Heard      map[string]float64
+	// Rights are the bindings that make a coordinator an administrator and that no unfinished
+	// Operation has any use for.
+	Rights []string
 	// AddonCertificates are those that were made for addons.
 	AddonCertificates []AddonCertificate
 	// Unread says of the parts that could not be read why.
@@ -101,6 +106,7 @@ func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) 
 		partOperations: func() error { return o.readOperations(ctx, c) },
 		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
 		partAddons:     func() error { return o.readAddons(ctx, c.Kube) },
+		partRights:     func() error { return o.readRights(ctx, c) },
 	} {
 		all.Go(func() {
 			if err := read(); err != nil && !apierrors.IsNotFound(err) {
@@ -212,6 +218,19 @@ func (o *Objects) readOperations(ctx context.Context, c *client.Clients) (err er
 		}
 	}
 	return nil
+}
+
+// readRights reads the bindings first: an Operation is there before its binding.
+func (o *Objects) readRights(ctx context.Context, c *client.Clients) error {
+	bindings, err := lent.Bindings(ctx, c.Kube)
+	if err != nil || len(bindings) == 0 {
+		return err
+	}
+	ops, err := operations.New(c.Dynamic).List(ctx)
+	if err == nil {
+		o.Rights = lent.Stale(bindings, ops)
+	}
+	return err
 }
 
 func (o *Objects) readAddons(ctx context.Context, kube kubernetes.Interface) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"slices"
 	"time"
 
@@ -14,13 +16,30 @@ import (
 // of a quorum.
 const changeTimeout = 10 * time.Second
 
-// At finds a member by its peer URL.
+// At finds a member by its peer URL, however its address is spelt: IPv6 has several ways.
 func At(members []Member, peerURL string) (Member, bool) {
-	i := slices.IndexFunc(members, func(m Member) bool { return slices.Contains(m.PeerURLs, peerURL) })
+	i := slices.IndexFunc(members, func(m Member) bool {
+		return slices.ContainsFunc(m.PeerURLs, func(u string) bool { return sameURL(u, peerURL) })
+	})
 	if i < 0 {
 		return Member{}, false
 	}
 	return members[i], true
+}
+
+// sameURL compares two URLs with their addresses read.
+func sameURL(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := url.Parse(a)
+	y, errY := url.Parse(b)
+	if errX != nil || errY != nil || x.Scheme != y.Scheme || x.Port() != y.Port() {
+		return false
+	}
+	p, errP := netip.ParseAddr(x.Hostname())
+	q, errQ := netip.ParseAddr(y.Hostname())
+	return errP == nil && errQ == nil && p == q
 }
 
 // CanRemove says why the cluster can't do without a member for good; nil when it
@@ -69,9 +88,9 @@ func CanRemove(v View, id uint64) error {
 }
 
 // AddLearner makes a member known that does not vote until it has all data. A
-// member that is known already is returned as it is. etcd refuses while one of the
-// others is away or has only just come (its strict reconfiguration check); that is
-// waited for until the limit. seen, when not nil, is called with what is waited for.
+// member that is known already is returned as it is. etcd refuses while more of the
+// others than SpareWhileAdding are away or have only just come (its strict
+// reconfiguration check); that is waited for until the limit. seen, when not nil, is called with what is waited for.
 func (c *Client) AddLearner(ctx context.Context, peerURL string, limit time.Duration, seen func(error)) (Member, error) {
 	var out Member
 	err := c.change(ctx, limit, seen, func(ctx context.Context) error {

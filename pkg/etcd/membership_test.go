@@ -126,7 +126,7 @@ func TestRealReplace(t *testing.T) {
 	g.stops[0]()
 	g.reserve(t)
 
-	// etcd#10499: nothing is added while one is away.
+	// etcd#10499: nothing is added to three while one is away.
 	if m, err := all.AddLearner(t.Context(), g.peers[3], 3*time.Second, nil); err == nil {
 		t.Fatalf("a member was added to a sick cluster: %+v", m)
 	}
@@ -163,5 +163,19 @@ func TestRealReplace(t *testing.T) {
 	v = now.View(t.Context())
 	if ok, _ := HasQuorum(v); !ok || len(v.Members) != 2 {
 		t.Errorf("after the leader has left: %+v", v)
+	}
+}
+
+// A member is found however the address in its URL is spelt.
+func TestAt(t *testing.T) {
+	members := []Member{{ID: 1, PeerURLs: []string{"https://[2001:db8::1]:2380"}}, {ID: 2, PeerURLs: []string{"https://10.0.0.2:2380", "https://etcd2:2380"}}}
+	for url, want := range map[string]uint64{
+		"https://[2001:db8::1]:2380": 1, "https://[2001:db8:0::1]:2380": 1, "https://[2001:DB8:0:0:0:0:0:1]:2380": 1, "https://10.0.0.2:2380": 2, "https://etcd2:2380": 2,
+		"https://[2001:db8::2]:2380": 0, "https://[2001:db8::1]:2381": 0, "http://10.0.0.2:2380": 0, "https://etcd3:2380": 0, "": 0,
+	} {
+		got, ok := At(members, url)
+		if got.ID != want || ok != (want != 0) {
+			t.Errorf("%q: %d, %v", url, got.ID, ok)
+		}
 	}
 }

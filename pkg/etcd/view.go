@@ -58,6 +58,12 @@ func (m Member) Started() bool { return len(m.ClientURLs) > 0 }
 // Quorum is how many of n voting members must agree.
 func Quorum(n int) int { return n/2 + 1 }
 
+// SpareWhileAdding is how many of n voting members may be away when another one is
+// added: etcd's strict reconfiguration check wants those that are there to be a quorum
+// of the enlarged cluster. None of three, one of five.
+// https://github.com/etcd-io/etcd/blob/v3.6.16/server/etcdserver/util.go (isConnectedToQuorumAfterAddingNewMemberSince)
+func SpareWhileAdding(n int) int { return max(0, n-Quorum(n+1)) }
+
 // Tolerated is how many of n voting members may be lost.
 func Tolerated(n int) int { return n - Quorum(n) }
 
@@ -231,4 +237,31 @@ func HasQuorum(v View) (ok bool, spare int) {
 	}
 	need := Quorum(len(voters))
 	return len(voters) > 0 && most >= need, most - need
+}
+
+// Joined tells whether the member at an endpoint votes and follows the leader of a
+// quorum, however many others are away.
+func Joined(v View, endpoint string) error {
+	if v.MembersErr != nil {
+		return fmt.Errorf("the list of members can't be read: %w", v.MembersErr)
+	}
+	for _, s := range v.Status {
+		if s.Endpoint != endpoint {
+			continue
+		}
+		if s.Err != nil {
+			return fmt.Errorf("%s does not answer: %w", endpoint, s.Err)
+		}
+		votes := slices.ContainsFunc(v.Members, func(m Member) bool { return m.ID == s.ID && !m.Learner })
+		switch ok, _ := HasQuorum(v); {
+		case !votes:
+			return fmt.Errorf("%s has no vote yet", endpoint)
+		case s.Leader == 0:
+			return fmt.Errorf("%s follows no leader", endpoint)
+		case !ok:
+			return errors.New("too few members answer and agree on a leader")
+		}
+		return nil
+	}
+	return fmt.Errorf("%s was not asked", endpoint)
 }

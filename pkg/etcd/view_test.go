@@ -153,3 +153,37 @@ func TestSpare(t *testing.T) {
 		})
 	}
 }
+
+func TestSpareWhileAdding(t *testing.T) {
+	for n, want := range map[int]int{1: 0, 2: 0, 3: 0, 4: 1, 5: 1, 6: 2, 7: 2} {
+		if got := SpareWhileAdding(n); got != want {
+			t.Errorf("%d of %d members may be away, want %d", got, n, want)
+		}
+	}
+}
+
+func TestJoined(t *testing.T) {
+	members := []Member{{ID: 1}, {ID: 2}, {ID: 3}, {ID: 4, Learner: true}}
+	up := func(id uint64, endpoint string) MemberStatus {
+		return MemberStatus{ID: id, Leader: 1, Endpoint: endpoint}
+	}
+	away := MemberStatus{Endpoint: "c", Err: errors.New("no answer")}
+	for _, tc := range []struct {
+		name, endpoint string
+		view           View
+		want           string
+	}{
+		{"one is away", "b", View{Members: members, Status: []MemberStatus{up(1, "a"), up(2, "b"), away}}, ""},
+		{"itself is away", "c", View{Members: members, Status: []MemberStatus{up(1, "a"), up(2, "b"), away}}, "does not answer"},
+		{"a learner", "d", View{Members: members, Status: []MemberStatus{up(1, "a"), up(2, "b"), up(4, "d")}}, "no vote yet"},
+		{"no leader", "b", View{Members: members, Status: []MemberStatus{up(1, "a"), {ID: 2, Endpoint: "b"}, up(3, "c")}}, "follows no leader"},
+		{"no quorum", "b", View{Members: members, Status: []MemberStatus{up(2, "b"), away}}, "too few members"},
+		{"no list", "b", View{MembersErr: errors.New("no leader")}, "can't be read"},
+		{"nobody asked", "z", View{Members: members}, "was not asked"},
+	} {
+		err := Joined(tc.view, tc.endpoint)
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
+		}
+	}
+}

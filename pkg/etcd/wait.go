@@ -37,6 +37,12 @@ func (c *Client) WaitQuorum(ctx context.Context, limit time.Duration, seen func(
 	}, seen)
 }
 
+// WaitMember is WaitHealthy for one member alone: it waits until the member at an
+// endpoint votes and follows the leader of a quorum.
+func (c *Client) WaitMember(ctx context.Context, limit time.Duration, endpoint string, seen func(wrong error)) (View, error) {
+	return c.wait(ctx, limit, "joined by "+endpoint, func(v View) error { return Joined(v, endpoint) }, seen)
+}
+
 func (c *Client) wait(ctx context.Context, limit time.Duration, what string, judge func(View) error, seen func(wrong error)) (View, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -115,7 +115,7 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID,
 	}}
 	pod := &j.Spec.Template.Spec
-	pod.Affinity.NodeAffinity = nodeAffinity(avoid(op, c))
+	pod.Affinity.NodeAffinity = nodeAffinity(worked(op))
 	main := &pod.Containers[0]
 	main.Image = image
 	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", image)
@@ -126,39 +126,40 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (
 	return j, nil
 }
 
-// avoid lists the nodes that a coordinator should rather not be on: those that
-// the Operation works on, and the control planes, since the API is of more use
-// to a coordinator than the other way round.
-func avoid(op *v1alpha1.Operation, c *v1alpha1.Cluster) (worked, controlPlanes []string) {
-	for _, h := range c.ControlPlanes() {
-		controlPlanes = append(controlPlanes, h.Name)
-	}
+// worked are the nodes that an Operation changes most: a coordinator should rather not be
+// on one.
+func worked(op *v1alpha1.Operation) []string {
 	if op.Spec.Join != nil {
-		worked = slices.Clone(op.Spec.Join.ControlPlanes)
+		return op.Spec.Join.ControlPlanes
 	}
 	if op.Spec.RemoveNode != nil {
-		worked = []string{op.Spec.RemoveNode.Node}
+		return []string{op.Spec.RemoveNode.Node}
 	}
-	return worked, controlPlanes
+	return nil
 }
 
-func nodeAffinity(worked, controlPlanes []string) *corev1.NodeAffinity {
-	var terms []corev1.PreferredSchedulingTerm
-	for _, t := range []struct {
-		weight int32
-		nodes  []string
-	}{{100, worked}, {50, controlPlanes}} {
-		if len(t.nodes) == 0 {
-			continue
+// nodeAffinity keeps coordinators on control planes, and there away from the nodes that are
+// worked on. A coordinator's token is as good as root on every host, and a node's kubelet can
+// have it: on a control plane that is nothing new. No kubelet may give itself that label
+// (https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
+func nodeAffinity(worked []string) *corev1.NodeAffinity {
+	a := &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
+			Key: "node-role.kubernetes.io/control-plane", Operator: corev1.NodeSelectorOpExists,
+		}}}},
+	}}
+	if len(worked) > 0 {
+		// By the nodes' names: their label kubernetes.io/hostname may be another on clusters that
+		// were adopted. Such a requirement takes one name.
+		var away []corev1.NodeSelectorRequirement
+		for _, name := range worked {
+			away = append(away, corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{name}})
 		}
-		terms = append(terms, corev1.PreferredSchedulingTerm{
-			Weight: t.weight,
-			Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
-				Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: t.nodes,
-			}}},
-		})
+		a.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.PreferredSchedulingTerm{{
+			Weight: 100, Preference: corev1.NodeSelectorTerm{MatchFields: away},
+		}}
 	}
-	return &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: terms}
+	return a
 }
 
 // ensureCoordinator creates the coordinators' Job; one that has ended makes way

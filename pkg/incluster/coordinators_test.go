@@ -165,8 +165,9 @@ func testOneNode(j *jobs) {
 	if term.TopologyKey != corev1.LabelHostname || !strings.Contains(metav1.FormatLabelSelector(term.LabelSelector), job) {
 		j.Errorf("they stay away from %+v", term)
 	}
-	if prefer := pods[1].Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution; len(prefer) != 2 {
-		j.Errorf("they prefer %+v", prefer)
+	// A real API server takes it; what it says is TestCoordinatorJob's.
+	if nodes := pods[1].Spec.Affinity.NodeAffinity; nodes.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		j.Errorf("they may be on %+v", nodes)
 	}
 	j.bind(pods[0], "w1")
 	j.phase(pods[0], corev1.PodSucceeded)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
 )
 
@@ -26,8 +27,11 @@ func checkUpgradeRules(t *testing.T, s *kubetest.Server) {
 	ri := clients.Dynamic.Resource(schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: v1alpha1.OperationResource})
 	for spec, want := range map[string]string{
 		`{type: Upgrade, upgrade: {version: v1.36.3}}`: "",
-		`{type: Upgrade, upgrade: {version: v1.36.3, only: nodes, maxUnavailable: "25%", drainTimeout: 1h10m, keepBackups: 5}}`: "",
+		`{type: Upgrade, upgrade: {version: v1.36.3, only: nodes, maxUnavailable: "25%", drainTimeout: 1h10m, keepBackups: 5}}`:              "",
+		`{type: Upgrade, upgrade: {version: v1.36.3, deleteEmptyDirData: false, ignore: [` + strings.Join(upgrade.Ignorable(), ", ") + `]}}`: "",
 		`{type: Upgrade}`: "spec.upgrade is required",
+		`{type: Upgrade, upgrade: {version: v1.36.3, ignore: [skew]}}`:         "spec.upgrade.ignore",
+		`{type: Upgrade, upgrade: {version: v1.36.3, ignore: [disk, disk]}}`:   "spec.upgrade.ignore",
 		`{type: Upgrade, upgrade: {version: latest}}`:                          "spec.upgrade.version",
 		`{type: Upgrade, upgrade: {version: v1.36.3, only: etcd}}`:             "spec.upgrade.only",
 		`{type: Upgrade, upgrade: {version: v1.36.3, maxUnavailable: "0"}}`:    "spec.upgrade.maxUnavailable",

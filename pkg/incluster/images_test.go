@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,6 +31,8 @@ type pushes struct {
 	*testing.T
 	mu    sync.Mutex
 	specs map[string]task.Spec
+	// both is closed when two nodes have their requests.
+	both chan struct{}
 }
 
 func (p *pushes) runner(j engine.Job) transport.Runner { return &pushRunner{pushes: p, job: j} }
@@ -49,18 +50,17 @@ func (r *pushRunner) Run(ctx context.Context, host string, req node.Request, _ r
 	}
 	r.mu.Lock()
 	r.specs[host] = spec
-	r.mu.Unlock()
-	for ctx.Err() == nil {
-		r.mu.Lock()
-		n := len(r.specs)
-		r.mu.Unlock()
-		if n == 2 {
-			data, err := json.Marshal(task.Data{Images: 3, Imported: 2, FromPeers: 5e6})
-			return node.Result{Data: data}, err
-		}
-		time.Sleep(10 * time.Millisecond)
+	if len(r.specs) == 2 {
+		close(r.both)
 	}
-	return node.Result{}, ctx.Err()
+	r.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return node.Result{}, ctx.Err()
+	case <-r.both:
+	}
+	data, err := json.Marshal(task.Data{Images: 3, Imported: 2, FromPeers: 5e6})
+	return node.Result{Data: data}, err
 }
 
 // createNodes makes the document's nodes; w1 is one that nobody hears of.
@@ -129,7 +129,7 @@ func TestImagesOperation(t *testing.T) {
 	}
 	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: spec})
 	f.must(err)
-	p := &pushes{T: t, specs: map[string]task.Spec{}}
+	p := &pushes{T: t, specs: map[string]task.Spec{}, both: make(chan struct{})}
 	op, states := carryOutWith(t, asCoordinator(t, s.Config), ops, op.Name, f.c, p.runner, images.Definition())
 	for step, want := range map[string]string{
 		"credentials": "Succeeded", "images/cp1": "Succeeded 2 of 3 images were missing", "images/cp2": "Succeeded",

@@ -48,9 +48,6 @@ func install(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) 
 
 func systemObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
 	files := []string{manifests.OperationCRD, manifests.System}
-	if c.Spec.Network.Plugin == v1alpha1.NetworkPluginManifest {
-		files = append(files, manifests.NetworkAnything)
-	}
 	var out []*unstructured.Unstructured
 	for _, f := range files {
 		objects, err := apply.Load(manifests.FS, f)

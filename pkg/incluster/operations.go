@@ -99,7 +99,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 			return nil, errors.Join(err, o.ops.Delete(ctx, op.Name))
 		}
 	}
-	if err := o.grant(ctx, op); err != nil {
+	if err := o.grant(ctx, op, cluster); err != nil {
 		return op, err
 	}
 	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage); err != nil {
@@ -210,15 +210,24 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if err := o.grant(ctx, op); err != nil {
+	if err := o.grant(ctx, op, cluster); err != nil {
 		return err
 	}
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
 }
 
 // Abort ends an Operation: running steps finish, the clean-up steps run, nothing
-// else starts. It can't be taken back.
+// else starts. It can't be taken back. One that has failed has stopped and cleaned up for who
+// goes on with it; that is done once more for who does not, and waits for other Operations: the
+// error is a BusyError while there is one.
 func (o *Operations) Abort(ctx context.Context, name string) error {
+	if op, err := o.ops.Get(ctx, name); err != nil {
+		return err
+	} else if op.Status.Phase == v1alpha1.OperationFailed {
+		if err := o.refuse(ctx, name); err != nil {
+			return err
+		}
+	}
 	op, err := o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
 		if op.Status.Phase == v1alpha1.OperationSucceeded || op.Status.Phase == v1alpha1.OperationAborted {
 			return fmt.Errorf("operation %s can't be aborted: it is %s", name, phase(op))
@@ -237,8 +246,16 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 		if err := endCoordinators(ctx, o.clients.Kube, name); err != nil {
 			return err
 		}
+		if op, err = o.ops.ModifyStatus(ctx, name, func(op *v1alpha1.Operation) error {
+			if op.Status.Phase == v1alpha1.OperationFailed {
+				op.Status = operations.CleanAgain(op.Status)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
-	if err := o.grant(ctx, op); err != nil {
+	if err := o.grant(ctx, op, cluster); err != nil {
 		return err
 	}
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))

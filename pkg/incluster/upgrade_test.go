@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +28,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -57,6 +59,8 @@ type upgradeWorld struct {
 	fail map[string]bool
 	// reboot makes a host reboot in the middle of its next task: by "task node".
 	reboot map[string]bool
+	// takesBack is what the last task to settle a node was told.
+	takesBack bool
 }
 
 // lostError is an attempt of which nobody knows how it ended.
@@ -184,9 +188,9 @@ func (w *upgradeWorld) configured(ctx context.Context, v string) {
 }
 
 // pod is a Ready one on a node; owner is the kind of its controller, if any.
-func (w *upgradeWorld) pod(ns, name, on string, labels map[string]string, owner, image string) {
+func (w *upgradeWorld) pod(ns, name, on string, labels map[string]string, owner, image string, volumes ...corev1.Volume) {
 	w.Helper()
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels}, Spec: corev1.PodSpec{NodeName: on, Containers: []corev1.Container{{Name: "c", Image: image}}}}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels}, Spec: corev1.PodSpec{NodeName: on, Containers: []corev1.Container{{Name: "c", Image: image}}, Volumes: volumes}}
 	if labels["tier"] != "" {
 		p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
 	}
@@ -275,6 +279,18 @@ func (w *upgradeWorld) run(ctx context.Context, on string, req node.Request) (no
 			return node.Result{}, err
 		}
 		return node.Result{}, w.kubelet(ctx, on, spec.Version)
+	case tasks.UpgradeSettle:
+		var spec nodeupgrade.SettleSpec
+		if err := json.Unmarshal(req.Spec, &spec); err != nil {
+			return node.Result{}, err
+		}
+		if controlPlane != (spec.LocalEndpoint != "") {
+			return node.Result{}, fmt.Errorf("%s with the endpoint %q", what, spec.LocalEndpoint)
+		}
+		if w.takesBack = spec.TakeBack; spec.TakeBack {
+			return node.Result{Data: json.RawMessage(`{"takenBack":["kubelet"]}`)}, nil
+		}
+		return node.Result{Data: json.RawMessage(`{"armed":["kubelet"]}`)}, nil
 	case tasks.RollbackNode:
 		var spec nodeupgrade.RollbackSpec
 		if err := json.Unmarshal(req.Spec, &spec); err != nil {
@@ -368,7 +384,7 @@ func (w *upgradeWorld) cordoned() string {
 	var out []string
 	for _, n := range list.Items {
 		if n.Spec.Unschedulable {
-			out = append(out, n.Name+"("+n.Annotations[upgrade.AnnotationCordonedBy]+")")
+			out = append(out, n.Name+"("+n.Annotations[drain.AnnotationCordonedBy]+")")
 		}
 	}
 	return strings.Join(out, " ")
@@ -401,13 +417,14 @@ func TestUpgrade(t *testing.T) {
 	_, err := w.kube.CoreV1().Nodes().Patch(t.Context(), "w2", types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
 	w.must(err)
 	w.pod("default", "web-1", "w1", map[string]string{"app": "web"}, "ReplicaSet", "web")
+	w.daemonSet("owner")
 	w.pod("default", "daemon", "w1", nil, "DaemonSet", "daemon")
 	w.setBudget(0)
 	w.setFail("upgrade-control-plane cp2", true)
 	w.observes()
 	_ = w.members["cp3"].Close() // It is of no use any more, whatever that says.
 
-	op, err := w.ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, DrainTimeout: "3s"}})
+	op, err := w.ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, DrainTimeout: "3s", Ignore: []string{upgrade.CheckEvictions}}})
 	w.must(err)
 	if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "cp3: the etcd member") || len(w.takeDid()) > 0 {
 		t.Fatalf("with an etcd member down it ended with %v", err)
@@ -419,7 +436,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatalf("it ended with %v", err)
 	}
 	did := w.takeDid()
-	if got, want := did[len(did)-8:], []string{"drain cp1", "upgrade-control-plane cp1", "upgrade-kubelet cp1", "drain cp1", "drain cp2", "upgrade-control-plane cp2", "drain cp2"}; !slices.Equal(got[1:], want) {
+	if got, want := did[len(did)-9:], []string{"drain cp1", "upgrade-control-plane cp1", "upgrade-kubelet cp1", "drain cp1", "drain cp2", "upgrade-control-plane cp2", "upgrade-settle cp2", "drain cp2"}; !slices.Equal(got[1:], want) {
 		t.Errorf("up to the failure there were %v", did)
 	}
 	if w.anyAway() || w.cordoned() != "w2()" {
@@ -451,8 +468,40 @@ func TestUpgrade(t *testing.T) {
 	}
 	w.upgraded(op.Name)
 	w.again()
+	w.looksInside()
 	w.applied()
+	w.givenUp()
 	w.back()
+}
+
+// givenUp: a kubelet whose upgrade failed waits for who goes on; when the failed Operation is
+// aborted its host comes to rest, so that no boot takes it back months later.
+func (w *upgradeWorld) givenUp() {
+	w.Helper()
+	ctx := w.Context()
+	w.must(w.kubelet(ctx, "w1", w.from))
+	w.setFail("upgrade-kubelet w1", true)
+	defer w.setFail("upgrade-kubelet w1", false)
+	op, err := w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, Only: v1alpha1.UpgradeNodes, ForceDrain: true, DrainTimeout: "1s", Ignore: []string{upgrade.CheckEvictions}}})
+	w.must(err)
+	if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		w.Errorf("it ended with %v", err)
+	}
+	if got := w.takeDid(); !slices.Equal(got, []string{"upgrade-kubelet w1", "upgrade-settle w1"}) || w.takesBack {
+		w.Errorf("failed, it did %v, took back %v", got, w.takesBack)
+	}
+	w.must(w.ops.Abort(ctx, op.Name))
+	_ = w.ends(op.Name) // Aborted, which is what it says.
+	if got := w.takeDid(); !slices.Equal(got, []string{"upgrade-settle w1"}) || !w.takesBack {
+		w.Errorf("aborted, it did %v, took back %v", got, w.takesBack)
+	}
+	got, err := w.ops.Get(ctx, op.Name)
+	w.must(err)
+	i := slices.IndexFunc(got.Status.Steps, func(s v1alpha1.StepStatus) bool { return s.ID == "settle" })
+	if got.Status.Phase != v1alpha1.OperationAborted || i < 0 || got.Status.Steps[i].Message != "w1: kubelet is what it was before" {
+		w.Errorf("%s, %+v", got.Status.Phase, got.Status.Steps)
+	}
+	w.must(w.kubelet(ctx, "w1", w.to))
 }
 
 // observes looks as the workstation does.
@@ -529,6 +578,67 @@ func (w *upgradeWorld) again() {
 	}
 }
 
+// looksInside: what a workstation would have found is found of an Upgrade that nobody
+// was asked about, with the coordinator's own rights, and is passed over when its spec
+// says so. Nothing is done before.
+func (w *upgradeWorld) looksInside() {
+	w.Helper()
+	ctx := w.Context()
+	w.must(w.kubelet(ctx, "w1", w.from))
+	w.pod("default", "web-9", "w1", map[string]string{"app": "web"}, "ReplicaSet", "web")
+	w.scratch("web-8", "w1")
+	w.setBudget(0)
+	spec := v1alpha1.UpgradeSpec{Version: w.to, Only: v1alpha1.UpgradeNodes, DeleteEmptyDirData: new(bool)}
+	for _, want := range []string{"w1: pod default/web-9 can't be evicted: The disruption budget web", "w1: 1 pod loses the data in emptyDir volumes: default/web-8"} {
+		op, err := w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: copyOf(spec)})
+		w.must(err)
+		if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "the upgrade is not begun: ") || !strings.Contains(err.Error(), want) || len(w.takeDid()) > 0 {
+			w.Errorf("inside it ended with %v, want %q", err, want)
+		}
+		w.must(w.ops.Abort(ctx, op.Name))
+		_ = w.ends(op.Name) // Aborted, which is what it says.
+		spec.Ignore = []string{upgrade.CheckEvictions}
+	}
+	w.setBudget(2)
+	spec.DeleteEmptyDirData = nil
+	op, err := w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: copyOf(spec)})
+	w.must(err)
+	w.must(w.ends(op.Name))
+	op, err = w.ops.Get(ctx, op.Name)
+	w.must(err)
+	if yes := op.Spec.Upgrade.DeleteEmptyDirData; yes == nil || !*yes {
+		w.Errorf("the default is %v", yes)
+	}
+	if s := op.Status.Steps[0]; s.ID != "preflight" || !strings.Contains(s.Message, "w1: 1 pod loses the data in emptyDir volumes: default/web-8") {
+		w.Errorf("preflight says %q", s.Message)
+	}
+	w.takeDid()
+}
+
+// copyOf is a copy of which nothing is shared.
+func copyOf(in v1alpha1.UpgradeSpec) *v1alpha1.UpgradeSpec {
+	out := &v1alpha1.UpgradeSpec{}
+	in.DeepCopyInto(out)
+	return out
+}
+
+// scratch is a pod with data in an emptyDir volume.
+func (w *upgradeWorld) scratch(name, on string) {
+	w.Helper()
+	w.pod("default", name, on, map[string]string{"app": "scratch"}, "ReplicaSet", "scratch", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+}
+
+// daemonSet is the one that the pods say they are of.
+func (w *upgradeWorld) daemonSet(name string) {
+	w.Helper()
+	labels := map[string]string{"app": name}
+	_, err := w.kube.AppsV1().DaemonSets("default").Create(w.Context(), &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DaemonSetSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "daemon"}}}},
+	}}, metav1.CreateOptions{})
+	w.must(err)
+}
+
 // applied applies an Upgrade's manifests while another Operation, which nobody
 // carries out, is not finished.
 func (w *upgradeWorld) applied() {
@@ -575,7 +685,7 @@ func (w *upgradeWorld) back() {
 	w.must(w.kubelet(ctx, "w1", w.from))
 	w.pod("default", "web-2", "w1", map[string]string{"app": "web"}, "ReplicaSet", "web")
 	w.setBudget(0)
-	if op, err = w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, Only: v1alpha1.UpgradeNodes}}); err != nil {
+	if op, err = w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, Only: v1alpha1.UpgradeNodes, Ignore: []string{upgrade.CheckEvictions}}}); err != nil {
 		w.Fatal(err)
 	}
 	j := &jobs{T: w.T}

@@ -53,6 +53,8 @@ func (o *Operations) Watch(ctx context.Context, name string, sink report.Sink) e
 	var op *v1alpha1.Operation
 	alive := &liveness{o: o, sink: sink, since: time.Now()}
 	var patience operations.Patience
+	// heard is when the API has answered last, silent why it does not, as far as it was told.
+	heard, silent := time.Now(), ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,12 +67,17 @@ func (o *Operations) Watch(ctx context.Context, name string, sink report.Sink) e
 			switch {
 			case look.Deleted:
 				return fmt.Errorf("operation %s was removed while it was not finished", name)
-			case look.Operation == nil && ctx.Err() == nil && apierrors.IsForbidden(look.Err) && (op == nil || !patience.Bears(look.Err, time.Now())):
+			case look.Operation == nil && ctx.Err() == nil && refused(look.Err) && (op == nil || !patience.Bears(look.Err, time.Now())):
 				return look.Err
 			case look.Operation == nil:
-				continue // The API does not answer; following goes on.
+				// The API does not answer; following goes on.
+				if why := fmt.Sprint(look.Err); why != silent && time.Since(heard) > quiet {
+					silent = why
+					sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Message: "the API does not answer, asking on: " + why})
+				}
+				continue
 			}
-			op, patience = look.Operation, operations.Patience{}
+			op, patience, heard, silent = look.Operation, operations.Patience{}, time.Now(), ""
 			for _, e := range operations.Diff(last, op.Status) {
 				sink.Emit(e)
 			}
@@ -81,6 +88,10 @@ func (o *Operations) Watch(ctx context.Context, name string, sink report.Sink) e
 		}
 	}
 }
+
+// refused tells whether the API knows the caller and does not let it, or does not know it
+// any more, as when a login has ended: asking on is of no use.
+func refused(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }
 
 // outcome is how a final Operation ended.
 func outcome(op *v1alpha1.Operation) error {

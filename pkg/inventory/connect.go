@@ -1,8 +1,10 @@
 package inventory
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,13 +14,37 @@ import (
 // proxyJump finds the one option of ssh that has a counterpart.
 var proxyJump = regexp.MustCompile(`^(?:-J\s*|-o\s*ProxyJump[= ])([A-Za-z0-9_.@:\[\]-]+)$`)
 
+// connectionKeys are the names of Ansible's own variables, the weakest first:
+// where two say the same thing, Ansible takes the one with ssh in its name.
+func connectionKeys(vars map[string]variable) []string {
+	strength := func(key string) int {
+		switch {
+		case key == "ansible_sudo": // before ansible_become, which replaced it
+			return 0
+		case strings.HasPrefix(key, "ansible_ssh_"):
+			return 2
+		}
+		return 1
+	}
+	var keys []string
+	for key := range vars {
+		if strings.HasPrefix(key, "ansible_") {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(cmp.Compare(strength(a), strength(b)), cmp.Compare(a, b))
+	})
+	return keys
+}
+
 // connect puts one of Ansible's connection variables into a host's settings. It
 // returns why that is not possible, or "".
 func connect(h *v1alpha1.Host, ssh *v1alpha1.SSH, key, value string) string {
 	switch key {
 	case "ansible_host", "ansible_ssh_host":
 		if a, err := netip.ParseAddr(value); err == nil {
-			h.Address = a.String()
+			h.Address, ssh.Host = a.String(), ""
 		} else {
 			ssh.Host = value
 		}
@@ -29,8 +55,8 @@ func connect(h *v1alpha1.Host, ssh *v1alpha1.SSH, key, value string) string {
 		if err != nil {
 			return "is no port number"
 		}
-		if port != 22 {
-			ssh.Port = int32(port)
+		if ssh.Port = int32(port); port == 22 {
+			ssh.Port = 0
 		}
 	case "ansible_ssh_private_key_file", "ansible_private_key_file":
 		ssh.IdentityFile = value
@@ -73,9 +99,12 @@ func connectionReason(key string) string {
 	case strings.HasPrefix(key, "ansible_"):
 		return "is Ansible's own and has no counterpart"
 	default:
-		return "has no counterpart for a single host; labels go into spec.hosts[].labels"
+		return ownOfAHost
 	}
 }
+
+// ownOfAHost is why a variable that only single hosts have is not taken over.
+const ownOfAHost = "has no counterpart for a single host; labels go into spec.hosts[].labels"
 
 // boolean reads Ansible's booleans.
 func boolean(s string) (value, ok bool) {

@@ -1,8 +1,9 @@
 package inventory
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -33,40 +34,46 @@ type Result struct {
 
 // converter carries what is needed while a Result comes together.
 type converter struct {
-	file     *file
-	layers   []layer
-	settings map[string]variable
-	result   Result
+	model *model
+	// settings are the variables of the host that kubeadm init runs on.
+	settings view
+	// inCluster are the hosts that are taken over.
+	inCluster map[string]bool
+	result    Result
 	// expansions counts the templates carried out for the current value,
 	// allExpansions those before, against loops.
 	expansions, allExpansions int
 }
 
 // Convert turns an inventory into a Cluster. Name is the inventory's file name
-// (my-cluster.inventory); groupVars are the files of its group_vars folder by
-// file name. The error tells, with lines, what could not be read, or that the
-// inventory has no masters.
-func Convert(inventory []byte, name string, groupVars map[string][]byte) (Result, error) {
-	f, err := parse(inventory, name)
+// (my-cluster.inventory); folder is where it lies, of which group_vars and
+// host_vars are read, or nil. The error tells, with lines, what could not be
+// read, or that the inventory has no masters.
+func Convert(inventory []byte, name string, folder fs.FS) (Result, error) {
+	m, err := parse(inventory, name)
 	if err != nil {
 		return Result{}, err
 	}
-	layers, unmapped, notes, err := readLayers(f, groupVars)
-	if err != nil {
-		return Result{}, err
+	var unmapped []Setting
+	if folder != nil {
+		if unmapped, err = readVarFiles(m, folder); err != nil {
+			return Result{}, err
+		}
 	}
-	cv := &converter{file: f, layers: layers, settings: settings(layers)}
-	cv.result = Result{Unmapped: unmapped, Notes: notes, Cluster: &v1alpha1.Cluster{}}
+	cv := &converter{model: m, inCluster: map[string]bool{}}
+	cv.result = Result{Unmapped: append(unmapped, m.nobodys()...), Notes: m.notes, Cluster: &v1alpha1.Cluster{}}
 	c := cv.result.Cluster
 	c.APIVersion, c.Kind = v1alpha1.APIVersion, v1alpha1.ClusterKind
 	c.Metadata.Name = label(stem(name))
 	if err := cv.hosts(); err != nil {
 		return Result{}, err
 	}
-	cv.virtualIPGroup()
 	cv.applySettings()
+	cv.others()
 	cv.defaults()
-	slices.SortStableFunc(cv.result.Unmapped, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(cv.result.Unmapped, func(a, b Setting) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Where, b.Where), cmp.Compare(a.Why, b.Why))
+	})
 	return cv.result, nil
 }
 
@@ -78,46 +85,12 @@ func (cv *converter) unmapped(name, where, why string) {
 	cv.result.Unmapped = append(cv.result.Unmapped, Setting{Name: name, Where: where, Why: why})
 }
 
-// applySettings gives every variable to its rule, in the order of their names.
-func (cv *converter) applySettings() {
-	for _, name := range slices.Sorted(maps.Keys(cv.settings)) {
-		v := cv.settings[name]
-		if strings.HasPrefix(name, "ansible_") {
-			continue // looked at for each host
-		}
-		apply, known := rules[strings.ToUpper(name)]
-		if !known {
-			cv.unmapped(name, v.where, reason(name))
-			continue
-		}
-		if v.value == nil {
-			continue // set to nothing
-		}
-		text, ok := scalar(v.value)
-		if !ok {
-			cv.unmapped(name, v.where, "a single value was expected")
-			continue
-		}
-		text, err := cv.expandTemplates(text, 0)
-		if err != nil {
-			cv.unmapped(name, v.where, err.Error())
-			continue
-		}
-		if text == "" {
-			continue
-		}
-		if why := apply(cv, text); why != "" {
-			cv.unmapped(name, v.where, why)
-		}
-	}
-}
-
 // defaults fills in what a Cluster can't do without.
 func (cv *converter) defaults() {
 	s := &cv.result.Cluster.Spec
 	if s.KubernetesVersion == "" {
 		s.KubernetesVersion = v1alpha1.DefaultKubernetesVersion
-		if _, set := cv.settings["KUBERNETES_VERSION"]; !set {
+		if _, set := cv.settings.vars["KUBERNETES_VERSION"]; !set {
 			cv.note("no KUBERNETES_VERSION is set; spec.kubernetesVersion is %s", s.KubernetesVersion)
 		}
 	}

@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,17 +12,20 @@ import (
 // hosts makes the hosts: the masters first, the primary one before all, since
 // the first control plane is where kubeadm init runs.
 func (cv *converter) hosts() error {
-	primary := cv.file.members("primary_master")
-	masters := union(primary, cv.file.members("masters"), cv.file.members("secondary_masters"))
+	members := cv.model.members
+	// Names are as they are written; each generation has its own.
+	primary := union(members("primary_master"), members("primary-master"))
+	masters := union(primary, members("masters"), members("secondary_masters"), members("secondary-masters"))
 	if len(masters) == 0 {
-		return fmt.Errorf("%s: no host is in the groups primary-master, secondary-masters or masters; is it kubeadm2ha's inventory?", cv.file.name)
+		return fmt.Errorf("%s: no host is in the groups primary-master, secondary-masters or masters; is it kubeadm2ha's inventory?", cv.model.name)
 	}
+	cv.settings = view{masters[0], cv.model.view(masters[0])}
 	if len(primary) == 0 {
 		cv.note("the group primary-master is empty; kubeadm init will run on %s", masters[0])
 	}
-	etcd := union(cv.file.members("etcd"), cv.file.members("primary_etcd"), cv.file.members("secondary_etcds"))
-	workers := union(cv.file.members("minions"), cv.file.members("workers"))
-	for _, h := range cv.file.members("nodes") {
+	etcd := union(members("etcd"), members("primary_etcd"), members("secondary_etcds"), members("primary-etcd"), members("secondary-etcds"))
+	workers := union(members("minions"), members("workers"))
+	for _, h := range members("nodes") {
 		if !slices.Contains(masters, h) && !slices.Contains(workers, h) {
 			workers = append(workers, h)
 		}
@@ -32,6 +34,7 @@ func (cv *converter) hosts() error {
 	etcdDefault := len(etcd) == 0 || sameSet(etcd, masters)
 	all := union(masters, etcd, workers)
 	for _, name := range all {
+		cv.inCluster[name] = true
 		var roles []v1alpha1.Role
 		if slices.Contains(masters, name) {
 			roles = append(roles, v1alpha1.RoleControlPlane)
@@ -44,8 +47,8 @@ func (cv *converter) hosts() error {
 		}
 		cv.result.Cluster.Spec.Hosts = append(cv.result.Cluster.Spec.Hosts, cv.host(name, roles))
 	}
-	vip := cv.file.members("apiserver_vip")
-	for _, name := range cv.file.hosts {
+	vip := members(virtualIPGroup)
+	for _, name := range cv.model.hostNames {
 		if !slices.Contains(all, name) && !slices.Contains(vip, name) {
 			cv.note("%s was left out: it is in none of the groups masters, etcd, minions, nodes", name)
 		}
@@ -72,26 +75,6 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-// connection are the variables for one host, the strongest last: the layers of
-// its groups, then its own line's.
-func (cv *converter) connection(name string) map[string]variable {
-	out := map[string]variable{}
-	for _, l := range cv.layers {
-		if l.members != nil && !l.members[name] {
-			continue
-		}
-		for key, value := range l.vars {
-			if strings.HasPrefix(key, "ansible_") {
-				out[key] = variable{value, l.where}
-			}
-		}
-	}
-	for key, value := range cv.file.hostVars[name] {
-		out[key] = variable{value, cv.file.name + ", host " + name}
-	}
-	return out
-}
-
 func (cv *converter) host(name string, roles []v1alpha1.Role) v1alpha1.Host {
 	h := v1alpha1.Host{Name: nodeName(name), Roles: roles}
 	if h.Name != name {
@@ -101,20 +84,17 @@ func (cv *converter) host(name string, roles []v1alpha1.Role) v1alpha1.Host {
 		h.Address = a.String()
 	}
 	ssh := v1alpha1.SSH{}
-	vars := cv.connection(name)
-	for _, key := range slices.Sorted(maps.Keys(vars)) {
-		v := vars[key]
-		text, ok := scalar(v.value)
-		if !ok {
-			cv.unmappedOnce(key, v.where, "a single value was expected")
-			continue
+	own := view{name, cv.model.view(name)}
+	for _, key := range connectionKeys(own.vars) {
+		v := own.vars[key]
+		if v.value == nil {
+			continue // set to nothing
 		}
-		text, err := cv.expandTemplates(text, 0)
-		if err != nil {
-			cv.unmappedOnce(key, v.where, err.Error())
-			continue
+		text, why := cv.text(v, own)
+		if why == "" {
+			why = connect(&h, &ssh, key, text)
 		}
-		if why := connect(&h, &ssh, key, text); why != "" {
+		if why != "" {
 			cv.unmappedOnce(key, v.where, why)
 		}
 	}
@@ -140,21 +120,6 @@ func nodeName(name string) string {
 		return "host-" + strings.Trim(strings.NewReplacer(".", "-", ":", "-", "%", "-").Replace(strings.ToLower(name)), "-")
 	}
 	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
-}
-
-// virtualIPGroup takes the virtual IP from the group apiserver_vip, where the
-// later kubeadm2ha has it.
-func (cv *converter) virtualIPGroup() {
-	hosts := cv.file.members("apiserver_vip")
-	if len(hosts) == 0 {
-		return
-	}
-	if _, set := cv.settings["APISERVER_VIP"]; set {
-		return // usually a template that leads here
-	}
-	if why := virtualIP(cv, hosts[0]); why != "" {
-		cv.unmapped("apiserver_vip", cv.file.name, why)
-	}
 }
 
 // shareSSH moves what all hosts have in common into spec.ssh.

@@ -3,161 +3,176 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
-const (
-	// maxHosts bounds what host ranges expand to.
-	maxHosts = 1000
-	// maxGroups bounds the groups.
-	maxGroups = 1000
-	// maxSize bounds the inventory, in bytes.
-	maxSize = 1 << 20
-	// maxErrors is how many errors are reported at once.
-	maxErrors = 20
-)
-
-// file is a parsed inventory.
-type file struct {
-	name string
-	// hosts are all hosts in the order in which they first appear.
-	hosts []string
-	// hostVars are the variables on the hosts' own lines.
-	hostVars map[string]map[string]string
-	groups   map[string]*group
-	// order are the groups in the order in which they first appear.
-	order []string
-}
-
-// group is a group of an inventory.
-type group struct {
-	hosts    []string
-	children []string
-	vars     map[string]string
-}
-
-// groupKey makes primary-master and primary_master one.
-func groupKey(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "_") }
-
-func (f *file) group(name string) *group {
-	key := groupKey(name)
-	g, ok := f.groups[key]
-	if !ok {
-		g = &group{vars: map[string]string{}}
-		f.groups[key] = g
-		f.order = append(f.order, key)
-	}
-	return g
-}
-
-// members are the hosts of a group and of all groups within it, in order.
-func (f *file) members(name string) []string {
-	var out []string
-	seenGroup, seenHost := map[string]bool{}, map[string]bool{}
-	var visit func(key string)
-	visit = func(key string) {
-		g := f.groups[key]
-		if g == nil || seenGroup[key] {
-			return
-		}
-		seenGroup[key] = true
-		for _, h := range g.hosts {
-			if !seenHost[h] {
-				seenHost[h] = true
-				out = append(out, h)
-			}
-		}
-		for _, child := range g.children {
-			visit(child)
-		}
-	}
-	visit(groupKey(name))
-	return out
-}
-
-// parse reads an inventory in Ansible's INI form. All errors are returned at
+// parseINI reads an inventory in Ansible's INI form. All errors are returned at
 // once, each with its line.
 // https://docs.ansible.com/ansible/latest/collections/ansible/builtin/ini_inventory.html
-func parse(data []byte, name string) (*file, error) {
-	if len(data) > maxSize {
-		return nil, fmt.Errorf("%s: the inventory has %d bytes, at most %d are read", name, len(data), maxSize)
-	}
-	f := &file{name: name, hostVars: map[string]map[string]string{}, groups: map[string]*group{}}
-	p := parser{file: f, section: "ungrouped", kind: "hosts"}
+func parseINI(data []byte, name string) (*model, error) {
+	p := &iniParser{model: newModel(name), section: ungroupedGroup, kind: kindHosts, pending: map[string]*declaration{}}
 	var errs []error
-	for i, line := range strings.Split(string(data), "\n") {
+	for i, line := range lines(string(data)) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		if i == 0 && line == "---" {
-			return nil, fmt.Errorf("%s: a YAML inventory; only Ansible's INI form is read", name)
-		}
+		p.number = i + 1
 		if err := p.line(line); err != nil {
-			errs = append(errs, fmt.Errorf("%s:%d: %w", name, i+1, err))
+			errs = append(errs, fmt.Errorf("%s:%d: %w", name, p.number, err))
 		}
-		if len(f.groups) > maxGroups {
-			errs = append(errs, fmt.Errorf("%s:%d: more than %d groups", name, i+1, maxGroups))
+		if len(p.model.groups) > maxGroups {
+			errs = append(errs, fmt.Errorf("%s:%d: more than %d groups", name, p.number, maxGroups))
 		}
-		if len(errs) >= maxErrors || len(f.groups) > maxGroups {
-			break
+		if len(errs) >= maxErrors || len(p.model.groups) > maxGroups {
+			return nil, errors.Join(errs...)
 		}
 	}
-	return f, errors.Join(errs...)
+	for _, group := range p.order {
+		d := p.pending[group]
+		switch {
+		case d == nil:
+		case d.kind == kindVars:
+			errs = append(errs, fmt.Errorf("%s:%d: [%s:vars] is for a group that is nowhere defined", name, d.line, group))
+		default:
+			errs = append(errs, fmt.Errorf("%s:%d: [%s:children] has the group %s, which is nowhere defined", name, d.line, d.parents[0], group))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	p.model.finish()
+	return p.model, nil
 }
 
-// parser knows in which section it is.
-type parser struct {
-	file    *file
-	section string
-	// kind is hosts, children or vars.
-	kind string
+// lines splits at every kind of line end that Windows and Unix write.
+func lines(text string) []string {
+	return strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n")
 }
 
-func (p *parser) line(line string) error {
-	if line[0] == '[' && strings.HasSuffix(stripComment(line), "]") {
-		return p.header(stripComment(line))
+const (
+	kindHosts    = "hosts"
+	kindChildren = "children"
+	kindVars     = "vars"
+)
+
+// declaration is a group that was named before it is defined.
+type declaration struct {
+	kind    string
+	line    int
+	parents []string
+}
+
+// iniParser knows in which section it is.
+type iniParser struct {
+	model *model
+	// number is the line's, from 1.
+	number        int
+	section, kind string
+	// pending are the groups that are not defined yet, order their names.
+	pending map[string]*declaration
+	order   []string
+}
+
+var (
+	sectionLine = regexp.MustCompile(`^\[([^:\]\s]+)(?::([\p{L}\p{N}_]+))?\]\s*(?:#.*)?$`)
+	groupLine   = regexp.MustCompile(`^([^:\]\s]+)\s*(?:#.*)?$`)
+)
+
+func (p *iniParser) line(line string) error {
+	if !utf8.ValidString(line) {
+		return errors.New("is no UTF-8")
+	}
+	if m := sectionLine.FindStringSubmatch(line); m != nil {
+		return p.header(m[1], m[2])
+	}
+	if line[0] == '[' && strings.HasSuffix(line, "]") {
+		return fmt.Errorf("%.60q is no section; write [GROUP], [GROUP:children] or [GROUP:vars] without spaces", line)
 	}
 	switch p.kind {
-	case "children":
-		g := p.file.group(p.section)
-		child := stripComment(line)
-		if strings.ContainsAny(child, " \t=") {
-			return fmt.Errorf("%q is no group's name", child)
-		}
-		p.file.group(child)
-		g.children = append(g.children, groupKey(child))
-		return nil
-	case "vars":
+	case kindChildren:
+		return p.child(line)
+	case kindVars:
 		key, value, ok := strings.Cut(line, "=")
-		if key = strings.TrimSpace(key); !ok || key == "" {
-			return fmt.Errorf("expected NAME=VALUE")
+		if !ok {
+			return errors.New("expected NAME=VALUE")
 		}
-		p.file.group(p.section).vars[key] = unquote(strings.TrimSpace(value))
-		return nil
+		return p.model.set(p.section, strings.TrimSpace(key), variable{pythonValue(strings.TrimSpace(value)), p.model.name})
 	default:
 		return p.host(line)
 	}
 }
 
-func (p *parser) header(line string) error {
-	name, kind, found := strings.Cut(line[1:len(line)-1], ":")
-	if !found {
-		kind = "hosts"
+// header begins a section. [GROUP:vars] alone defines no group; it must be
+// defined elsewhere.
+func (p *iniParser) header(name, kind string) error {
+	if kind == "" {
+		kind = kindHosts
 	}
-	if kind != "hosts" && kind != "children" && kind != "vars" {
+	if kind != kindHosts && kind != kindChildren && kind != kindVars {
 		return fmt.Errorf("unknown kind of section %q; children and vars are known", kind)
 	}
-	if name == "" || strings.ContainsAny(name, " \t[]") {
-		return fmt.Errorf("%q is no group's name", name)
-	}
 	p.section, p.kind = name, kind
-	p.file.group(name)
+	if p.model.groups[name] == nil {
+		if kind == kindVars && p.pending[name] == nil {
+			p.wait(name, &declaration{kind: kindVars, line: p.number})
+		}
+		p.model.addGroup(name)
+	}
+	d := p.pending[name]
+	if d == nil || kind == kindVars {
+		return nil
+	}
+	if d.kind == kindChildren {
+		return p.defined(name)
+	}
+	delete(p.pending, name)
+	return nil
+}
+
+func (p *iniParser) wait(name string, d *declaration) {
+	p.pending[name] = d
+	p.order = append(p.order, name)
+}
+
+func (p *iniParser) child(line string) error {
+	m := groupLine.FindStringSubmatch(line)
+	if m == nil {
+		return fmt.Errorf("%.60q is no group's name", line)
+	}
+	name := m[1]
+	if p.model.groups[name] != nil {
+		return p.model.addChild(p.section, name)
+	}
+	if p.pending[name] == nil {
+		p.wait(name, &declaration{kind: kindChildren, line: p.number})
+	}
+	p.pending[name].parents = append(p.pending[name].parents, p.section)
+	return nil
+}
+
+// defined puts a group that was waited for into the groups that named it.
+func (p *iniParser) defined(name string) error {
+	d := p.pending[name]
+	delete(p.pending, name)
+	for _, parent := range d.parents {
+		if err := p.model.addChild(parent, name); err != nil {
+			return err
+		}
+		if waiting := p.pending[parent]; waiting != nil && waiting.kind == kindChildren {
+			if err := p.defined(parent); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
 // host reads a line such as m[1:3].example.com:2222 ansible_user=admin.
-func (p *parser) host(line string) error {
+func (p *iniParser) host(line string) error {
 	words, err := split(line)
 	if err != nil {
 		return err
@@ -165,49 +180,68 @@ func (p *parser) host(line string) error {
 	if len(words) == 0 {
 		return nil
 	}
-	pattern, vars := words[0], map[string]string{}
-	if host, port, ok := cutPort(pattern); ok {
-		pattern, vars["ansible_port"] = host, port
-	}
+	vars := make([][2]string, 0, len(words)-1)
 	for _, word := range words[1:] {
 		key, value, ok := strings.Cut(word, "=")
-		if !ok || key == "" {
-			return fmt.Errorf("expected NAME=VALUE after the host %s, found %q", words[0], word)
+		if !ok {
+			return fmt.Errorf("expected NAME=VALUE after the host %.60s", words[0])
 		}
-		vars[key] = value
+		vars = append(vars, [2]string{key, value})
 	}
-	names, err := expand(pattern, maxHosts-len(p.file.hosts))
+	names, port, err := hostPattern(words[0], maxHosts)
 	if err != nil {
 		return err
 	}
-	g := p.file.group(p.section)
+	if strings.HasSuffix(words[0], ":") && port == "" {
+		return fmt.Errorf("%.60q ends in a colon, after which a port belongs", words[0])
+	}
 	for _, name := range names {
-		if p.file.hostVars[name] == nil {
-			p.file.hostVars[name] = map[string]string{}
-			p.file.hosts = append(p.file.hosts, name)
+		if name == "---" {
+			return errors.New("--- begins a YAML document, and this is no YAML inventory")
 		}
-		for key, value := range vars {
-			p.file.hostVars[name][key] = value
+		where := p.model.name + ", host " + name
+		if err := p.model.addHost(name, p.section, port, where); err != nil {
+			return err
 		}
-		g.hosts = append(g.hosts, name)
+		for _, v := range vars {
+			if err := p.model.set(name, v[0], variable{pythonValue(v[1]), where}); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// cutPort splits host:port; an IPv6 address has more colons, a range has its
-// own in brackets.
+// hostPattern expands a host's name with ranges, and takes off its port.
+func hostPattern(pattern string, limit int) (names []string, port string, err error) {
+	if host, p, ok := cutPort(pattern); ok {
+		pattern, port = host, p
+	}
+	names, err = expand(pattern, limit)
+	return names, port, err
+}
+
+var (
+	bracketedPort = regexp.MustCompile(`^\[(.+)\]:([0-9]+)$`)
+	plainPort     = regexp.MustCompile(`^((?:[^:\[\]]|\[[^\]]*\])*):([0-9]+)$`)
+	// hostLabel is a part of a host's name between dots, with ranges in it: it
+	// does not end in a dash or an underscore.
+	hostLabel = `(?:` + hostEnd + `|(?:[\p{L}\p{N}_]|` + hostRange + `)(?:[\p{L}\p{N}_-]|` + hostRange + `)*` + hostEnd + `)`
+	hostEnd   = `(?:[\p{L}\p{N}]|` + hostRange + `)`
+	hostRange = `\[(?:[A-Za-z]:[A-Za-z]|[0-9]+:[0-9]+)(?::[0-9]+)?\]`
+	hostName  = regexp.MustCompile(`^` + hostLabel + `(?:\.` + hostLabel + `)*$`)
+)
+
+// cutPort splits host:port and [address]:port. Where what is left is no host's
+// name, Ansible takes it all for the name.
 func cutPort(s string) (host, port string, ok bool) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 1 || strings.LastIndexByte(s, ']') > i {
+	for _, form := range []*regexp.Regexp{bracketedPort, plainPort} {
+		if m := form.FindStringSubmatch(s); m != nil {
+			s, port = m[1], m[2]
+		}
+	}
+	if _, err := netip.ParseAddr(s); port == "" || err != nil && !hostName.MatchString(s) {
 		return "", "", false
 	}
-	host, port = s[:i], s[i+1:]
-	outside := host
-	if j := strings.LastIndexByte(host, ']'); j >= 0 {
-		outside = host[j:]
-	}
-	if port == "" || strings.Trim(port, "0123456789") != "" || strings.Contains(outside, ":") {
-		return "", "", false
-	}
-	return host, port, true
+	return s, port, true
 }

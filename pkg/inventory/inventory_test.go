@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
@@ -18,6 +19,15 @@ func read(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// folder is a folder beside an inventory, by path.
+func folder(files map[string]string) fstest.MapFS {
+	out := fstest.MapFS{}
+	for name, text := range files {
+		out[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return out
 }
 
 const dashesAll = `---
@@ -85,12 +95,14 @@ func report(t *testing.T, r Result) []byte {
 }
 
 func TestConvertGolden(t *testing.T) {
-	for name, vars := range map[string]map[string][]byte{
-		"dashes":      {"all.yaml": []byte(dashesAll), "dashes.yaml": []byte(dashesBlue), "stranger.yml": []byte("A: b")},
-		"underscores": {"all.yml": []byte(underscoresAll), "green.yaml": []byte("CLUSTER_NAME: green\n")},
+	for name, vars := range map[string]map[string]string{
+		"dashes": {"group_vars/all.yaml": dashesAll, "group_vars/blue.yaml": dashesBlue, "group_vars/stranger.yml": "A: b",
+			"group_vars/all.yaml~": "MASTER_VIP: 10.9.9.9"},
+		"underscores": {"group_vars/all.yml": underscoresAll, "group_vars/green.yaml": "CLUSTER_NAME: green\n",
+			"group_vars/workers.yml": "POD_NETWORK_CIDR: 10.99.0.0/16\n", "host_vars/green-e1.yml": "RACK: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := Convert(read(t, name+".inventory"), name+".inventory", vars)
+			r, err := Convert(read(t, name+".inventory"), name+".inventory", folder(vars))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +119,7 @@ func TestConvertGolden(t *testing.T) {
 
 // A complete inventory makes a Cluster that is valid as it is.
 func TestConvertedIsValid(t *testing.T) {
-	r, err := Convert(read(t, "underscores.inventory"), "green.inventory", map[string][]byte{"all.yml": []byte(underscoresAll)})
+	r, err := Convert(read(t, "underscores.inventory"), "green.inventory", folder(map[string]string{"group_vars/all.yml": underscoresAll}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,9 +144,21 @@ func TestConvertErrors(t *testing.T) {
 		want            []string
 	}{
 		{"empty", "", nil, []string{"no host is in the groups primary-master, secondary-masters or masters"}},
-		{"YAML", "---\nall: {}\n", nil, []string{"a YAML inventory"}},
+		{"YAML without masters", "---\nall: {}\n", nil, []string{"no host is in the groups"}},
+		{"broken YAML", "all:\n  hosts: {\n", nil, []string{"i:", "malformed YAML"}},
+		{"YAML of a plugin", "plugin: aws_ec2\n", nil, []string{"i:1: this configures a plugin", "ansible-inventory -i"}},
+		{"YAML with a list of hosts", "all:\n  hosts:\n  - m1\n", nil, []string{"i:2: hosts of the group all must be names"}},
+		{"YAML with a number for a host", "all:\n  hosts:\n    1:\n", nil, []string{"i:3: the host's name 1 is no text"}},
+		{"YAML within itself", "a:\n  children:\n    b:\n      children:\n        a:\n", nil, []string{"can't be within"}},
+		{"encrypted", "$ANSIBLE_VAULT;1.1;AES256\n3030\n", nil, []string{"i is encrypted"}},
+		{"a program", "#!/usr/bin/python3\n", nil, []string{"a program that makes an inventory"}},
+		{"groups in a circle", "[a:children]\nb\n[b:children]\na\n", nil, []string{"can't be within"}},
+		{"an unknown child", "[masters]\nm1\n[a:children]\nb\n", nil, []string{"i:4: [a:children] has the group b, which is nowhere defined"}},
+		{"variables of nobody", "[a:vars]\nb=c\n", nil, []string{"i:1: [a:vars] is for a group that is nowhere defined"}},
+		{"a port is missing", "[masters]\nm1:\n", nil, []string{`i:2: "m1:" ends in a colon`}},
+		{"no priority", "[masters]\nm1\n[masters:vars]\nansible_group_priority=high\n", nil, []string{"i:4: ansible_group_priority"}},
 		{"all errors", "[a:b]\n[x y]\nh1 oops\nh[1:\nh[3:1]\nh[a:3]\nh 'x\n[c:children]\na b\n[c:vars]\nnothing\n", nil, []string{
-			`i:1: unknown kind of section "b"`, `i:2: "x y" is no group's name`, "i:3: expected NAME=VALUE after the host h1",
+			`i:1: unknown kind of section "b"`, `i:2: "[x y]" is no section`, "i:3: expected NAME=VALUE after the host h1",
 			"i:4: \"h[1:\": a bracket is not closed", "i:5: \"h[3:1]\": [3:1] is empty", "i:6: \"h[a:3]\": [a:3]: a range goes from",
 			"i:7: a quote is not closed", `i:9: "a b" is no group's name`, "i:11: expected NAME=VALUE"}},
 		{"many hosts", "[masters]\nm[1:2000]\n", nil, []string{"more than 1000 hosts"}},
@@ -142,16 +166,12 @@ func TestConvertErrors(t *testing.T) {
 		{"many hosts by lines", "[masters]\nm[1:600]\nn[1:600]\n", nil, []string{"i:3: ", "the host ranges make more than 1000 hosts"}},
 		{"many groups", manyGroups(), nil, []string{"more than 1000 groups"}},
 		{"range overflow", "[masters]\nm[9223372036854775800:9223372036854775807:9223372036854775807]\n[", nil, []string{"i:"}},
-		{"variables", masters, map[string]string{"all.yaml": "a: [\n"}, []string{"all.yaml:", "malformed YAML"}},
-		{"variables are a list", masters, map[string]string{"all.yaml": "- a\n"}, []string{"all.yaml:1: expected names with values"}},
-		{"vault", masters, map[string]string{"all.yaml": "$ANSIBLE_VAULT;1.1;AES256\n3030\n"}, []string{"all.yaml is encrypted; decrypt it"}},
+		{"variables", masters, map[string]string{"group_vars/all.yaml": "a: [\n"}, []string{"all.yaml:", "malformed YAML"}},
+		{"variables are a list", masters, map[string]string{"group_vars/all.yaml": "- a\n"}, []string{"group_vars/all.yaml:1: expected names with values"}},
+		{"variables are text", masters, map[string]string{"host_vars/m1/README": "Our first host\n"}, []string{"host_vars/m1/README:1: expected names with values"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			vars := map[string][]byte{}
-			for k, v := range tc.vars {
-				vars[k] = []byte(v)
-			}
-			_, err := Convert([]byte(tc.inventory), "i", vars)
+			_, err := Convert([]byte(tc.inventory), "i", folder(tc.vars))
 			if err == nil {
 				t.Fatal("converted, want an error")
 			}
@@ -178,7 +198,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 		vars += fmt.Sprintf("%c: '%s'\n", c, strings.Repeat(fmt.Sprintf("{{ %c }}", c+1), 9))
 	}
 	vars += "Z: x\nCLUSTER_NAME: '{{ B }}'\nMASTER_VIP: '{{ A }}'\nAPISERVER_VIP: \"{{ groups['nobody'][7] }}\"\n"
-	r, err := Convert([]byte("[masters]\nm1 ansible_host=10.0.0.1\n"), "i", map[string][]byte{"all.yaml": []byte(vars)})
+	r, err := Convert([]byte("[masters]\nm1 ansible_host=10.0.0.1\n"), "i", folder(map[string]string{"group_vars/all.yaml": vars}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +215,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 
 func TestExpand(t *testing.T) {
 	for pattern, want := range map[string]string{
-		"m": "m", "m[1:3]": "m1 m2 m3", "m[08:10]x": "m08x m09x m10x", "m[1:9:4]": "m1 m5 m9",
+		"m": "m", "m[1:3]": "m1 m2 m3", "m[08:10]x": "m08x m09x m10x", "m[y:B]": "my mz mA mB", "m[1:9:4]": "m1 m5 m9",
 		"r[a:c]": "ra rb rc", "r[a:b]-[1:2]": "ra-1 ra-2 rb-1 rb-2", "m[:2]": "m0 m1 m2", "[1:1]": "1",
 	} {
 		got, err := expand(pattern, 100)
@@ -203,7 +223,7 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %s", pattern, got, err, want)
 		}
 	}
-	for _, pattern := range []string{"m[", "m[]", "m[1]", "m[1:2:0]", "m[1:2:x]", "m[1:b]", "m[-1:2]", "m[ab:cd]", "m[1:2:3:4]", "m[1:101]"} {
+	for _, pattern := range []string{"m[", "m[]", "m[1]", "m[1:2:0]", "m[1:2:x]", "m[1:b]", "m[-1:2]", "m[ab:cd]", "m[1:2:3:4]", "m[1:101]", "m[08:100]", "m[1:]"} {
 		if got, err := expand(pattern, 100); err == nil {
 			t.Errorf("%s: %v, want an error", pattern, got)
 		}
@@ -212,7 +232,7 @@ func TestExpand(t *testing.T) {
 
 func TestSplit(t *testing.T) {
 	for line, want := range map[string]string{
-		`h a=b  c=d`: "h|a=b|c=d", `h a='b c' # x`: "h|a=b c", `h a="b \" c"`: `h|a=b " c`, `h a=b#c`: "h|a=b#c",
+		`h a=b  c=d`: "h|a=b|c=d", `h a='b c' # x`: "h|a=b c", `h a="b \" c"`: `h|a=b " c`, `h a=b#c`: "h|a=b", `h a="b\n"`: `h|a=b\n`, `h a='b\'`: `h|a=b\`,
 		`h a=''`: "h|a=", `h a\ b`: "h|a b", `# x`: "",
 	} {
 		got, err := split(line)
@@ -223,7 +243,8 @@ func TestSplit(t *testing.T) {
 }
 
 func TestPorts(t *testing.T) {
-	for s, want := range map[string]string{"h:22": "h 22", "m[1:3]:22": "m[1:3] 22", "m[1:3]": "", "2001:db8::1": "", "h": "", "h:x": "", ":22": ""} {
+	for s, want := range map[string]string{"h:22": "h 22", "m[1:3]:22": "m[1:3] 22", "m[1:3]": "", "2001:db8::1": "", "h": "", "h:x": "", ":22": "", "[2001:db8::1]:22": "2001:db8::1 22",
+		"[h]:22": "h 22", "h_:22": "", "10.0.0.[1:3]:22": "10.0.0.[1:3] 22", "a,b:22": ""} {
 		host, port, ok := cutPort(s)
 		if got := strings.TrimSpace(host + " " + port); got != want || ok != (want != "") {
 			t.Errorf("%s: %q", s, got)
@@ -259,7 +280,7 @@ func FuzzConvert(f *testing.F) {
 	}
 	f.Add([]byte("[masters]\nm[1:3]:22 a='b'\n[x:children]\nx\n[x:vars]\na={{b}}\n"), "x", []byte(dashesAll))
 	f.Fuzz(func(t *testing.T, inventory []byte, name string, vars []byte) {
-		r, err := Convert(inventory, name, map[string][]byte{"all.yaml": vars, "masters.yaml": vars})
+		r, err := Convert(inventory, name, folder(map[string]string{"group_vars/all.yaml": string(vars), "group_vars/masters.yaml": string(vars), "host_vars/m1/x": string(vars)}))
 		if err != nil {
 			if err.Error() == "" {
 				t.Error("an error without words")

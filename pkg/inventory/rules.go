@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -39,8 +38,8 @@ var rules = map[string]rule{
 	"KEEPALIVED_INTERFACE":      text(func(s *v1alpha1.ClusterSpec) *string { return &s.Keepalived.Interface }),
 	"NETWORK_INTERFACE":         text(func(s *v1alpha1.ClusterSpec) *string { return &s.Keepalived.Interface }),
 	"PROXY_SERVER":              proxyServer,
-	"HTTP_PROXY":                text(func(s *v1alpha1.ClusterSpec) *string { return &s.Proxy.HTTPProxy }),
-	"HTTPS_PROXY":               text(func(s *v1alpha1.ClusterSpec) *string { return &s.Proxy.HTTPSProxy }),
+	"HTTP_PROXY":                proxy(func(s *v1alpha1.ClusterSpec) *string { return &s.Proxy.HTTPProxy }),
+	"HTTPS_PROXY":               proxy(func(s *v1alpha1.ClusterSpec) *string { return &s.Proxy.HTTPSProxy }),
 	"NO_PROXY":                  noProxy,
 	"NO_PROXY_LIST":             noProxy,
 	"IMAGE_REPOSITORY":          text(func(s *v1alpha1.ClusterSpec) *string { return &s.Images.Registry }),
@@ -189,6 +188,18 @@ func proxyServer(cv *converter, value string) string {
 	return ""
 }
 
+// proxy is the rule of one kind of proxy, which PROXY_SERVER goes before.
+func proxy(field func(*v1alpha1.ClusterSpec) *string) rule {
+	return func(cv *converter, value string) string {
+		at := field(&cv.result.Cluster.Spec)
+		if *at != "" && *at != value {
+			return "PROXY_SERVER decides, and says otherwise"
+		}
+		*at = value
+		return ""
+	}
+}
+
 // words splits at commas and white space.
 func words(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
@@ -216,6 +227,7 @@ var reasons = map[string]string{
 	"ETCD_OPERATOR_":           "the etcd operator is not a part of the cluster's setup; use its own chart or manifest",
 	"KEEPALIVED_VERSION":       "keepalived comes from the host's own packages",
 	"KEEPALIVED_AUTH_PASS":     "VRRP has no password any more: only the control planes' own addresses may speak (unicast)",
+	"VIP_MANAGER":              "keepalived holds the virtual IP",
 	"KUBE_VIP":                 "keepalived holds the virtual IP",
 	"NGINX_":                   "the load balancer is not set up by the bootstrap; spec.loadBalancer keeps its type and port",
 	"HAPROXY_":                 "the load balancer is not set up by the bootstrap; spec.loadBalancer keeps its type and port",
@@ -249,6 +261,9 @@ var reasons = map[string]string{
 	"BUSYBOX_":                 "a helper image of the predecessor's",
 }
 
+// unknown is the reason of variables that no kubeadm2ha has.
+const unknown = "is not a setting of kubeadm2ha's that is known here"
+
 // reason is why a variable has no counterpart.
 func reason(name string) string {
 	upper := strings.ToUpper(name)
@@ -259,13 +274,14 @@ func reason(name string) string {
 		}
 	}
 	if best == "" {
-		return fmt.Sprintf("is not a setting of kubeadm2ha's that is known here%s", passwordHint(upper))
+		return unknown
 	}
 	return reasons[best]
 }
 
-func passwordHint(upper string) string {
-	if strings.Contains(upper, "PASS") || strings.Contains(upper, "SECRET") || strings.Contains(upper, "TOKEN") {
+func passwordHint(name string) string {
+	upper := strings.ToUpper(name)
+	if reason(name) == unknown && (strings.Contains(upper, "PASS") || strings.Contains(upper, "SECRET") || strings.Contains(upper, "TOKEN")) {
 		return "; secrets are made for each cluster"
 	}
 	return ""

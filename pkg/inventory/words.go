@@ -9,26 +9,10 @@ import (
 
 var errTooMany = fmt.Errorf("the host ranges make more than %d hosts", maxHosts)
 
-// stripComment removes a comment that begins after white space.
-func stripComment(line string) string {
-	for i := 1; i < len(line); i++ {
-		if line[i] == '#' && (line[i-1] == ' ' || line[i-1] == '\t') {
-			return strings.TrimSpace(line[:i])
-		}
-	}
-	return line
-}
-
-// unquote removes one pair of quotes around a value.
-func unquote(s string) string {
-	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
-		return s[1 : len(s)-1]
-	}
-	return s
-}
-
-// split cuts a line into words as a shell does: quotes hold words together, a
-// backslash takes the next character as it is, # begins a comment.
+// split cuts a line into words as Python's shlex does for Ansible: quotes hold
+// words together, a backslash takes the next character as it is, in double
+// quotes a quote or a backslash only, and # begins a comment, also within a word.
+// https://docs.python.org/3/library/shlex.html#parsing-rules
 func split(line string) ([]string, error) {
 	var words []string
 	var word strings.Builder
@@ -46,8 +30,13 @@ func split(line string) ([]string, error) {
 		switch {
 		case quote != 0 && c == quote:
 			quote = 0
-		case c == '\\' && quote != '\'' && i+1 < len(line):
-			i++
+		case c == '\\' && quote != '\'':
+			if i++; i == len(line) {
+				return nil, errors.New("nothing follows a backslash")
+			}
+			if quote != 0 && line[i] != quote && line[i] != '\\' {
+				word.WriteByte('\\')
+			}
 			word.WriteByte(line[i])
 			inWord = true
 		case quote != 0:
@@ -56,7 +45,8 @@ func split(line string) ([]string, error) {
 			quote, inWord = c, true
 		case c == ' ' || c == '\t' || c == '\r':
 			end()
-		case c == '#' && !inWord:
+		case c == '#':
+			end()
 			return words, nil
 		default:
 			word.WriteByte(c)
@@ -104,6 +94,9 @@ func expand(pattern string, limit int) ([]string, error) {
 	return out, nil
 }
 
+// letters are the ends of a range of letters, in Ansible's order.
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 // rangeValues expands first:last[:step], of numbers or single letters. Leading
 // zeros of the first number give all numbers its width.
 func rangeValues(s string, limit int) ([]string, error) {
@@ -122,15 +115,21 @@ func rangeValues(s string, limit int) ([]string, error) {
 	if first == "" {
 		first = "0"
 	}
-	write := func(i int) string { return fmt.Sprintf("%0*d", width(first), i) }
+	width := 0
+	if len(first) > 1 && first[0] == '0' {
+		if width = len(first); width != len(last) {
+			return nil, fmt.Errorf("[%s]: with leading zeros both ends have as many digits", s)
+		}
+	}
+	write := func(i int) string { return fmt.Sprintf("%0*d", width, i) }
 	from, errFrom := strconv.Atoi(first)
 	to, errTo := strconv.Atoi(last)
 	if errFrom != nil || errTo != nil || from < 0 {
-		if !letter(first) || !letter(last) {
+		from, to = strings.Index(letters, first), strings.Index(letters, last)
+		if len(first) != 1 || len(last) != 1 || from < 0 || to < 0 {
 			return nil, fmt.Errorf("[%s]: a range goes from number to number or from letter to letter", s)
 		}
-		from, to = int(first[0]), int(last[0])
-		write = func(i int) string { return string(rune(i)) }
+		write = func(i int) string { return letters[i : i+1] }
 	}
 	if to < from {
 		return nil, fmt.Errorf("[%s] is empty", s)
@@ -143,16 +142,4 @@ func rangeValues(s string, limit int) ([]string, error) {
 		out = append(out, write(i))
 	}
 	return out, nil
-}
-
-// width is the width to pad to: the number's own when it has leading zeros.
-func width(number string) int {
-	if len(number) > 1 && number[0] == '0' {
-		return min(len(number), 20)
-	}
-	return 0
-}
-
-func letter(s string) bool {
-	return len(s) == 1 && (s[0] >= 'a' && s[0] <= 'z' || s[0] >= 'A' && s[0] <= 'Z')
 }

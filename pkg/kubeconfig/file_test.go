@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -209,7 +210,7 @@ func TestMergeDoesNotTakeAnothersContext(t *testing.T) {
 }
 
 // TestMergeWaitsForTheLock: what another program adds while it has the file locked stays;
-// a lock that nobody takes away is named.
+// a lock that nobody takes away is named, after ten seconds.
 func TestMergeWaitsForTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
 	write(t, path, clientcmdapi.NewConfig())
@@ -217,24 +218,29 @@ func TestMergeWaitsForTheLock(t *testing.T) {
 	if err := os.WriteFile(lock, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := merge(paths(t, path), lab(), time.Now(), 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "remove "+lock) {
-		t.Errorf("%v", err)
-	}
-	done := make(chan error, 1)
 	own := paths(t, path)
-	go func() {
-		_, err := merge(own, lab(), time.Now(), time.Minute)
-		done <- err
-	}()
-	// It waits by now or it will; either way it has not read what comes now.
-	time.Sleep(4 * lockInterval)
-	write(t, path, build(Options{Cluster: "other", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"}))
-	if err := os.Remove(lock); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := Merge(own, lab(), began)
+		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "remove "+lock) || took < lockTimeout || took > lockTimeout+2*lockInterval {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan error, 1)
+		go func() {
+			_, err := Merge(own, lab(), time.Now())
+			done <- err
+		}()
+		synctest.Wait() // It has seen the lock, and waits.
+		write(t, path, build(Options{Cluster: "other", Server: "https://other", User: "bob"}, []byte("x"), &clientcmdapi.AuthInfo{Token: "b"}))
+		if err := os.Remove(lock); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
 	got, err := clientcmd.LoadFromFile(path)
 	if err != nil || got.Clusters["other"] == nil || got.Contexts["other"] == nil || got.AuthInfos["other-bob"] == nil || got.AuthInfos["lab-alice"] == nil {
 		t.Errorf("%+v, %v", got, err)

@@ -8,8 +8,10 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -20,134 +22,200 @@ type Merged struct {
 	File string
 	// Backups are copies of the files as they were before; none when there was no file.
 	Backups []string
+	// Kept are the fields of entries that were there and are not of an identity or an
+	// address, such as "proxy-url of the cluster prod": they hold for the new one as well.
+	Kept []string
 }
 
 // ErrTaken: the user's kubeconfig has something of another cluster under the same name.
 var ErrTaken = errors.New("the name is taken")
 
-const (
-	// lockTimeout bounds the wait for another program that changes the kubeconfig.
-	lockTimeout  = 10 * time.Second
-	lockInterval = 50 * time.Millisecond
-)
-
 // Merge puts a kubeconfig's entries into the user's own one and makes its
 // context the current one, by kubectl's rules: several files, and their locks.
-// What is changed is copied before, to FILE.bak-TIME. An entry of the same name
+// An entry that is there gets the new address and identity, and keeps all else: proxies,
+// the name that the server's certificate is for, the context's namespace, extensions,
+// comments. What is changed is copied before, to FILE.bak-TIME. An entry of the same name
 // for another cluster (neither address nor CA alike) is not replaced: ErrTaken.
 func Merge(paths *clientcmd.PathOptions, c *clientcmdapi.Config, now time.Time) (Merged, error) {
 	return merge(paths, c, now, lockTimeout)
 }
 
-func merge(paths *clientcmd.PathOptions, c *clientcmdapi.Config, now time.Time, wait time.Duration) (Merged, error) {
-	want, err := paths.GetStartingConfig()
+func merge(paths *clientcmd.PathOptions, c *clientcmdapi.Config, now time.Time, wait time.Duration) (_ Merged, err error) {
+	unlock, err := lockFiles(paths.GetLoadingPrecedence(), wait)
+	if err != nil {
+		return Merged{}, fmt.Errorf("change the kubeconfig: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	mine, err := paths.GetStartingConfig()
 	if err != nil {
 		return Merged{}, fmt.Errorf("read the kubeconfig that is there: %w", err)
 	}
-	want.CurrentContext = c.CurrentContext
-	var before backups
-	files := &lockedFiles{PathOptions: paths, first: func(mine *clientcmdapi.Config) (err error) {
-		if err = refuseTaken(mine, c); err != nil {
-			return err
-		}
-		if before, err = backUp(destinations(paths, mine, c), now); err != nil {
-			return err
-		}
-		put(want, mine, c)
-		// A file that is there keeps its mode when it is written: it must be private
-		// before a credential is put into it.
-		return before.makePrivate()
-	}}
-	for deadline := time.Now().Add(wait); ; time.Sleep(lockInterval) {
-		err = clientcmd.ModifyConfig(files, *want, true)
-		if !errors.Is(err, fs.ErrExist) || files.looked || time.Now().After(deadline) {
-			break
-		}
-	}
-	var lock *fs.PathError
-	switch {
-	case errors.Is(err, ErrTaken):
+	if err := refuseTaken(mine, c); err != nil {
 		return Merged{}, err
-	case errors.Is(err, fs.ErrExist) && !files.looked && errors.As(err, &lock):
-		return Merged{}, fmt.Errorf("change the kubeconfig: another program has it locked for %s, or was killed while it had; when none runs, remove %s", wait, lock.Path)
-	case err != nil:
-		return Merged{Backups: before.names()}, fmt.Errorf("change the kubeconfig: %w", err)
 	}
-	kept, err := before.dropUnchanged()
-	return Merged{File: paths.GetDefaultFilename(), Backups: kept}, err
+	done := Merged{File: paths.GetDefaultFilename()}
+	edits, err := editsFor(mine, c, done.File)
+	if err != nil {
+		return Merged{}, fmt.Errorf("change the kubeconfig: %w", err)
+	}
+	for _, e := range edits {
+		done.Kept = append(done.Kept, e.kept...)
+	}
+	slices.Sort(done.Kept)
+	for _, e := range edits {
+		copied, err := e.store(now)
+		if copied != "" {
+			done.Backups = append(done.Backups, copied)
+		}
+		if err != nil {
+			return done, fmt.Errorf("change the kubeconfig: %w", err)
+		}
+	}
+	return done, nil
 }
 
-// lockedFiles are kubectl's own. ModifyConfig removes whatever it finds there and is not
-// told of, so what is to be there is made of what it finds at its first look, when it has
-// the locks: another program may have added something the moment before.
-type lockedFiles struct {
-	*clientcmd.PathOptions
-	first  func(mine *clientcmdapi.Config) error
-	looked bool
-}
-
-// GetStartingConfig is what there is.
-func (f *lockedFiles) GetStartingConfig() (*clientcmdapi.Config, error) {
-	mine, err := f.PathOptions.GetStartingConfig()
-	if err != nil || f.looked {
-		return mine, err
+// Replace writes a kubeconfig of one cluster to path, where one of that cluster may be
+// already, see Load: this one keeps what is not of the identity or the address, as in
+// Merge, and the identity before is taken out of it. Content that is of another cluster
+// under the same name is replaced as a whole. The content must be what c says.
+func Replace(path string, c *clientcmdapi.Config, content []byte) error {
+	old, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return WriteFile(path, content)
 	}
-	f.looked = true
-	return mine, f.first(mine)
-}
-
-// put makes want's entries those of mine and c.
-func put(want, mine, c *clientcmdapi.Config) {
-	clear(want.Clusters)
-	clear(want.AuthInfos)
-	clear(want.Contexts)
-	maps.Copy(want.Clusters, mine.Clusters)
-	maps.Copy(want.AuthInfos, mine.AuthInfos)
-	maps.Copy(want.Contexts, mine.Contexts)
-	for name, cluster := range c.Clusters {
-		cluster = cluster.DeepCopy()
-		if old := mine.Clusters[name]; old != nil {
-			cluster.LocationOfOrigin = old.LocationOfOrigin
-		}
-		want.Clusters[name] = cluster
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig that is there: %w", err)
 	}
-	for name, login := range c.AuthInfos {
-		login = login.DeepCopy()
-		if old := mine.AuthInfos[name]; old != nil {
-			login.LocationOfOrigin = old.LocationOfOrigin
-		}
-		want.AuthInfos[name] = login
+	mine, err := clientcmd.Load(old)
+	if err != nil {
+		return fmt.Errorf("%s, which is no kubeconfig", path)
 	}
-	for name, context := range c.Contexts {
-		context = context.DeepCopy()
-		if old := mine.Contexts[name]; old != nil {
-			context.LocationOfOrigin, context.Namespace = old.LocationOfOrigin, old.Namespace
-		}
-		want.Contexts[name] = context
+	if refuseTaken(mine, c) != nil {
+		return WriteFile(path, content)
 	}
-}
-
-// destinations are the files that will be written: those that have the entries, and the
-// one for new ones and the current context. Others stay as they are, with their modes.
-func destinations(paths *clientcmd.PathOptions, mine, c *clientcmdapi.Config) []string {
-	files := []string{paths.GetDefaultFilename()}
-	for name := range c.Clusters {
-		if old := mine.Clusters[name]; old != nil {
-			files = append(files, old.LocationOfOrigin)
-		}
+	edits, err := editsFor(clientcmdapi.NewConfig(), c, path)
+	if err != nil {
+		return fmt.Errorf("change the kubeconfig %s: %w", path, err)
 	}
-	for name := range c.AuthInfos {
-		if old := mine.AuthInfos[name]; old != nil {
-			files = append(files, old.LocationOfOrigin)
-		}
-	}
+	d := edits[0].document
 	for name := range c.Contexts {
-		if old := mine.Contexts[name]; old != nil {
-			files = append(files, old.LocationOfOrigin)
+		if before := mine.Contexts[name]; before != nil && c.AuthInfos[before.AuthInfo] == nil {
+			d.remove(userSection, before.AuthInfo)
 		}
 	}
-	slices.Sort(files)
-	return slices.Compact(files)
+	if content, err = d.bytes(); err != nil {
+		return fmt.Errorf("change the kubeconfig %s: %w", path, err)
+	}
+	return WriteFile(path, content)
+}
+
+// edit is the change of one file.
+type edit struct {
+	path     string
+	old      []byte
+	document *document
+	kept     []string
+}
+
+// newEdit begins with what the file has, nil for none.
+func newEdit(path string, old []byte) (*edit, error) {
+	d, err := parseDocument(old)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &edit{path: path, old: old, document: d}, nil
+}
+
+func (e *edit) set(s section, name string, fields *yaml.Node) {
+	kept := e.document.set(s, name, fields)
+	if s.list != contextSection.list && len(kept) > 0 {
+		e.kept = append(e.kept, fmt.Sprintf("%s of the %s %s", strings.Join(kept, ", "), s.body, name))
+	}
+}
+
+// editsFor are the changes by file. Entries go where those of their name are; new ones and
+// the current context go to the file that kubectl takes for them. Other files stay as
+// they are, with their modes.
+func editsFor(mine, c *clientcmdapi.Config, main string) ([]*edit, error) {
+	entries, err := entriesOf(c)
+	if err != nil {
+		return nil, err
+	}
+	byFile := map[string]*edit{}
+	of := func(file string) (*edit, error) {
+		if file == "" {
+			file = main
+		}
+		if e := byFile[file]; e != nil {
+			return e, nil
+		}
+		old, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		e, err := newEdit(file, old)
+		byFile[file] = e
+		return e, err
+	}
+	for _, s := range []section{clusterSection, contextSection, userSection} {
+		for _, name := range slices.Sorted(maps.Keys(entries[s.list])) {
+			e, err := of(origin(mine, s, name))
+			if err != nil {
+				return nil, err
+			}
+			e.set(s, name, entries[s.list][name])
+		}
+	}
+	if mine.CurrentContext != c.CurrentContext {
+		e, err := of("")
+		if err != nil {
+			return nil, err
+		}
+		setField(e.document.top, currentField, textNode(c.CurrentContext))
+	}
+	var out []*edit
+	for _, file := range slices.Sorted(maps.Keys(byFile)) {
+		out = append(out, byFile[file])
+	}
+	return out, nil
+}
+
+// origin is the file that has an entry; empty when none has.
+func origin(c *clientcmdapi.Config, s section, name string) string {
+	switch s.list {
+	case clusterSection.list:
+		if old := c.Clusters[name]; old != nil {
+			return old.LocationOfOrigin
+		}
+	case userSection.list:
+		if old := c.AuthInfos[name]; old != nil {
+			return old.LocationOfOrigin
+		}
+	case contextSection.list:
+		if old := c.Contexts[name]; old != nil {
+			return old.LocationOfOrigin
+		}
+	}
+	return ""
+}
+
+// store writes the file when it changes, after a copy of what it was. A credential is
+// put into it, so it is private from then on.
+func (e *edit) store(now time.Time) (copied string, err error) {
+	content, err := e.document.bytes()
+	if err != nil || bytes.Equal(content, e.old) {
+		return "", err
+	}
+	if _, err := clientcmd.Load(content); err != nil {
+		return "", fmt.Errorf("%s would be no kubeconfig any more: %w", e.path, err)
+	}
+	if e.old != nil {
+		copied = e.path + ".bak-" + now.Format("20060102T150405")
+		if err := WriteFile(copied, e.old); err != nil {
+			return "", fmt.Errorf("copy it before it is changed: %w", err)
+		}
+	}
+	return copied, WriteFile(e.path, content)
 }
 
 // refuseTaken is an error when an entry would replace one of another cluster.
@@ -173,69 +241,8 @@ func refuseTaken(mine, c *clientcmdapi.Config) error {
 	return nil
 }
 
-// other tells whether two entries are of different clusters; none is not.
+// other tells whether two entries are of different clusters; none is not, nor is an
+// entry without an address.
 func other(a, b *clientcmdapi.Cluster) bool {
-	return a != nil && b != nil && a.Server != b.Server && !bytes.Equal(a.CertificateAuthorityData, b.CertificateAuthorityData)
-}
-
-// backups maps files to their copies.
-type backups []struct {
-	file, copy string
-	content    []byte
-}
-
-// makePrivate gives the files, which were backed up since they are there, mode 0600.
-func (b backups) makePrivate() error {
-	for _, f := range b {
-		if err := os.Chmod(f.file, 0o600); err != nil {
-			return fmt.Errorf("make %s readable for its owner only: %w", f.file, err)
-		}
-	}
-	return nil
-}
-
-func (b backups) names() []string {
-	var out []string
-	for _, f := range b {
-		out = append(out, f.copy)
-	}
-	return out
-}
-
-// backUp copies the files that exist.
-func backUp(files []string, now time.Time) (backups, error) {
-	var out backups
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("copy the kubeconfig before it is changed: %w", err)
-		}
-		copied := file + ".bak-" + now.Format("20060102T150405")
-		if err := WriteFile(copied, content); err != nil {
-			return nil, fmt.Errorf("copy the kubeconfig before it is changed: %w", err)
-		}
-		out = append(out, struct {
-			file, copy string
-			content    []byte
-		}{file, copied, content})
-	}
-	return out, nil
-}
-
-// dropUnchanged removes the copies of files that are as they were.
-func (b backups) dropUnchanged() ([]string, error) {
-	var kept []string
-	var errs []error
-	for _, f := range b {
-		now, err := os.ReadFile(f.file)
-		if err != nil || !bytes.Equal(now, f.content) {
-			kept = append(kept, f.copy)
-			continue
-		}
-		errs = append(errs, os.Remove(f.copy))
-	}
-	return kept, errors.Join(errs...)
+	return a != nil && b != nil && a.Server != "" && a.Server != b.Server && !bytes.Equal(a.CertificateAuthorityData, b.CertificateAuthorityData)
 }

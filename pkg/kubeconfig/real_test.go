@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // cluster is a real API server with its own CA, and the signer of certificates.
@@ -61,11 +62,8 @@ func cluster(t *testing.T) (*kubetest.Server, kubernetes.Interface) {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(100 * time.Millisecond)
+	if !poll.Until(2*time.Minute, ok) {
+		t.Fatalf("waited in vain for %s", what)
 	}
 }
 

@@ -164,7 +164,7 @@ func (a *Agent) open(ctx context.Context, req Request, task Task, gone <-chan st
 			return nil, err
 		}
 		opts.Ledger = ledger
-		return nothing, ledger.CheckCluster(req.Cluster)
+		return nothing, errors.Join(ledger.CheckCluster(req.Cluster), ledger.CheckIdentity(req.Identity))
 	}
 	lockCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -180,6 +180,9 @@ func (a *Agent) open(ctx context.Context, req Request, task Task, gone <-chan st
 	ledger, err := host.OpenLedger(root, req.Cluster)
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())
+	}
+	if err := ledger.Identify(req.Identity); err != nil {
+		return nil, errors.Join(err, ledger.Close(), lock.Release())
 	}
 	opts.Ledger = ledger
 	return func() error { return errors.Join(ledger.Close(), lock.Release()) }, nil

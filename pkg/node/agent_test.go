@@ -132,6 +132,20 @@ func TestAgentMarksTasksDone(t *testing.T) {
 			t.Errorf("another cluster's request (dry run %v): %+v", dry, r.Failure)
 		}
 	}
+	// Nor is one of another cluster that has the same name; who does not know which it is may ask.
+	identified := func(identity string, dry bool) node.Result {
+		return a.Run(context.Background(), request("write", func(r *node.Request) { r.Identity, r.DryRun = identity, dry }), nil, sink)
+	}
+	for _, step := range []struct {
+		identity string
+		refused  bool
+	}{{"a1", false}, {"b2", true}, {"", false}, {"a1", false}} {
+		for _, dry := range []bool{false, true} {
+			if r := identified(step.identity, dry); (r.Failure != nil) != step.refused {
+				t.Errorf("%q (dry run %v): %+v", step.identity, dry, r.Failure)
+			}
+		}
+	}
 }
 
 func TestServe(t *testing.T) {

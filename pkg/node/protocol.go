@@ -13,6 +13,9 @@ import (
 type Request struct {
 	// Cluster names the cluster; the host's ledger refuses another one.
 	Cluster string `json:"cluster"`
+	// Identity tells clusters of one name apart, see host.Ledger.Identity. The ledger refuses
+	// another one, and notes it when it has none. Empty: who asks does not know it.
+	Identity string `json:"identity,omitempty"`
 	// Task is the task's name, one of the keys of tasks.All.
 	Task string `json:"task"`
 	// Step is the step's ID in the plan, put into every event.

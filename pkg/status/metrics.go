@@ -18,6 +18,9 @@ type metrics struct {
 	buckets map[string][]bucket
 }
 
+// maxSeconds bounds what a histogram's bucket is for: thirty years.
+const maxSeconds = 1e9
+
 // bucket counts what took at most UpTo seconds.
 type bucket struct{ UpTo, Count float64 }
 
@@ -36,7 +39,7 @@ func parseMetrics(data []byte) metrics {
 			continue
 		}
 		value, err := strconv.ParseFloat(line[cut+1:], 64)
-		if err != nil {
+		if err != nil || math.IsNaN(value) {
 			continue
 		}
 		name, label, labelled := strings.Cut(line[:cut], "{")
@@ -47,7 +50,8 @@ func parseMetrics(data []byte) metrics {
 			m.values[name] = value
 		case isBucket && strings.HasPrefix(label, `le="`) && !strings.Contains(label, ","):
 			upTo, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimPrefix(label, `le="`), `"`), 64)
-			if err == nil {
+			// NaN, and what is no time that anything took, can't be shown, nor written as JSON.
+			if err == nil && (math.IsInf(upTo, 1) || math.Abs(upTo) < maxSeconds) {
 				m.buckets[histogram] = append(m.buckets[histogram], bucket{upTo, value})
 			}
 		case value == 1:

@@ -101,8 +101,8 @@ type Host struct {
 	SSH *SSH `json:"ssh,omitempty"`
 }
 
-// SSH says how to log in. Whatever is not set here is looked up in
-// ~/.ssh/config under the host's address and then its name.
+// SSH says how to log in. Whatever is not set here is as your SSH configuration
+// means it (ssh -G) for the host's address and then for its name.
 type SSH struct {
 	// Host is the name or address to connect to, when it is not the host's address.
 	Host string `json:"host,omitempty"`
@@ -116,7 +116,7 @@ type SSH struct {
 	// KnownHostsFile holds the host keys that are trusted. Default ~/.ssh/known_hosts
 	// and /etc/ssh/ssh_known_hosts.
 	KnownHostsFile string `json:"knownHostsFile,omitempty"`
-	// JumpHost is [user@]host[:port] to go through. Default: ssh_config's ProxyJump.
+	// JumpHost is [user@]host[:port] to go through. Default: ssh_config's ProxyJump or ProxyCommand.
 	JumpHost string `json:"jumpHost,omitempty"`
 	// Sudo says whether to use sudo. Default: when the user is not root.
 	Sudo *bool `json:"sudo,omitempty"`
@@ -169,7 +169,9 @@ type Etcd struct {
 	Version string `json:"version,omitempty"`
 	// DataDir is each member's data directory. Default /var/lib/etcd.
 	DataDir string `json:"dataDir,omitempty"`
-	// ExtraArgs are further flags of etcd, without the leading dashes. Changed ones
+	// ExtraArgs are further flags of etcd, without the leading dashes, with values as
+	// on its command line: a duration is 20s or 1h. What the version of etcd does not
+	// have is refused. Changed ones
 	// are applied by the next bootstrap, which restarts one member after the other
 	// and only while the others have a quorum.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
@@ -212,7 +214,8 @@ type Images struct {
 	Mirror string `json:"mirror,omitempty"`
 	// Mirrors maps a registry (registry.k8s.io) to the reference prefix to pull from.
 	Mirrors map[string]string `json:"mirrors,omitempty"`
-	// AuthFile is a containers-auth.json or docker config.json.
+	// AuthFile is a containers-auth.json or docker config.json; programs that it names
+	// for logins are asked.
 	AuthFile string `json:"authFile,omitempty"`
 	// ExtraImages are put into the bundle as well.
 	ExtraImages []string `json:"extraImages,omitempty"`

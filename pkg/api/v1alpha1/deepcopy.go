@@ -53,14 +53,14 @@ func (in *OperationSpec) DeepCopyInto(out *OperationSpec) {
 	if in.Mend != nil {
 		out.Mend = &MendSpec{Fixes: slices.Clone(in.Mend.Fixes)}
 	}
+	if in.Upgrade != nil {
+		out.Upgrade = &UpgradeSpec{}
+		in.Upgrade.DeepCopyInto(out.Upgrade)
+	}
 	// What these point to points to nothing else.
 	if in.RemoveNode != nil {
 		c := *in.RemoveNode
 		out.RemoveNode = &c
-	}
-	if in.Upgrade != nil {
-		c := *in.Upgrade
-		out.Upgrade = &c
 	}
 	if in.RollbackNode != nil {
 		c := *in.RollbackNode

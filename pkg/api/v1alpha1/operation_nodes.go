@@ -32,6 +32,9 @@ type RemoveNodeSpec struct {
 	ForceDrain bool `json:"forceDrain,omitempty"`
 	// DeleteEmptyDirData allows to evict pods whose data is on this host alone.
 	DeleteEmptyDirData bool `json:"deleteEmptyDirData,omitempty"`
+	// Fenced says that a host whose kubelet is silent was cut off for good, whatever still
+	// seems to answer at its address: it is taken for lost.
+	Fenced bool `json:"fenced,omitempty"`
 }
 
 // DrainTime is DrainTimeout, or the default when it is empty or no duration; the API

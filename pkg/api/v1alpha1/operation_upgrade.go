@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// OperationUpgrade brings the nodes to another version of Kubernetes, one
@@ -44,10 +47,22 @@ type UpgradeSpec struct {
 	// ForceDrain also evicts pods that nothing makes again elsewhere, and deletes
 	// those that a budget still holds when the drain's time is up.
 	ForceDrain bool `json:"forceDrain,omitempty"`
+	// DeleteEmptyDirData evicts pods whose data in emptyDir volumes ends with them. Nil:
+	// true, unlike kubectl drain, since the host stays and every node is drained in turn;
+	// the plan names those pods.
+	DeleteEmptyDirData *bool `json:"deleteEmptyDirData,omitempty"`
 	// DrainControlPlanes drains the control planes too; their static pods stay.
 	DrainControlPlanes bool `json:"drainControlPlanes,omitempty"`
 	// KeepBackups is how many generations of backups each node keeps. Zero: DefaultKeepBackups.
 	KeepBackups int32 `json:"keepBackups,omitempty"`
+	// Ignore are checks whose findings don't keep the upgrade from being begun:
+	// certificates, disk, evictions, deprecated-apis. It holds for whoever looks, the
+	// workstation and the coordinator.
+	Ignore []string `json:"ignore,omitempty"`
+	// RemoveFeatureGates takes the feature gates that the version has no more, or has
+	// locked to another value, out of kubeadm's configuration, the kubelets' and
+	// kube-proxy's, and out of the stored Cluster document.
+	RemoveFeatureGates bool `json:"removeFeatureGates,omitempty"`
 }
 
 // RollbackNodeSpec says which node goes back to what.
@@ -64,6 +79,21 @@ func (s *UpgradeSpec) DrainTime() time.Duration {
 		return d
 	}
 	return DefaultDrainTimeout
+}
+
+// DeletesEmptyDirData is DeleteEmptyDirData, or the default.
+func (s *UpgradeSpec) DeletesEmptyDirData() bool {
+	return s.DeleteEmptyDirData == nil || *s.DeleteEmptyDirData
+}
+
+// DeepCopyInto copies everything into out; they share nothing.
+func (s *UpgradeSpec) DeepCopyInto(out *UpgradeSpec) {
+	*out = *s
+	if s.DeleteEmptyDirData != nil {
+		yes := *s.DeleteEmptyDirData
+		out.DeleteEmptyDirData = &yes
+	}
+	out.Ignore = slices.Clone(s.Ignore)
 }
 
 // Backups is KeepBackups, or the default.

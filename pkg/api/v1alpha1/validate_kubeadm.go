@@ -4,46 +4,9 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 )
-
-// ownEtcdFlags are set by kubectl-ha; another value would break the cluster.
-var ownEtcdFlags = []string{"name", "data-dir", "listen-client-urls", "listen-peer-urls", "advertise-client-urls",
-	"initial-advertise-peer-urls", "initial-cluster", "initial-cluster-state", "initial-cluster-token",
-	"cert-file", "key-file", "trusted-ca-file", "client-cert-auth",
-	"peer-cert-file", "peer-key-file", "peer-trusted-ca-file", "peer-client-cert-auth", "config-file"}
-
-func (v *validator) etcd() {
-	e := v.c.Spec.Etcd
-	switch e.Topology {
-	case EtcdExternal:
-	case EtcdStacked:
-		v.fail("spec.etcd.topology", "stacked is not supported yet, use external (etcd under systemd, on the control planes unless hosts have the role etcd)")
-	default:
-		v.oneOf("spec.etcd.topology", string(e.Topology), string(EtcdExternal))
-	}
-	if e.Version != "" && !versionSyntax.MatchString(e.Version) {
-		v.fail("spec.etcd.version", "%q is no version; write it like v3.6.16", e.Version)
-	}
-	if !cleanAbsolute(e.DataDir) {
-		v.fail("spec.etcd.dataDir", "%q is no absolute, clean path", e.DataDir)
-	}
-	for _, flag := range sortedKeys(e.ExtraArgs) {
-		at := "spec.etcd.extraArgs"
-		switch {
-		case strings.HasPrefix(flag, "-"):
-			v.fail(at, "%q: write the flag without the leading dashes", flag)
-		case !flagName.MatchString(flag):
-			v.fail(at, "%q is no flag's name", flag)
-		case slices.Contains(ownEtcdFlags, flag):
-			v.fail(at, "%s is set by kubectl ha and can't be changed", flag)
-		}
-	}
-}
-
-var flagName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 
 // reserved are the fields of a foreign document that kubectl-ha sets itself,
 // with the field to use instead, or "" when there is no choice.
@@ -96,6 +59,7 @@ func (v *validator) kubeadm() {
 			}
 		}
 		v.reservedFields(at, part.raw, reserved[part.name])
+		v.document(at, part.name, part.raw)
 		v.extraArgs(at, map[string]any(part.raw), 0)
 	}
 	for i, check := range k.IgnorePreflightErrors {
@@ -110,6 +74,8 @@ func (v *validator) kubeadm() {
 			v.fail(at, "is no kubeadm patch file; name it like kube-apiserver0+merge.yaml")
 		case strings.HasPrefix(name, "etcd"):
 			v.warn(at, "has no effect: etcd is not run by kubeadm; use spec.etcd.extraArgs")
+		default:
+			v.patch(at, name, k.Patches[name])
 		}
 	}
 }
@@ -162,7 +128,9 @@ func (v *validator) extraArgs(at string, value any, depth int) {
 			_, okValue := arg["value"].(string)
 			if !okName || !okValue || len(arg) != 2 || !flagName.MatchString(name) {
 				v.fail(fmt.Sprintf("%s.%s[%d]", at, key, i), "must have name (a flag without dashes) and value, both text (numbers in quotes)")
+				continue
 			}
+			v.componentFlag(fmt.Sprintf("%s.%s[%d]", at, key, i), componentAt(at, key), name, arg["value"].(string))
 		}
 	}
 }

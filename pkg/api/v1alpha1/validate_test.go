@@ -67,6 +67,15 @@ func TestValidateErrors(t *testing.T) {
 		{"etcd root", func(s *ClusterSpec) { s.Etcd.DataDir = "/" }, "spec.etcd.dataDir"},
 		{"etcd dashes", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"--a": "b"} }, "without the leading dashes"},
 		{"etcd own", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"name": "b"} }, "name is set by kubectl ha"},
+		{"etcd guard", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"strict-reconfig-check": "false"} }, "strict-reconfig-check is set by kubectl ha"},
+		{"etcd misspelt", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"client-crl-fil": "/x"} }, "spec.etcd.extraArgs: etcd has no flag client-crl-fil, did you mean client-crl-file?"},
+		{"etcd nanoseconds", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"grpc-keepalive-timeout": "20000000000"} }, "must be a duration with its unit"},
+		{"etcd version's flag", func(s *ClusterSpec) {
+			s.Etcd.Version, s.Etcd.ExtraArgs = "v3.7.3", map[string]string{"experimental-corrupt-check-time": "1h"}
+		}, "etcd 3.7 has no flag experimental-corrupt-check-time any more, 3.6 was the last"},
+		{"etcd older version", func(s *ClusterSpec) {
+			s.Etcd.Version, s.Etcd.ExtraArgs = "v3.5.35", map[string]string{"corrupt-check-time": "1h"}
+		}, "only 3.6 and later have it"},
 		{"router id", func(s *ClusterSpec) { s.Keepalived.RouterID = 256 }, "spec.keepalived.routerID: 256 is no VRRP router id"},
 		{"interval", func(s *ClusterSpec) { s.Keepalived.AdvertisementInterval = 15 }, "in steps of 10"},
 		{"interface", func(s *ClusterSpec) { s.Keepalived.Interface = "eth0 {" }, "spec.keepalived.interface"},

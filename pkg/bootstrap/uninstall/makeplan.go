@@ -1,7 +1,6 @@
 package uninstall
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -32,12 +31,17 @@ type Inputs struct {
 	Taken string
 	// Done are hosts that such a run has done: they need not be there any more.
 	Done []string
+	// Identity is the fingerprint of the etcd CA on this machine, empty for none.
+	Identity string
+	// Unidentified: hosts are taken of which only the name tells that they are the cluster's.
+	Unidentified bool
 }
 
 // MakePlan is pure: a last snapshot of etcd, then all hosts at the same time. The
-// error is a *bootstrap.PreflightError when hosts belong to another cluster.
+// error is a *bootstrap.PreflightError when hosts belong to another cluster, be it one of the
+// same name, or when that can't be told.
 func MakePlan(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) (plan.Plan, error) {
-	var bad []bootstrap.Finding
+	bad := strangers(c, seen, in)
 	snapshot := plan.Step{ID: StepSnapshot, Title: "take a last snapshot of etcd to this machine", Task: StepSnapshot}
 	var members []string
 	var steps []plan.Step
@@ -52,10 +56,6 @@ func MakePlan(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) (plan.Plan, 
 			step.Skip = skipUnreachable
 		case s.Cluster == "":
 			step.Skip = skipBare
-		case s.Cluster != c.Metadata.Name:
-			bad = append(bad, bootstrap.Finding{Host: h.Name, Check: "cluster", Severity: bootstrap.Error,
-				Message: fmt.Sprintf("this host belongs to the cluster %q, not to %q", s.Cluster, c.Metadata.Name),
-				Hint:    fmt.Sprintf("use the Cluster file of %s for it, and take the host out of this one", s.Cluster)})
 		case s.EtcdData:
 			members = append(members, h.Name)
 		}

@@ -22,6 +22,10 @@ type Seen struct {
 	Err error
 	// Cluster is whose the host is; empty when nothing of kubectl-ha is on it.
 	Cluster string
+	// Identity is what tells that cluster from others of its name (host.Ledger.Identity), and
+	// EtcdCA and ClusterCA are the fingerprints of the CAs that are on the host. Each is empty
+	// when there is none.
+	Identity, EtcdCA, ClusterCA string
 	// EtcdData tells whether a member of etcd has its data there.
 	EtcdData bool
 }
@@ -48,9 +52,9 @@ func look(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, h v1
 	if err != nil {
 		return Seen{Err: err}
 	}
-	seen := Seen{EtcdData: facts.State.EtcdData}
+	seen := Seen{EtcdData: facts.State.EtcdData, EtcdCA: facts.State.EtcdCA, ClusterCA: facts.State.ClusterCA}
 	if facts.Ours != nil {
-		seen.Cluster = facts.Ours.Cluster
+		seen.Cluster, seen.Identity = facts.Ours.Cluster, facts.Ours.Identity
 	}
 	return seen
 }

@@ -43,6 +43,8 @@ type Config struct {
 	SnapshotFile string
 	// NoSnapshot goes on without one.
 	NoSnapshot bool
+	// Unidentified takes hosts of which only the name tells that they are the cluster's.
+	Unidentified bool
 	// Forget removes StateDir, with the etcd CA's key, when no host is left.
 	Forget bool
 	// DryRun changes nothing, and lists every change of every host in the result.
@@ -100,6 +102,8 @@ type executor struct {
 	cfg  Config
 	sink report.Sink
 	seen map[string]Seen
+	// identity is the fingerprint of the etcd CA on this machine, empty for none.
+	identity string
 	// before is what an earlier run kept.
 	before record
 
@@ -126,14 +130,18 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (r Result, err error
 	if err != nil {
 		return r, err
 	}
-	in := Inputs{NoSnapshot: cfg.NoSnapshot, Done: before.Done}
+	local, err := bootstrap.LocalInputs(ctx, cfg.StateDir, cfg.Cluster)
+	if err != nil {
+		return r, err
+	}
+	in := Inputs{NoSnapshot: cfg.NoSnapshot, Done: before.Done, Identity: local.EtcdCA, Unidentified: cfg.Unidentified}
 	if !before.Unfinished {
 		in.Taken = before.Snapshot
 	}
 	if r.Plan, err = MakePlan(cfg.Cluster, seen, in); err != nil {
 		return r, err
 	}
-	e := &executor{cfg: cfg, sink: sink, seen: seen, before: before, results: map[string]HostResult{}}
+	e := &executor{cfg: cfg, sink: sink, seen: seen, identity: in.Identity, before: before, results: map[string]HostResult{}}
 	pending := r.Plan.Pending()
 	if len(pending) > 0 && cfg.Confirm != nil && !cfg.DryRun {
 		if err := cfg.Confirm(ctx, r.Plan); err != nil {
@@ -260,7 +268,7 @@ func (e *executor) takeSnapshot(ctx context.Context, spec snapshotSpec) (plan.Ou
 }
 
 func (e *executor) uninstall(ctx context.Context, s plan.Step) (plan.Outcome, error) {
-	res, err := bootstrap.Call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Task: tasks.Uninstall, Step: s.ID,
+	res, err := bootstrap.Call(ctx, e.cfg.Hosts, s.Host, node.Request{Cluster: e.cfg.Cluster.Metadata.Name, Identity: e.identity, Task: tasks.Uninstall, Step: s.ID,
 		DryRun: e.cfg.DryRun, Timeout: uninstall.Timeout, LockTimeout: lockWait}, s.Spec, e.sink)
 	result := HostResult{Host: s.Host, State: Done, Changes: res.Changes}
 	var data uninstall.Data

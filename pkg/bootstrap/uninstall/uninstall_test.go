@@ -1,6 +1,7 @@
 package uninstall
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/uninstall"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -38,7 +40,7 @@ func testCluster() *v1alpha1.Cluster {
 var errAway = errors.New("no route to host")
 
 func TestMakePlan(t *testing.T) {
-	ours, member, bare, away := Seen{Cluster: "c"}, Seen{Cluster: "c", EtcdData: true}, Seen{EtcdData: true}, Seen{Err: errAway}
+	ours, member, bare, away := Seen{Cluster: "c", Identity: "a"}, Seen{Cluster: "c", Identity: "a", EtcdData: true}, Seen{EtcdData: true}, Seen{Err: errAway}
 	for name, tc := range map[string]struct {
 		seen map[string]Seen
 		in   Inputs
@@ -56,6 +58,7 @@ func TestMakePlan(t *testing.T) {
 		"of another":  {map[string]Seen{"cp1": member, "cp2": {Cluster: "d"}, "w1": {Cluster: "e"}}, Inputs{}, "", []string{"cp2", "w1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			tc.in.Identity = "a"
 			p, err := MakePlan(testCluster(), tc.seen, tc.in)
 			var found *bootstrap.PreflightError
 			if errors.As(err, &found) != (tc.refused != nil) {
@@ -89,12 +92,58 @@ func TestMakePlan(t *testing.T) {
 	}
 }
 
+// TestWhoseHosts: the name of a cluster is no proof, since most clusters have the same one.
+// Each case is what cp1, cp2 and w1 tell, and the hosts (. for all) that are refused.
+func TestWhoseHosts(t *testing.T) {
+	// What a ledger of before there were identities tells of its cluster.
+	oldMember, oldWorker := Seen{Cluster: "c", EtcdCA: "a", ClusterCA: "ka"}, Seen{Cluster: "c", ClusterCA: "ka"}
+	ours, others := Seen{Cluster: "c", Identity: "a", ClusterCA: "ka"}, Seen{Cluster: "c", Identity: "b", EtcdCA: "b", ClusterCA: "kb"}
+	prepared := Seen{Cluster: "c"}
+	away := Seen{Err: errAway}
+	for name, tc := range map[string]struct {
+		cp1, cp2, w1 Seen
+		identity     string
+		unidentified bool
+		want         string
+	}{
+		"all of this one":                     {ours, ours, ours, "a", false, ""},
+		"ledgers of before":                   {oldMember, oldMember, oldWorker, "a", false, ""},
+		"one address of another cluster":      {ours, others, ours, "a", false, "cp2"},
+		"and it is not taken for being told":  {ours, others, ours, "a", true, "cp2"},
+		"a whole other cluster":               {others, others, others, "a", false, "cp1 cp2 w1"},
+		"another one's worker, of before":     {ours, ours, Seen{Cluster: "c", ClusterCA: "kb"}, "a", false, "w1"},
+		"a worker, nobody else is there":      {away, away, oldWorker, "a", false, "w1"},
+		"the same, and somebody has looked":   {away, away, oldWorker, "a", true, ""},
+		"prepared by a version of before":     {ours, ours, prepared, "a", false, "w1"},
+		"no CA here":                          {ours, ours, ours, "", false, "."},
+		"no CA here, and somebody has looked": {ours, ours, ours, "", true, ""},
+		"no CA here, two clusters":            {ours, others, ours, "", true, "."},
+		"no CA here, a worker of before":      {oldMember, away, oldWorker, "", false, "w1 ."},
+		"nothing is left":                     {Seen{}, away, Seen{}, "", false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range strangers(testCluster(), map[string]Seen{"cp1": tc.cp1, "cp2": tc.cp2, "w1": tc.w1}, Inputs{Identity: tc.identity, Unidentified: tc.unidentified}) {
+				if f.Hint == "" || f.Severity != bootstrap.Error {
+					t.Errorf("%+v", f)
+				}
+				got = append(got, cmp.Or(f.Host, "."))
+			}
+			if strings.Join(got, " ") != tc.want {
+				t.Errorf("refused %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 // fakeHosts fail on every task that nobody expects.
 type fakeHosts struct {
 	t     *testing.T
 	facts map[string]observe.Facts
 	// fails are hosts on which the uninstall does not end well.
 	fails map[string]bool
+	// identity is the cluster's, by the CA in the state directory.
+	identity string
 
 	mu  sync.Mutex
 	ran []string
@@ -111,8 +160,8 @@ func (f *fakeHosts) Run(_ context.Context, name string, req node.Request, _ repo
 		raw, err := json.Marshal(v)
 		return node.Result{Data: raw}, err
 	}
-	if req.Cluster != "c" {
-		f.t.Errorf("%s for the cluster %q", req.Task, req.Cluster)
+	if req.Cluster != "c" || req.Task == tasks.Uninstall && req.Identity != f.identity {
+		f.t.Errorf("%s for the cluster %q, %q", req.Task, req.Cluster, req.Identity)
 	}
 	switch req.Task {
 	case tasks.Observe:
@@ -156,8 +205,26 @@ func newFake(t *testing.T) *fakeHosts {
 	return f
 }
 
+// config is of a cluster whose etcd CA is on this machine, and on no host yet.
 func config(t *testing.T, f *fakeHosts) Config {
 	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	store, err := pki.OpenStore(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.CA(t.Context(), "etcd", "c etcd CA"); err != nil {
+		t.Fatal(err)
+	}
+	local, err := bootstrap.LocalInputs(t.Context(), state, testCluster())
+	if err != nil || local.EtcdCA == "" {
+		t.Fatalf("%+v %v", local, err)
+	}
+	f.identity = local.EtcdCA
+	for name, facts := range f.facts {
+		facts.Ours.Identity = local.EtcdCA
+		f.facts[name] = facts
+	}
 	return Config{Cluster: testCluster(), Hosts: f, StateDir: filepath.Join(dir, "state"), SnapshotFile: filepath.Join(dir, "snapshot.db"), NoSnapshot: true}
 }
 
@@ -211,9 +278,6 @@ func TestForgetKeepsSnapshot(t *testing.T) {
 	f := newFake(t)
 	cfg := config(t, f)
 	inside := filepath.Join(cfg.StateDir, "last.db")
-	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	for path, text := range map[string]string{inside: "all secrets", filepath.Join(cfg.StateDir, recordFile): fmt.Sprintf(`{"done":["cp1","cp2"],"snapshot":%q}`, inside)} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -298,8 +362,11 @@ func TestDryRun(t *testing.T) {
 	if err != nil || states(r) != "cp1 pending, cp2 pending, w1 pending" || f.took() != "look at cp1, look at cp2, look at w1" || len(r.Hosts[2].Changes) != 1 {
 		t.Errorf("%s: %v", states(r), err)
 	}
-	if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
-		t.Errorf("the state directory: %v", err)
+	kept, err := filepath.Glob(filepath.Join(cfg.StateDir, "*"))
+	if err != nil || slices.ContainsFunc(kept, func(p string) bool {
+		return !strings.HasPrefix(filepath.Base(p), "etcd") && !strings.HasSuffix(p, ".lock")
+	}) {
+		t.Errorf("the state directory: %q %v", kept, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // within bounds every wait of these tests.
@@ -32,10 +33,8 @@ func must(t *testing.T, err error) {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("did not happen within %s: %s", within, what)
-		}
+	if !poll.Until(within, condition) {
+		t.Fatalf("did not happen within %s: %s", within, what)
 	}
 }
 

@@ -64,8 +64,9 @@ func feedThatDoesNotHear(t *testing.T, open bool) {
 		}
 		return
 	}
-	eventually(t, "the second is stuck", func() bool { return second.Status().Stuck > 0 })
-	if !second.peer(s.addrs[0]).Feed || second.Status().SwarmFeed {
+	// It is stuck from the first moment on, and hears of the other's feed later.
+	eventually(t, "the second is stuck and knows of the feed", func() bool { return second.peer(s.addrs[0]).Feed && second.Status().Stuck > 0 })
+	if second.Status().SwarmFeed {
 		t.Errorf("status %+v", second.Status())
 	}
 	s.feed(t, second, c.source)

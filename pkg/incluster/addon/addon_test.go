@@ -143,7 +143,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(find(t, approver, "Deployment", "csr-approver"))
-	if err != nil || !strings.Contains(string(text), `"image":"`+agentImage+`"`) || !strings.Contains(string(text), `"name":"VIRTUAL_IP","value":"10.0.0.100"`) {
+	if err != nil || !strings.Contains(string(text), `"image":"`+agentImage+`"`) || !strings.Contains(string(text), `"key":"node-role.kubernetes.io/control-plane"`) {
 		t.Errorf("got %s, %v", text, err)
 	}
 }

@@ -1,41 +1,32 @@
 package apply
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/manifest"
 )
 
-// readBuffer is how much of a document the YAML reader looks at to tell YAML from JSON.
-const readBuffer = 4096
-
-// Decode reads YAML or JSON documents. Empty documents are left out, and a List
-// is taken apart. The source names the documents in errors.
+// Decode reads YAML or JSON documents as package manifest does. Empty documents are
+// left out, and a List is taken apart. The source names the documents in errors.
 func Decode(data []byte, source string) ([]*unstructured.Unstructured, error) {
-	d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), readBuffer)
+	documents, err := manifest.Documents(data, source)
+	if err != nil {
+		return nil, err
+	}
 	var out []*unstructured.Unstructured
-	for i := 1; ; i++ {
-		object := map[string]any{}
-		if err := d.Decode(&object); errors.Is(err, io.EOF) {
-			return out, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("%s: document %d is not YAML: %w", source, i, err)
-		}
-		if len(object) == 0 {
-			continue
-		}
+	for i, object := range documents {
 		items, err := expand(&unstructured.Unstructured{Object: object})
 		if err != nil {
-			return nil, fmt.Errorf("%s: document %d: %w", source, i, err)
+			return nil, fmt.Errorf("%s: object %d: %w", source, i+1, err)
 		}
 		out = append(out, items...)
 	}
+	return out, nil
 }
 
 func expand(u *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {

@@ -11,6 +11,8 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
 const (
@@ -25,11 +27,13 @@ func Pending(csr *certificatesv1.CertificateSigningRequest) bool {
 	return csr.Spec.SignerName == certificatesv1.KubeletServingSignerName && len(csr.Status.Conditions) == 0 && len(csr.Status.Certificate) == 0
 }
 
-// Judge says why a request is not to be approved; nil when it may. A node tells
-// its addresses itself, so they alone are not enough: one that claims another
-// node's address, or the cluster's stable one, does not get it.
+// Judge says why a request is not to be approved; nil when it may. A node tells its names
+// and addresses itself, so what it has reported counts for nothing: it gets a certificate for
+// the name that it logs in with and the address that the Cluster document has for it. What is
+// the API's, or a service's or a pod's, no node gets, whatever the document says: the same CA
+// signs for the API, and for this signer Kubernetes compares only subject and usages.
 // https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#kubernetes-signers
-func Judge(csr *certificatesv1.CertificateSigningRequest, nodes []corev1.Node, virtualIP string) error {
+func Judge(csr *certificatesv1.CertificateSigningRequest, nodes []corev1.Node, cluster *v1alpha1.Cluster) error {
 	name, ok := strings.CutPrefix(csr.Spec.Username, userPrefix)
 	if !ok || name == "" || !slices.Contains(csr.Spec.Groups, group) {
 		return fmt.Errorf("it was not a node who asked, but %s", csr.Spec.Username)
@@ -50,7 +54,7 @@ func Judge(csr *certificatesv1.CertificateSigningRequest, nodes []corev1.Node, v
 	if len(request.DNSNames)+len(request.IPAddresses) == 0 {
 		return errors.New("it has neither names nor addresses")
 	}
-	return identity(name, request, nodes, virtualIP)
+	return identity(name, request, nodes, cluster)
 }
 
 func parse(requestPEM []byte) (*x509.CertificateRequest, error) {
@@ -81,59 +85,49 @@ func usages(all []certificatesv1.KeyUsage) error {
 	return nil
 }
 
-// identity compares what is asked for with the node's addresses.
-func identity(name string, request *x509.CertificateRequest, nodes []corev1.Node, virtualIP string) error {
-	own := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == name })
-	if own < 0 {
+// identity compares what is asked for with the Cluster document.
+func identity(name string, request *x509.CertificateRequest, nodes []corev1.Node, cluster *v1alpha1.Cluster) error {
+	if !slices.ContainsFunc(nodes, func(n corev1.Node) bool { return n.Name == name }) {
 		return fmt.Errorf("%s is no node of the cluster", name)
 	}
-	ips, names := addresses(nodes[own])
-	stable := net.ParseIP(virtualIP)
+	host, ok := cluster.Host(name)
+	if !ok {
+		return fmt.Errorf("%s is not among the hosts of the Cluster document, so that nobody knows which address is its own", name)
+	}
 	for _, ip := range request.IPAddresses {
-		switch other := holder(nodes, name, ip); {
-		case ip.IsLoopback() || ip.IsUnspecified() || ip.IsMulticast():
-			return fmt.Errorf("%s asks for %s, which is nobody's own", name, ip)
-		case stable != nil && stable.Equal(ip):
-			return fmt.Errorf("%s asks for %s, which is the cluster's stable address", name, ip)
-		case other != "":
-			return fmt.Errorf("%s asks for %s, which is an address of %s", name, ip, other)
-		case !slices.ContainsFunc(ips, ip.Equal):
-			return fmt.Errorf("%s asks for %s, which is none of its addresses", name, ip)
+		if whose := taken(ip, cluster); whose != "" {
+			return fmt.Errorf("%s asks for %s, which is %s", name, ip, whose)
+		}
+		if !ip.Equal(net.ParseIP(host.Address)) {
+			return fmt.Errorf("%s asks for %s; its address is %s", name, ip, host.Address)
 		}
 	}
 	for _, n := range request.DNSNames {
-		if !slices.Contains(names, n) {
-			return fmt.Errorf("%s asks for %s, which is none of its names", name, n)
+		if n != name {
+			return fmt.Errorf("%s asks for the name %s", name, n)
 		}
-		for _, other := range nodes {
-			if _, others := addresses(other); other.Name != name && (other.Name == n || slices.Contains(others, n)) {
-				return fmt.Errorf("%s asks for %s, which is a name of %s", name, n, other.Name)
-			}
-		}
+	}
+	// A host may have been given a name by which the API is asked for.
+	if n := strings.ToLower(name); n == "localhost" || n == "kubernetes" || strings.HasPrefix(n, "kubernetes.") || slices.Contains(cluster.Spec.ExtraSANs, n) {
+		return fmt.Errorf("%s is a name of the API", name)
 	}
 	return nil
 }
 
-// holder is another node that has the address, too.
-func holder(nodes []corev1.Node, but string, ip net.IP) string {
-	for _, n := range nodes {
-		if ips, _ := addresses(n); n.Name != but && slices.ContainsFunc(ips, ip.Equal) {
-			return n.Name
+// taken tells whose an address is that can be no node's own; empty when it may be one.
+func taken(ip net.IP, cluster *v1alpha1.Cluster) string {
+	switch {
+	case ip.IsLoopback() || ip.IsUnspecified() || ip.IsMulticast():
+		return "nobody's own"
+	case ip.Equal(net.ParseIP(cluster.Spec.VirtualIP)):
+		return "the cluster's stable address"
+	case slices.ContainsFunc(cluster.Spec.ExtraSANs, func(san string) bool { return ip.Equal(net.ParseIP(san)) }):
+		return "an address of the API"
+	}
+	for subnet, whose := range map[string]string{cluster.Spec.Network.ServiceSubnet: "a service's", cluster.Spec.Network.PodSubnet: "a pod's"} {
+		if _, network, err := net.ParseCIDR(subnet); err == nil && network.Contains(ip) {
+			return whose
 		}
 	}
 	return ""
-}
-
-func addresses(n corev1.Node) (ips []net.IP, names []string) {
-	for _, a := range n.Status.Addresses {
-		switch a.Type {
-		case corev1.NodeInternalIP, corev1.NodeExternalIP:
-			if ip := net.ParseIP(a.Address); ip != nil {
-				ips = append(ips, ip)
-			}
-		case corev1.NodeHostName, corev1.NodeInternalDNS, corev1.NodeExternalDNS:
-			names = append(names, a.Address)
-		}
-	}
-	return ips, names
 }

@@ -15,6 +15,8 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
 const vip = "10.0.0.100"
@@ -23,6 +25,17 @@ func testNode(name, ip string) corev1.Node {
 	return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
 		{Type: corev1.NodeInternalIP, Address: ip}, {Type: corev1.NodeHostName, Address: name},
 	}}}
+}
+
+// document is what is stored: a host may have what it had better not.
+func document() *v1alpha1.Cluster {
+	c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{VirtualIP: vip, ExtraSANs: []string{"api.example.com", "api.example.org", "10.0.0.200"},
+		Hosts: []v1alpha1.Host{
+			{Name: "cp1", Address: "10.0.0.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, {Name: "cp2", Address: "10.0.0.2", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
+			{Name: "w2", Address: "10.0.0.3"}, {Name: "w3", Address: "10.96.0.1"}, {Name: "api.example.org", Address: "10.0.0.7"},
+		}}}
+	c.SetDefaults()
+	return c
 }
 
 // request is what the kubelet of cp1 asks for, after a change.
@@ -59,6 +72,15 @@ func TestJudge(t *testing.T) {
 			for _, a := range addresses {
 				r.IPAddresses = append(r.IPAddresses, net.ParseIP(a))
 			}
+		}
+	}
+	names := func(all ...string) changed {
+		return func(_ *certificatesv1.CertificateSigningRequest, r *x509.CertificateRequest) { r.DNSNames = all }
+	}
+	as := func(name, address string) changed {
+		return func(c *certificatesv1.CertificateSigningRequest, r *x509.CertificateRequest) {
+			c.Spec.Username, r.Subject.CommonName = "system:node:"+name, "system:node:"+name
+			r.DNSNames, r.IPAddresses = []string{name}, []net.IP{net.ParseIP(address)}
 		}
 	}
 	// w2 claims the address of another node, and the stable one, as its own.
@@ -105,26 +127,35 @@ func TestJudge(t *testing.T) {
 		"nothing": {func(_ *certificatesv1.CertificateSigningRequest, r *x509.CertificateRequest) {
 			r.DNSNames, r.IPAddresses = nil, nil
 		}, honest, "neither names nor addresses"},
-		"another's address": {ip("10.0.0.1", "10.0.0.2"), honest, "an address of cp2"},
-		"nobody's address":  {ip("10.0.0.9"), honest, "none of its addresses"},
-		"the virtual IP":    {ip("10.0.0.1", vip), honest, "stable address"},
-		"loopback":          {ip("127.0.0.1"), honest, "nobody's own"},
+		"another's address":             {ip("10.0.0.1", "10.0.0.2"), honest, "its address is 10.0.0.1"},
+		"nobody's address":              {ip("10.0.0.9"), honest, "its address is 10.0.0.1"},
+		"the API's service":             {ip("10.0.0.1", "10.96.0.1"), honest, "a service's"},
+		"a pod's":                       {ip("10.244.3.4"), honest, "a pod's"},
+		"the API's by address":          {ip("10.0.0.200"), honest, "an address of the API"},
+		"the API's by name":             {names("api.example.com"), honest, "asks for the name api.example.com"},
+		"the service's name":            {names("cp1", "kubernetes.default.svc"), honest, "asks for the name kubernetes.default.svc"},
+		"localhost":                     {names("localhost"), honest, "asks for the name localhost"},
+		"not in the document":           {as("w9", "10.0.0.9"), append(honest, testNode("w9", "10.0.0.9")), "not among the hosts of the Cluster document"},
+		"a service's in the document":   {as("w3", "10.96.0.1"), append(honest, testNode("w3", "10.96.0.1")), "a service's"},
+		"a host with a name of the API": {as("api.example.org", "10.0.0.7"), append(honest, testNode("api.example.org", "10.0.0.7")), "a name of the API"},
+		"the virtual IP":                {ip("10.0.0.1", vip), honest, "stable address"},
+		"loopback":                      {ip("127.0.0.1"), honest, "nobody's own"},
 		"another's host": {func(_ *certificatesv1.CertificateSigningRequest, r *x509.CertificateRequest) {
 			r.DNSNames = []string{"cp2"}
-		}, honest, "none of its names"},
+		}, honest, "asks for the name cp2"},
 		"no node": {nil, honest[1:], "no node of the cluster"},
 		"not a request": {func(c *certificatesv1.CertificateSigningRequest, _ *x509.CertificateRequest) {
 			c.Spec.Request = []byte("x")
 		}, honest, "not one certificate request"},
 		"a liar, honestly": {asLiar(func(*certificatesv1.CertificateSigningRequest, *x509.CertificateRequest) {}), append(honest, liar), ""},
-		"a liar's address": {asLiar(ip("10.0.0.1")), append(honest, liar), "an address of cp1"},
+		"a liar's address": {asLiar(ip("10.0.0.1")), append(honest, liar), "its address is 10.0.0.3"},
 		"a liar's stable":  {asLiar(ip(vip)), append(honest, liar), "stable address"},
 		"a liar's name": {asLiar(func(_ *certificatesv1.CertificateSigningRequest, r *x509.CertificateRequest) {
 			r.DNSNames = []string{"cp1"}
-		}), append(honest, liar), "a name of cp1"},
+		}), append(honest, liar), "asks for the name cp1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Judge(request(t, c.change), c.nodes, vip)
+			err := Judge(request(t, c.change), c.nodes, document())
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
 const (
@@ -26,8 +28,8 @@ const (
 
 // Options say what is approved, and where it is told.
 type Options struct {
-	// VirtualIP is the cluster's stable address, which no node gets.
-	VirtualIP string
+	// Cluster reads the stored Cluster document, which says whose addresses are whose.
+	Cluster func(ctx context.Context) (*v1alpha1.Cluster, error)
 	// Log takes a line for people about each decision.
 	Log func(line string)
 }
@@ -108,7 +110,11 @@ func (o Options) decide(ctx context.Context, kube kubernetes.Interface, csr *cer
 	if err != nil {
 		return false, fmt.Errorf("list the nodes: %w", err)
 	}
-	if why := Judge(csr, nodes.Items, o.VirtualIP); why != nil {
+	cluster, err := o.Cluster(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read the Cluster document: %w", err)
+	}
+	if why := Judge(csr, nodes.Items, cluster); why != nil {
 		if told[csr.Name] != why.Error() {
 			told[csr.Name] = why.Error()
 			o.Log(fmt.Sprintf("%s is left to people: %v", csr.Name, why))

@@ -132,12 +132,26 @@ func (r *run) plan(ctx context.Context, op *v1alpha1.Operation) ([]v1alpha1.Step
 	if !ok {
 		return nil, fmt.Errorf("this coordinator does not know operations of type %s; use the kubectl-ha version that created it", op.Spec.Type)
 	}
-	steps, err := def.Plan(ctx, r.env(op))
-	if err != nil {
-		return nil, err
+	for end := time.Now().Add(planWithin); ; {
+		steps, err := def.Plan(ctx, r.env(op))
+		switch {
+		case err == nil:
+			return steps, validate(steps, def)
+		case !operations.Unreachable(err) || time.Now().After(end):
+			return nil, err
+		}
+		r.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("planning again: %v", err)})
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(r.Lease.Retry):
+		}
 	}
-	return steps, validate(steps, def)
 }
+
+// planWithin bounds the tries to make a plan while the API does not answer; an API server
+// that restarts takes less.
+const planWithin = 2 * time.Minute
 
 // validate refuses a plan that could not be carried out.
 func validate(steps []v1alpha1.StepStatus, def Definition) error {
@@ -179,8 +193,17 @@ func (r *run) writeStatus(ctx context.Context, change func(*v1alpha1.Operation))
 	})
 }
 
-// release takes the finalizer away; with it goes an Operation that was deleted.
-func (r *run) release(ctx context.Context) error {
+// release gives back what was lent for the Operation and takes the finalizer away; with it
+// goes an Operation that was deleted. What can't be given back does not hold up what comes
+// next: doctor names it.
+func (r *run) release(ctx context.Context, op *v1alpha1.Operation) error {
+	if end := r.Definitions[op.Spec.Type].End; end != nil {
+		if err := end(ctx, r.env(op)); ctx.Err() != nil || operations.Transient(err) {
+			return err
+		} else if err != nil {
+			r.Sink.Emit(report.Event{Kind: report.Warning, Message: err.Error()})
+		}
+	}
 	_, err := r.ops.Modify(ctx, r.Operation, func(op *v1alpha1.Operation) error {
 		op.Finalizers = slices.DeleteFunc(op.Finalizers, func(f string) bool { return f == Finalizer })
 		return nil

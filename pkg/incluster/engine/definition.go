@@ -25,6 +25,9 @@ type Definition struct {
 	// Steps carry out the plan's steps, by the part of their ID before the slash:
 	// promote/cp2 is carried out by Steps["promote"].
 	Steps map[string]Step
+	// End, if set, gives back what was lent for an Operation. It is called in every end, also
+	// of one without a plan, before the Operation may go, and may be called again.
+	End func(ctx context.Context, env Env) error
 }
 
 // Step carries out the steps of one kind. Run returns when the step has ended.
@@ -93,6 +96,13 @@ type Turn struct {
 	Progress func(format string, args ...any)
 	// Sink takes the events of a node task.
 	Sink report.Sink
+}
+
+// About is what the step's ID names after the slash: in steps of the coordinator
+// itself that are about one node, its name.
+func (t Turn) About() string {
+	_, name, _ := strings.Cut(t.Step.ID, "/")
+	return name
 }
 
 // Func is a Step of the coordinator itself. Do reads what is there before it

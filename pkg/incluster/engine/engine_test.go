@@ -3,10 +3,12 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,7 +42,9 @@ type world struct {
 	nodes   *fakeNodes
 	// mayAbort is the node tasks'.
 	mayAbort bool
-	own      map[string]func(context.Context, engine.Turn) (engine.Outcome, error)
+	// ends counts how often what was lent for the Operation was given back.
+	ends atomic.Int32
+	own  map[string]func(context.Context, engine.Turn) (engine.Outcome, error)
 }
 
 // plan is a → b/1, b/2 side by side → own, and a clean-up.
@@ -74,6 +78,15 @@ func (w *world) definitions() map[v1alpha1.OperationType]engine.Definition {
 		Plan: plan,
 		Steps: map[string]engine.Step{
 			"a": task, "b": task, "own": engine.Func{Do: do, Gate: true}, "skipped": engine.Func{Do: do}, "clean-up": engine.Func{Do: do},
+		},
+		End: func(ctx context.Context, _ engine.Env) error {
+			// The Operation is held until everything is given back.
+			op, err := w.ops.Get(ctx, w.name)
+			if err == nil && len(op.Finalizers) == 0 && w.ends.Load() == 0 {
+				w.Error("the end came after the Operation's")
+			}
+			w.ends.Add(1)
+			return nil
 		},
 	}}
 }
@@ -166,6 +179,14 @@ func (w *world) ran(want map[string]int) {
 	}
 }
 
+// gaveBack wants that what was lent was given back once in each of n ends.
+func (w *world) gaveBack(n int32) {
+	w.Helper()
+	if got := w.ends.Load(); got != n {
+		w.Errorf("what was lent was given back %d times, want %d", got, n)
+	}
+}
+
 func (w *world) states(op *v1alpha1.Operation, want string) {
 	w.Helper()
 	var got []string
@@ -205,6 +226,7 @@ func TestEngine(t *testing.T) {
 		"success": testSuccess, "pause": testPause, "abort": testAbort, "abort-task": testAbortTask, "failure": testFailure, "lost": testLost,
 		"killed-before-acting": testKilledBeforeActing, "killed-before-recording": testKilledBeforeRecording,
 		"two-coordinators": testTwoCoordinators, "lease-lost": testLeaseLost, "deleted": testDeleted, "no-plan": testNoPlan,
+		"plan-fails": testPlanFails, "plan-again": testPlanAgain, "aborted-before-plan": testAbortedBeforePlan,
 		"removed": testRemoved, "removed-with-lease": testRemovedWithLease,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,6 +263,7 @@ func testSuccess(w *world) {
 	if err != nil || len(op.Finalizers) > 0 {
 		w.Errorf("finalizers left: %v, %v", op, err)
 	}
+	w.gaveBack(1)
 }
 
 // testPause pauses while a/n1 runs: it finishes, nothing else starts.
@@ -501,6 +524,7 @@ func testDeleted(w *world) {
 		w.Errorf("the operation is still there: %v", err)
 	}
 	w.ran(map[string]int{"a/n1": 1, "clean-up": 1})
+	w.gaveBack(1)
 }
 
 // testRemoved removes the Operation by force, finalizer and all: the
@@ -572,6 +596,54 @@ func testRemovedWithLease(w *world) {
 	if lease, err := leases.Get(context.Background(), engine.LeaseName(w.name), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		w.Errorf("a lease is left: %v, %v", lease, err)
 	}
+}
+
+// testPlanFails: there are no steps, so that none of them gives anything back.
+func testPlanFails(w *world) {
+	config := w.config("one")
+	def := config.Definitions[v1alpha1.OperationJoin]
+	def.Plan = func(context.Context, engine.Env) ([]v1alpha1.StepStatus, error) {
+		return nil, errors.New("no host is like that")
+	}
+	config.Definitions = map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationJoin: def}
+	c := w.start(config)
+	op := w.phase(v1alpha1.OperationFailed)
+	if op.Status.Message != "no plan could be made: no host is like that" {
+		w.Errorf("message is %q", op.Status.Message)
+	}
+	if err := <-c.end; err != nil {
+		w.Errorf("the coordinator ended with %v", err)
+	}
+	w.gaveBack(1)
+}
+
+// testPlanAgain: an API server that restarts while the plan is made is no reason to fail.
+func testPlanAgain(w *world) {
+	config := w.config("one")
+	def := config.Definitions[v1alpha1.OperationJoin]
+	var tries atomic.Int32
+	def.Plan = func(ctx context.Context, env engine.Env) ([]v1alpha1.StepStatus, error) {
+		if tries.Add(1) == 1 {
+			return nil, fmt.Errorf("list the nodes: %w", apierrors.NewServiceUnavailable("the API server is shutting down"))
+		}
+		return plan(ctx, env)
+	}
+	config.Definitions = map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationJoin: def}
+	w.start(config)
+	w.phase(v1alpha1.OperationSucceeded)
+	w.ran(once())
+}
+
+// testAbortedBeforePlan: it ends without a step.
+func testAbortedBeforePlan(w *world) {
+	w.modify(func(s *v1alpha1.OperationSpec) { s.Aborted = true })
+	c := w.start(w.config("one"))
+	w.phase(v1alpha1.OperationAborted)
+	if err := <-c.end; err != nil {
+		w.Errorf("the coordinator ended with %v", err)
+	}
+	w.ran(map[string]int{})
+	w.gaveBack(1)
 }
 
 // testNoPlan has a type that the coordinator doesn't know.

@@ -65,7 +65,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	defer cancel(errors.New("the coordinator stops"))
 	op, err := r.ops.Get(ctx, r.Operation)
 	if err == nil && over(op) {
-		return r.release(ctx)
+		return r.release(ctx, op)
 	}
 	if err == nil {
 		_, err = r.takeOver(ctx)
@@ -79,7 +79,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		}
 		if op.Status.Phase.Final() {
 			r.Sink.Emit(report.Event{Kind: report.Info, Message: fmt.Sprintf("%s: %s", op.Status.Phase, op.Status.Message)})
-			return r.release(ctx)
+			return r.release(ctx, op)
 		}
 		err = r.sleep(ctx, looks, tick.C, op)
 	}

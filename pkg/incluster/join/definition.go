@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -47,6 +48,7 @@ func Definition() engine.Definition {
 			stepCoreDNSReady: engine.Func{Do: coreDNSReady, Gate: true},
 			stepCleanUp:      engine.Func{Do: cleanUp, Timeout: time.Minute},
 		},
+		End: lent.End,
 	}
 }
 

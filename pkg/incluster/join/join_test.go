@@ -176,6 +176,10 @@ func TestNetworkObjects(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `10.9.0.0/16`) || strings.Contains(string(text), "10.244.0.0") {
 		t.Errorf("the subnet is not in %s, %v", text, err)
 	}
+	// The node's address, and not the default route, says which interface flannel takes.
+	if !strings.Contains(string(text), `"--iface=$(NODE_IP)"`) || !strings.Contains(string(text), `{"name":"NODE_IP","valueFrom":{"fieldRef":{"fieldPath":"status.hostIP"}}}`) {
+		t.Errorf("flannel may take any interface: %s", text)
+	}
 	c.Spec.Network.Plugin = v1alpha1.NetworkPluginManifest
 	for content, want := range map[string]int{
 		"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: b}}\n": 2,

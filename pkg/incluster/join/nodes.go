@@ -59,6 +59,19 @@ func nodesReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	return engine.Outcome{Message: fmt.Sprintf("%d nodes Ready", len(hosts))}, nil
 }
 
+// Silent says since when nothing was heard of a node's kubelet; empty when it is heard of. The
+// node lifecycle controller says so: it goes by the changes of the lease that it sees itself,
+// for node-monitor-grace-period (50 s since 1.32), and compares no two clocks.
+// https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller
+func Silent(n corev1.Node) string {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown {
+			return "its kubelet has not been heard of since " + c.LastTransitionTime.UTC().Format(time.RFC3339)
+		}
+	}
+	return ""
+}
+
 // NotReady says why a node is not Ready, empty when it is: by its condition,
 // and by its lease, since the condition of a node that just died is still good.
 func NotReady(n corev1.Node, lease *coordinationv1.Lease, now time.Time) string {

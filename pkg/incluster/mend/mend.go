@@ -4,22 +4,16 @@ package mend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
 const stepUncordon = "uncordon"
@@ -79,31 +73,7 @@ func uncordon(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	nodes, err := t.Clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return engine.Outcome{}, fmt.Errorf("list nodes: %w", err)
-	}
-	var done []string
-	for _, n := range nodes.Items {
-		by := n.Annotations[upgrade.AnnotationCordonedBy]
-		atWork := slices.ContainsFunc(all, func(op v1alpha1.Operation) bool { return op.Name == by && operations.Unfinished(op) })
-		if by == "" || !n.Spec.Unschedulable || atWork {
-			continue
-		}
-		patch, err := json.Marshal(map[string]any{
-			"metadata": map[string]any{"resourceVersion": n.ResourceVersion, "annotations": map[string]any{upgrade.AnnotationCordonedBy: nil}},
-			"spec":     map[string]any{"unschedulable": false},
-		})
-		if err != nil {
-			return engine.Outcome{}, err
-		}
-		if _, err := t.Clients.Kube.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: apply.FieldManager}); err != nil {
-			return engine.Outcome{}, fmt.Errorf("uncordon %s: %w", n.Name, err)
-		}
-		done = append(done, n.Name)
-	}
-	if len(done) == 0 {
-		return engine.Outcome{Message: "none is left"}, nil
-	}
-	return engine.Outcome{Message: strings.Join(done, ", ")}, nil
+	return drain.LiftAll(ctx, t.Clients.Kube, func(by string) bool {
+		return !slices.ContainsFunc(all, func(op v1alpha1.Operation) bool { return op.Name == by && operations.Unfinished(op) })
+	})
 }

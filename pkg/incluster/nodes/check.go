@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 )
 
 // Finding is something that stands in the way, or that one should know.
@@ -88,7 +89,13 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 	if isNode && n.Lost == "" {
 		out = append(out, checkPods(spec, o.Pods)...)
 	}
-	if isNode && n.Lost != "" {
+	switch {
+	case isNode && n.Lost == "" && spec.Fenced:
+		block("fenced", "switch it off, and run this again once its kubelet is silent; or leave --fenced out, so that it leaves as a host that is there", "it is not cut off: its kubelet is heard of")
+	case isNode && n.Lost != "" && n.Answers != "" && !spec.Fenced:
+		block("not-lost", "start its kubelet, and it leaves as it should. When that can't be had: cut the host off for good (its power, or its network), and add --fenced",
+			"%s, but the host is not lost: %s", n.Lost, n.Answers)
+	case isNode && n.Lost != "":
 		out = append(out, Finding{Node: spec.Node, Check: "lost", Message: "it counts as lost: " + n.Lost,
 			Hint: "it is neither drained nor cleaned; never start it again with its old disks, on which it takes itself for a part of the cluster"})
 	}
@@ -126,36 +133,20 @@ func checkQuorum(c *v1alpha1.Cluster, leaving string, o Observation) []Finding {
 		Hint:    "bring those members back or replace them first"}}
 }
 
-func checkPods(spec *v1alpha1.RemoveNodeSpec, pods []Pod) []Finding {
-	var local, lone []string
-	for _, p := range pods {
-		if p.Local {
-			local = append(local, p.Name)
-		}
-		if p.Unmanaged {
-			lone = append(lone, p.Name)
-		}
-	}
+func checkPods(spec *v1alpha1.RemoveNodeSpec, pods []drain.Pod) []Finding {
 	var out []Finding
-	if len(local) > 0 && !spec.DeleteEmptyDirData {
-		out = append(out, Finding{Node: spec.Node, Check: "local-data", Blocks: true, Message: "pods have data on it alone, which goes with it: " + some(local),
-			Hint: "move what matters, then add --delete-emptydir-data"})
+	if local := drain.Local(pods); len(local) > 0 {
+		f := Finding{Node: spec.Node, Check: "local-data", Message: drain.LosesData(local)}
+		if !spec.DeleteEmptyDirData {
+			f.Blocks, f.Hint = true, "move what matters, then add --delete-emptydir-data"
+		}
+		out = append(out, f)
 	}
-	if len(lone) > 0 && !spec.ForceDrain {
-		out = append(out, Finding{Node: spec.Node, Check: "unmanaged-pods", Blocks: true, Message: "nothing would make these pods again elsewhere: " + some(lone),
+	if lone := drain.Unmanaged(pods); len(lone) > 0 && !spec.ForceDrain {
+		out = append(out, Finding{Node: spec.Node, Check: "unmanaged-pods", Blocks: true, Message: "nothing would make these pods again elsewhere: " + drain.Some(lone),
 			Hint: "delete or move them, or add --force-drain"})
 	}
 	return out
-}
-
-// some names the first few.
-func some(names []string) string {
-	const most = 5
-	slices.Sort(names)
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // CheckAdd says what stands in the way of adding hosts. c has them already. It is pure.
@@ -169,9 +160,8 @@ func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 			away = append(away, m.Name+": "+why)
 		}
 	}
-	if votes > 0 && len(away) > 0 {
-		out = append(out, Finding{Check: "etcd", Blocks: true, Message: "etcd takes no new member while one is away (" + strings.Join(away, "; ") + ")",
-			Hint: "bring it back; or if it is lost for ever remove it first, as kubectl ha node replace does"})
+	if before := len(c.EtcdMembers()) - votes; votes > 0 && len(away) > 0 {
+		out = append(out, addBesideAway(before, away))
 	}
 	if members := len(c.EtcdMembers()); votes > 0 && members%2 == 0 {
 		out = append(out, Finding{Check: "etcd", Message: fmt.Sprintf("etcd will have %d members, which can lose no more than %d would", members, members-1),
@@ -188,6 +178,19 @@ func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 		}
 	}
 	return out
+}
+
+// addBesideAway judges a new member of etcd beside some of the members before it that
+// are away.
+func addBesideAway(before int, away []string) Finding {
+	names := strings.Join(away, "; ")
+	if spare := etcd.SpareWhileAdding(before); len(away) > spare {
+		return Finding{Check: "etcd", Blocks: true,
+			Message: fmt.Sprintf("etcd, which has %d members, takes no new one while %d of them is away (%s): it wants a quorum of the enlarged cluster", before, len(away), names),
+			Hint:    "bring it back; or if it is lost for ever remove it first, as kubectl ha node replace does"}
+	}
+	return Finding{Check: "etcd", Message: fmt.Sprintf("%d of etcd's %d members is away (%s); a new one is taken all the same", len(away), before, names),
+		Hint: "when it is lost for ever: kubectl ha node remove, or node replace"}
 }
 
 // Blocking are the findings because of which nothing is done.

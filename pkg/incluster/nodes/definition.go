@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
 // AddDefinition is the AddNode Operation. The stored Cluster document has the new hosts
@@ -55,8 +55,8 @@ func steps() map[string]engine.Step {
 	return map[string]engine.Step{
 		stepCheck:         engine.Func{Do: check, Timeout: time.Minute},
 		stepMayLeave:      task(mayLeave, answered),
-		stepCordon:        engine.Func{Do: upgrade.Cordon, Timeout: time.Minute},
-		stepDrain:         drain{},
+		stepCordon:        engine.Func{Do: drain.Cordon, Timeout: time.Minute},
+		stepDrain:         drainHost{drain.Step{Of: drainOf}},
 		stepVIPAway:       unlessLost{task(moveVIP(true), saying("it is elsewhere"))},
 		stepEndpoints:     task(endpoints, restarted),
 		stepLeave:         task(leave, answered),
@@ -65,8 +65,9 @@ func steps() map[string]engine.Step {
 		stepKubeadmConfig: engine.Func{Do: fixKubeadmConfig, Timeout: time.Minute},
 		stepDelete:        engine.Func{Do: deleteNode, Timeout: time.Minute},
 		stepDocument:      engine.Func{Do: forget, Timeout: time.Minute},
+		stepSilenced:      engine.Func{Do: silenced, Timeout: time.Minute},
 		stepBalancer:      engine.Func{Do: balancer, Timeout: 5 * time.Minute, Gate: true},
-		stepUncordoned:    engine.Func{Do: upgrade.UncordonAll, Timeout: time.Minute},
+		stepUncordoned:    engine.Func{Do: drain.UncordonAll, Timeout: time.Minute},
 		stepVIPRestore:    restore{},
 
 		stepUploadCerts:  joining[stepUploadCerts],
@@ -136,28 +137,21 @@ func balancer(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	return loadbalancer.Follow(ctx, t, result(t))
 }
 
-// drain is the Step that moves pods away. It may be ended in its middle: pods that have
-// left are elsewhere by then, and the clean-up uncordons the node.
-type drain struct{}
-
-// Interruptible is true: nobody has to wait for a drain of which the rest is not wanted.
-func (drain) Interruptible() bool { return true }
-
-// Run drains the host that leaves. A pod with local data that came since the plan was
-// made is no less a reason not to.
-func (drain) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+// drainOf is the drain of the host that leaves.
+func drainOf(t engine.Turn) drain.Drain {
 	spec := t.Operation.Spec.RemoveNode
-	pods, err := podsOf(ctx, t.Clients.Kube, spec.Node)
-	if err != nil {
-		return engine.Outcome{}, err
-	}
-	if found := checkPods(spec, pods); len(found) > 0 {
-		return engine.Outcome{}, refusal(found)
-	}
-	out, err := upgrade.Drain{Node: spec.Node, Time: spec.DrainTime(), Force: spec.ForceDrain}.Run(ctx, t)
+	return drain.Drain{Node: spec.Node, Time: spec.DrainTime(), Force: spec.ForceDrain, DeleteEmptyDirData: spec.DeleteEmptyDirData}
+}
+
+// drainHost is a drain that a host may be lost in.
+type drainHost struct{ drain.Step }
+
+// Run drains the host that leaves.
+func (d drainHost) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	out, err := d.Step.Run(ctx, t)
 	if err != nil {
 		// A host that is lost meanwhile does not end its pods any more.
-		if lost, unknown := silence(ctx, t.Clients.Kube, spec.Node, time.Now()); unknown == nil && lost != "" {
+		if lost := gone(ctx, t); lost != "" {
 			return engine.Outcome{Message: "given up: " + lost}, nil
 		}
 	}
@@ -170,20 +164,13 @@ type unlessLost struct{ engine.NodeTask }
 
 // Run runs the task, or says that the host is gone.
 func (u unlessLost) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	gone := func() string {
-		lost, err := silence(ctx, t.Clients.Kube, t.Step.Node, time.Now())
-		if err != nil {
-			return "" // Who can't be asked about is not taken for gone.
-		}
-		return lost
-	}
-	if lost := gone(); lost != "" {
+	if lost := gone(ctx, t); lost != "" {
 		return engine.Outcome{Message: "left out: " + lost}, nil
 	}
 	out, err := u.NodeTask.Run(ctx, t)
 	var lost engine.Lost
 	if errors.As(err, &lost) && lost.Lost() {
-		if why := gone(); why != "" {
+		if why := gone(ctx, t); why != "" {
 			return engine.Outcome{Message: "given up: " + why}, nil
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	stepKubeadmConfig = "kubeadm-config"
 	stepDelete        = "delete-node"
 	stepDocument      = "document"
+	stepSilenced      = "silenced"
 	stepBalancer      = "load-balancer"
 	stepUncordoned    = "uncordon-all"
 	stepVIPRestore    = "vip-restore"
@@ -233,6 +234,9 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 		p.dns()
 	}
 	p.then(step(stepDocument, "take "+spec.Node+" out of the stored Cluster document"))
+	if isNode && !here {
+		p.then(step(stepSilenced+"/"+spec.Node, "look that nothing of "+spec.Node+" answers any more"))
+	}
 	p.cleanUp(spec.Node, here, controlPlane)
 	return p.steps, nil
 }

@@ -7,7 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 )
 
@@ -43,6 +47,14 @@ func lose(o Observation, names ...string) Observation {
 		o.Nodes[name] = n
 		o.EtcdAway[name] = "no answer"
 	}
+	return o
+}
+
+// serves has a host answer that was lost.
+func serves(o Observation, name string) Observation {
+	n := o.Nodes[name]
+	n.Answers = "an API server answers at port 6443"
+	o.Nodes[name] = n
 	return o
 }
 
@@ -101,13 +113,13 @@ func TestPlanRemove(t *testing.T) {
 		want       string
 	}{
 		{"a worker", "w1", three, well(three), "check cordon/w1 drain/w1 retire/w1 delete-node/w1 document uncordon-all"},
-		{"a lost worker", "w1", three, lose(well(three), "w1"), "check delete-node/w1 document"},
+		{"a lost worker", "w1", three, lose(well(three), "w1"), "check delete-node/w1 document silenced/w1"},
 		{"the first control plane", "cp1", three, well(three),
 			"check etcd-may-leave/cp2 cordon/cp1 drain/cp1 vip-away/cp1 endpoints/cp2 endpoints/cp3 etcd-leave/cp2 retire/cp1 vip-peers/cp2 vip-peers/cp3 " +
 				"kubeadm-config delete-node/cp1 coredns coredns-ready document uncordon-all vip-restore/cp1"},
 		// etcd#10499: the member first, for whatever comes after needs a quorum.
 		{"a lost control plane", "cp1", three, lose(well(three), "cp1"),
-			"check etcd-may-leave/cp2 etcd-leave/cp2 endpoints/cp2 endpoints/cp3 vip-peers/cp2 vip-peers/cp3 kubeadm-config delete-node/cp1 coredns coredns-ready document"},
+			"check etcd-may-leave/cp2 etcd-leave/cp2 endpoints/cp2 endpoints/cp3 vip-peers/cp2 vip-peers/cp3 kubeadm-config delete-node/cp1 coredns coredns-ready document silenced/cp1"},
 		{"a control plane without etcd", "cp1", apart, well(apart),
 			"check cordon/cp1 drain/cp1 vip-away/cp1 retire/cp1 vip-peers/cp2 kubeadm-config delete-node/cp1 coredns coredns-ready document uncordon-all vip-restore/cp1"},
 		{"an etcd host", "e2", apart, well(apart),
@@ -131,9 +143,27 @@ func TestPlanRemove(t *testing.T) {
 	sound(t, steps)
 }
 
+// pod is one that a drain is about.
+func pod(local, unmanaged bool) drain.Pod {
+	return drain.Pod{Pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}, Local: local, Unmanaged: unmanaged}
+}
+
+// TestRemoveTellsOfLocalData: what may go is named all the same.
+func TestRemoveTellsOfLocalData(t *testing.T) {
+	three := testCluster(3, 1)
+	o := well(three)
+	o.Pods = []drain.Pod{pod(true, false), pod(false, false)}
+	for _, may := range []bool{false, true} {
+		got := CheckRemove(three, &v1alpha1.RemoveNodeSpec{Node: "w1", DeleteEmptyDirData: may}, o)
+		if len(got) != 1 || got[0].Blocks == may || got[0].Message != "1 pod loses the data in emptyDir volumes: default/a" {
+			t.Errorf("allowed %v: %+v", may, got)
+		}
+	}
+}
+
 func TestCheckRemove(t *testing.T) {
 	three, one := testCluster(3, 1), testCluster(1, 1)
-	pods := func(o Observation, p ...Pod) Observation { o.Pods = p; return o }
+	pods := func(o Observation, p ...drain.Pod) Observation { o.Pods = p; return o }
 	blind := func(o Observation) Observation { o.EtcdAway = nil; return o }
 	for _, tt := range []struct {
 		name    string
@@ -148,11 +178,15 @@ func TestCheckRemove(t *testing.T) {
 		{"no other control plane lives", three, lose(well(three), "cp1", "cp2"), v1alpha1.RemoveNodeSpec{Node: "cp3"}, "last-control-plane quorum"},
 		{"a living member beside a dead one", three, lose(well(three), "cp1"), v1alpha1.RemoveNodeSpec{Node: "cp2"}, "quorum"},
 		{"from where etcd can't be reached", three, blind(lose(well(three), "cp1")), v1alpha1.RemoveNodeSpec{Node: "cp2"}, ""},
-		{"local data", three, pods(well(three), Pod{Name: "default/a", Local: true}), v1alpha1.RemoveNodeSpec{Node: "w1"}, "local-data"},
-		{"local data that may go", three, pods(well(three), Pod{Name: "default/a", Local: true}), v1alpha1.RemoveNodeSpec{Node: "w1", DeleteEmptyDirData: true}, ""},
-		{"lone pods", three, pods(well(three), Pod{Name: "default/a", Unmanaged: true}), v1alpha1.RemoveNodeSpec{Node: "w1"}, "unmanaged-pods"},
-		{"lone pods by force", three, pods(well(three), Pod{Name: "default/a", Unmanaged: true}), v1alpha1.RemoveNodeSpec{Node: "w1", ForceDrain: true}, ""},
-		{"pods of a lost host", three, pods(lose(well(three), "w1"), Pod{Name: "default/a", Local: true}), v1alpha1.RemoveNodeSpec{Node: "w1"}, ""},
+		{"local data", three, pods(well(three), pod(true, false)), v1alpha1.RemoveNodeSpec{Node: "w1"}, "local-data"},
+		{"local data that may go", three, pods(well(three), pod(true, false)), v1alpha1.RemoveNodeSpec{Node: "w1", DeleteEmptyDirData: true}, ""},
+		{"lone pods", three, pods(well(three), pod(false, true)), v1alpha1.RemoveNodeSpec{Node: "w1"}, "unmanaged-pods"},
+		{"lone pods by force", three, pods(well(three), pod(false, true)), v1alpha1.RemoveNodeSpec{Node: "w1", ForceDrain: true}, ""},
+		{"only its kubelet is silent", three, serves(lose(well(three), "cp1"), "cp1"), v1alpha1.RemoveNodeSpec{Node: "cp1"}, "not-lost"},
+		{"the same, and it was cut off", three, serves(lose(well(three), "cp1"), "cp1"), v1alpha1.RemoveNodeSpec{Node: "cp1", Fenced: true}, ""},
+		{"a worker whose kubelet is silent", three, serves(lose(well(three), "w1"), "w1"), v1alpha1.RemoveNodeSpec{Node: "w1"}, "not-lost"},
+		{"said to be cut off, and is not", three, well(three), v1alpha1.RemoveNodeSpec{Node: "w1", Fenced: true}, "fenced"},
+		{"pods of a lost host", three, pods(lose(well(three), "w1"), pod(true, false)), v1alpha1.RemoveNodeSpec{Node: "w1"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -204,8 +238,16 @@ func TestPlanAdd(t *testing.T) {
 			sound(t, steps)
 		})
 	}
-	if _, err := PlanAdd(&v1alpha1.AddNodeSpec{Nodes: []string{"cp4"}}, four, lose(well(four, "cp4"), "cp2")); err == nil || !strings.Contains(err.Error(), "no new member while one is away") {
+	if _, err := PlanAdd(&v1alpha1.AddNodeSpec{Nodes: []string{"cp4"}}, four, lose(well(four, "cp4"), "cp2")); err == nil || !strings.Contains(err.Error(), "takes no new one while 1 of them is away") {
 		t.Errorf("a member beside a dead one: %v", err)
+	}
+	// Four of five are a quorum of six.
+	six := testCluster(6, 2)
+	if got := Blocking(CheckAdd(six, []string{"cp6"}, lose(well(six, "cp6"), "cp2"))); len(got) != 0 {
+		t.Errorf("a sixth member beside a dead one of five: %v", got)
+	}
+	if got := Blocking(CheckAdd(six, []string{"cp6"}, lose(lose(well(six, "cp6"), "cp2"), "cp3"))); len(got) == 0 {
+		t.Error("a sixth member beside two dead ones of five was let in")
 	}
 	if _, err := PlanAdd(&v1alpha1.AddNodeSpec{Nodes: []string{"w9"}}, four, well(four)); err == nil {
 		t.Error("an unknown host was taken")

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"time"
@@ -50,6 +51,8 @@ func (c *Client) Get(ctx context.Context, name string) (*v1alpha1.Operation, err
 // List reads all Operations, the oldest first. A cluster that has no such
 // resource yet has none.
 func (c *Client) List(ctx context.Context) ([]v1alpha1.Operation, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	list, err := c.ri.List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -78,6 +81,8 @@ func (c *Client) Create(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	created, err := c.ri.Create(ctx, u, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("create operation %s: %w", op.Name, err)
@@ -87,6 +92,8 @@ func (c *Client) Create(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.
 
 // Delete deletes an Operation.
 func (c *Client) Delete(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if err := c.ri.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 		return fmt.Errorf("delete operation %s: %w", name, err)
 	}
@@ -149,21 +156,24 @@ func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, sub ...stri
 
 // Transient tells whether an error says nothing about the request itself, so
 // that reading again makes sense: the network, a busy or starting apiserver.
-// An answer of the apiserver about the request (not found, forbidden, invalid,
-// a conflict) is not.
+// An answer of the apiserver about the request (not found, forbidden, unauthorized, invalid,
+// a conflict) is not, nor is an Operation that can't be read.
 func Transient(err error) bool {
 	if err == nil {
 		return false
 	}
 	switch apierrors.ReasonForError(err) {
 	case metav1.StatusReasonNotFound, metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict,
-		metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonForbidden,
+		metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonForbidden, metav1.StatusReasonUnauthorized,
 		metav1.StatusReasonGone, metav1.StatusReasonMethodNotAllowed:
 		return false
 	default:
-		return true
+		return !errors.Is(err, errUnreadable)
 	}
 }
+
+// errUnreadable is the cause where what the API has is no Operation as this program knows it.
+var errUnreadable = errors.New("use the kubectl-ha version that created it")
 
 func toUnstructured(op *v1alpha1.Operation) (*unstructured.Unstructured, error) {
 	o := *op
@@ -178,7 +188,7 @@ func toUnstructured(op *v1alpha1.Operation) (*unstructured.Unstructured, error) 
 func fromUnstructured(u *unstructured.Unstructured) (*v1alpha1.Operation, error) {
 	op := &v1alpha1.Operation{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, op); err != nil {
-		return nil, fmt.Errorf("operation %s can't be read: %w", u.GetName(), err)
+		return nil, fmt.Errorf("operation %s can't be read: %w; %w", u.GetName(), err, errUnreadable)
 	}
 	return op, nil
 }

@@ -12,6 +12,10 @@ import (
 // the Job's log has all of it.
 const maxOutput = 2048
 
+// maxMessage bounds a failed task's message and its hint each, in bytes: the status of all
+// steps together has to fit into one object of the API (1.5 MiB by etcd's default).
+const maxMessage = 1024
+
 // hintMark begins the line of a step's message that says what to do next.
 const hintMark = "next: "
 
@@ -23,17 +27,28 @@ var secretSyntax = regexp.MustCompile(`\b([a-z0-9]{6}\.[a-z0-9]{16}|[0-9a-f]{64}
 // message, what to do next, the end of the output. failureEvent reads it.
 func FailureText(node string, f node.Failure) string {
 	var b strings.Builder
-	b.WriteString(node + ": " + f.Message)
+	b.WriteString(node + ": " + cut(redact(f.Message)))
 	if f.Hint != "" {
-		b.WriteString("\n" + hintMark + f.Hint)
+		b.WriteString("\n" + hintMark + cut(redact(f.Hint)))
 	}
-	if out := strings.TrimSpace(f.Output); out != "" {
+	if out := redact(strings.TrimSpace(f.Output)); out != "" {
 		if len(out) > maxOutput {
 			out = "…" + strings.ToValidUTF8(out[len(out)-maxOutput:], "")
 		}
 		b.WriteString("\n" + out)
 	}
-	return secretSyntax.ReplaceAllString(b.String(), "[redacted]")
+	return b.String()
+}
+
+// redact comes before a text is cut: the half of a secret is one, too.
+func redact(s string) string { return secretSyntax.ReplaceAllString(s, "[redacted]") }
+
+// cut keeps the beginning of a text.
+func cut(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }
 
 // failureEvent puts a failed step's message into an event's fields.

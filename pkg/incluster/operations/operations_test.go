@@ -146,6 +146,23 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// TestCleanAgain: who gives a failed Operation up has it cleaned up once more.
+func TestCleanAgain(t *testing.T) {
+	in := v1alpha1.OperationStatus{Phase: v1alpha1.OperationFailed, Steps: []v1alpha1.StepStatus{
+		{ID: "bad", State: failed, Attempt: 1}, {ID: "left", State: pending},
+		{ID: "clean", State: succeeded, Cleanup: true, Attempt: 1, Job: "j"}, {ID: "unclean", State: failed, Cleanup: true, Attempt: 2}, {ID: "skipped", State: v1alpha1.StepSkipped, Cleanup: true},
+	}}
+	got := CleanAgain(in)
+	for i, want := range []v1alpha1.StepState{failed, pending, pending, pending, v1alpha1.StepSkipped} {
+		if s := got.Steps[i]; s.State != want || s.Attempt != in.Steps[i].Attempt {
+			t.Errorf("%s is %s, attempt %d", s.ID, s.State, s.Attempt)
+		}
+	}
+	if got.Phase != v1alpha1.OperationFailed || in.Steps[2].State != succeeded || got.Steps[2].Job != "" {
+		t.Errorf("%+v, given was %+v", got, in)
+	}
+}
+
 func TestFailureText(t *testing.T) {
 	token, key := "abcdef.0123456789abcdef", strings.Repeat("0123abcd", 8)
 	got := FailureText("cp2", node.Failure{Message: "kubeadm failed with " + token, Hint: "mend it", Output: strings.Repeat("x\n", maxOutput) + key})
@@ -157,6 +174,15 @@ func TestFailureText(t *testing.T) {
 	}
 	if len(got) > maxOutput+200 {
 		t.Errorf("%d bytes", len(got))
+	}
+	// Each part is bounded, and no cut leaves the half of a secret.
+	long := strings.Repeat("y", maxMessage-10) + " "
+	got = FailureText("cp2", node.Failure{Message: long + token + " " + long, Hint: long + key + " " + long, Output: key + strings.Repeat(" z", (maxOutput-20)/2)})
+	if len(got) > 2*maxMessage+maxOutput+100 {
+		t.Errorf("%d bytes", len(got))
+	}
+	if strings.Contains(got, "abcdef.") || strings.Contains(got, "0123abcd") {
+		t.Errorf("a part of a secret is left: %s", got)
 	}
 }
 

@@ -17,7 +17,7 @@ type Patience struct{ since time.Time }
 // Bears tells whether it makes sense to ask again after this error. Any other answer
 // than a refusal begins the time anew.
 func (p *Patience) Bears(err error, now time.Time) bool {
-	if !apierrors.IsForbidden(err) {
+	if !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
 		p.since = time.Time{}
 		return false
 	}

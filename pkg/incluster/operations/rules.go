@@ -56,6 +56,20 @@ func Retry(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 	return s
 }
 
+// CleanAgain makes the clean-up steps of a failed Operation pending again that have run: it is
+// given up now, and they may have left what was of use only as long as it could be gone on with. It
+// is pure; the status given is not changed.
+func CleanAgain(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
+	s.Steps = slices.Clone(s.Steps)
+	for i := range s.Steps {
+		if step := &s.Steps[i]; step.Cleanup && (step.State == v1alpha1.StepSucceeded || step.State == v1alpha1.StepFailed) {
+			reset(step)
+		}
+	}
+	s.Progress = Progress(s.Steps)
+	return s
+}
+
 func reset(s *v1alpha1.StepStatus) {
 	s.State, s.Message, s.FinishedAt, s.StartedAt, s.Job = v1alpha1.StepPending, "", nil, nil, ""
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 )
@@ -17,20 +18,22 @@ func Definition() engine.Definition {
 		stepPreflight:    engine.Func{Do: preflight, Timeout: 2 * time.Minute},
 		stepContent:      task(checkContent, checked),
 		stepBackup:       task(makeBackup, backedUp),
+		stepFeatureGates: engine.Func{Do: removeGates, Timeout: time.Minute},
 		stepOthers:       engine.Func{Do: others, Timeout: othersTimeout, Gate: true},
 		stepVIPAway:      task(drainVIP(true), saying("it is elsewhere")),
-		stepCordon:       engine.Func{Do: cordon, Timeout: time.Minute},
-		stepDrain:        drainStep{},
+		stepCordon:       engine.Func{Do: drain.Cordon, Timeout: time.Minute},
+		stepDrain:        drain.Step{Of: drainOf},
 		stepApply:        elsewhere{task(upgradeControlPlane(true), upgraded)},
 		stepControlPlane: elsewhere{task(upgradeControlPlane(false), upgraded)},
 		stepKubelet:      elsewhere{task(upgradeKubelet, upgraded)},
 		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
 		stepHolders:      engine.Func{Do: oneHolder, Timeout: holdersTimeout},
 		stepVIPBack:      task(drainVIP(false), saying("it may come back")),
-		stepUncordon:     engine.Func{Do: uncordon, Timeout: time.Minute},
+		stepUncordon:     engine.Func{Do: drain.Uncordon, Timeout: time.Minute},
 		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},
 		stepReport:       engine.Func{Do: sumUp, Timeout: time.Minute},
-		stepUncordoned:   engine.Func{Do: uncordonAll, Timeout: 2 * time.Minute},
+		stepUncordoned:   engine.Func{Do: drain.UncordonAll, Timeout: 2 * time.Minute},
+		stepSettle:       settle{},
 		stepVIPRestore:   restoreVIP{},
 	}
 	maps.Copy(steps, join.Settings())
@@ -44,6 +47,12 @@ func Definition() engine.Definition {
 		},
 		Steps: steps,
 	}
+}
+
+// drainOf is the drain of the step's node.
+func drainOf(t engine.Turn) drain.Drain {
+	spec := t.Operation.Spec.Upgrade
+	return drain.Drain{Node: t.About(), Time: spec.DrainTime(), Force: spec.ForceDrain, DeleteEmptyDirData: spec.DeletesEmptyDirData()}
 }
 
 // elsewhere is a task that has the virtual IP moved away again when it is begun anew: a

@@ -6,11 +6,17 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
 )
+
+// metricsTimeout bounds the reading of one apiserver's metrics, which are some megabytes.
+const metricsTimeout = 15 * time.Second
 
 // Deprecated is an API that somebody asks for.
 type Deprecated struct {
@@ -36,11 +42,39 @@ func (d Deprecated) Name() string {
 const metricDeprecated = "apiserver_requested_deprecated_apis"
 
 // deprecated asks the apiserver that answers. The others may have been asked for
-// something else; each keeps its own count.
-func deprecated(ctx context.Context, kube kubernetes.Interface) ([]Deprecated, error) {
-	data, err := kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+// something else; each keeps its own count, so from inside each is asked that is well.
+func deprecated(ctx context.Context, config *rest.Config, o Observation) ([]Deprecated, error) {
+	hosts := []string{config.Host}
+	if o.Inside {
+		hosts = nil
+		for _, e := range o.APIServers {
+			if e.Error == "" {
+				hosts = append(hosts, "https://"+e.Address)
+			}
+		}
+	}
+	var out []Deprecated
+	for _, h := range hosts {
+		one, err := deprecatedAt(ctx, config, h)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one...)
+	}
+	slices.SortFunc(out, func(a, b Deprecated) int { return strings.Compare(a.Name(), b.Name()) })
+	return slices.Compact(out), nil
+}
+
+func deprecatedAt(ctx context.Context, config *rest.Config, host string) ([]Deprecated, error) {
+	own := rest.CopyConfig(config)
+	own.Host, own.Timeout = host, metricsTimeout
+	d, err := discovery.NewDiscoveryClientForConfig(own)
 	if err != nil {
-		return nil, fmt.Errorf("read the apiserver's metrics: %w", err)
+		return nil, fmt.Errorf("make a client for %s: %w", host, err)
+	}
+	data, err := d.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the metrics of the apiserver at %s: %w", host, err)
 	}
 	return parseDeprecated(data)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 )
 
 // The checks, by the names under which a person may choose to go on regardless.
@@ -19,7 +20,9 @@ const (
 	CheckDisk         = "disk"
 	CheckImages       = "images"
 	CheckEvictions    = "evictions"
+	CheckLocalData    = "local-data"
 	CheckDeprecated   = "deprecated-apis"
+	CheckGates        = "feature-gates"
 )
 
 // Ignorable are the checks that a person may overrule; the others are about what
@@ -80,7 +83,9 @@ func Check(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation, now t
 	out = append(out, checkCertificates(o, now)...)
 	out = append(out, checkImages(spec, o)...)
 	out = append(out, checkEvictions(c, spec, o)...)
+	out = append(out, checkLocalData(c, spec, o)...)
 	out = append(out, checkDeprecated(spec, o)...)
+	out = append(out, checkGates(c, spec, o)...)
 	slices.SortStableFunc(out, func(a, b Finding) int {
 		switch {
 		case a.Blocks == b.Blocks:
@@ -179,6 +184,23 @@ func checkEvictions(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observati
 			out = append(out, Finding{Check: CheckEvictions, Node: h.Name, Blocks: !spec.ForceDrain, Message: fmt.Sprintf("pod %s can't be evicted: %s", b.Pod, b.Reason),
 				Hint: "see to the pod or its budget, or use --force-drain"})
 		}
+	}
+	return out
+}
+
+// checkLocalData names the pods that lose data, and how many they are.
+func checkLocalData(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) []Finding {
+	var out []Finding
+	for _, h := range c.Nodes() {
+		pods := o.Local[h.Name]
+		if !drained(h, spec) || len(pods) == 0 {
+			continue
+		}
+		f := Finding{Check: CheckLocalData, Node: h.Name, Message: drain.LosesData(pods), Hint: "with --delete-emptydir-data=false the upgrade is not begun"}
+		if !spec.DeletesEmptyDirData() {
+			f.Blocks, f.Hint = true, "move what matters, or allow it with --delete-emptydir-data"
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -26,6 +26,9 @@ type NodePlan struct {
 	First bool `json:"first,omitempty"`
 	// Drained says that its pods leave it before.
 	Drained bool `json:"drained"`
+	// LosesData are the pods, namespace/name, whose data in emptyDir volumes ends with
+	// the drain.
+	LosesData []string `json:"losesData,omitempty"`
 	// Disruption says in a line what is to be expected.
 	Disruption string `json:"disruption"`
 }
@@ -51,6 +54,7 @@ func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]No
 		if p.Static || p.Kubelet {
 			turn++
 			p.Turn, p.Disruption = turn, controlPlaneDisruption(len(c.ControlPlanes()), p)
+			p.LosesData = o.losesData(p)
 		}
 		out = append(out, p)
 	}
@@ -61,11 +65,20 @@ func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]No
 		if inScope(h, spec.Only) && n.Kubelet != spec.Version {
 			p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
 			p.Turn = turn + 1 + at/abreast
+			p.LosesData = o.losesData(p)
 			at++
 		}
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// losesData are the pods that lose data in a node's turn.
+func (o Observation) losesData(p NodePlan) []string {
+	if !p.Drained {
+		return nil
+	}
+	return o.Local[p.Node]
 }
 
 func controlPlaneDisruption(controlPlanes int, p NodePlan) string {

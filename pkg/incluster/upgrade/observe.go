@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 )
@@ -33,11 +34,16 @@ type Observation struct {
 	Holder string
 	// Inside says that it was seen from inside the cluster.
 	Inside bool
-	// Missing are images that nodes lack, Blocked pods that can't be evicted, by node.
+	// Missing are images that nodes lack, by node.
 	Missing map[string][]string
-	Blocked map[string][]Blocked
+	// Blocked are pods that can't be evicted, by node, and Local those that lose what
+	// they have in emptyDir volumes, namespace/name; of nodes that would be drained.
+	Blocked map[string][]drain.Blocked
+	Local   map[string][]string
 	// Deprecated are APIs that were asked for and that some version will remove.
 	Deprecated []Deprecated
+	// Gates are the documents with feature gates, by the name of their ConfigMap.
+	Gates map[string]string
 }
 
 // Node is what was seen of a node.
@@ -51,6 +57,10 @@ type Node struct {
 	StaticReady map[string]bool
 	// NotReady says why it is not Ready, empty when it is.
 	NotReady string
+	// Silent says since when nothing was heard of its kubelet; empty when it is heard of.
+	Silent string
+	// Address is the internal one that it reports.
+	Address string
 	// Pressure are its conditions that say it lacks something.
 	Pressure []string
 	// Cordoned tells whether it takes no new pods.
@@ -99,7 +109,8 @@ type Look struct {
 	// Inside says that this is a pod of the cluster: every host's own ports can be
 	// reached.
 	Inside bool
-	// Evictions tries to evict every pod of the nodes that the spec drains, as a dry run.
+	// Evictions tries to evict every pod of the nodes that the spec drains, as a dry run,
+	// and finds those that lose data.
 	Evictions *v1alpha1.UpgradeSpec
 	// Metrics asks the apiservers which deprecated APIs are in use; the right to
 	// read /metrics is needed.
@@ -121,27 +132,45 @@ func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster, 
 	if o.Configured, err = configured(ctx, clients.Kube); err != nil {
 		return o, err
 	}
+	if o.Gates, err = observeGates(ctx, clients.Kube); err != nil {
+		return o, err
+	}
 	o.APIServers, o.Etcd, o.Holder = endpoints(ctx, clients.Config, c)
 	o.Missing = missing(nodes.Items, look.Images)
 	if look.Metrics {
 		// Without the right to look there is nothing to be told; that alone stops nobody.
-		o.Deprecated, err = deprecated(ctx, clients.Kube)
+		o.Deprecated, err = deprecated(ctx, clients.Config, o)
 		if err != nil && !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
 			return o, err
 		}
 	}
 	if look.Evictions != nil {
-		o.Blocked = map[string][]Blocked{}
-		for _, h := range c.Nodes() {
-			if _, ok := o.Nodes[h.Name]; !ok || !drained(h, look.Evictions) {
-				continue
-			}
-			if o.Blocked[h.Name], err = tryDrain(ctx, clients.Kube, h.Name); err != nil {
-				return o, err
-			}
+		err = o.tryDrains(ctx, clients.Kube, c, look.Evictions)
+	}
+	return o, err
+}
+
+// tryDrains looks at the pods of the nodes that an upgrade would drain.
+func (o *Observation) tryDrains(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec) error {
+	o.Blocked, o.Local = map[string][]drain.Blocked{}, map[string][]string{}
+	plan, err := Nodes(c, spec, *o)
+	if err != nil {
+		return err
+	}
+	for _, n := range plan {
+		if _, there := o.Nodes[n.Node]; !there || !n.Drained || n.Turn == 0 {
+			continue
+		}
+		pods, err := drain.Pods(ctx, kube, n.Node)
+		if err != nil {
+			return err
+		}
+		o.Local[n.Node] = drain.Local(pods)
+		if o.Blocked[n.Node], err = drain.Try(ctx, kube, pods); err != nil {
+			return err
 		}
 	}
-	return o, nil
+	return nil
 }
 
 func nodesOf(ctx context.Context, kube kubernetes.Interface, nodes []corev1.Node, now time.Time) (map[string]Node, error) {
@@ -165,7 +194,7 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 	_, controlPlane := n.Labels["node-role.kubernetes.io/control-plane"]
 	out := Node{
 		ControlPlane: controlPlane, Kubelet: n.Status.NodeInfo.KubeletVersion, Cordoned: n.Spec.Unschedulable,
-		NotReady: join.NotReady(n, lease, now), Previous: n.Annotations[AnnotationPrevious],
+		NotReady: join.NotReady(n, lease, now), Silent: join.Silent(n), Address: internal(n), Previous: n.Annotations[AnnotationPrevious],
 		Static: map[string]string{}, StaticReady: map[string]bool{},
 	}
 	for _, c := range n.Status.Conditions {
@@ -181,6 +210,16 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 		}
 	}
 	return out
+}
+
+// internal is the first internal address that a node reports; empty for none.
+func internal(n corev1.Node) string {
+	for _, a := range n.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP {
+			return a.Address
+		}
+	}
+	return ""
 }
 
 // tag is an image reference's tag.

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,10 +16,14 @@ import (
 // plane is taken away.
 const othersTimeout = 5 * time.Minute
 
+// mostTold is how many findings that are not in the way a step's message tells: each
+// node may have one of its own, and the whole status is written often.
+const mostTold = 20
+
 // others waits until every etcd member, and every control plane but the step's own,
 // is well.
 func others(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	self := nodeName(t)
+	self := t.About()
 	err := engine.Until(ctx, t, "the other control planes and etcd to be well", func(ctx context.Context) (string, error) {
 		servers, etcd, _ := endpoints(ctx, t.Clients.Config, t.Cluster)
 		var waits []string
@@ -40,23 +45,35 @@ func others(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	return engine.Outcome{}, nil
 }
 
-// preflight looks at the cluster once more, from inside, when nothing has been done yet.
-// Evictions are not tried again: each drain has its own time for that.
+// preflight looks at the whole cluster, from inside, when nothing has been done yet. A
+// person may have looked before; of an Upgrade that was applied as a manifest nobody
+// has. What may be passed over the spec says. The message names what else was noticed.
 func preflight(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err := alone(ctx, t); err != nil {
 		return engine.Outcome{}, err
 	}
-	o, err := Observe(ctx, t.Clients, t.Cluster, Look{Inside: true})
+	spec := t.Operation.Spec.Upgrade
+	wanted, err := ImagesOf(t.Cluster, spec.Version)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	all := Check(t.Cluster, t.Operation.Spec.Upgrade, o, time.Now())
-	// Whether the disk or a certificate is good enough has been asked a person.
-	blocking := Blocking(all, CheckDisk, CheckCertificates)
-	if len(blocking) > 0 {
+	o, err := Observe(ctx, t.Clients, t.Cluster, Look{Inside: true, Evictions: spec, Metrics: true, Images: wanted})
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	all := Check(t.Cluster, spec, o, time.Now())
+	if blocking := Blocking(all, spec.Ignore...); len(blocking) > 0 {
 		return engine.Outcome{}, refusal(blocking)
 	}
-	return engine.Outcome{Message: fmt.Sprintf("%d nodes", len(t.Cluster.Nodes()))}, nil
+	message := fmt.Sprintf("%d nodes", len(t.Cluster.Nodes()))
+	for i, f := range all {
+		if i == mostTold {
+			message += fmt.Sprintf("; and %d more findings", len(all)-i)
+			break
+		}
+		message += "; " + f.String()
+	}
+	return engine.Outcome{Message: message}, nil
 }
 
 // alone refuses to begin beside another Operation: one that was applied as a manifest
@@ -79,16 +96,34 @@ func alone(ctx context.Context, t engine.Turn) error {
 }
 
 func refusal(blocking []Finding) error {
-	var out []string
+	var out, may []string
 	for _, f := range blocking {
 		out = append(out, f.String())
+		if slices.Contains(Ignorable(), f.Check) && !slices.Contains(may, f.Check) {
+			may = append(may, f.Check)
+		}
 	}
-	return fmt.Errorf("the upgrade is not begun: %s\nnext: see to it and resume, or abort; nothing was changed", strings.Join(out, "; "))
+	next := "see to it and resume, or abort"
+	if len(may) == len(checksOf(blocking)) {
+		next += "; or abort, and begin anew with --ignore " + strings.Join(may, ",")
+	}
+	return fmt.Errorf("the upgrade is not begun: %s\nnext: %s; nothing was changed", strings.Join(out, "; "), next)
+}
+
+// checksOf are the checks that findings are of, each once.
+func checksOf(findings []Finding) []string {
+	var out []string
+	for _, f := range findings {
+		if !slices.Contains(out, f.Check) {
+			out = append(out, f.Check)
+		}
+	}
+	return out
 }
 
 // host is the document's host of the step's node.
 func host(t engine.Turn) (v1alpha1.Host, error) {
-	name := nodeName(t)
+	name := t.About()
 	h, ok := t.Cluster.Host(name)
 	if !ok {
 		return h, fmt.Errorf("the stored Cluster document has no host %s", name)

@@ -13,6 +13,7 @@ const (
 	stepPreflight    = "preflight"
 	stepContent      = "content"
 	stepBackup       = "backup"
+	stepFeatureGates = "feature-gates"
 	stepOthers       = "others"
 	stepVIPAway      = "vip-away"
 	stepCordon       = "cordon"
@@ -29,6 +30,7 @@ const (
 	stepRecord       = "record"
 	stepReport       = "report"
 	// The clean-up: what is still as a step of a node left it.
+	stepSettle     = "settle"
 	stepVIPRestore = "vip-restore"
 	stepUncordoned = "uncordon-all"
 )
@@ -47,6 +49,9 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 	p := &planner{c: c, spec: spec}
 	p.add(step(stepPreflight, "look whether the cluster is fit for "+spec.Version))
 	p.before(nodes, o)
+	if p.removesGates(o) {
+		p.last = []string{p.add(step(stepFeatureGates, "remove the feature gates that "+spec.Version+" does not take", p.last...))}
+	}
 	for _, n := range nodes {
 		if n.ControlPlane && n.Turn > 0 {
 			p.controlPlane(n)
@@ -211,10 +216,11 @@ func (p *planner) cleanUp(nodes []NodePlan) {
 		s.Cleanup = true
 		p.add(s)
 	}
+	clean(step(stepSettle, "have nodes that were left in the middle come to rest"))
 	clean(step(stepUncordoned, "let pods onto all nodes again that this Operation kept them from"))
 	for _, n := range nodes {
 		if n.ControlPlane && n.Turn > 0 && len(p.c.ControlPlanes()) > 1 {
-			clean(onNode(stepVIPRestore, n.Node, "let "+n.Node+" have the virtual IP again, if it may not"))
+			clean(onNode(stepVIPRestore, n.Node, "let "+n.Node+" have the virtual IP again, if it may not", stepSettle))
 		}
 	}
 }

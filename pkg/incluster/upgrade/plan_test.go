@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
@@ -265,6 +266,64 @@ func TestPlanVariants(t *testing.T) {
 	}
 }
 
+// loses is a cluster with pods on a node that have data in emptyDir volumes.
+func loses(node string, pods ...string) Observation {
+	o := well("v1.35.4")
+	o.Local = map[string][]string{node: pods}
+	return o
+}
+
+func TestLosesData(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec v1alpha1.UpgradeSpec
+		o    Observation
+		want string
+	}{
+		"a worker":                 {v1alpha1.UpgradeSpec{}, loses("w2", "a/b", "a/c"), "w2: a/b a/c"},
+		"a control plane":          {v1alpha1.UpgradeSpec{}, loses("cp2", "a/b"), ""},
+		"a control plane, drained": {v1alpha1.UpgradeSpec{DrainControlPlanes: true}, loses("cp2", "a/b"), "cp2: a/b"},
+		"a worker that is done":    {v1alpha1.UpgradeSpec{}, change(loses("w2", "a/b"), "w2", func(n *Node) { n.Kubelet = "v1.36.3" }), ""},
+		"a worker that is no part": {v1alpha1.UpgradeSpec{Only: v1alpha1.UpgradeControlPlanes}, loses("w2", "a/b"), ""},
+	} {
+		c.spec.Version = "v1.36.3"
+		nodes, err := Nodes(storedDocument(), &c.spec, c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, n := range nodes {
+			if len(n.LosesData) > 0 {
+				got += n.Node + ": " + strings.Join(n.LosesData, " ")
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestRefusal: what to do next is what helps.
+func TestRefusal(t *testing.T) {
+	for want, findings := range map[string][]Finding{
+		"next: see to it and resume, or abort; or abort, and begin anew with --ignore evictions,disk; nothing was changed": {{Check: CheckEvictions, Message: "a"}, {Check: CheckDisk, Message: "b"}, {Check: CheckEvictions, Message: "c"}},
+		"next: see to it and resume, or abort; nothing was changed":                                                        {{Check: CheckEvictions, Message: "a"}, {Check: CheckEtcd, Message: "b"}},
+	} {
+		if err := refusal(findings); !strings.HasSuffix(err.Error(), want) || !strings.Contains(err.Error(), "a; b") {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestImagesOf(t *testing.T) {
+	for v, want := range map[string]string{"v1.36.3": "registry.k8s.io/kube-proxy:v1.36.3", "latest": "", "v1.99.0": ""} {
+		list, err := ImagesOf(storedDocument(), v)
+		got := fmt.Sprint(list, err)
+		if want != "" && !strings.Contains(got, want) || want == "" && (len(list) > 0 || err != nil) {
+			t.Errorf("%s: %s", v, got)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
@@ -329,19 +388,24 @@ func TestCheck(t *testing.T) {
 		}(), "", "w1: it lacks 2 image(s) of v1.36.3: a:1, b:1"},
 		"a budget": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
-			o.Blocked = map[string][]Blocked{"w1": {{Pod: "a/b", Reason: "the budget c"}}}
+			o.Blocked = map[string][]drain.Blocked{"w1": {{Pod: "a/b", Reason: "the budget c"}}}
 			return o
 		}(), "w1: pod a/b can't be evicted: the budget c", ""},
 		"a budget, by force": {v1alpha1.UpgradeSpec{ForceDrain: true}, func() Observation {
 			o := well("v1.35.4")
-			o.Blocked = map[string][]Blocked{"w1": {{Pod: "a/b", Reason: "the budget c"}}}
+			o.Blocked = map[string][]drain.Blocked{"w1": {{Pod: "a/b", Reason: "the budget c"}}}
 			return o
 		}(), "", "the budget c"},
 		"lonely, by force": {v1alpha1.UpgradeSpec{ForceDrain: true}, func() Observation {
 			o := well("v1.35.4")
-			o.Blocked = map[string][]Blocked{"w1": {{Pod: "a/b", Unmanaged: true}}}
+			o.Blocked = map[string][]drain.Blocked{"w1": {{Pod: "a/b", Unmanaged: true}}}
 			return o
 		}(), "", ""},
+		"no data that is in the way": {v1alpha1.UpgradeSpec{}, loses("w1", "a/b", "a/c"), "", "w1: 2 pods lose the data in emptyDir volumes: a/b, a/c"},
+		"data that is not to be lost": {v1alpha1.UpgradeSpec{DeleteEmptyDirData: new(bool)}, loses("w1", "a/b"),
+			"w1: 1 pod loses the data in emptyDir volumes: a/b (move what matters, or allow it with --delete-emptydir-data)", ""},
+		"data on what is not drained": {v1alpha1.UpgradeSpec{DeleteEmptyDirData: new(bool)}, loses("cp1", "a/b"), "", ""},
+		"data on a control plane":     {v1alpha1.UpgradeSpec{DrainControlPlanes: true}, loses("cp1", "a/b"), "", "cp1: 1 pod loses"},
 		"a removed API": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
 			o.Deprecated = []Deprecated{{Version: "v1", Resource: "x", Removed: "1.36"}}
@@ -375,57 +439,6 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestFates(t *testing.T) {
-	owned := func(kind string) corev1.Pod {
-		yes := true
-		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: kind, Controller: &yes}}}}
-	}
-	with := func(p corev1.Pod, f func(*corev1.Pod)) corev1.Pod { f(&p); return p }
-	gone := metav1.Now()
-	for name, c := range map[string]struct {
-		p    corev1.Pod
-		want fate
-	}{
-		"of a replica set":  {owned("ReplicaSet"), evict},
-		"of a stateful set": {owned("StatefulSet"), evict},
-		"of a daemon set":   {owned("DaemonSet"), leave},
-		"of nobody":         {corev1.Pod{}, refuse},
-		"of nobody, going":  {with(corev1.Pod{}, func(p *corev1.Pod) { p.DeletionTimestamp = &gone }), evict},
-		"of nobody, ended":  {with(corev1.Pod{}, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), leave},
-		"a static pod":      {with(corev1.Pod{}, func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }), leave},
-		"failed":            {with(owned("Job"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), leave},
-		"a running job's":   {owned("Job"), evict},
-		"a coordinator": {with(owned("Job"), func(p *corev1.Pod) {
-			p.Namespace, p.Labels = "ha-system", map[string]string{"app.kubernetes.io/name": "kubectl-ha"}
-		}), leave},
-		"one that says it is": {with(owned("Job"), func(p *corev1.Pod) { p.Labels = map[string]string{"app.kubernetes.io/name": "kubectl-ha"} }), evict},
-	} {
-		if got := fateOf(c.p); got != c.want {
-			t.Errorf("%s: %d, want %d", name, got, c.want)
-		}
-	}
-}
-
-func TestDrainUntil(t *testing.T) {
-	now := time.Now()
-	ago := func(d time.Duration) *metav1.Time { m := metav1.NewTime(now.Add(-d)); return &m }
-	for name, c := range map[string]struct {
-		started *metav1.Time
-		allowed time.Duration
-		want    time.Duration
-	}{
-		"begun now":            {ago(time.Second), 10 * time.Minute, 10 * time.Minute},
-		"short":                {ago(time.Second), 2 * time.Second, 2 * time.Second},
-		"taken over":           {ago(4 * time.Minute), 10 * time.Minute, 6 * time.Minute},
-		"taken over too late":  {ago(time.Hour), 10 * time.Minute, drainLeast},
-		"nobody knows so late": {nil, time.Minute, time.Minute},
-	} {
-		if got := drainUntil(c.started, now, c.allowed).Sub(now); got != c.want {
-			t.Errorf("%s: %s, want %s", name, got, c.want)
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -82,7 +83,7 @@ func checkContent(_ context.Context, t engine.Turn) (node.Request, error) {
 }
 
 // makeBackup asks the node's own member for the snapshot first.
-func makeBackup(_ context.Context, t engine.Turn) (node.Request, error) {
+func makeBackup(ctx context.Context, t engine.Turn) (node.Request, error) {
 	h, err := host(t)
 	if err != nil {
 		return node.Request{}, err
@@ -95,7 +96,28 @@ func makeBackup(_ context.Context, t engine.Turn) (node.Request, error) {
 	}
 	urls := t.Cluster.EtcdEndpoints()
 	slices.SortStableFunc(urls, func(a, b string) int { return own(a) - own(b) })
-	return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: t.Operation.Name, Endpoints: urls, Keep: t.Operation.Spec.Upgrade.Backups()})
+	all, err := operations.New(t.Clients.Dynamic).List(ctx)
+	if err != nil {
+		return node.Request{}, err
+	}
+	return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: t.Operation.Name, Endpoints: urls, Keep: t.Operation.Spec.Upgrade.Backups(), Protect: firstTry(all)})
+}
+
+// firstTry names the oldest upgrade since the last one that went through: what it has backed
+// up is the cluster as it was before anything that is not done yet. All of them are given with
+// the oldest first.
+func firstTry(all []v1alpha1.Operation) []string {
+	var first []string
+	for _, op := range all {
+		switch {
+		case op.Spec.Upgrade == nil:
+		case op.Status.Phase == v1alpha1.OperationSucceeded:
+			first = nil
+		case first == nil:
+			first = []string{op.Name}
+		}
+	}
+	return first
 }
 
 func drainVIP(drain bool) func(context.Context, engine.Turn) (node.Request, error) {

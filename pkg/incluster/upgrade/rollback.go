@@ -29,6 +29,7 @@ func RollbackDefinition() engine.Definition {
 			stepHolders:    engine.Func{Do: oneHolder, Timeout: holdersTimeout},
 			stepConfigured: engine.Func{Do: unconfigure, Timeout: time.Minute},
 			stepVIPBack:    task(drainVIP(false), saying("it may come back")),
+			stepSettle:     settle{},
 			stepVIPRestore: restoreVIP{},
 		},
 	}
@@ -59,7 +60,12 @@ func RollbackPlan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepS
 	}
 	if moves {
 		p.vipBack(h.Name)
-		s := onNode(stepVIPRestore, h.Name, "let "+h.Name+" have the virtual IP again, if it may not")
+	}
+	s := step(stepSettle, "have the node come to rest, if it was left in the middle")
+	s.Cleanup = true
+	p.add(s)
+	if moves {
+		s := onNode(stepVIPRestore, h.Name, "let "+h.Name+" have the virtual IP again, if it may not", stepSettle)
 		s.Cleanup = true
 		p.add(s)
 	}

@@ -21,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // The tests here run real programs, named by HAPROXY and NGINX (paths).
@@ -43,10 +44,40 @@ type world struct {
 // apiserver answers as much as the load balancer and its clients ask for.
 type apiserver struct {
 	name   string
-	paused atomic.Bool
+	paused gate
 	// strangers is what those are answered who do not prove who they are; 0 is all is well.
 	strangers atomic.Int32
 	server    *http.Server
+}
+
+// gate lets through unless it is shut.
+type gate struct {
+	mu sync.Mutex
+	// opens is closed when it opens again; nil while it is open.
+	opens chan struct{}
+}
+
+// Store shuts it, or opens it again.
+func (g *gate) Store(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case shut && g.opens == nil:
+		g.opens = make(chan struct{})
+	case !shut && g.opens != nil:
+		close(g.opens)
+		g.opens = nil
+	}
+}
+
+// pass returns once it is open.
+func (g *gate) pass() {
+	g.mu.Lock()
+	opens := g.opens
+	g.mu.Unlock()
+	if opens != nil {
+		<-opens
+	}
 }
 
 // pausedConn is a connection of a process that may be stopped: its peer is answered by
@@ -58,16 +89,12 @@ type pausedConn struct {
 
 func (c pausedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	for c.s.paused.Load() {
-		time.Sleep(10 * time.Millisecond)
-	}
+	c.s.paused.pass()
 	return n, err
 }
 
 func (c pausedConn) Write(p []byte) (int, error) {
-	for c.s.paused.Load() {
-		time.Sleep(10 * time.Millisecond)
-	}
+	c.s.paused.pass()
 	return c.Conn.Write(p)
 }
 
@@ -245,12 +272,9 @@ func (w *world) runIn() (dir string, stop func()) {
 
 func (w *world) until(limit time.Duration, what string, ok func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
+	if !poll.Until(limit, ok) {
+		w.t.Fatalf("not within %s: %s", limit, what)
 	}
-	w.t.Fatalf("not within %s: %s", limit, what)
 }
 
 func (w *world) get(path string) (string, error) {
@@ -297,30 +321,63 @@ func (w *world) watchEach() map[string]<-chan struct{} {
 	return streams
 }
 
-// probe asks again and again on new connections; what it returns ends that and tells
-// how many answered, and what failed.
-func (w *world) probe() func() (int, []error) {
+// prober asks again and again on new connections, a hundred a second.
+type prober struct {
+	w      *world
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+
+	mu     sync.Mutex
+	good   int
+	failed []error
+}
+
+func (w *world) probe() *prober {
 	ctx, cancel := context.WithCancel(context.Background())
-	var mu sync.Mutex
-	var good int
-	var failed []error
-	var all sync.WaitGroup
-	all.Go(func() {
+	p := &prober{w: w, cancel: cancel}
+	p.all.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
 		for ctx.Err() == nil {
-			all.Go(func() {
-				_, err := w.get("/name")
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					failed = append(failed, err)
-				} else {
-					good++
-				}
-			})
-			time.Sleep(10 * time.Millisecond)
+			p.all.Go(p.one)
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
 		}
 	})
-	return func() (int, []error) { cancel(); all.Wait(); return good, failed }
+	return p
+}
+
+func (p *prober) one() {
+	_, err := p.w.get("/name")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.failed = append(p.failed, err)
+	} else {
+		p.good++
+	}
+}
+
+// more waits until n more have been answered.
+func (p *prober) more(n int) {
+	p.w.t.Helper()
+	had := p.answered()
+	p.w.until(time.Minute, fmt.Sprintf("%d more answers", n), func() bool { return p.answered() >= had+n })
+}
+
+func (p *prober) answered() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.good
+}
+
+// end ends it and tells how many answered, and what failed.
+func (p *prober) end() (int, []error) {
+	p.cancel()
+	p.all.Wait()
+	return p.good, p.failed
 }
 
 func kinds() []string { return []string{v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx} }
@@ -333,11 +390,11 @@ func TestFollows(t *testing.T) {
 			w := newWorld(t, kind, "cp1", "cp2")
 			w.run()
 			_, ended := w.watch()
-			end := w.probe()
+			probes := w.probe()
 			w.add("cp3")
 			w.until(20*time.Second, "the new one to be asked", func() bool { name, _ := w.get("/name"); return name == "cp3" })
-			time.Sleep(time.Second) // the probes go on for a moment
-			good, failed := end()
+			probes.more(100)
+			good, failed := probes.end()
 			if good == 0 || len(failed) > 0 {
 				t.Errorf("%d answered, %d failed: %v", good, len(failed), failed)
 			}
@@ -357,13 +414,13 @@ func TestHandOver(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, "cp1", "cp2")
 			first := w.run()
-			end := w.probe()
+			probes := w.probe()
 			for range 3 {
 				next := w.run()
 				first()
 				first = next
 			}
-			good, failed := end()
+			good, failed := probes.end()
 			if good == 0 || len(failed) > 0 {
 				t.Errorf("%d answered, %d failed: %v", good, len(failed), failed)
 			}
@@ -388,7 +445,7 @@ func TestPaused(t *testing.T) {
 			} else {
 				t.Logf("its stream ended after %s", took)
 			}
-			time.Sleep(time.Until(began.Add(3 * time.Second)))
+			<-time.After(time.Until(began.Add(3 * time.Second))) // what it may take, from here on it must be out
 			for range 20 {
 				if _, err := w.get("/name"); err != nil {
 					t.Errorf("3 s later: %v", err)
@@ -458,12 +515,12 @@ func TestKilled(t *testing.T) {
 			w.run()
 			w.watchEach()
 			w.client.Timeout = 2 * time.Second
-			end := w.probe()
+			probes := w.probe()
 			if err := w.servers["cp2"].server.Close(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(4 * time.Second) // the probes go on for a moment
-			good, failed := end()
+			probes.more(400) // four seconds of them, twice what the checks may take
+			good, failed := probes.end()
 			if good == 0 || len(failed) > 1 {
 				t.Errorf("%d answered, %d failed: %v", good, len(failed), failed)
 			}
@@ -481,12 +538,17 @@ func TestAllFail(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(w.dir, "ca.crt"), newAuthority(t).pem, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			deadline := time.Now().Add(10 * time.Second)
-			for time.Now().Before(deadline) {
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for over := time.After(10 * time.Second); ; {
 				if _, err := w.get("/name"); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(50 * time.Millisecond)
+				select {
+				case <-over:
+					return
+				case <-tick.C:
+				}
 			}
 		})
 	}
@@ -503,7 +565,9 @@ func TestStreamsOfAllFail(t *testing.T) {
 				s.strangers.Store(http.StatusInternalServerError)
 			}
 			w.until(20*time.Second, "all to be down", func() bool { h := w.health(dir); return !h["cp1"] && !h["cp2"] && !h["cp3"] })
-			time.Sleep(2 * time.Second) // nginx is told a moment after its apiservers are asked here
+			// nginx is told a moment after its apiservers are asked here, and nothing tells of that:
+			// while all fail, its configuration is that of all being well.
+			<-time.After(2 * time.Second)
 			streams := w.watchEach()
 			w.servers["cp2"].paused.Store(true)
 			w.servers["cp1"].strangers.Store(0)

@@ -63,8 +63,14 @@ func ParseSettings(raw []byte) (Settings, error) {
 
 // check refuses what must not get into a program's configuration.
 func (b Backend) check() error {
-	if _, err := netip.ParseAddr(b.Address); err != nil {
+	a, err := netip.ParseAddr(b.Address)
+	if err != nil {
 		return fmt.Errorf("the control plane %q: %w", b.Name, err)
+	}
+	// What stands behind the % may be any text, also one that ends a line of the
+	// configuration that the address is put into; and a node says itself what its is.
+	if a.Zone() != "" {
+		return fmt.Errorf("the control plane %q: %q is of one link only", b.Name, b.Address)
 	}
 	if b.Name == "" || len(b.Name) > 253 {
 		return fmt.Errorf("%q is no node's name", b.Name)

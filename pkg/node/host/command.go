@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -87,6 +88,30 @@ func (systemCommander) Run(ctx context.Context, c Command) (Output, error) {
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
+	for busy := time.Now().Add(busyWithin); ; {
+		out, err := runOnce(ctx, path, c)
+		// A program that this process has just written can't be started while a child that
+		// was forked meanwhile, for another command, still has the file: until it is the
+		// other command's program (https://go.dev/issue/22315).
+		if !errors.Is(err, syscall.ETXTBSY) || ctx.Err() != nil || time.Now().After(busy) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(busyAgain):
+		}
+	}
+}
+
+// busyWithin bounds the tries to start a program whose file is open for writing, which are
+// busyAgain apart; what holds it by accident lets it go within milliseconds.
+const (
+	busyWithin = 5 * time.Second
+	busyAgain  = 10 * time.Millisecond
+)
+
+// runOnce starts the program at path.
+func runOnce(ctx context.Context, path string, c Command) (Output, error) {
 	cmd := exec.CommandContext(ctx, path, c.Argv[1:]...)
 	cmd.Env = append(os.Environ(), "PATH="+searchPath, "LC_ALL=C")
 	cmd.Env = append(cmd.Env, c.Env...)
@@ -101,7 +126,7 @@ func (systemCommander) Run(ctx context.Context, c Command) (Output, error) {
 	ownGroup(cmd)
 	cmd.WaitDelay = killGrace
 
-	err = cmd.Run()
+	err := cmd.Run()
 	outLines.flush()
 	errLines.flush()
 	out := Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}

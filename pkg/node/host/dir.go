@@ -98,6 +98,9 @@ func (h *Host) mkdir(ctx context.Context, path string, mode fs.FileMode, uid, gi
 	if err := h.setDirAttributes(path, mode, uid, gid); err != nil {
 		return err
 	}
+	if err := h.relabel(ctx, path); err != nil {
+		return err
+	}
 	return syncDir(filepath.Dir(h.Path(path)))
 }
 
@@ -237,5 +240,5 @@ func (h *Host) RemoveTree(ctx context.Context, path string) (changed bool, err e
 	if err != nil || !do {
 		return err == nil, err
 	}
-	return true, os.RemoveAll(h.Path(path))
+	return true, removeAll(h.Path(path))
 }

@@ -127,7 +127,10 @@ func (h *Host) put(ctx context.Context, f File, sum string, replace func() error
 	if err != nil {
 		return false, fmt.Errorf("write %s: %w", f.Path, err)
 	}
-	return true, nil
+	if f.Mode&0o111 == 0 {
+		return true, nil // It has its directory's label, which is right for what is only read.
+	}
+	return true, h.relabel(ctx, f.Path)
 }
 
 // noteFile passes the gate with a file or link, keeping what was there before

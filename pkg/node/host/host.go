@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// StateDir is where everything kubectl-ha keeps on a host lives.
+// StateDir is where everything kubectl-ha keeps on a host lives, but programs: AgentPath.
 const StateDir = "/var/lib/kubectl-ha"
 
 // ErrReadOnly is the error of a mutation tried by a task that keeps no ledger.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -33,6 +34,8 @@ const (
 	ActionRecord  = "record"
 	// ActionDone marks a task that ended well.
 	ActionDone = "done"
+	// ActionIdentity notes which cluster of its name it is that the host belongs to.
+	ActionIdentity = "identity"
 )
 
 // Kinds of what entries are about; Record takes further ones.
@@ -43,6 +46,7 @@ const (
 	KindUnit      = "unit"
 	KindCommand   = "command"
 	KindTask      = "task"
+	KindCluster   = "cluster"
 )
 
 // Entry is one line of the ledger. It never holds a secret.
@@ -80,16 +84,34 @@ type header struct {
 	Created time.Time `json:"created"`
 }
 
+// BadLine is a line of the ledger that can't be read. It stays where it is.
+type BadLine struct {
+	// Number counts from 1, and Text is what of it is of no use.
+	Number int
+	Text   string
+}
+
+// String is the line for people, shortened.
+func (b BadLine) String() string {
+	return fmt.Sprintf("line %d of %s can't be read: %.120q", b.Number, ledgerFile, b.Text)
+}
+
 // Ledger is the host's memory of what kubectl-ha made or replaced there
 // (StateDir/ledger.jsonl), with the originals of replaced files beside it. A
 // line is on disk before what it tells of is done.
 type Ledger struct {
 	root string
 
-	mu      sync.Mutex
-	file    *os.File // nil when it is only read
-	head    header
-	entries []Entry
+	mu   sync.Mutex
+	file *os.File // nil when it is only read
+	head header
+	// identity is the cluster's, see Identity.
+	identity string
+	entries  []Entry
+	// bad are the lines that can't be read.
+	bad []BadLine
+	// broken is why no further line may be written: a part of one could not be taken away.
+	broken error
 	// known has the targets that are ours by kind and name.
 	known map[string]bool
 	done  []string
@@ -185,11 +207,33 @@ func (l *Ledger) parse(content []byte) (whole int, err error) {
 			continue
 		}
 		var e Entry
-		if err := json.Unmarshal(line, &e); err != nil {
-			return 0, fmt.Errorf("%s, line %d can't be read: %w", ledgerFile, number, err)
+		if json.Unmarshal(line, &e) == nil {
+			l.remember(e)
+			continue
 		}
-		l.remember(e)
+		// A line that could be written in part only, on a full disk, has the next one right
+		// behind it. What the torn part would have told of was not begun.
+		torn := line
+		for at := 1; at < len(line); at++ {
+			if bytes.HasPrefix(line[at:], []byte(entryStart)) && json.Unmarshal(line[at:], &e) == nil {
+				torn = line[:at]
+				l.remember(e)
+				break
+			}
+		}
+		l.bad = append(l.bad, BadLine{Number: number, Text: string(torn)})
 	}
+}
+
+// entryStart is how each entry begins: Time is the first field of Entry.
+const entryStart = `{"time":"`
+
+// BadLines are the lines that can't be read: the disk was full, or somebody wrote into the
+// ledger. What they told of is not known, and all other lines count.
+func (l *Ledger) BadLines() []BadLine {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.bad)
 }
 
 // remember takes an entry into what is known.
@@ -207,6 +251,8 @@ func (l *Ledger) remember(e Entry) {
 		}
 	case ActionRestore:
 		delete(l.known, key(e.Kind, e.Target))
+	case ActionIdentity:
+		l.identity = e.Target
 	case ActionRun:
 	default:
 		l.known[key(e.Kind, e.Target)] = true
@@ -237,15 +283,32 @@ func (l *Ledger) append(e Entry) error {
 	return nil
 }
 
-// writeLine appends one line and waits until it is on disk.
-func (l *Ledger) writeLine(v any) error {
+// writeLine appends one line and waits until it is on disk. Of a line that can't be
+// written whole nothing stays, so that the next one is a line of its own. The file is locked.
+func (l *Ledger) writeLine(v any) (err error) {
 	if l.file == nil {
 		return errors.New("the ledger was opened only to be read")
+	}
+	if l.broken != nil {
+		return l.broken
 	}
 	line, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode a line of the ledger: %w", err)
 	}
+	before, err := l.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if cut := l.file.Truncate(before); cut != nil {
+			l.broken = fmt.Errorf("the ledger ends in a part of a line, which can't be taken away: %w", cut)
+			err = errors.Join(err, l.broken)
+		}
+	}()
 	if _, err := l.file.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
@@ -265,6 +328,35 @@ func (l *Ledger) CheckCluster(cluster string) error {
 	}
 	return WithHint(fmt.Errorf("this host belongs to the cluster %q, not to %q", l.head.Cluster, cluster),
 		fmt.Sprintf("take it out of the cluster %q first, or leave it out of this one (%s on the host says what was done there)", l.head.Cluster, ledgerFile))
+}
+
+// Identity tells clusters of one name apart: it is the hex SHA-256 of the etcd CA's
+// certificate (DER), which no two clusters share. Empty when nobody who knew it has worked
+// on the host yet: a version of before it, or a workstation without that CA.
+func (l *Ledger) Identity() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.identity
+}
+
+// CheckIdentity is an error when the host is known to belong to another cluster, even if that
+// has the same name. An empty identity is not compared.
+func (l *Ledger) CheckIdentity(identity string) error {
+	known := l.Identity()
+	if identity == "" || known == "" || known == identity {
+		return nil
+	}
+	return WithHint(fmt.Errorf("this host belongs to another cluster that is called %q as well: the etcd CA of that is %.12s, of this one %.12s", l.head.Cluster, known, identity),
+		"compare the hosts' addresses in the Cluster file: one of them is the other cluster's")
+}
+
+// Identify notes the cluster's identity, once. An empty one is not noted, another one than is
+// known is an error.
+func (l *Ledger) Identify(identity string) error {
+	if err := l.CheckIdentity(identity); err != nil || identity == "" || l.Identity() != "" {
+		return err
+	}
+	return l.append(Entry{Action: ActionIdentity, Kind: KindCluster, Target: identity})
 }
 
 // Entries returns all entries, in order.

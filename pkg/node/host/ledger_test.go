@@ -41,6 +41,32 @@ func TestLedgerRefusesAnotherCluster(t *testing.T) {
 	}
 }
 
+// TestLedgerIdentity: clusters of one name are told apart. It is noted once, survives, and a
+// request that does not know it changes nothing.
+func TestLedgerIdentity(t *testing.T) {
+	root := t.TempDir()
+	for i, step := range []struct {
+		identity, want string
+		refused        bool
+	}{{"", "", false}, {"a1", "a1", false}, {"", "a1", false}, {"b2", "a1", true}, {"a1", "a1", false}} {
+		l, err := host.OpenLedger(root, "red")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = l.Identify(step.identity)
+		if (err != nil) != step.refused || l.Identity() != step.want || err != nil && host.Hint(err) == "" {
+			t.Errorf("step %d: %v, identity %q", i, err, l.Identity())
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := host.ReadLedger(root)
+	if err != nil || l.Identity() != "a1" || len(l.Entries()) != 1 || len(l.Made()) != 0 {
+		t.Errorf("%v %+v", err, l.Entries())
+	}
+}
+
 func TestLedgerContents(t *testing.T) {
 	const head = `{"format":1,"cluster":"red","created":"2026-01-01T00:00:00Z"}` + "\n"
 	const done = `{"time":"2026-01-01T00:00:00Z","action":"done","kind":"task","target":"prepare"}` + "\n"
@@ -52,7 +78,8 @@ func TestLedgerContents(t *testing.T) {
 		{"torn first line", head[:20], "", 0},
 		{"whole", head + done, "", 1},
 		{"torn last line", head + done + `{"time":"2026`, "", 1},
-		{"broken line in the middle", head + "{\n" + done, "line 2", 0},
+		{"broken line in the middle", head + "{\n" + done, "", 1},
+		{"a torn line before a whole one", head + `{"time":"2026-01-01T00:00:00Z","action":"cre` + done, "", 1},
 		{"no ledger", "hello\n", "no ledger", 0},
 		{"later format", `{"format":9,"cluster":"red"}` + "\n", "later version", 0},
 	} {

@@ -14,15 +14,17 @@ import (
 // for programs, which are replaced as a whole and never changed in place. from must have
 // the given SHA-256 (hex). f.Mode and the owner should be those of from, since both names
 // have them in common. Where the content can't be linked, on another file system for
-// instance, it is copied as InstallFile does.
+// instance, or with SELinux, where both names would have one label, it is copied as
+// InstallFile does.
 func (h *Host) LinkFile(ctx context.Context, f File, from, sha256 string) (changed bool, err error) {
 	if err := checkPath(from); err != nil {
 		return false, err
 	}
 	return h.put(ctx, f, sha256, func() error {
-		linked, err := h.link(f.Path, from)
-		if err != nil || linked {
-			return err
+		if !h.labelled() {
+			if linked, err := h.link(f.Path, from); err != nil || linked {
+				return err
+			}
 		}
 		return h.replace(f, sha256, func() (io.ReadCloser, error) { return os.Open(h.Path(from)) })
 	})

@@ -36,7 +36,7 @@ func (l *Ledger) Made() []Made {
 	var order []string
 	all := map[string]*Made{}
 	for _, e := range l.entries {
-		if e.Kind == KindTask || e.Kind == KindCommand {
+		if e.Kind == KindTask || e.Kind == KindCommand || e.Kind == KindCluster {
 			continue
 		}
 		if e.Action == ActionRemove || e.Action == ActionRestore {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,16 +58,42 @@ func unescapeMount(s string) string {
 	return b.String()
 }
 
+// Resolve is where a path is once the links on its way are followed, as the kernel lists
+// mounts; the last part may be missing, and is not followed. A way that is not there is
+// where it would be.
+func (h *Host) Resolve(path string) (string, error) {
+	dir, name := filepath.Split(filepath.Clean(path))
+	real, err := filepath.EvalSymlinks(h.Path(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("follow the links on the way to %s: %w", path, err)
+	}
+	if h.opts.Root != "/" {
+		root, err := filepath.EvalSymlinks(h.opts.Root)
+		if err != nil {
+			return "", err
+		}
+		real = "/" + strings.TrimPrefix(strings.TrimPrefix(real, root), "/")
+	}
+	return filepath.Join(real, name), nil
+}
+
 // MountsBelow lists the paths at which something is mounted below a path, not
-// at it, the last mounted first.
+// at it, the last mounted first. Links on the way to the path are followed.
 func (h *Host) MountsBelow(path string) ([]string, error) {
 	all, err := h.Mounts()
 	if err != nil {
 		return nil, err
 	}
+	real, err := h.Resolve(path)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
 	for _, m := range all {
-		if strings.HasPrefix(m.Path, path+"/") {
+		if strings.HasPrefix(m.Path, path+"/") || strings.HasPrefix(m.Path, real+"/") {
 			out = append(out, m.Path)
 		}
 	}
@@ -77,5 +104,9 @@ func (h *Host) MountsBelow(path string) ([]string, error) {
 // mounted tells whether something is mounted at a path itself.
 func (h *Host) mounted(path string) (bool, error) {
 	all, err := h.Mounts()
-	return slices.ContainsFunc(all, func(m Mount) bool { return m.Path == path }), err
+	if err != nil {
+		return false, err
+	}
+	real, err := h.Resolve(path)
+	return slices.ContainsFunc(all, func(m Mount) bool { return m.Path == path || m.Path == real }), err
 }

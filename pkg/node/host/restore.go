@@ -47,6 +47,9 @@ func (h *Host) RestoreFile(ctx context.Context, m Made) (changed bool, err error
 	if err := h.putOriginal(m); err != nil {
 		return false, fmt.Errorf("put %s back as it was: %w", m.Target, err)
 	}
+	if err := h.relabel(ctx, m.Target); err != nil {
+		return false, err
+	}
 	return true, h.restored(ctx, m)
 }
 
@@ -66,9 +69,12 @@ func (h *Host) putOriginal(m Made) error {
 		return errors.New("the ledger does not have its content")
 	}
 	kept := h.Path(originalsDir + "/" + o.SHA256)
-	return h.replace(File{Path: m.Target, Mode: o.Mode.Perm(), UID: o.UID, GID: o.GID}, o.SHA256,
+	return h.replace(File{Path: m.Target, Mode: o.Mode & settable, UID: o.UID, GID: o.GID}, o.SHA256,
 		func() (io.ReadCloser, error) { return os.Open(kept) })
 }
+
+// settable are the bits of a mode that chmod sets: what was setuid, setgid or sticky is so again.
+const settable = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
 // restored notes that a target is not ours any more.
 func (h *Host) restored(ctx context.Context, m Made) error {
@@ -161,7 +167,7 @@ func (h *Host) empty(ctx context.Context, path string) (changed bool, err error)
 		if !do {
 			continue
 		}
-		if err := os.RemoveAll(h.Path(target)); err != nil {
+		if err := removeAll(h.Path(target)); err != nil {
 			return changed, err
 		}
 	}
@@ -189,7 +195,7 @@ func (h *Host) restoreAttributes(ctx context.Context, m Made) (changed bool, err
 	if err != nil || !do {
 		return err == nil, err
 	}
-	if err := h.setDirAttributes(m.Target, m.Original.Mode.Perm(), m.Original.UID, m.Original.GID); err != nil {
+	if err := h.setDirAttributes(m.Target, m.Original.Mode&settable, m.Original.UID, m.Original.GID); err != nil {
 		return false, err
 	}
 	return true, h.restored(ctx, m)
@@ -259,7 +265,7 @@ func (h *Host) Forget(ctx context.Context) error {
 	if len(mounts) > 0 {
 		return WithHint(fmt.Errorf("remove %s: something is mounted at %s", StateDir, strings.Join(mounts, ", ")), "unmount it, and run the command again")
 	}
-	do, err := h.mutate(ctx, Change{Action: ActionRemove, Target: StateDir, Note: "the agent and its ledger, at the very end"},
+	do, err := h.mutate(ctx, Change{Action: ActionRemove, Target: StateDir, Note: "the ledger, at the very end"},
 		Entry{Action: ActionRun, Kind: KindDirectory, Target: StateDir, Note: "removed"})
 	if err != nil || !do {
 		return err
@@ -271,13 +277,16 @@ func (h *Host) Forget(ctx context.Context) error {
 	last := filepath.Base(ledgerFile)
 	for _, e := range entries {
 		if e.Name() != last {
-			if err := os.RemoveAll(h.Path(StateDir + "/" + e.Name())); err != nil {
+			if err := removeAll(h.Path(StateDir + "/" + e.Name())); err != nil {
 				return err
 			}
 		}
 	}
+	if err := removeAll(h.Path(ledgerFile)); err != nil {
+		return err
+	}
 	// A disk of its own stays.
-	err = os.RemoveAll(h.Path(StateDir))
+	err = os.Remove(h.Path(StateDir))
 	if errors.Is(err, syscall.EBUSY) {
 		return nil
 	}

@@ -115,10 +115,15 @@ func TestWayBack(t *testing.T) {
 	must(t, os.MkdirAll(h.Path("/var/lib/disk/lost+found"), 0o700))
 	must(t, os.MkdirAll(h.Path("/srv"), 0o755))
 	must(t, os.MkdirAll(h.Path("/lib"), 0o755))
+	hosttest.Write(t, h, "/usr/bin/setuid", "theirs", 0o755)
+	must(t, os.Chmod(h.Path("/usr/bin/setuid"), 0o755|fs.ModeSetuid))
+	must(t, os.MkdirAll(h.Path("/scratch"), 0o755))
+	must(t, os.Chmod(h.Path("/scratch"), 0o777|fs.ModeSticky))
 	before := tree(t, root)
 
 	write(t, h, "/etc/theirs.conf", "ours", 0o644)
 	write(t, h, "/etc/theirs.conf", "ours again", 0o644)
+	write(t, h, "/usr/bin/setuid", "ours", 0o755)
 	write(t, h, "/etc/link", "a file now", 0o644)
 	write(t, h, "/etc/dir/new.conf", "new", 0o644)
 	write(t, h, "/etc/both.conf", "ours", 0o644)
@@ -126,8 +131,10 @@ func TestWayBack(t *testing.T) {
 	must(t, err)
 	_, err = h.Symlink(ctx, "/etc/dir/ln", "new.conf")
 	must(t, err)
-	_, err = h.Mkdir(ctx, "/srv", 0o700, os.Getuid(), os.Getgid())
-	must(t, err)
+	for _, dir := range []string{"/srv", "/scratch"} {
+		_, err = h.Mkdir(ctx, dir, 0o700, os.Getuid(), os.Getgid())
+		must(t, err)
+	}
 	must(t, h.Record(ctx, host.KindDirectory, "/var/lib/disk", "a disk of its own"))
 	must(t, h.Record(ctx, host.KindDirectory, "/var/lib/tree", "filled by others"))
 	must(t, h.Record(ctx, host.KindEmptyDirectory, "/lib/modules", "when it is needed"))

@@ -23,7 +23,7 @@ func Undo(saved string) string {
 			}
 		case strings.HasPrefix(line, "-A "):
 			fields := strings.Fields(line)
-			if !ours(fields[1]) && jumps(fields) {
+			if len(fields) > 1 && !ours(fields[1]) && jumps(fields) {
 				rules = append(rules, "-D "+strings.TrimPrefix(line, "-A "))
 			}
 		case line == "COMMIT" && len(chains)+len(rules) > 0:

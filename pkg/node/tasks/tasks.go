@@ -45,6 +45,8 @@ const (
 	RollbackNode = "rollback-node"
 	// UpgradeMend takes an unfinished upgrade back when the host boots.
 	UpgradeMend = "upgrade-mend"
+	// UpgradeSettle ends what an Operation has begun and does not bring to its end.
+	UpgradeSettle = "upgrade-settle"
 	// ServeKubelet says whether the kubelet's serving certificate comes from the cluster;
 	// SignServer signs a server's by the cluster's CA.
 	ServeKubelet = "serve-kubelet"

@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 const (
@@ -119,14 +120,15 @@ func (c *cluster) await(e <-chan end) end {
 // pod waits for the Job's pod.
 func (c *cluster) pod(name string) *corev1.Pod {
 	c.Helper()
-	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		list, err := c.kube.CoreV1().Pods(namespace).List(c.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + name})
-		if err == nil && len(list.Items) == 1 {
-			return &list.Items[0]
-		}
+	var list *corev1.PodList
+	if !poll.Until(deadline, func() (ok bool) {
+		var err error
+		list, err = c.kube.CoreV1().Pods(namespace).List(c.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + name})
+		return err == nil && len(list.Items) == 1
+	}) {
+		c.Fatalf("job %s has no pod", name)
 	}
-	c.Fatalf("job %s has no pod", name)
-	return nil
+	return &list.Items[0]
 }
 
 // status is what a kubelet would say.

@@ -21,6 +21,10 @@ type keyring struct {
 	tried []string
 	notes []string
 	agent net.Conn
+	// certificates are the users' ones that were found, by the key they are of.
+	certificates map[string][]certificate
+	// used are the public keys that are among the signers.
+	used map[string]bool
 }
 
 // close ends the talk with ssh-agent; its signers are of no use then.
@@ -31,31 +35,55 @@ func (k *keyring) close() {
 }
 
 // loadKeys collects the keys for a target: the key files first, in their
-// order, then ssh-agent's others, since a host gives up after a few tries. A
-// key with a passphrase is used by way of ssh-agent, or not at all: nobody is
-// asked. A missing file is an error only when the user named it.
+// order, then ssh-agent's others, since a host gives up after a few tries. Each
+// key's certificate comes before the key itself. A key with a passphrase is
+// used by way of ssh-agent, or not at all: nobody is asked. A key that can't be
+// used is passed over, and is an error only when the user named it in the
+// Cluster file and there is no other.
 func loadKeys(t Target) (*keyring, error) {
-	k := &keyring{}
+	k := &keyring{certificates: map[string][]certificate{}, used: map[string]bool{}}
+	for _, path := range t.Certificates {
+		k.addCertificate(path, true)
+	}
 	held := k.agentKeys(t)
-	used := map[string]bool{}
+	var named *Error
 	for _, id := range t.Identities {
-		if err := k.addFile(id, held, used); err != nil {
-			k.close()
-			return nil, err
+		k.addCertificate(id.Path+"-cert.pub", false)
+		if err := k.addFile(id, held); err != nil && named == nil {
+			named = err
 		}
 	}
 	if !t.IdentitiesOnly {
 		for _, s := range held {
-			if blob := string(s.PublicKey().Marshal()); !used[blob] {
-				k.add(s, "a key of ssh-agent")
-				used[blob] = true
-			}
+			k.add(s, "a key of ssh-agent")
 		}
+	}
+	if named != nil && len(k.signers) == 0 {
+		k.close()
+		return nil, named
 	}
 	return k, nil
 }
 
+// add takes a key, once, after its certificates.
 func (k *keyring) add(s xssh.Signer, what string) {
+	blob := string(s.PublicKey().Marshal())
+	if k.used[blob] {
+		return
+	}
+	k.used[blob] = true
+	for _, c := range k.certificates[blob] {
+		with, err := xssh.NewCertSigner(c.cert, s)
+		if err != nil {
+			k.notes = append(k.notes, fmt.Sprintf("the certificate %s can't be used: %v", c.path, err))
+			continue
+		}
+		k.offer(with, "the certificate "+c.path)
+	}
+	k.offer(s, what)
+}
+
+func (k *keyring) offer(s xssh.Signer, what string) {
 	k.signers = append(k.signers, s)
 	k.tried = append(k.tried, fmt.Sprintf("%s (%s)", what, xssh.FingerprintSHA256(s.PublicKey())))
 }
@@ -77,42 +105,46 @@ func (k *keyring) agentKeys(t Target) []xssh.Signer {
 	return signers
 }
 
-func (k *keyring) addFile(id Identity, held []xssh.Signer, used map[string]bool) error {
+// addFile takes the key of a file, or the same key of ssh-agent. When it can't
+// be used it says so in a note, or in an error when the user named it.
+func (k *keyring) addFile(id Identity, held []xssh.Signer) *Error {
 	data, err := os.ReadFile(id.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !id.Required:
-		return nil
-	case err != nil:
-		return &Error{Kind: Config, Message: fmt.Sprintf("the key %s can't be read: %v", id.Path, err), Err: err,
-			Hint: "correct ssh.identityFile"}
-	}
-	signer, err := xssh.ParsePrivateKey(data)
 	if err == nil {
-		if blob := string(signer.PublicKey().Marshal()); !used[blob] {
+		var signer xssh.Signer
+		if signer, err = xssh.ParsePrivateKey(data); err == nil {
 			k.add(signer, id.Path)
-			used[blob] = true
-		}
-		return nil
-	}
-	public := publicHalf(id.Path, err)
-	if public == nil {
-		return &Error{Kind: Config, Message: fmt.Sprintf("the key %s can't be used: %v", id.Path, err), Err: err,
-			Hint: "is it a private key? With a passphrase: run `ssh-add " + id.Path + "`, with ssh-agent running"}
-	}
-	for _, s := range held {
-		if bytes.Equal(s.PublicKey().Marshal(), public.Marshal()) {
-			k.add(s, id.Path+" by ssh-agent")
-			used[string(public.Marshal())] = true
 			return nil
 		}
 	}
-	k.notes = append(k.notes, fmt.Sprintf("%s has a passphrase and is not in ssh-agent; run `ssh-add %s` first", id.Path, id.Path))
-	return nil
+	public := publicHalf(id.Path, err)
+	for _, s := range held {
+		if public != nil && bytes.Equal(s.PublicKey().Marshal(), public.Marshal()) {
+			k.add(s, id.Path+" by ssh-agent")
+			return nil
+		}
+	}
+	var locked *xssh.PassphraseMissingError
+	e := &Error{Kind: Config, Err: err, Message: fmt.Sprintf("the key %s can't be used: %v", id.Path, err),
+		Hint: "is it a private key? With a passphrase: run `ssh-add " + id.Path + "`, with ssh-agent running"}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !id.Required:
+		return nil
+	case errors.As(err, &locked):
+		k.notes = append(k.notes, fmt.Sprintf("%s has a passphrase and is not in ssh-agent; run `ssh-add %s` first", id.Path, id.Path))
+		return nil
+	case data == nil:
+		e.Message, e.Hint = fmt.Sprintf("the key %s can't be read: %v", id.Path, err), "correct ssh.identityFile"
+	}
+	k.notes = append(k.notes, e.Message)
+	if !id.Required {
+		return nil
+	}
+	return e
 }
 
-// publicHalf is the public key of a private one that could not be parsed,
-// since it has a passphrase or is only a public key (whose private half is in
-// ssh-agent, on a token). It is nil when there is none.
+// publicHalf is the public key of a private one that could not be read or
+// parsed: it has a passphrase, is not there, or is only a public key, whose
+// private half is in ssh-agent, on a token. It is nil when there is none.
 func publicHalf(path string, parseErr error) xssh.PublicKey {
 	var locked *xssh.PassphraseMissingError
 	if errors.As(parseErr, &locked) && locked.PublicKey != nil {

@@ -19,9 +19,16 @@ const (
 	keepaliveMissed   = 3
 )
 
+// hostKeyNegotiation is what xssh calls the choice of a host key's algorithm.
+const hostKeyNegotiation = "host key"
+
 // Dialer makes connections. Targets with the same jump host share one
 // connection to it. Its methods may be called from many goroutines.
 type Dialer struct {
+	// Warn is told what is passed over in known_hosts, each once; nil for nobody.
+	// It may be called from many goroutines.
+	Warn func(message string)
+
 	keys      hostKeys
 	keepalive time.Duration
 
@@ -86,7 +93,7 @@ func (d *Dialer) through(ctx context.Context, hops []Target) (*Conn, error) {
 	}
 	key := ""
 	for _, h := range hops {
-		key += h.String() + ","
+		key += h.String() + " " + h.ProxyCommand + "\n"
 	}
 	d.mu.Lock()
 	j, found := d.jumps[key]
@@ -119,13 +126,13 @@ func (d *Dialer) connect(ctx context.Context, t Target, through *Conn) (*Conn, e
 		return nil, named(err, t)
 	}
 	defer keys.close()
-	check, err := d.keys.forTarget(t)
+	check, err := d.keys.forTarget(t, d.Warn)
 	if err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, t.ConnectTimeout)
 	defer cancel()
-	conn, err := dialTCP(limited, t, through)
+	conn, err := open(limited, t, through)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -143,7 +150,11 @@ func (d *Dialer) connect(ctx context.Context, t Target, through *Conn) (*Conn, e
 	})
 	if !stop() || err != nil {
 		_ = conn.Close() // it is of no use any more
-		return nil, handshakeError(ctx, limited, t, keys, check, err)
+		err := handshakeError(ctx, limited, t, keys, check, err)
+		if proxy, ok := conn.(*proxyConn); ok {
+			err = proxyError(err, proxy)
+		}
+		return nil, err
 	}
 	c := &Conn{target: t, client: xssh.NewClient(sshConn, channels, requests), lost: make(chan struct{})}
 	go c.watch()
@@ -159,11 +170,44 @@ func named(err error, t Target) error {
 	return err
 }
 
-func dialTCP(ctx context.Context, t Target, through *Conn) (net.Conn, error) {
-	if through == nil {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", t.Addr())
+// open makes the connection that SSH is talked on: through a jump host, by a
+// ProxyCommand, or over TCP.
+func open(ctx context.Context, t Target, through *Conn) (net.Conn, error) {
+	switch {
+	case through != nil:
+		return through.client.DialContext(ctx, "tcp", t.Addr())
+	case t.ProxyCommand != "":
+		return startProxy(t)
 	}
-	return through.client.DialContext(ctx, "tcp", t.Addr())
+	dialer := net.Dialer{}
+	network := t.Network
+	if network == "" {
+		network = "tcp"
+	}
+	if t.BindAddress != "" {
+		local, err := net.ResolveTCPAddr(network, net.JoinHostPort(t.BindAddress, "0"))
+		if err != nil {
+			return nil, fmt.Errorf("BindAddress: %w", err)
+		}
+		dialer.LocalAddr = local
+	}
+	return dialer.DialContext(ctx, network, t.Addr())
+}
+
+// proxyError adds to an error what the ProxyCommand said, and that it ended
+// when nothing else explains the error.
+func proxyError(err error, proxy *proxyConn) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != Unreachable {
+		return err
+	}
+	why, said := proxy.why()
+	if why != "" {
+		e.Message = fmt.Sprintf("%s can't be reached: %s", proxy.addr, why)
+	}
+	e.Detail = said
+	e.Hint = "try its ProxyCommand by hand (`ssh -v " + proxy.host + "`); it may ask for nothing, since there is nobody to answer"
+	return e
 }
 
 func unreachable(t Target, err error) *Error {
@@ -196,7 +240,7 @@ func handshakeError(ctx, limited context.Context, t Target, keys *keyring, check
 			Hint:    "is the host overloaded, or its sshd waiting for a name server (UseDNS)?"}
 	case check.seen:
 		return keys.refused(t, err)
-	case errors.As(err, &negotiation):
+	case errors.As(err, &negotiation) && negotiation.What == hostKeyNegotiation:
 		if e := check.noCommonKey(); e != nil {
 			return e
 		}

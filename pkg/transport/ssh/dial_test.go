@@ -65,7 +65,7 @@ func TestDialFailures(t *testing.T) {
 		"key with passphrase":   {func(t *Target) { t.Identities[0].Path = locked }, LoginRefused, nil, []string{"ssh-add " + locked}},
 		"key file missing":      {func(t *Target) { t.Identities[0].Path += "-none" }, Config, []string{"can't be read"}, nil},
 		"key file is no key":    {func(t *Target) { t.Identities[0].Path = "/etc/hosts" }, Config, []string{"can't be used"}, nil},
-		"known_hosts garbled":   {func(tt *Target) { tt.KnownHosts = []string{tt.Identities[0].Path} }, Config, []string{":1:"}, nil},
+		"known_hosts garbled":   {func(tt *Target) { tt.KnownHosts = []string{tt.Identities[0].Path} }, HostKeyUnknown, nil, []string{"ssh-keyscan"}},
 		"agent does not answer": {func(t *Target) { t.Identities, t.AgentSocket = nil, "/no/socket" }, LoginRefused, nil, []string{"ssh-agent does not answer"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -300,14 +300,29 @@ case "$2" in */noexec/*) exit 0 ;; *) exec /bin/chmod "$@" ;; esac`)
 		s := startServer(t, pub)
 		agent := newAgent(t, goodAgent)
 		s.install("sha256sum", "#!/bin/sh\necho "+agent.sum+"  \"$2\"")
+		s.installed = s.script("installed", "#!/bin/sh\n[ \"$2\" = --help ]\n")
 		h := connect(t, s, key, agent)
-		// It is not really installed on this machine, so that running it fails.
+		// It does nothing but start, so that running it fails.
 		_, err := h.Run(testContext(t), "cp1", node.Request{}, &events{})
 		if err == nil || !strings.Contains(strings.Join(s.ran(), "\n"), InstalledAgent+" agent run") {
 			t.Errorf("%v; ran %q", err, s.ran())
 		}
 		if strings.Contains(strings.Join(s.ran(), "\n"), "mktemp") {
 			t.Error("a directory was made")
+		}
+	})
+	t.Run("installed one that can't be started", func(t *testing.T) {
+		s := startServer(t, pub)
+		agent := newAgent(t, goodAgent)
+		s.install("sha256sum", "#!/bin/sh\necho "+agent.sum+"  \"$2\"")
+		// As the shell ends where the file system is mounted noexec.
+		s.installed = s.script("installed", "#!/bin/sh\necho Permission denied >&2\nexit 126\n")
+		h := connect(t, s, key, agent)
+		if _, err := h.Run(testContext(t), "cp1", node.Request{}, &events{}); err != nil {
+			t.Errorf("%v; ran %q", err, s.ran())
+		}
+		if ran := strings.Join(s.ran(), "\n"); strings.Contains(ran, InstalledAgent+" agent run") || !strings.Contains(ran, "mktemp") {
+			t.Errorf("ran %q", s.ran())
 		}
 	})
 }

@@ -1,9 +1,11 @@
 package ssh
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,16 +18,29 @@ import (
 const DefaultConnectTimeout = 10 * time.Second
 
 // Environment is what the caller's login gives: who they are, and where their
-// keys are. This package reads no environment variable.
+// keys and settings are. This package reads no environment variable.
 type Environment struct {
-	// Home is the caller's home directory.
+	// Home is the caller's home directory, HOME.
 	Home string
-	// User is the caller's login name.
-	User string
+	// LoginHome is the home of the caller's account, by which ssh goes whatever
+	// HOME says; empty when it is not known to differ.
+	LoginHome string
+	// User is the caller's login name, UID its number.
+	User, UID string
+	// Hostname is this machine's.
+	Hostname string
 	// AgentSocket is ssh-agent's, from SSH_AUTH_SOCK; empty for none.
 	AgentSocket string
-	// SystemKnownHosts is /etc/ssh/ssh_known_hosts; empty for none.
-	SystemKnownHosts string
+	// SSH is the path of an OpenSSH client; empty for none.
+	SSH string
+	// Shell runs a ProxyCommand, from SHELL; empty for /bin/sh. Windows has cmd for it.
+	Shell string
+	// ConfigFiles are the caller's ssh_config and the system's, in this order.
+	ConfigFiles []string
+	// SystemKnownHosts are the system's files of host keys.
+	SystemKnownHosts []string
+	// Lookup gives an environment variable, for ${NAME} in ssh_config; nil for none.
+	Lookup func(name string) (string, bool)
 }
 
 // Target is everything needed to log in to one host.
@@ -38,18 +53,32 @@ type Target struct {
 	User string
 	// Identities are private key files in the order to be tried.
 	Identities []Identity
+	// Certificates are files of user certificates, for whichever of the keys
+	// they are of; that of an identity may also be beside it (KEY-cert.pub).
+	Certificates []string
 	// IdentitiesOnly leaves keys of the agent aside that aren't among Identities.
 	IdentitiesOnly bool
 	// AgentSocket is ssh-agent's; empty for none.
 	AgentSocket string
 	// KnownHosts are the files with trusted host keys; new ones go to the first.
 	KnownHosts []string
+	// HashKnownHosts keeps the names of new ones from being read there.
+	HashKnownHosts bool
+	// RevokedHostKeys is a file of keys that no host may have; empty for none.
+	RevokedHostKeys string
 	// HostKeyAlias is looked up in KnownHosts instead of Host.
 	HostKeyAlias string
 	// Sudo is nil when the user's being root decides.
 	Sudo *bool
 	// ConnectTimeout bounds connection and login.
 	ConnectTimeout time.Duration
+	// Network is tcp, or tcp4 or tcp6 where AddressFamily says so; empty for tcp.
+	Network string
+	// BindAddress is the address to connect from; empty for any.
+	BindAddress string
+	// ProxyCommand is a command line of Shell whose standard streams are the
+	// connection; empty for none. When there are jump hosts it is the first's.
+	ProxyCommand, Shell string
 	// Jump are the hosts to go through, the first one first.
 	Jump []Target
 }
@@ -68,14 +97,18 @@ func (t Target) Addr() string { return net.JoinHostPort(t.Host, strconv.Itoa(t.P
 func (t Target) String() string { return t.User + "@" + t.Addr() }
 
 // Resolve finds out how to log in to a host: its own settings in the Cluster
-// file, else spec.ssh's (v1alpha1's SSHFor has merged the two), else
-// ssh_config's under the host's address and then its name, else the defaults.
-func Resolve(h v1alpha1.Host, s v1alpha1.SSH, config *UserConfig, env Environment) (Target, error) {
-	r := resolver{config: config, env: env, name: h.Name, settings: s, aliases: []string{h.Address, h.Name}, host: h.Address}
+// file, else spec.ssh's (v1alpha1's SSHFor has merged the two), else what the
+// caller's SSH configuration means for the host's address and then for its
+// name, else the defaults.
+func Resolve(ctx context.Context, h v1alpha1.Host, s v1alpha1.SSH, config *UserConfig, env Environment) (Target, error) {
+	r := resolver{config: config, env: env, base: h.Name, name: h.Name, settings: s, aliases: []string{h.Address, h.Name}, host: h.Address}
 	if s.Host != "" {
 		r.aliases, r.host = []string{s.Host}, s.Host
 	}
-	t, err := r.target()
+	t, err := r.target(ctx)
+	if ctx.Err() != nil {
+		return Target{}, ctx.Err()
+	}
 	if err != nil {
 		return Target{}, &Error{Kind: Config, Host: h.Name, Message: err.Error(), Err: err,
 			Hint: "correct spec.ssh (or the host's ssh) in the Cluster file, or ~/.ssh/config"}
@@ -84,82 +117,85 @@ func Resolve(h v1alpha1.Host, s v1alpha1.SSH, config *UserConfig, env Environmen
 }
 
 type resolver struct {
-	config   *UserConfig
-	env      Environment
-	name     string
-	settings v1alpha1.SSH
+	config *UserConfig
+	env    Environment
+	// base is the host's name in the Cluster file, name what the target is
+	// called in messages.
+	base, name string
+	settings   v1alpha1.SSH
 	// aliases are looked up in ssh_config; host is what to connect to unless it
 	// says HostName.
 	aliases []string
 	host    string
-	// hop is true for a jump host, which has no jump hosts of its own here.
-	hop bool
+	// hop is true for a jump host; direct for one that is connected to through
+	// the one before it, so that its own ProxyJump does not count.
+	hop, direct bool
+	// path are the hosts that are being resolved, to notice a loop.
+	path []string
 }
 
-func (r resolver) target() (Target, error) {
+func (r resolver) target(ctx context.Context) (Target, error) {
 	t := Target{Name: r.name, Host: r.host, AgentSocket: r.env.AgentSocket, Sudo: r.settings.Sudo,
 		ConnectTimeout: DefaultConnectTimeout}
-	values, err := r.lookups()
+	values, err := r.config.about(ctx, query{user: r.settings.User, port: int(r.settings.Port),
+		noProxy: r.direct || r.settings.JumpHost != ""}, r.aliases...)
 	if err != nil {
 		return t, err
 	}
-	t.User = first(r.settings.User, values["User"], r.env.User)
+	t.User = first(r.settings.User, values.value("user"), r.env.User)
 	if t.User == "" {
 		return t, fmt.Errorf("there is no user to log in as; set ssh.user")
 	}
-	if t.Port, err = port(int(r.settings.Port), values["Port"]); err != nil {
+	if t.Port, err = port(int(r.settings.Port), values.value("port")); err != nil {
 		return t, err
 	}
-	if v := values["HostName"]; v != "" {
-		t.Host = r.expand(v, Target{Host: r.host, User: t.User})
+	t.Host = first(values.value("hostname"), r.host)
+	if n, ok := seconds(values.value("connecttimeout")); ok && n > 0 {
+		t.ConnectTimeout = time.Duration(n) * time.Second
 	}
-	if seconds, err := strconv.Atoi(values["ConnectTimeout"]); err == nil && seconds > 0 {
-		t.ConnectTimeout = time.Duration(seconds) * time.Second
+	t.HostKeyAlias = strings.ToLower(values.value("hostkeyalias"))
+	t.IdentitiesOnly = values.value("identitiesonly") == "yes"
+	t.HashKnownHosts = values.value("hashknownhosts") == "yes"
+	t.KnownHosts = r.knownHosts(values, t)
+	if v := values.value("revokedhostkeys"); v != "" && v != "none" {
+		t.RevokedHostKeys = r.expand(v, t)
 	}
-	t.HostKeyAlias = values["HostKeyAlias"]
-	t.IdentitiesOnly = strings.EqualFold(values["IdentitiesOnly"], "yes")
-	t.KnownHosts = r.knownHosts(values["UserKnownHostsFile"], t)
-	if err := r.identities(values, &t); err != nil {
-		return t, err
+	if v := values.value("knownhostscommand"); v != "" && v != "none" {
+		r.config.warn("KnownHostsCommand of your SSH configuration is not run; host keys are looked up in files")
 	}
-	if r.hop {
-		return t, nil
+	if v := values.value("bindaddress"); v != "none" {
+		t.BindAddress = v
 	}
-	t.Jump, err = r.jumps(values)
-	return t, err
-}
-
-func (r resolver) lookups() (map[string]string, error) {
-	out := map[string]string{}
-	for _, key := range []string{"HostName", "User", "Port", "UserKnownHostsFile", "IdentityAgent", "IdentitiesOnly",
-		"HostKeyAlias", "ProxyJump", "ProxyCommand", "ConnectTimeout"} {
-		v, err := r.config.lookup(key, r.aliases...)
-		if err != nil {
-			return nil, err
-		}
-		out[key] = v
-	}
-	return out, nil
+	t.Network = map[string]string{"inet": "tcp4", "inet6": "tcp6"}[values.value("addressfamily")]
+	r.identities(values, &t)
+	return t, r.proxies(ctx, values, &t)
 }
 
 // identities are the Cluster file's key, else ssh_config's, else the usual
 // ones. A jump host tries ssh_config's first, since the Cluster file's key is
 // named for the hosts behind it.
-func (r resolver) identities(values map[string]string, t *Target) error {
-	switch v := values["IdentityAgent"]; {
+func (r resolver) identities(values settings, t *Target) {
+	switch v := values.value("identityagent"); {
 	case strings.EqualFold(v, "none"):
 		t.AgentSocket = ""
+	case strings.HasPrefix(v, "$") && !strings.HasPrefix(v, "${"):
+		t.AgentSocket = ""
+		if r.env.Lookup != nil {
+			t.AgentSocket, _ = r.env.Lookup(v[1:])
+		}
 	case v != "" && v != "SSH_AUTH_SOCK":
 		t.AgentSocket = r.expand(v, *t)
 	}
-	configured, err := r.config.all("IdentityFile", r.aliases...)
-	if err != nil {
-		return err
+	for _, c := range values.values("certificatefile") {
+		if !strings.EqualFold(c, "none") {
+			t.Certificates = append(t.Certificates, r.expand(c, *t))
+		}
 	}
+	configured := values.values("identityfile")
 	own := r.settings.IdentityFile
 	if own != "" && !r.hop {
 		t.Identities = []Identity{{Path: r.expand(own, *t), Required: true}}
-		return nil
+		return
 	}
 	for _, c := range configured {
 		if !strings.EqualFold(c, "none") {
@@ -170,73 +206,40 @@ func (r resolver) identities(values map[string]string, t *Target) error {
 		t.Identities = append(t.Identities, Identity{Path: r.expand(own, *t)})
 	}
 	if len(configured) == 0 && own == "" && r.env.Home != "" {
-		for _, usual := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+		for _, usual := range usualKeys() {
 			t.Identities = append(t.Identities, Identity{Path: filepath.Join(r.env.Home, ".ssh", usual)})
 		}
 	}
-	return nil
 }
 
-func (r resolver) knownHosts(configured string, t Target) []string {
+// usualKeys are the files in ~/.ssh that are tried when none is configured, in
+// the order of ssh_config(5), IdentityFile.
+func usualKeys() []string {
+	return []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"}
+}
+
+func (r resolver) knownHosts(values settings, t Target) []string {
 	if own := r.settings.KnownHostsFile; own != "" {
 		return []string{r.expand(own, t)}
 	}
-	var out []string
-	for _, f := range strings.Fields(configured) {
-		out = append(out, r.expand(f, t))
-	}
-	if len(out) == 0 && r.env.Home != "" {
-		out = []string{filepath.Join(r.env.Home, ".ssh", "known_hosts")}
-	}
-	if r.env.SystemKnownHosts != "" {
-		out = append(out, r.env.SystemKnownHosts)
-	}
-	return out
-}
-
-func (r resolver) jumps(values map[string]string) ([]Target, error) {
-	spec := first(r.settings.JumpHost, values["ProxyJump"])
-	if spec == "" || strings.EqualFold(spec, "none") {
-		if c := values["ProxyCommand"]; spec == "" && c != "" && !strings.EqualFold(c, "none") {
-			return nil, fmt.Errorf("ssh_config has a ProxyCommand for it, which is not supported; use ProxyJump or ssh.jumpHost")
+	files := func(key string, usual ...string) []string {
+		configured := values.value(key)
+		if configured == "" {
+			return usual
 		}
-		return nil, nil
-	}
-	var out []Target
-	for _, hop := range strings.Split(spec, ",") {
-		user, host, p, err := splitHop(strings.TrimSpace(hop))
-		if err != nil {
-			return nil, err
+		var out []string
+		for _, f := range splitPaths(configured) {
+			if !strings.EqualFold(f, "none") {
+				out = append(out, r.expand(f, t))
+			}
 		}
-		sub := resolver{config: r.config, env: r.env, name: r.name + " via " + host, aliases: []string{host}, host: host, hop: true}
-		sub.settings = v1alpha1.SSH{User: user, Port: int32(p), IdentityFile: r.settings.IdentityFile, KnownHostsFile: r.settings.KnownHostsFile}
-		t, err := sub.target()
-		if err != nil {
-			return nil, fmt.Errorf("jump host %s: %w", host, err)
-		}
-		out = append(out, t)
+		return out
 	}
-	return out, nil
-}
-
-// splitHop reads [user@]host[:port], with an IPv6 address in brackets, and
-// ssh:// before it as ssh_config allows.
-func splitHop(hop string) (user, host string, p int, err error) {
-	rest := strings.TrimPrefix(hop, "ssh://")
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		user, rest = rest[:i], rest[i+1:]
+	var usual []string
+	if r.env.Home != "" {
+		usual = []string{filepath.Join(r.env.Home, ".ssh", "known_hosts"), filepath.Join(r.env.Home, ".ssh", "known_hosts2")}
 	}
-	host = strings.Trim(rest, "[]")
-	if h, ps, e := net.SplitHostPort(rest); e == nil {
-		host = h
-		if p, err = port(0, ps); err != nil {
-			return "", "", 0, fmt.Errorf("jump host %q: %w", hop, err)
-		}
-	}
-	if host == "" || strings.ContainsAny(host, " \t/") {
-		return "", "", 0, fmt.Errorf("jump host %q is not [user@]host[:port]", hop)
-	}
-	return user, host, p, nil
+	return append(slices.Clone(files("userknownhostsfile", usual...)), files("globalknownhostsfile", r.env.SystemKnownHosts...)...)
 }
 
 func port(own int, configured string) (int, error) {
@@ -251,16 +254,6 @@ func port(own int, configured string) (int, error) {
 		return 0, fmt.Errorf("%q is not a port", configured)
 	}
 	return p, nil
-}
-
-// expand replaces a leading ~/ and the tokens of ssh_config(5) that make sense here.
-func (r resolver) expand(path string, t Target) string {
-	path = strings.NewReplacer("%%", "%", "%d", r.env.Home, "%h", t.Host, "%n", r.host,
-		"%r", t.User, "%u", r.env.User, "%p", strconv.Itoa(t.Port)).Replace(path)
-	if path == "~" || strings.HasPrefix(path, "~/") {
-		path = filepath.Join(r.env.Home, strings.TrimPrefix(path, "~"))
-	}
-	return path
 }
 
 func first(values ...string) string {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ type testServer struct {
 	home     string
 	path     string // the rest of PATH
 	deaf     bool   // answers no global request
+	// installed is run in the place of InstalledAgent, when it is set.
+	installed string
 
 	mu       sync.Mutex
 	commands []string
@@ -147,6 +150,16 @@ func (s *testServer) install(name, script string) {
 	}
 }
 
+// script makes a program that is not in the PATH, and returns where.
+func (s *testServer) script(name, script string) string {
+	s.t.Helper()
+	path := filepath.Join(s.t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
 func (s *testServer) serve(raw net.Conn) {
 	conn, channels, requests, err := xssh.NewServerConn(raw, s.config)
 	if err != nil {
@@ -229,6 +242,9 @@ func (s *testServer) session(n xssh.NewChannel) {
 func (s *testServer) exec(ch xssh.Channel, line string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	if s.installed != "" {
+		line = strings.ReplaceAll(line, InstalledAgent, s.installed)
+	}
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", line)
 	c.Dir = s.home
 	c.Env = []string{"PATH=" + s.bin + ":" + s.path, "HOME=" + s.home}

@@ -17,7 +17,7 @@ import (
 )
 
 // InstalledAgent is where the prepare task leaves the agent on a host.
-const InstalledAgent = "/var/lib/kubectl-ha/bin/kubectl-ha"
+const InstalledAgent = "/usr/local/lib/kubectl-ha/bin/kubectl-ha"
 
 // AgentSource gives the agent's program for an architecture in Go's terms. An
 // error says how to get one.
@@ -44,10 +44,15 @@ func (c *Conn) putAgent(ctx context.Context, machine string, sudo bool, source A
 	if err != nil {
 		return remoteAgent{}, &Error{Kind: Config, Host: c.target.Name, Message: fmt.Sprintf("there is no agent for a %s host: %v", machine, err), Err: err}
 	}
-	if c.hasSum(ctx, sudo, InstalledAgent, sum) {
-		return remoteAgent{path: InstalledAgent}, nil
-	}
 	var tried []string
+	if c.hasSum(ctx, sudo, InstalledAgent, sum) {
+		err := c.starts(ctx, sudo, InstalledAgent)
+		if err == nil {
+			return remoteAgent{path: InstalledAgent}, nil
+		}
+		// It may have been mounted noexec since.
+		tried = append(tried, fmt.Sprintf("%s: %v", path.Dir(InstalledAgent), err))
+	}
 	for _, place := range places {
 		a, err := c.tryPlace(ctx, place, local, blobs)
 		if err == nil {
@@ -114,6 +119,18 @@ func (c *Conn) hasSum(ctx context.Context, sudo bool, file, sum string) bool {
 	}
 	out, err := c.output(ctx, argv...)
 	return err == nil && strings.HasPrefix(out, sum+" ")
+}
+
+// starts tells by an error that a program of ours can't be started where it is.
+func (c *Conn) starts(ctx context.Context, sudo bool, program string) error {
+	argv := []string{program, "agent", "--help"}
+	if sudo {
+		argv = append(sudoPrefix[:], argv...)
+	}
+	if err := c.Run(ctx, argv, nil, nil, nil); err != nil {
+		return fmt.Errorf("no program can be run (noexec?): %w", explained(err))
+	}
+	return nil
 }
 
 // probe puts a program of two lines there and runs it, which a file system

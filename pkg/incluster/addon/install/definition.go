@@ -15,6 +15,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 )
 
 const (
@@ -49,6 +50,7 @@ func Definition() engine.Definition {
 			stepTidy:          engine.Func{Do: tidy, Timeout: time.Minute},
 			stepRevoke:        engine.Func{Do: revoke, Timeout: time.Minute},
 		},
+		End: lent.End,
 	}
 }
 
@@ -163,23 +165,9 @@ func tidy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	return engine.Outcome{}, nil
 }
 
-// GrantName names the binding that lets the coordinator do what the manifests of
-// addons want, for as long as the Operation runs.
-func GrantName(operation string) string { return "ha-coordinator-" + operation }
-
-// revoke takes the coordinator's rights back; it is the last that they are used for.
+// revoke is a step of plans that earlier versions have made.
 func revoke(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	api := t.Clients.Kube.RbacV1().ClusterRoleBindings()
-	if _, err := api.Get(ctx, GrantName(t.Operation.Name), metav1.GetOptions{}); apierrors.IsNotFound(err) {
-		return engine.Outcome{Message: "it has none"}, nil
-	} else if err != nil {
-		return engine.Outcome{}, fmt.Errorf("look for the coordinator's rights: %w", err)
-	}
-	err := api.Delete(ctx, GrantName(t.Operation.Name), metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return engine.Outcome{}, fmt.Errorf("take the coordinator's rights back: %w\nnext: kubectl delete clusterrolebinding %s", err, GrantName(t.Operation.Name))
-	}
-	return engine.Outcome{}, nil
+	return engine.Outcome{}, lent.End(ctx, t.Env)
 }
 
 // sorted is a copy in order.

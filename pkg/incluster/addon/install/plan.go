@@ -89,9 +89,7 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, seen Seen) ([]v1alpha1.St
 		return nil, err
 	}
 	p.add(v1alpha1.StepStatus{ID: stepTidy, Title: "remove what was handed over for it"})
-	return append(p.steps, v1alpha1.StepStatus{
-		ID: stepRevoke, Title: "take back the rights that it was given", Cleanup: true, State: v1alpha1.StepPending,
-	}), nil
+	return p.steps, nil
 }
 
 func (p *planner) install(spec *v1alpha1.AddonSpec, c *v1alpha1.Cluster, seen Seen) error {

@@ -49,15 +49,15 @@ func TestPlan(t *testing.T) {
 		want   string
 	}{
 		"kubelets first": {v1alpha1.AddonInstall, []string{"kubelets", "metrics"},
-			"apply/kubelets healthy/kubelets kubelet-config kubelet/cp1=Skipped kubelet/cp2 record/kubelets apply/metrics healthy/metrics record/metrics tidy revoke"},
+			"apply/kubelets healthy/kubelets kubelet-config kubelet/cp1=Skipped kubelet/cp2 record/kubelets apply/metrics healthy/metrics record/metrics tidy"},
 		// cp1 is not ready: what it would sign is signed on cp2; etcd's CA signs elsewhere.
-		"a certificate":     {v1alpha1.AddonInstall, []string{"board"}, "certificate/board/tls@cp2 apply/board healthy/board record/board tidy revoke"},
+		"a certificate":     {v1alpha1.AddonInstall, []string{"board"}, "certificate/board/tls@cp2 apply/board healthy/board record/board tidy"},
 		"a need":            {v1alpha1.AddonInstall, []string{"metrics"}, "error: the addon metrics needs kubelets"},
 		"not handed over":   {v1alpha1.AddonInstall, []string{"x"}, "error: the addon x was not handed over"},
-		"uninstall":         {v1alpha1.AddonUninstall, []string{"old"}, "kubelet-config kubelet/cp1=Skipped kubelet/cp2 remove/old tidy revoke"},
-		"gone already":      {v1alpha1.AddonUninstall, []string{"x"}, "tidy revoke"},
+		"uninstall":         {v1alpha1.AddonUninstall, []string{"old"}, "kubelet-config kubelet/cp1=Skipped kubelet/cp2 remove/old tidy"},
+		"gone already":      {v1alpha1.AddonUninstall, []string{"x"}, "tidy"},
 		"still needed":      {v1alpha1.AddonUninstall, []string{"needed"}, "error: needed stays"},
-		"with who needs it": {v1alpha1.AddonUninstall, []string{"needy", "needed"}, "remove/needy remove/needed tidy revoke"},
+		"with who needs it": {v1alpha1.AddonUninstall, []string{"needy", "needed"}, "remove/needy remove/needed tidy"},
 		"nothing":           {v1alpha1.AddonInstall, nil, "error: operation"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // List tells of the backups on a host, the newest first.
@@ -64,8 +65,9 @@ func list(h *host.Host) (ListData, error) {
 	return data, nil
 }
 
-// prune removes the backups that are too many, and those that are not whole.
-// The one just made stays, whatever the clock says.
+// prune removes the backups that are too many, and those that were never finished. The one
+// just made stays, whatever the clock says. One that can't be read stays, too, and is told: a
+// disk may have been slow to answer, or a newer version have made it.
 func prune(ctx context.Context, env node.Env, spec Spec) (removed []string, err error) {
 	h := env.Host
 	if h.DryRun() {
@@ -78,17 +80,23 @@ func prune(ctx context.Context, env node.Env, spec Spec) (removed []string, err 
 	left := 1
 	for _, b := range data.Backups {
 		switch {
-		case b.Name == spec.Operation:
+		case b.Name == spec.Operation || slices.Contains(spec.Protect, b.Name):
 		case left < spec.Keep:
 			left++
 		default:
 			removed = append(removed, b.Name)
 		}
 	}
-	for name := range data.Broken {
-		if name != spec.Operation {
-			removed = append(removed, name)
+	for name, why := range data.Broken {
+		if name == spec.Operation {
+			continue
 		}
+		// The index is written last, and removed first.
+		if indexed, err := h.Exists(Dir + "/" + name + "/" + indexName); err != nil || indexed {
+			env.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("the backup %s stays, and is none: %s", name, why)})
+			continue
+		}
+		removed = append(removed, name)
 	}
 	slices.Sort(removed)
 	for _, name := range removed {

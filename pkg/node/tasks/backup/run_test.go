@@ -17,11 +17,12 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 func env(t *testing.T, root string, options ...hosttest.Options) node.Env {
 	t.Helper()
-	return node.Env{Host: hosttest.Open(t, root, hosttest.NewCommander(t), options...), Progress: func(string, ...any) {}}
+	return node.Env{Host: hosttest.Open(t, root, hosttest.NewCommander(t), options...), Progress: func(string, ...any) {}, Sink: report.SinkFunc(func(report.Event) {})}
 }
 
 // newRoot is a host with something to keep.
@@ -192,6 +193,22 @@ func age(t *testing.T, root, name string, hours int) {
 	}
 	old := b.Created.Add(-time.Duration(hours) * time.Hour)
 	hosttest.Write(t, h, Dir+"/"+name+"/"+indexName, strings.Replace(string(raw), b.Created.Format(time.RFC3339), old.Format(time.RFC3339), 1), 0o600)
+}
+
+// TestKept: what must not go for a new one does not, however often an upgrade is tried.
+func TestKept(t *testing.T) {
+	root := newRoot(t)
+	for i, name := range []string{"third", "second", "first", "before", "unreadable"} {
+		age(t, root, name, i+1)
+	}
+	hosttest.Write(t, env(t, root).Host, Dir+"/unreadable/"+indexName, "{", 0o600)
+	data := run(t, root, Spec{Operation: "fourth", Keep: 2, Protect: []string{"first", "gone"}})
+	if strings.Join(data.Removed, " ") != "before second" {
+		t.Errorf("removed %v", data.Removed)
+	}
+	if got := listed(t, root); names(got.Backups) != "fourth third first" || got.Broken["unreadable"] == "" {
+		t.Errorf("left: %+v", got)
+	}
 }
 
 func TestGenerations(t *testing.T) {

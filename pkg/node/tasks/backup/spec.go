@@ -32,6 +32,9 @@ type Spec struct {
 	// Keep is how many whole backups are left afterwards, with this one; the oldest
 	// go. Zero: DefaultKeep.
 	Keep int `json:"keep,omitempty"`
+	// Protect are names of backups that stay, however many there are: the one of before the
+	// first try at an upgrade that is not through is the last of the cluster as it was.
+	Protect []string `json:"protect,omitempty"`
 }
 
 // Data is what was done.
@@ -39,7 +42,8 @@ type Data struct {
 	Backup
 	// Already is true when the backup was there, and is whole.
 	Already bool `json:"already,omitempty"`
-	// Removed are the backups that had to go for it.
+	// Removed are the backups that had to go for it, with directories of ones that were never
+	// finished.
 	Removed []string `json:"removed,omitempty"`
 }
 

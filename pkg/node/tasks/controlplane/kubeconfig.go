@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
@@ -74,20 +75,11 @@ func pointKubelet(ctx context.Context, h *host.Host, endpoint string) (changed b
 	if err != nil {
 		return false, err
 	}
-	c, err := clientcmd.Load(raw)
+	content, before, err := kubeconfig.SetServer(raw, endpoint)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", kubeletConf, err)
 	}
-	current := c.Contexts[c.CurrentContext]
-	if current == nil || c.Clusters[current.Cluster] == nil {
-		return false, fmt.Errorf("%s has no current context", kubeletConf)
-	}
-	if c.Clusters[current.Cluster].Server != endpoint {
-		c.Clusters[current.Cluster].Server = endpoint
-		content, err := clientcmd.Write(*c)
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", kubeletConf, err)
-		}
+	if before != endpoint {
 		if changed, err = h.WriteFile(ctx, host.File{Path: kubeletConf, Mode: 0o600, Content: content, Note: "the kubelet uses its own apiserver"}); err != nil {
 			return false, err
 		}

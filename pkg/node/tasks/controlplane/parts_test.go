@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -146,17 +147,31 @@ func TestPhaseOf(t *testing.T) {
 }
 
 func TestWaitsForAnotherKubeadm(t *testing.T) {
-	w := newWorld(t)
-	w.put("/proc/77/comm", "kubeadm\n")
-	env := w.env()
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		if err := os.RemoveAll(filepath.Join(w.root, "/proc/77")); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := WaitOther(t.Context(), env); err != nil || w.there("/proc/77") {
-		t.Errorf("WaitOther: %v, the other is there: %v", err, w.there("/proc/77"))
+	for name, stays := range map[string]time.Duration{"none": 0, "one that ends": 90 * time.Second, "one that hangs": otherTimeout + time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			env := w.env()
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				if stays > 0 {
+					w.put("/proc/77/comm", "kubeadm\n")
+					defer time.AfterFunc(stays, func() {
+						if err := os.RemoveAll(filepath.Join(w.root, "/proc/77")); err != nil {
+							t.Error(err)
+						}
+					}).Stop()
+				}
+				err := WaitOther(t.Context(), env)
+				took := time.Since(began)
+				if stays > otherTimeout {
+					if took != otherTimeout || err == nil || !strings.Contains(err.Error(), "process 77") || host.Hint(err) == "" {
+						t.Errorf("after %s: %v", took, err)
+					}
+				} else if err != nil || took < stays || took > stays+time.Second {
+					t.Errorf("after %s: %v", took, err)
+				}
+			})
+		})
 	}
 }
 

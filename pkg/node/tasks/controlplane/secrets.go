@@ -1,18 +1,49 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // UploadCerts puts this control plane's certificates into the cluster,
 // encrypted with the certificate key, for others to be promoted. kubeadm keeps
 // them there for two hours.
+//
+// kubeadm uploads an empty value for a file of etcd's that is not there, and ends well;
+// the host that joins then lacks it. So all of them are looked for before.
 func UploadCerts(ctx context.Context, env node.Env, spec UploadCertsSpec) (any, error) {
+	if err := uploadable(env.Host); err != nil {
+		return nil, err
+	}
 	args := append([]string{"init", "phase", "upload-certs", "--upload-certs", "--skip-certificate-key-print"}, fromStdin...)
 	return nil, kubeadm(ctx, env, "kubeadm init phase upload-certs", spec.Config, args...)
+}
+
+// sharedFiles are those that kubeadm uploads, with etcd external.
+func sharedFiles() []string {
+	return []string{caCert, pkiDir + "/ca.key", pkiDir + "/front-proxy-ca.crt", pkiDir + "/front-proxy-ca.key",
+		pkiDir + "/sa.key", pkiDir + "/sa.pub", etcdCA, etcdClientCert, etcdClientKey}
+}
+
+// uploadable finds a file that is to be uploaded and is not there, or is empty.
+func uploadable(h *host.Host) error {
+	for _, path := range sharedFiles() {
+		raw, err := h.ReadFile(path)
+		if err == nil && len(bytes.TrimSpace(raw)) == 0 {
+			err = errors.New("it is empty")
+		}
+		if err == nil {
+			continue
+		}
+		hint := "copy it from another control plane, or from this host's backup (docs/disaster-recovery.md), and run the command again"
+		return host.WithHint(fmt.Errorf("this control plane's certificates can't be given to others: %s: %w", path, err), hint)
+	}
+	return nil
 }
 
 // AdminKubeconfig reads the admin's kubeconfig, a secret. It changes nothing.

@@ -249,10 +249,7 @@ func TestEnrolTellsWhyTheKubeletDied(t *testing.T) {
 		w.kubelet("active")
 		return host.Output{}, nil
 	})
-	go func() {
-		time.Sleep(200 * time.Millisecond)
-		w.kubelet("failed")
-	}()
+	w.asked = func() { w.kubelet("failed") }
 	_, err := Enrol(t.Context(), w.env(), EnrolSpec{Config: w.joinConfig()})
 	var f *node.Failure
 	if !errors.As(err, &f) || !strings.Contains(f.Output, "too many open files") || f.Hint == "" {
@@ -396,6 +393,19 @@ func TestPromoteFindsForeignEndpoint(t *testing.T) {
 func TestUploadCertsAndAdminKubeconfig(t *testing.T) {
 	w := newWorld(t)
 	line := "kubeadm init phase upload-certs --upload-certs --skip-certificate-key-print --config /dev/stdin"
+	w.makeControlPlane(1, w.shared())
+	for _, path := range []string{etcdCA, etcdClientCert} {
+		w.put(path, "x")
+	}
+	// kubeadm would end well without the key, and the joining host would get none.
+	for _, missing := range []string{"no such file", "it is empty"} {
+		_, err := UploadCerts(t.Context(), w.env(), UploadCertsSpec{})
+		if err == nil || !strings.Contains(err.Error(), etcdClientKey+": ") || !strings.Contains(err.Error(), missing) || host.Hint(err) == "" {
+			t.Errorf("without etcd's key: %v", err)
+		}
+		w.put(etcdClientKey, "")
+	}
+	w.put(etcdClientKey, "x")
 	w.On(line, "")
 	if _, err := UploadCerts(t.Context(), w.env(), UploadCertsSpec{Config: []byte("certificateKey: \"" + testKey + "\"\n")}); err != nil {
 		t.Fatal(err)

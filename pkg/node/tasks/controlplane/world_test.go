@@ -42,8 +42,10 @@ type world struct {
 	server *httptest.Server
 	// ready is what /readyz answers with, node what the kubelet's node does.
 	ready, node atomic.Int32
-	caKey       *ecdsa.PrivateKey
-	ca          *x509.Certificate
+	// asked is called when the kubelet's node is asked for, if it is set.
+	asked func()
+	caKey *ecdsa.PrivateKey
+	ca    *x509.Certificate
 }
 
 func newWorld(t *testing.T) *world {
@@ -62,6 +64,9 @@ func newWorld(t *testing.T) *world {
 		case "/readyz":
 			out.WriteHeader(int(w.ready.Load()))
 		case "/api/v1/nodes/cp2":
+			if w.asked != nil {
+				w.asked()
+			}
 			out.WriteHeader(int(w.node.Load()))
 		default:
 			t.Errorf("the apiserver was asked for %s", r.URL.Path)

@@ -1,6 +1,7 @@
 package etcdmember
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -9,13 +10,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
-	"sigs.k8s.io/yaml"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 const (
-	// ConfigPath is etcd's own configuration file.
-	ConfigPath = "/etc/etcd/etcd.yaml"
+	// ConfigPath has etcd's settings, as variables of its environment.
+	ConfigPath = "/etc/etcd/etcd.env"
+	// YAMLPath is the configuration file of members that an earlier version of this
+	// program has set up, until they are set up anew.
+	YAMLPath = "/etc/etcd/etcd.yaml"
 	// ClientPort and PeerPort are etcd's registered ports; clients and peers alike use TLS.
 	ClientPort, PeerPort = "2379", "2380"
 
@@ -25,22 +32,6 @@ const (
 	peerCert   = PKIDir + "/peer.crt"
 	peerKey    = PKIDir + "/peer.key"
 )
-
-// owned are the settings that make the member what it is; Args can't have them.
-var owned = []string{
-	"name", "data-dir", "config-file", "initial-cluster", "initial-cluster-token", "initial-cluster-state",
-	"initial-advertise-peer-urls", "advertise-client-urls", "listen-peer-urls", "listen-client-urls",
-	"client-transport-security", "peer-transport-security",
-	"cert-file", "key-file", "client-cert-auth", "trusted-ca-file", "auto-tls",
-	"peer-cert-file", "peer-key-file", "peer-client-cert-auth", "peer-trusted-ca-file", "peer-auto-tls",
-	"strict-reconfig-check", "force-new-cluster",
-}
-
-// lists are the flags whose value is a list in the file and comma-separated elsewhere.
-var lists = []string{"cipher-suites", "log-outputs"}
-
-// texts are the flags whose value may look like a number, and is text.
-var texts = []string{"auto-compaction-retention"}
 
 // validate finds what can't work before anything is changed.
 func (s Spec) validate() error {
@@ -65,8 +56,11 @@ func (s Spec) validate() error {
 		seen[address] = name
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Args)) {
-		if slices.Contains(owned, key) {
+		if slices.Contains(v1alpha1.OwnEtcdFlags(), key) {
 			return fmt.Errorf("etcd.extraArgs: %q is set by kubectl-ha, it can't be given", key)
+		}
+		if strings.ContainsFunc(s.Args[key], unicode.IsControl) {
+			return fmt.Errorf("etcd.extraArgs: the value of %q has a line break or another control character", key)
 		}
 		if strings.HasPrefix(key, "-") {
 			return fmt.Errorf("etcd.extraArgs: %q: leave out the leading dashes", key)
@@ -80,9 +74,10 @@ func (s Spec) validate() error {
 	return nil
 }
 
-// config is etcd's configuration file: its keys are the names of etcd's flags.
+// settings are the flags of etcd with their values: what makes the member what it is,
+// what the Cluster may change, and what it has changed.
 // https://etcd.io/docs/v3.6/op-guide/configuration/
-func (s Spec) config() ([]byte, error) {
+func (s Spec) settings() map[string]string {
 	loopback := "127.0.0.1"
 	if a, err := netip.ParseAddr(s.Address); err == nil && a.Is6() {
 		loopback = "::1"
@@ -91,7 +86,7 @@ func (s Spec) config() ([]byte, error) {
 	if s.Join {
 		state = "existing"
 	}
-	c := map[string]any{
+	c := map[string]string{
 		"name":                        s.Name,
 		"data-dir":                    s.DataDir,
 		"listen-peer-urls":            httpsURL(s.Address, PeerPort),
@@ -100,45 +95,48 @@ func (s Spec) config() ([]byte, error) {
 		"advertise-client-urls":       httpsURL(s.Address, ClientPort),
 		// Plain, but only for this host: metrics and health.
 		"listen-metrics-urls":   "http://" + net.JoinHostPort(loopback, "2381"),
-		"initial-cluster":       strings.Join(initial(s.Members), ","),
+		initialCluster:          strings.Join(initial(s.Members), ","),
 		"initial-cluster-token": s.Token,
 		"initial-cluster-state": state,
 		// etcd#10499: it keeps a member from being added to a sick cluster.
-		"strict-reconfig-check": true,
+		"strict-reconfig-check": "true",
 		// The documented upper end; the default of 2 GiB is full with a few thousand pods' events.
-		"quota-backend-bytes": int64(8) << 30,
+		"quota-backend-bytes": strconv.FormatInt(8<<30, 10),
 		// kube-apiserver compacts by itself.
 		"auto-compaction-retention": "0",
 		"tls-min-version":           "TLS1.2",
-		"client-transport-security": security(serverCert, serverKey),
-		"peer-transport-security":   security(peerCert, peerKey),
+		"cert-file":                 serverCert, "key-file": serverKey, "trusted-ca-file": caFile, "client-cert-auth": "true",
+		"peer-cert-file": peerCert, "peer-key-file": peerKey, "peer-trusted-ca-file": caFile, "peer-client-cert-auth": "true",
 	}
-	for key, value := range s.Args {
-		c[key] = typed(key, value)
-	}
-	return yaml.Marshal(c)
+	maps.Copy(c, s.Args)
+	return c
 }
 
-func security(cert, key string) map[string]any {
-	return map[string]any{"cert-file": cert, "key-file": key, "trusted-ca-file": caFile, "client-cert-auth": true}
-}
+// config is the file that systemd puts into etcd's environment. etcd takes every flag
+// from there, with the flag's own notation. Its configuration file would be another
+// language: durations are nanoseconds in it, some flags are no keys of it, and a key
+// that it does not know is passed over without a word.
+func (s Spec) config() []byte { return environment(s.settings()) }
 
-// typed gives a flag's value the type that the file wants: etcd refuses text
-// where it wants a number, and the other way round.
-func typed(key, value string) any {
-	if slices.Contains(lists, key) {
-		return strings.Split(value, ",")
+// checkArgs has this host's etcd judge the further flags, before anything is changed:
+// it reads all of them before it tells its version.
+func (s Spec) checkArgs(ctx context.Context, h *host.Host) error {
+	if len(s.Args) == 0 || h.DryRun() {
+		return nil // A dry run may be on a host without etcd.
 	}
-	if slices.Contains(texts, key) {
-		return value
+	argv := []string{binary}
+	for _, name := range slices.Sorted(maps.Keys(s.Args)) {
+		argv = append(argv, "--"+name+"="+s.Args[name])
 	}
-	if value == "true" || value == "false" {
-		return value == "true"
+	out, err := h.Query(ctx, host.Command{Argv: append(argv, "--version"), Timeout: 30 * time.Second})
+	if err == nil {
+		return nil
 	}
-	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return n
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out.Stderr)), "\n")
+	if first == "" {
+		first = err.Error()
 	}
-	return value
+	return host.WithHint(fmt.Errorf("etcd does not take spec.etcd.extraArgs: %s", first), "etcd --help on the host lists its flags; nothing of etcd was changed")
 }
 
 func httpsURL(address, port string) string { return "https://" + net.JoinHostPort(address, port) }

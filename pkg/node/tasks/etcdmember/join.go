@@ -16,7 +16,8 @@ import (
 
 const (
 	// enterTimeout bounds the wait for a cluster that takes a new member: etcd
-	// refuses while a member is away, or was so a few seconds ago.
+	// refuses while those that are there, and were so a few seconds ago, are no quorum
+	// of the enlarged cluster.
 	enterTimeout = time.Minute
 	// voteTimeout bounds the wait for a new member to have all data.
 	voteTimeout = 10 * time.Minute
@@ -115,7 +116,8 @@ func vote(ctx context.Context, env node.Env, spec Spec) (err error) {
 			return host.WithHint(err, "look at journalctl -u etcd on the host; TCP port 2380 must be open between the members, both ways")
 		}
 	}
-	_, err = client.WaitHealthy(ctx, healthTimeout, told(env))
+	// A cluster of five takes a new member while another one is away, which stays away.
+	_, err = client.WaitMember(ctx, healthTimeout, httpsURL(spec.Address, ClientPort), told(env))
 	return err
 }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -94,12 +92,8 @@ func TestJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := map[string]any{}
-	if err := yaml.Unmarshal(raw, &config); err != nil {
-		t.Fatal(err)
-	}
-	if config["initial-cluster"] != "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380" || config["initial-cluster-state"] != "existing" {
-		t.Errorf("the configuration has %v, %v", config["initial-cluster"], config["initial-cluster-state"])
+	if list, state := Setting(raw, "initial-cluster"), Setting(raw, "initial-cluster-state"); list != "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380" || state != "existing" {
+		t.Errorf("the configuration has %v, %v", list, state)
 	}
 
 	// What etcd refuses leaves the host as it was.
@@ -131,6 +125,19 @@ func TestNote(t *testing.T) {
 		if changed, err := Note(t.Context(), h, tt.members); err != nil || changed != tt.changed {
 			t.Errorf("%s: %v, %v", tt.name, changed, err)
 		}
+	}
+	raw, err := h.ReadFile(ConfigPath)
+	if err != nil || Setting(raw, "initial-cluster") != "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380" || Setting(raw, "initial-cluster-token") != "t1" {
+		t.Errorf("the configuration is %s, %v", raw, err)
+	}
+	old := hosttest.New(t, hosttest.NewCommander(t))
+	hosttest.Write(t, old, YAMLPath, "name: a\ninitial-cluster: a=x,b=y\nquota-backend-bytes: 8589934592\n", 0o644)
+	changed, err := Note(t.Context(), old, map[string]string{"a": "10.0.0.1"})
+	if err != nil || !changed {
+		t.Errorf("a member of an earlier version: %v, %v", changed, err)
+	}
+	if raw, err := old.ReadFile(YAMLPath); err != nil || string(raw) != "initial-cluster: a=https://10.0.0.1:2380\nname: a\nquota-backend-bytes: 8589934592\n" {
+		t.Errorf("its file is %s, %v", raw, err)
 	}
 	bare := hosttest.New(t, hosttest.NewCommander(t))
 	if changed, err := Note(t.Context(), bare, testSpec().Members); err != nil || changed {

@@ -1,17 +1,13 @@
 package etcdmember
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
@@ -138,30 +134,4 @@ func Identity(h *host.Host) (etcd.TLS, error) {
 		}
 	}
 	return etcd.TLS{}, host.WithHint(errors.New("this host has no certificates for etcd"), "only control planes and etcd members have")
-}
-
-// Note brings a member's own configuration up to date with who the members are.
-// etcd reads that only when it begins without data, so nothing is restarted; it is
-// for whoever reads it, and for a restore.
-func Note(ctx context.Context, h *host.Host, members map[string]string) (changed bool, err error) {
-	raw, err := h.ReadFile(ConfigPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	config := map[string]any{}
-	if err := yaml.Unmarshal(raw, &config); err != nil {
-		return false, fmt.Errorf("%s can't be read: %w", ConfigPath, err)
-	}
-	if name, _ := config["name"].(string); members[name] == "" {
-		return false, nil // It is no member any more.
-	}
-	config["initial-cluster"] = strings.Join(initial(members), ",")
-	out, err := yaml.Marshal(config)
-	if err != nil || bytes.Equal(out, raw) {
-		return false, err
-	}
-	return h.WriteFile(ctx, host.File{Path: ConfigPath, Mode: 0o644, Content: out, Note: "etcd's configuration"})
 }

@@ -56,6 +56,9 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 	if err := admit(spec, m, hasData); err != nil {
 		return nil, err
 	}
+	if err := spec.checkArgs(ctx, h); err != nil {
+		return nil, err
+	}
 	if spec.Join && !h.DryRun() {
 		if spec, err = p.enter(ctx, env, spec, hasData); err != nil {
 			return nil, err
@@ -76,6 +79,9 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 		return p.spare(ctx, env, spec)
 	})
 	if err != nil || h.DryRun() {
+		return nil, err
+	}
+	if err := removeYAML(ctx, h); err != nil {
 		return nil, err
 	}
 	env.Progress("waiting for etcd to listen for its peers")
@@ -99,10 +105,6 @@ func writeFiles(ctx context.Context, h *host.Host, spec Spec) (restart bool, err
 	if err != nil {
 		return false, err
 	}
-	config, err := spec.config()
-	if err != nil {
-		return false, fmt.Errorf("etcd's configuration: %w", err)
-	}
 	if _, err := h.Mkdir(ctx, PKIDir, 0o700, uid, gid); err != nil {
 		return false, err
 	}
@@ -122,8 +124,8 @@ func writeFiles(ctx context.Context, h *host.Host, spec Spec) (restart bool, err
 		{host.File{Path: serverKey, Mode: 0o600, UID: uid, GID: gid, Content: spec.ServerKey, Note: "etcd's server key"}, true},
 		{host.File{Path: peerCert, Mode: 0o644, UID: uid, GID: gid, Content: spec.PeerCert, Note: "etcd's peer certificate"}, true},
 		{host.File{Path: peerKey, Mode: 0o600, UID: uid, GID: gid, Content: spec.PeerKey, Note: "etcd's peer key"}, true},
-		{host.File{Path: ConfigPath, Mode: 0o644, Content: config, Note: "etcd's configuration"}, false},
-		{host.File{Path: unitPath, Mode: 0o644, Content: unit(mayRaiseLimits(h)), Note: "etcd's systemd unit"}, false},
+		{host.File{Path: ConfigPath, Mode: 0o644, Content: spec.config(), Note: "etcd's configuration"}, false},
+		{host.File{Path: UnitPath, Mode: 0o644, Content: unit(mayRaiseLimits(h)), Note: "etcd's systemd unit"}, false},
 	}
 	for _, f := range files {
 		changed, err := h.WriteFile(ctx, f.file)
@@ -133,6 +135,20 @@ func writeFiles(ctx context.Context, h *host.Host, spec Spec) (restart bool, err
 		restart = restart || changed && !f.atOnce
 	}
 	return restart, nil
+}
+
+// removeYAML removes the configuration file of an earlier version of this program, once
+// systemd has the unit that does not read it.
+func removeYAML(ctx context.Context, h *host.Host) error {
+	ledger, err := h.Ledger()
+	if err != nil {
+		return fmt.Errorf("the host's ledger: %w", err)
+	}
+	if !ledger.Owns(YAMLPath) {
+		return nil
+	}
+	_, err = h.Remove(ctx, YAMLPath)
+	return err
 }
 
 // start enables the unit and starts or restarts it where that is needed. It

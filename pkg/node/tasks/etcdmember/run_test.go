@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -39,6 +38,7 @@ func newMachine(t *testing.T) *machine {
 	m := &machine{Commander: hosttest.NewCommander(t), root: t.TempDir()}
 	m.On("getent passwd etcd", fmt.Sprintf("etcd:x:%d:%d::/:/x\n", os.Getuid(), os.Getgid()))
 	m.On("systemctl daemon-reload", "").On("systemctl enable etcd.service", "")
+	m.On("/usr/local/bin/etcd --heartbeat-interval=200 --version", "etcd Version: 3.6.16\n")
 	m.OnUnit("network-online.target", "LoadState=loaded", "ActiveState=inactive", "UnitFileState=static")
 	m.OnUnit(UnitName, "LoadState=not-found", "ActiveState=inactive")
 	m.OnFunc("systemctl daemon-reload", func(host.Command) (host.Output, error) {
@@ -156,7 +156,7 @@ func TestRestartInUse(t *testing.T) {
 func mutations(m *machine) string {
 	var out []string
 	for _, line := range m.Lines() {
-		if !strings.HasPrefix(line, "getent ") && !strings.HasPrefix(line, "journalctl ") {
+		if !strings.HasPrefix(line, "getent ") && !strings.HasSuffix(line, " --version") && !strings.HasPrefix(line, "journalctl ") {
 			out = append(out, line)
 		}
 	}
@@ -284,6 +284,8 @@ func TestValidate(t *testing.T) {
 		{"two with one address", func(s *Spec) { s.Members["c"] = "10.0.0.2" }, "b and c have the same address"},
 		{"no address", func(s *Spec) { s.Members["c"] = "host" }, "not an IP address"},
 		{"argument of ours", func(s *Spec) { s.Args = map[string]string{"initial-cluster": "x"} }, `"initial-cluster" is set by`},
+		{"guard of ours", func(s *Spec) { s.Args = map[string]string{"strict-reconfig-check": "false"} }, `"strict-reconfig-check" is set by`},
+		{"line break in an argument", func(s *Spec) { s.Args = map[string]string{"wal-dir": "/a\nETCD_NAME=b"} }, "line break"},
 		{"dashes", func(s *Spec) { s.Args = map[string]string{"--debug": "true"} }, "leading dashes"},
 		{"no key", func(s *Spec) { s.PeerKey = nil }, "the peer key is missing"},
 	}
@@ -301,31 +303,75 @@ func TestValidate(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	s := testSpec()
-	s.Args = map[string]string{"cipher-suites": "A,B", "heartbeat-interval": "200", "log-level": "warn", "pre-vote": "false"}
-	raw, err := s.config()
+	s.Args = map[string]string{"cipher-suites": "A,B", "corrupt-check-time": "1h", "client-crl-file": `/etc/etcd/a "$b`, "quota-backend-bytes": "4294967296"}
+	raw := s.config()
+	for flag, want := range map[string]string{
+		"initial-cluster":     "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380",
+		"listen-client-urls":  "https://10.0.0.1:2379,https://127.0.0.1:2379",
+		"cipher-suites":       "A,B",
+		"corrupt-check-time":  "1h",
+		"client-crl-file":     `/etc/etcd/a "$b`,
+		"quota-backend-bytes": "4294967296",
+		"peer-key-file":       "/etc/etcd/pki/peer.key",
+		"client-cert-auth":    "true",
+		"unset":               "",
+	} {
+		if got := Setting(raw, flag); got != want {
+			t.Errorf("%s is %q, want %q", flag, got, want)
+		}
+	}
+	if line := "ETCD_CLIENT_CRL_FILE=\"/etc/etcd/a \\\"\\$b\"\n"; !strings.Contains(string(raw), line) {
+		t.Errorf("no line %s in\n%s", line, raw)
+	}
+	// A shell reads what systemd reads.
+	file := filepath.Join(t.TempDir(), "etcd.env")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("sh", "-c", `. "$0"; printf %s "$ETCD_CLIENT_CRL_FILE"`, file).CombinedOutput()
+	if err != nil || string(out) != `/etc/etcd/a "$b` {
+		t.Errorf("a shell reads %q, %v", out, err)
+	}
+	s.Members, s.Address = map[string]string{"a": "fd00::1"}, "fd00::1"
+	if got := Setting(s.config(), "listen-client-urls"); got != "https://[fd00::1]:2379,https://[::1]:2379" {
+		t.Errorf("IPv6: %s", got)
+	}
+}
+
+// TestArgsThatEtcdRefuses: etcd itself is asked before anything is written.
+func TestArgsThatEtcdRefuses(t *testing.T) {
+	m := newMachine(t)
+	m.Fail("/usr/local/bin/etcd --pre-vot=true --version", 2, "flag provided but not defined: -pre-vot\nUsage:\n")
+	spec := testSpec()
+	spec.Args = map[string]string{"pre-vot": "true"}
+	h, err := m.run(t, spec)
+	if err == nil || !strings.Contains(err.Error(), "spec.etcd.extraArgs: flag provided but not defined: -pre-vot") || len(h.Changes()) != 0 {
+		t.Errorf("error %v, changes %v", err, h.Changes())
+	}
+	if host.Hint(err) == "" {
+		t.Error("the error has no hint")
+	}
+}
+
+// TestOldConfigurationFileGoes: a member that was set up with a file of YAML, which
+// etcd reads durations and unknown keys from in its own way, has it no more.
+func TestOldConfigurationFileGoes(t *testing.T) {
+	m := newMachine(t)
+	h, err := m.run(t, testSpec())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got map[string]any
-	if err := yaml.Unmarshal(raw, &got); err != nil {
+	if _, err := h.WriteFile(t.Context(), host.File{Path: YAMLPath, Mode: 0o644, UID: os.Getuid(), GID: os.Getgid(), Content: []byte("name: a\n"), Note: "etcd's configuration"}); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{
-		"initial-cluster":         "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380",
-		"listen-client-urls":      "https://10.0.0.1:2379,https://127.0.0.1:2379",
-		"cipher-suites":           "[A B]",
-		"heartbeat-interval":      "200",
-		"pre-vote":                "false",
-		"log-level":               "warn",
-		"peer-transport-security": "map[cert-file:/etc/etcd/pki/peer.crt client-cert-auth:true key-file:/etc/etcd/pki/peer.key trusted-ca-file:/etc/etcd/pki/ca.crt]",
-	} {
-		if s := fmt.Sprint(got[key]); s != want {
-			t.Errorf("%s is %s, want %s", key, s, want)
-		}
+	if h, err = m.run(t, testSpec()); err != nil {
+		t.Fatal(err)
 	}
-	s.Members, s.Address = map[string]string{"a": "fd00::1"}, "fd00::1"
-	if raw, err = s.config(); err != nil || !strings.Contains(string(raw), "https://[fd00::1]:2379,https://[::1]:2379") {
-		t.Errorf("IPv6: %v\n%s", err, raw)
+	if _, err := h.Stat(YAMLPath); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	if _, err := m.run(t, testSpec()); err != nil {
+		t.Errorf("once more: %v", err)
 	}
 }
 

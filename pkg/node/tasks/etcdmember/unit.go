@@ -11,7 +11,8 @@ import (
 const (
 	// UnitName is etcd's systemd unit.
 	UnitName = "etcd.service"
-	unitPath = "/etc/systemd/system/" + UnitName
+	// UnitPath is its file, which tells that the unit is ours.
+	UnitPath = "/etc/systemd/system/" + UnitName
 	binary   = "/usr/local/bin/etcd"
 )
 
@@ -31,7 +32,8 @@ StartLimitIntervalSec=0
 Type=notify
 User=%[1]s
 Group=%[1]s
-ExecStart=%[2]s --config-file=%[3]s
+EnvironmentFile=%[3]s
+ExecStart=%[2]s
 Restart=always
 RestartSec=1
 TimeoutStartSec=infinity

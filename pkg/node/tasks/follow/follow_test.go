@@ -12,8 +12,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
@@ -120,8 +122,13 @@ func TestRetire(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, path := range []string{vip.ConfigPath, vip.WatchConfigPath, etcdmember.ConfigPath, apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
+	for _, path := range []string{vip.ConfigPath, vip.WatchConfigPath, etcdmember.UnitPath, apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
 		own(path)
+	}
+	// What upgrades and backups have copied.
+	copies := []string{upgrade.KeptDir + "/v1.36.3/control-plane/etc/kubernetes/pki/ca.key", upgrade.ReleasesDir + "/v1.36.3/kubeadm", backup.Dir + "/upgrade-1/etcd-snapshot.db"}
+	for _, path := range copies {
+		hosttest.Write(t, h, path, "x", 0o600)
 	}
 	for _, unit := range []string{keepalivedUnit, vip.WatchUnit, etcdmember.UnitName, kubeletUnit} {
 		m.OnUnit(unit, "LoadState=loaded", "ActiveState=active", "SubState=running", "UnitFileState=enabled", "MainPID=9")
@@ -139,7 +146,8 @@ func TestRetire(t *testing.T) {
 		lines[len(lines)-2] != "systemctl stop kubectl-ha-retire.timer" || slices.Contains(lines, "systemctl stop kubelet.service") || !slices.Contains(lines, "systemctl disable kubelet.service") {
 		t.Errorf("ran %q", lines)
 	}
-	for _, path := range []string{apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
+	gone := slices.Concat([]string{apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"}, copies)
+	for _, path := range gone {
 		if there, err := h.Exists(path); err != nil || there {
 			t.Errorf("%s is still there: %v", path, err)
 		}

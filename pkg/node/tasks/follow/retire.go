@@ -7,8 +7,10 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
@@ -30,7 +32,7 @@ type service struct{ unit, file string }
 var services = [3]service{
 	{keepalivedUnit, vip.ConfigPath},
 	{vip.WatchUnit, vip.WatchConfigPath},
-	{etcdmember.UnitName, etcdmember.ConfigPath},
+	{etcdmember.UnitName, etcdmember.UnitPath},
 }
 
 // staticPods are the manifests of a control plane, the apiserver's first.
@@ -48,7 +50,7 @@ var secrets = []string{
 
 // Retire takes a host out of service for good: it gives up the virtual IP, its
 // static pods, its etcd member, and the keys with which it could speak for the
-// cluster. The kubelet does not come back at a boot, and ends a little after the
+// cluster, with the copies that upgrades and backups have. The kubelet does not come back at a boot, and ends a little after the
 // task, which runs in one of its pods. The rest is left to an uninstall.
 func Retire(ctx context.Context, env node.Env, spec RetireSpec) (any, error) {
 	h := env.Host
@@ -69,6 +71,13 @@ func Retire(ctx context.Context, env node.Env, spec RetireSpec) (any, error) {
 	}
 	for _, path := range secrets {
 		if err := remove(ctx, h, path); err != nil {
+			return nil, err
+		}
+	}
+	// Upgrades have kept copies of all of these, and backups have etcd's whole contents. The
+	// other control planes have backups of their own.
+	for _, dir := range []string{upgrade.KeptDir, upgrade.ReleasesDir, backup.Dir} {
+		if _, err := h.RemoveTree(ctx, dir); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +140,7 @@ func left(h *host.Host) (RetireData, error) {
 	var d RetireData
 	for _, x := range []struct{ path, what string }{
 		{"/var/lib/etcd", "etcd's data"}, {"/var/lib/containerd", "containers and images"},
-		{kubernetesDir, "certificates"}, {"/etc/cni/net.d", "the pod network's configuration"}, {host.StateDir, "the agent and its ledger"},
+		{kubernetesDir, "certificates, and the kubelet's login"}, {"/etc/cni/net.d", "the pod network's configuration"}, {host.StateDir, "the ledger, with files of before"}, {host.ProgramsRoot, "the agent"},
 	} {
 		there, err := h.Exists(x.path)
 		if err != nil {

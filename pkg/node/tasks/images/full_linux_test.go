@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/test/ctrdtest"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // mount makes a small disk.
@@ -94,10 +95,8 @@ func (w *world) interrupt(i int) int64 {
 	case <-time.After(deadline):
 		w.Fatal("nothing was asked for")
 	}
-	for end := time.Now().Add(deadline); w.stagedBytes(i) < served; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			w.Fatalf("%d of %d bytes were kept", w.stagedBytes(i), served)
-		}
+	if !poll.Until(deadline, func() bool { return w.stagedBytes(i) >= served }) {
+		w.Fatalf("%d of %d bytes were kept", w.stagedBytes(i), served)
 	}
 	cancel()
 	if got := w.await(one); !errors.Is(got.err, context.Canceled) {

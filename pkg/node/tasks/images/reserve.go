@@ -63,6 +63,9 @@ func parseReserve(data []byte) (reserve, error) {
 	}
 	r := reserve{gcBelow: 100 - defaultGCHigh, imagefs: defaultImagefs, nodefs: defaultNodefs}
 	if c.GCHigh != nil {
+		if *c.GCHigh < 0 || *c.GCHigh > 100 {
+			return r, fmt.Errorf("imageGCHighThresholdPercent: %d is no percentage", *c.GCHigh)
+		}
 		r.gcBelow = 100 - *c.GCHigh
 	}
 	for key, into := range map[string]*string{"imagefs.available": &r.imagefs, "nodefs.available": &r.nodefs} {
@@ -82,9 +85,18 @@ func parseReserve(data []byte) (reserve, error) {
 func threshold(value string, of int64) (int64, error) {
 	if text, ok := strings.CutSuffix(value, "%"); ok {
 		percent, err := strconv.ParseFloat(text, 64)
-		return int64(percent / 100 * float64(of)), err
+		if err == nil && !(percent >= 0 && percent <= 100) { // nor a NaN, which ParseFloat reads
+			err = fmt.Errorf("%q is no share of a disk", value)
+		}
+		if err != nil {
+			return 0, err
+		}
+		return int64(percent / 100 * float64(of)), nil
 	}
 	q, err := resource.ParseQuantity(value)
+	if err == nil && q.Sign() < 0 {
+		err = fmt.Errorf("%q is less than nothing", value)
+	}
 	return q.Value(), err
 }
 

@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 	put(t, root, "var/lib/kubelet/pki/kubelet-client-current.pem", append(key, cert...))
 	put(t, root, "etc/kubernetes/scheduler.conf", []byte("clusters: [{cluster: {server: 'https://192.0.2.1:6443'}}]\nusers: [{user: {client-certificate-data: "+
 		base64.StdEncoding.EncodeToString(cert)+", client-key-data: "+base64.StdEncoding.EncodeToString(key)+"}}]\n"))
-	put(t, root, "etc/etcd/etcd.yaml", []byte("strict-reconfig-check: false\nquota-backend-bytes: 8589934592\n"))
+	put(t, root, "etc/etcd/etcd.env", []byte("ETCD_STRICT_RECONFIG_CHECK=\"false\"\nETCD_QUOTA_BACKEND_BYTES=\"8589934592\"\n"))
 	put(t, root, "etc/keepalived/keepalived.conf", []byte("vrrp_instance x {\n unicast_peer {\n 192.0.2.2\n 192.0.2.3\n }\n}\n"))
 	put(t, root, "run/kubectl-ha/holder", []byte("1\n"))
 	put(t, root, "run/kubectl-ha/apiserver", []byte("1\n"))

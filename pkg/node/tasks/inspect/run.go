@@ -21,6 +21,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
@@ -43,6 +44,9 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	l.etcdConfig()
 	l.etcd(ctx)
 	l.backups(ctx, env)
+	armed, err := upgrade.Unfinished(l.h)
+	l.miss("an upgrade that was not brought to its end", err)
+	l.facts.Armed = armed
 	l.balancers()
 	if spec.LogLines > 0 {
 		l.versions(ctx)
@@ -149,12 +153,18 @@ func (l *look) pinned(ctx context.Context) {
 // etcdConfig reads the member's own file, or kubeadm's static pod.
 func (l *look) etcdConfig() {
 	if raw, err := l.h.ReadFile(etcdmember.ConfigPath); err == nil {
+		quota, err := strconv.ParseInt(etcdmember.Setting(raw, "quota-backend-bytes"), 10, 64)
+		l.miss(etcdmember.ConfigPath, err)
+		l.facts.EtcdConfig = &EtcdConfig{StrictReconfig: etcdmember.Setting(raw, "strict-reconfig-check") != "false", QuotaBytes: quota}
+		return
+	}
+	if raw, err := l.h.ReadFile(etcdmember.YAMLPath); err == nil {
 		var c struct {
 			Strict *bool `json:"strict-reconfig-check"`
 			Quota  int64 `json:"quota-backend-bytes"`
 		}
 		err := yaml.Unmarshal(raw, &c)
-		l.miss(etcdmember.ConfigPath, err)
+		l.miss(etcdmember.YAMLPath, err)
 		l.facts.EtcdConfig = &EtcdConfig{StrictReconfig: c.Strict == nil || *c.Strict, QuotaBytes: c.Quota}
 		return
 	}

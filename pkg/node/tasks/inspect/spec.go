@@ -32,6 +32,9 @@ type Facts struct {
 	Etcd      []EtcdMember `json:"etcd,omitempty"`
 	EtcdError string       `json:"etcdError,omitempty"`
 	Backups   []Backup     `json:"backups,omitempty"`
+	// Armed are the parts of this host of which an upgrade has begun and not ended: a boot
+	// takes them back. Each is such as: kubelet from v1.35.4 to v1.36.3.
+	Armed []string `json:"armed,omitempty"`
 	// Timeouts are those of haproxy for idle connections, as its file has them: 4h, by
 	// client, server and tunnel; and by nginx that of its streams.
 	Timeouts map[string]string `json:"timeouts,omitempty"`

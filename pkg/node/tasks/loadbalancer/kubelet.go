@@ -9,8 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/client-go/tools/clientcmd"
-
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
@@ -46,24 +45,14 @@ func Kubelet(ctx context.Context, env node.Env, spec KubeletSpec) (any, error) {
 	if err != nil {
 		return nil, host.WithHint(fmt.Errorf("the kubelet's login: %w", err), "is this host a node of the cluster?")
 	}
-	config, err := clientcmd.Load(raw)
+	content, before, err := kubeconfig.SetServer(raw, spec.Server)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kubeletConf, err)
 	}
-	current := config.Contexts[config.CurrentContext]
-	if current == nil || config.Clusters[current.Cluster] == nil {
-		return nil, fmt.Errorf("%s has no current context", kubeletConf)
+	if before != spec.Server && !slices.Contains(spec.From, before) {
+		return KubeletData{Kept: before}, nil
 	}
-	cluster := config.Clusters[current.Cluster]
-	if cluster.Server != spec.Server && !slices.Contains(spec.From, cluster.Server) {
-		return KubeletData{Kept: cluster.Server}, nil
-	}
-	if cluster.Server != spec.Server {
-		cluster.Server = spec.Server
-		content, err := clientcmd.Write(*config)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", kubeletConf, err)
-		}
+	if before != spec.Server {
 		if _, err := h.WriteFile(ctx, host.File{Path: kubeletConf, Mode: 0o600, Content: content, Note: "the kubelet uses " + spec.Server}); err != nil {
 			return nil, err
 		}

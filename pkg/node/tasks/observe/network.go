@@ -38,23 +38,24 @@ func systemInterfaces() ([]iface, error) {
 	return found, nil
 }
 
-// defaultRoute looks for one in the kernel's main tables, IPv4 and IPv6.
-func (o *observer) defaultRoute() bool {
+// defaultRoute looks for one in the kernel's main tables, IPv4 and IPv6, and tells
+// over which interface it leads.
+func (o *observer) defaultRoute() (over string, there bool) {
 	for line := range strings.Lines(o.text("/proc/net/route")) {
 		// Iface Destination Gateway Flags RefCnt Use Metric Mask …
 		f := strings.Fields(line)
 		if len(f) > 7 && f[1] == "00000000" && f[7] == "00000000" {
-			return true
+			return f[0], true
 		}
 	}
 	for line := range strings.Lines(o.text("/proc/net/ipv6_route")) {
 		// destination, prefix length, …, interface; the loopback's entries reject.
 		f := strings.Fields(line)
 		if len(f) == 10 && strings.Trim(f[0], "0") == "" && f[1] == "00" && f[9] != "lo" {
-			return true
+			return f[9], true
 		}
 	}
-	return false
+	return "", false
 }
 
 // listeners tells who listens on the ports asked for, from /proc/net/tcp:

@@ -107,7 +107,8 @@ func TestNetworkFacts(t *testing.T) {
 		{name: "docker0", mac: "m3", addrs: []net.IPNet{cidr("172.17.0.1/16")}},
 	})
 	f := o.facts
-	if f.Interface != "eth0" || f.PrefixLength != 24 || !f.VirtualIPHere || !f.DefaultRoute || !slices.Equal(f.MACs, []string{"m1", "m2"}) {
+	if f.Interface != "eth0" || f.PrefixLength != 24 || !f.VirtualIPHere || !f.DefaultRoute || f.DefaultInterface != "eth0" ||
+		!reflect.DeepEqual(f.MACs, map[string]string{"eth0": "m1", "eno1": "m2"}) {
 		t.Errorf("%+v", f)
 	}
 }
@@ -270,5 +271,23 @@ func TestRunOnThisMachine(t *testing.T) {
 	cancel()
 	if _, err := Run(cancelled, node.Env{Host: o.h, Sink: o.sink}, Spec{}); err == nil {
 		t.Error("a cancelled look has facts")
+	}
+}
+
+func TestPrograms(t *testing.T) {
+	o, commands, warnings := look(t, Spec{Programs: []string{"/usr/local/bin", "/opt/cni/bin"}}, map[string]string{host.AgentPath: "another agent"})
+	try := func(dir string) string { return fmt.Sprintf("%s/.kubectl-ha-try-%d", dir, os.Getpid()) }
+	commands.On(try("/usr/local/bin"), "").Fail(try("/opt/cni/bin"), 126, "Permission denied")
+	o.programs(t.Context())
+	if len(o.facts.NoPrograms) != 1 || !strings.Contains(o.facts.NoPrograms["/opt/cni/bin"], "can't be started") {
+		t.Errorf("%v", o.facts.NoPrograms)
+	}
+	if o.facts.AgentInstalled || len(*warnings) > 0 {
+		t.Errorf("another agent is taken for this one, or warnings: %q", *warnings)
+	}
+	for _, dir := range []string{"/opt", "/usr/local/bin"} {
+		if there, err := o.h.Exists(dir); there || err != nil {
+			t.Errorf("%s stays: %v", dir, err)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 
 	// These wait; each writes fields of its own.
 	var waits sync.WaitGroup
-	for _, look := range []func(context.Context){o.binaries, o.virtualIP, o.vrrp, o.units, o.apiServer, o.images, o.versions} {
+	for _, look := range []func(context.Context){o.binaries, o.virtualIP, o.vrrp, o.units, o.apiServer, o.images, o.versions, o.programs} {
 		waits.Go(func() { look(ctx) })
 	}
 	for _, look := range []func(){o.identity, o.system, o.cgroups, o.disks, o.commands, o.modules, o.listeners, o.state} {
@@ -91,10 +91,13 @@ func (o *observer) network(interfaces []iface) {
 	}
 	for _, i := range interfaces {
 		if i.mac != "" && !i.loopback && (i.hasDev || i.name == o.facts.Interface) {
-			o.facts.MACs = append(o.facts.MACs, i.mac)
+			if o.facts.MACs == nil {
+				o.facts.MACs = map[string]string{}
+			}
+			o.facts.MACs[i.name] = i.mac
 		}
 	}
-	o.facts.DefaultRoute = o.defaultRoute()
+	o.facts.DefaultInterface, o.facts.DefaultRoute = o.defaultRoute()
 }
 
 // Decode reads a result's data.

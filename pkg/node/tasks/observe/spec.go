@@ -21,6 +21,8 @@ type Spec struct {
 	APIServerPort int32 `json:"apiServerPort,omitempty"`
 	// ListenVRRP asks to listen for VRRP advertisements, for a second.
 	ListenVRRP bool `json:"listenVRRP,omitempty"`
+	// Programs are directories in which programs are to be put and started; each is tried.
+	Programs []string `json:"programs,omitempty"`
 	// Peers are addresses whose VRRP advertisements are the cluster's own.
 	Peers []string `json:"peers,omitempty"`
 }
@@ -45,10 +47,13 @@ type Facts struct {
 	Interface string `json:"interface,omitempty"`
 	// PrefixLength is Address's, in bits.
 	PrefixLength int `json:"prefixLength,omitempty"`
-	// MACs are those of all interfaces that have a device, and of Interface.
-	MACs []string `json:"macs,omitempty"`
-	// DefaultRoute tells whether there is one.
-	DefaultRoute bool `json:"defaultRoute"`
+	// MACs are those of all interfaces that have a device, and of Interface, by the
+	// interface's name.
+	MACs map[string]string `json:"macs,omitempty"`
+	// DefaultRoute tells whether there is one, DefaultInterface over which interface it
+	// leads: the first that the kernel lists.
+	DefaultRoute     bool   `json:"defaultRoute"`
+	DefaultInterface string `json:"defaultInterface,omitempty"`
 	// VirtualIPHere: one of this host's interfaces has the virtual IP.
 	VirtualIPHere bool `json:"virtualIPHere,omitempty"`
 	// VirtualIPAnswers: somebody answers for it on the network (MAC or what was seen).
@@ -62,6 +67,10 @@ type Facts struct {
 	Disks map[string]Disk `json:"disks,omitempty"`
 	// Commands found on the PATH that matter: keepalived, iptables, apt-get, dnf, zypper, …
 	Commands map[string]string `json:"commands,omitempty"`
+	// NoPrograms are those of Spec.Programs in which that can't be, and why not.
+	NoPrograms map[string]string `json:"noPrograms,omitempty"`
+	// AgentInstalled: the agent that looks is the one that is installed.
+	AgentInstalled bool `json:"agentInstalled,omitempty"`
 	// Modules of the kernel that are needed: whether each is loaded, built in or
 	// can be loaded.
 	Modules map[string]bool `json:"modules,omitempty"`
@@ -99,6 +108,8 @@ type Disk struct {
 type Ours struct {
 	// Cluster is the name of the cluster the host belongs to.
 	Cluster string `json:"cluster"`
+	// Identity tells clusters of one name apart (host.Ledger.Identity); empty when not known.
+	Identity string `json:"identity,omitempty"`
 	// Done are the tasks that ended well at least once.
 	Done []string `json:"done,omitempty"`
 	// Settings are the digests of the settings with which they ended well last.

@@ -119,7 +119,10 @@ func (o *observer) ownership(ctx context.Context) {
 		o.warn("the ledger can't be read: %v", err)
 	}
 	if ledger != nil {
-		o.facts.Ours = &Ours{Cluster: ledger.Cluster(), Done: ledger.DoneTasks(), Settings: ledger.Settings()}
+		for _, bad := range ledger.BadLines() {
+			o.warn("%s", bad)
+		}
+		o.facts.Ours = &Ours{Cluster: ledger.Cluster(), Identity: ledger.Identity(), Done: ledger.DoneTasks(), Settings: ledger.Settings()}
 	}
 	if o.facts.ForeignKeepalived, err = vip.Foreign(ctx, o.h); err != nil {
 		o.warn("whose keepalived's configuration is can't be told: %v", err)

@@ -223,6 +223,23 @@ func (o *observer) binaries(ctx context.Context) {
 	o.facts.Binaries = found
 }
 
+// programs tries whether programs can be kept and started where they are to be, and looks
+// whether ours is.
+func (o *observer) programs(ctx context.Context) {
+	for _, dir := range o.spec.Programs {
+		if err := o.h.TryPrograms(ctx, dir); err != nil {
+			if o.facts.NoPrograms == nil {
+				o.facts.NoPrograms = map[string]string{}
+			}
+			o.facts.NoPrograms[dir] = err.Error()
+		}
+	}
+	var err error
+	if o.facts.AgentInstalled, err = o.h.AgentInstalled(host.SelfPath); err != nil {
+		o.warn("the installed agent can't be looked at: %v", err)
+	}
+}
+
 // sortedUnique sorts in place and drops what is there twice.
 func sortedUnique[S ~[]E, E int | string](s S) S {
 	slices.Sort(s)

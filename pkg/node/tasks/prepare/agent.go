@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // AgentSpec asks for nothing but the image: the agent that runs is the one that is
@@ -17,11 +18,11 @@ type AgentSpec struct {
 // Agent puts this very program where the host's own services, and pods that run it as
 // the host has it, find it. What runs goes on with the one that it was started from.
 func Agent(ctx context.Context, env node.Env, spec AgentSpec) (any, error) {
-	p := &preparer{h: env.Host, env: env, progress: env.Progress, executable: ownExecutable}
+	p := &preparer{h: env.Host, env: env, progress: env.Progress, executable: host.SelfPath}
 	if err := p.installAgent(ctx); err != nil || spec.Image == "" {
 		return nil, err
 	}
-	i := &importer{h: env.Host, spec: ImagesSpec{AgentImage: spec.Image}, progress: env.Progress, executable: ownExecutable,
+	i := &importer{h: env.Host, spec: ImagesSpec{AgentImage: spec.Image}, progress: env.Progress, executable: host.SelfPath,
 		runtime: containerdRuntime{socket: Socket}}
 	return i.agent(ctx)
 }

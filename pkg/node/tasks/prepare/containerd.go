@@ -65,31 +65,16 @@ func (p *preparer) useForeign(ctx context.Context) error {
 		return host.WithHint(fmt.Errorf("the containerd of this host is %s, at least %s is needed", v, oldestContainerd),
 			"upgrade it by the host's package manager, or remove it: then kubectl-ha installs its own")
 	}
-	out, err = p.h.Query(ctx, host.Command{Argv: []string{path, "config", "dump"}, Timeout: askWithin})
-	if err != nil {
-		return fmt.Errorf("ask containerd for its configuration: %w", err)
-	}
-	wrong, err := lacking(out.Stdout, p.spec)
+	u, err := p.h.Unit(ctx, containerdUnit)
 	if err != nil {
 		return err
 	}
-	restart := false
-	if len(wrong) > 0 {
-		old, err := p.h.ReadFile(containerdConfig)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		corrected, err := correct(old, p.spec)
-		if err != nil {
-			return err
-		}
-		p.warn("the configuration of the containerd that was here is changed: %s (the original is kept)", strings.Join(wrong, ", "))
-		if restart, err = p.h.WriteFile(ctx, host.File{Path: containerdConfig, Mode: 0o644, Content: corrected,
-			Note: "configuration of the containerd that was here"}); err != nil {
-			return err
-		}
+	c := containerd{program: path, config: p.configOf(u), merges: !v.LessThan(mergingContainerd)}
+	restart, err := p.configure(ctx, c)
+	if err != nil {
+		return err
 	}
-	return p.runContainerd(ctx, restart, containerdConfig)
+	return p.runContainerd(ctx, restart, append(ours(p.h, c.config), c.config)...)
 }
 
 // parseContainerdVersion reads "containerd SOURCE VERSION [COMMIT]".
@@ -110,7 +95,7 @@ func parseContainerdVersion(text string) (*version.Version, error) {
 // installContainerd installs our own, with its configuration and unit, and has it run.
 func (p *preparer) installContainerd(ctx context.Context) error {
 	v := p.values()
-	config, err := render("containerd.toml", v)
+	config, err := p.ownConfig(v)
 	if err != nil {
 		return err
 	}
@@ -132,6 +117,16 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 		}
 		restart = restart || changed
 	}
+	// Others' tools, such as a GPU's, add drop-ins to it, which may have the last word.
+	if files, err := configFiles(p.h, containerdConfig); err != nil {
+		return err
+	} else if len(files) > 1 {
+		changed, err := p.configure(ctx, containerd{program: v.Containerd, config: containerdConfig, merges: true})
+		if err != nil {
+			return err
+		}
+		restart = restart || changed
+	}
 	// What containerd makes for itself as it runs. What has something in it is
 	// somebody else's, or was noted by an earlier run.
 	for _, dir := range []string{"/var/lib/containerd", "/opt/containerd", "/etc/cni", "/run/containerd"} {
@@ -139,7 +134,7 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.runContainerd(ctx, restart, containerdConfig, v.Containerd)
+	return p.runContainerd(ctx, restart, append(ours(p.h, containerdConfig), containerdConfig, v.Containerd)...)
 }
 
 // runContainerd starts it, or restarts it when it was started before one of the

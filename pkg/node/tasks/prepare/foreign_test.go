@@ -35,6 +35,16 @@ func foreignBench(t *testing.T, version, dump string) *bench {
 	return b
 }
 
+// heeds makes the containerd of a bench heed its main file, which must have been written.
+func (b *bench) heeds(dump string) {
+	b.commands.OnFunc("/usr/bin/containerd config dump", func(host.Command) (host.Output, error) {
+		if strings.Contains(b.read(containerdConfig), "kubectl-ha") {
+			return host.Output{Stdout: []byte(goodDump)}, nil
+		}
+		return host.Output{Stdout: []byte(dump)}, nil
+	})
+}
+
 func TestForeignContainerdIsUsedAsItIs(t *testing.T) {
 	b := foreignBench(t, "containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da\n", goodDump)
 	b.file(containerdConfig, "version = 2\n")
@@ -58,7 +68,8 @@ func TestForeignContainerdIsUsedAsItIs(t *testing.T) {
 
 func TestForeignContainerdIsCorrected(t *testing.T) {
 	b := foreignBench(t, "containerd containerd.io 1.7.27 x\n", "version = 2\ndisabled_plugins = ['cri']\n")
-	b.file(containerdConfig, "disabled_plugins = ['cri', 'other']\n# a comment\n")
+	b.file(containerdConfig, "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri', 'other']\n# a comment\n")
+	b.heeds("version = 2\ndisabled_plugins = ['cri']\n")
 	b.commands.On("systemctl restart "+containerdUnit, "")
 	h, _, err := b.run()
 	if err != nil {
@@ -94,6 +105,7 @@ func TestForeignContainerdThatIsUnfit(t *testing.T) {
 		"too old":       {"containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+b1", "", goodDump, "at least 1.7.0"},
 		"no version":    {"hello", "", goodDump, "can't be read"},
 		"old format":    {"containerd c 1.7.1 x", "[plugins.cri]\na = 1\n", "version = 2\n", "version 1"},
+		"old names":     {"containerd c 1.7.1 x", "disabled_plugins = ['cri', 'aufs']\n", "version = 2\n", "version 1"},
 		"broken config": {"containerd c 1.7.1 x", "a = [", "version = 2\n", "can't be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,6 +122,23 @@ func TestForeignContainerdThatIsUnfit(t *testing.T) {
 	}
 }
 
+// A change that comes to nothing is an error, and not "is changed".
+func TestForeignContainerdThatDoesNotHeed(t *testing.T) {
+	b := foreignBench(t, "containerd c 2.1.0 x", "version = 3\n")
+	b.file("/usr/lib/systemd/system/containerd.service", "[Service]\nExecStart=/usr/bin/containerd --config /etc/other/config.toml\n")
+	b.file("/etc/other/config.toml", "version = 3\nimports = ['/etc/other/conf.d/*.toml']\n")
+	b.file("/etc/other/conf.d/zzz.toml", "[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'x'\n")
+	b.commands.On("/usr/bin/containerd --config /etc/other/config.toml config dump", "version = 3\n")
+	_, _, err := b.run()
+	if err == nil || !strings.Contains(err.Error(), "no file that can be found says otherwise than that runc's cgroups") ||
+		!strings.Contains(err.Error(), "/etc/other/conf.d/zzz.toml says otherwise than that the sandbox image") || len(b.warnings) > 0 {
+		t.Errorf("%v, warnings %q", err, b.warnings)
+	}
+	if drop := parsed(t, b.read("/etc/other/conf.d/"+DropInName)); value(drop, "plugins", criV2, "sandbox_image") != b.spec.SandboxImage {
+		t.Errorf("our drop-in is %v", drop)
+	}
+}
+
 func TestLackingAndCorrect(t *testing.T) {
 	spec := Spec{SandboxImage: "pause:1", RegistryMirrors: map[string][]string{"docker.io": {"http://m"}}}
 	for name, c := range map[string]struct {
@@ -123,22 +152,30 @@ func TestLackingAndCorrect(t *testing.T) {
 		"off in version 3": {"version = 3\ndisabled_plugins = ['io.containerd.cri.v1.runtime']\n", 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wrong, err := lacking([]byte(c.config), spec)
-			if err != nil || len(wrong) != c.wrong {
-				t.Fatalf("wrong: %q %v, want %d", wrong, err, c.wrong)
+			if wrong := lacking(parsed(t, c.config), spec); len(wrong) != c.wrong {
+				t.Fatalf("wrong: %q, want %d", sayings(wrong), c.wrong)
 			}
-			corrected, err := correct([]byte(c.config), spec)
+			corrected, err := correct([]byte(c.config), containerdConfig, spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if wrong, err := lacking(corrected, spec); err != nil || len(wrong) > 0 {
-				t.Errorf("still wrong: %q %v in\n%s", wrong, err, corrected)
+			if wrong := lacking(parsed(t, string(corrected)), spec); len(wrong) > 0 {
+				t.Errorf("still wrong: %q in\n%s", sayings(wrong), corrected)
 			}
 			if strings.Contains(c.config, "enable_cdi") && !strings.Contains(string(corrected), "enable_cdi = true") {
 				t.Error("a setting of theirs was lost")
 			}
 		})
 	}
+}
+
+func parsed(t *testing.T, text string) table {
+	t.Helper()
+	out := table{}
+	if err := toml.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestQuoteSystemd(t *testing.T) {

@@ -18,7 +18,7 @@ func Images(ctx context.Context, env node.Env, spec ImagesSpec) (any, error) {
 		return nil, fmt.Errorf("the source of blobs: %w", err)
 	}
 	defer client.Close()
-	i := &importer{h: env.Host, spec: spec, progress: env.Progress, executable: ownExecutable,
+	i := &importer{h: env.Host, spec: spec, progress: env.Progress, executable: host.SelfPath,
 		runtime: containerdRuntime{socket: Socket}}
 	return i.run(ctx, client)
 }

@@ -23,9 +23,6 @@ import (
 // manifestsDir is where kubeadm's kubelets find their static pods.
 const manifestsDir = "/etc/kubernetes/manifests"
 
-// ownExecutable is the running agent's own file.
-const ownExecutable = "/proc/self/exe"
-
 // preparer holds what one run of the task works with.
 type preparer struct {
 	h        *host.Host
@@ -52,7 +49,7 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, fmt.Errorf("the source of blobs: %w", err)
 	}
 	defer client.Close()
-	p := &preparer{h: env.Host, env: env, spec: spec, progress: env.Progress, executable: ownExecutable,
+	p := &preparer{h: env.Host, env: env, spec: spec, progress: env.Progress, executable: host.SelfPath,
 		runtime: containerdRuntime{socket: Socket}, chains: netfilter.Chains}
 	return p.run(ctx, client)
 }
@@ -181,12 +178,7 @@ func (p *preparer) installBinaries(ctx context.Context, components ...string) (c
 // installAgent puts this very program where later Jobs and the virtual IP's
 // watch find it.
 func (p *preparer) installAgent(ctx context.Context) error {
-	sum, err := host.FileSum(p.executable)
-	if err != nil {
-		return fmt.Errorf("read the agent's own file: %w", err)
-	}
-	_, err = p.h.InstallFile(ctx, host.File{Path: AgentPath, Mode: 0o755, Note: "the agent"}, sum,
-		func() (io.ReadCloser, error) { return os.Open(p.executable) })
+	_, err := p.h.InstallAgent(ctx, p.executable)
 	return err
 }
 

@@ -186,6 +186,14 @@ func (b *bench) file(path, content string) {
 	}
 }
 
+// chmod gives a file the mode that we give to configurations.
+func (b *bench) chmod(path string) {
+	b.t.Helper()
+	if err := os.Chmod(filepath.Join(b.root, path), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // run prepares the host and then, when it runs pods, imports images and tidies up;
 // what was done is counted together.
 func (b *bench) run(options ...hosttest.Options) (*host.Host, Data, error) {
@@ -239,10 +247,10 @@ func TestPrepareABareHost(t *testing.T) {
 		t.Errorf("warnings: %q", b.warnings)
 	}
 	for path, want := range map[string]string{
-		"/usr/local/bin/kubelet": "binary kubelet",
-		AgentPath:                "the agent",
-		containerdConfig:         "SystemdCgroup = true",
-		unitDir + containerdUnit: "OOMScoreAdjust=-999",
+		"/usr/local/bin/kubelet":                         "binary kubelet",
+		host.AgentPath:                                   "the agent",
+		containerdConfig:                                 "SystemdCgroup = true",
+		unitDir + containerdUnit:                         "OOMScoreAdjust=-999",
 		unitDir + kubeletUnit + ".d/10-kubeadm.conf":     "ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS",
 		unitDir + containerdUnit + ".d/" + proxyDropIn:   `Environment="NO_PROXY=10.0.0.0/8,50%%"`,
 		certsDir + "/docker.io/hosts.toml":               `[host."http://m:5000/v2/docker.io"]`,

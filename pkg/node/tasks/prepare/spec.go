@@ -50,9 +50,6 @@ type TidySpec struct{}
 // others, until Tidy.
 const StoreDir = host.StateDir + "/blobs"
 
-// AgentPath is where the agent is on a host.
-const AgentPath = host.StateDir + "/bin/kubectl-ha"
-
 // kube tells whether the host runs pods.
 func (s Spec) kube() bool {
 	return slices.Contains(s.Roles, v1alpha1.RoleControlPlane) || slices.Contains(s.Roles, v1alpha1.RoleWorker)

@@ -52,6 +52,7 @@ func All() map[string]node.Task {
 		{Name: tasks.UpgradeKubelet, Run: node.Typed(upgrade.Kubelet)},
 		{Name: tasks.RollbackNode, Run: node.Typed(upgrade.Rollback)},
 		{Name: tasks.UpgradeMend, Run: node.Typed(upgrade.Mend)},
+		{Name: tasks.UpgradeSettle, Run: node.Typed(upgrade.Settle)},
 		{Name: tasks.ServeKubelet, Run: node.Typed(kubeletcert.Serving)},
 		{Name: tasks.SignServer, ReadOnly: true, Run: node.Typed(kubeletcert.Sign)},
 		{Name: tasks.Inspect, ReadOnly: true, Run: node.Typed(inspect.Run)},

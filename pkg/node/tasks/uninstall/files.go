@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -36,13 +37,18 @@ func (u *uninstaller) restoreAll(ctx context.Context) error {
 		if changed {
 			u.data.Files++
 		}
-		configured = configured || changed && m.Target == containerdConfig
+		configured = configured || changed && configuresRuntime(m.Target)
 	}
 	errs = append(errs, u.retry(ctx))
-	if u.wrote(containerdConfig) && !u.ownsRuntime() {
+	if slices.ContainsFunc(u.ledger.Entries(), func(e host.Entry) bool { return configuresRuntime(e.Target) && u.wrote(e.Target) }) && !u.ownsRuntime() {
 		errs = append(errs, u.restartForeign(ctx, configured))
 	}
 	return errors.Join(errs...)
+}
+
+// configuresRuntime tells whether a file is part of containerd's configuration.
+func configuresRuntime(file string) bool {
+	return file == containerdConfig || path.Base(file) == prepare.DropInName
 }
 
 // retry removes the directories that were not empty when their turn came, but are

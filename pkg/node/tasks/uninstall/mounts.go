@@ -59,13 +59,23 @@ func (u *uninstaller) podMounts() ([]host.Mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	below := []string{kubeletDir + "/"}
+	dirs := []string{kubeletDir}
 	if u.ownsRuntime() {
-		below = append(below, "/run/containerd/", "/var/lib/containerd/")
+		dirs = append(dirs, "/run/containerd", "/var/lib/containerd")
+	}
+	// /var, or one below it, may be a link; the kernel lists where it leads.
+	for _, dir := range slices.Clone(dirs) {
+		real, err := u.h.Resolve(dir)
+		if err != nil {
+			return nil, err
+		}
+		if real != dir {
+			dirs = append(dirs, real)
+		}
 	}
 	var out []host.Mount
 	for _, m := range all {
-		ours := slices.ContainsFunc(below, func(dir string) bool { return strings.HasPrefix(m.Path, dir) })
+		ours := slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(m.Path, dir+"/") })
 		if ours || isNamespace(m.Path) {
 			out = append(out, m)
 		}

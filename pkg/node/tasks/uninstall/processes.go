@@ -101,7 +101,7 @@ func (u *uninstaller) leftover() ([]process, error) {
 
 // daemon tells whether a program is one of ours that is not run by people.
 func (u *uninstaller) daemon(exe string) bool {
-	if exe == "" || strings.HasPrefix(exe, host.StateDir+"/") || path.Base(exe) == "kubectl" {
+	if exe == "" || strings.HasPrefix(exe, host.StateDir+"/") || strings.HasPrefix(exe, host.ProgramsRoot+"/") || path.Base(exe) == "kubectl" {
 		return false
 	}
 	return slices.ContainsFunc(u.made, func(m host.Made) bool { return m.Kind == host.KindFile && m.Target == exe && m.Original == nil })

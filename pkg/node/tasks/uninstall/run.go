@@ -75,6 +75,9 @@ func run(ctx context.Context, env node.Env, spec Spec, m machine) (any, error) {
 	}
 	u := &uninstaller{machine: m, h: env.Host, env: env, spec: spec, ledger: ledger, made: ledger.Made()}
 	u.data.Bare = len(u.made) == 0
+	for _, bad := range ledger.BadLines() {
+		u.data.Left = append(u.data.Left, fmt.Sprintf("what is not known: %s", bad))
+	}
 	if err := u.takeBack(ctx); err != nil {
 		return u.data, host.WithHint(err, "what is left is in the ledger, and all that could be done is done: see to what the error names, and run the command again")
 	}

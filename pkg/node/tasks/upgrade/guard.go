@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -16,15 +14,17 @@ import (
 const (
 	guardUnit     = "kubectl-ha-mend.service"
 	guardUnitPath = "/etc/systemd/system/" + guardUnit
-	guardAgent    = stateDir + "/agent"
-	guardRequest  = stateDir + "/mend.json"
+	guardAgent    = host.ProgramsDir + "/kubectl-ha-mend"
+	// formerGuardAgent is where versions had it that kept programs below the state directory.
+	formerGuardAgent = stateDir + "/agent"
+	guardRequest     = stateDir + "/mend.json"
 )
 
 // guardUnitFile runs Mend at boot, before the kubelet. It is wanted by the boot
 // alone and not by the kubelet, which is restarted during an upgrade.
 var guardUnitFile = []byte(`[Unit]
 Description=Take back an upgrade of this node that a loss of power cut off
-RequiresMountsFor=` + host.StateDir + ` /etc/kubernetes /usr/local/bin
+RequiresMountsFor=` + host.StateDir + ` ` + host.ProgramsDir + ` /etc/kubernetes /usr/local/bin
 Before=kubelet.service
 ConditionPathExists=` + guardRequest + `
 
@@ -49,12 +49,7 @@ func (up upgrader) guard(ctx context.Context, h *host.Host) error {
 		return err
 	}
 	// A copy of this very program: the one that lies on the host may be older.
-	content, err := host.FileSum(up.program)
-	if err != nil {
-		return fmt.Errorf("read the agent's own file: %w", err)
-	}
-	if _, err := h.InstallFile(ctx, host.File{Path: guardAgent, Mode: 0o700, Note: "the agent, for a boot during an upgrade"}, content,
-		func() (io.ReadCloser, error) { return os.Open(up.program) }); err != nil {
+	if _, err := h.InstallProgram(ctx, guardAgent, up.program, 0o700, "the agent, for a boot during an upgrade"); err != nil {
 		return err
 	}
 	for _, f := range []host.File{
@@ -85,7 +80,7 @@ func unguard(ctx context.Context, h *host.Host) error {
 			return err
 		}
 	}
-	for _, path := range []string{guardUnitPath, guardRequest, guardAgent} {
+	for _, path := range []string{guardUnitPath, guardRequest, guardAgent, formerGuardAgent} {
 		if _, err := h.Remove(ctx, path); err != nil {
 			return err
 		}

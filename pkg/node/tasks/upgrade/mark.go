@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
@@ -24,6 +25,9 @@ const (
 	done state = "done"
 	// takenBack: the part is at From again.
 	takenBack state = "taken back"
+	// standing: the upgrade was begun and nobody goes on with it, and the part is whole at a
+	// version after From. A boot leaves it as it is; the next upgrade or rollback goes on.
+	standing state = "standing"
 )
 
 // mark is how far the upgrade of one part of the node is. It is written whole,
@@ -32,6 +36,8 @@ type mark struct {
 	From  string `json:"from"`
 	To    string `json:"to"`
 	State state  `json:"state"`
+	// Since is when it was begun, or gone on with last; zero in marks of before it was noted.
+	Since time.Time `json:"since,omitzero"`
 }
 
 func markPath(p part) string { return path.Join(stateDir, string(p)+".json") }
@@ -53,6 +59,9 @@ func readMark(h *host.Host, p part) (mark, error) {
 }
 
 func (m mark) write(ctx context.Context, h *host.Host, p part) error {
+	if m.State == begun {
+		m.Since = time.Now().UTC()
+	}
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -61,9 +70,9 @@ func (m mark) write(ctx context.Context, h *host.Host, p part) error {
 	return err
 }
 
-// unfinished reads what a part's begun upgrade comes from. ok is false when none is begun.
+// unfinished reads what a part's begun upgrade comes from. ok is false when none is begun, or it was ended.
 func unfinished(h *host.Host, p part) (m mark, k kept, ok bool, err error) {
-	if m, err = readMark(h, p); err != nil || m.State != begun {
+	if m, err = readMark(h, p); err != nil || m.State != begun && m.State != standing {
 		return m, k, false, err
 	}
 	k, err = readKept(h, m.From, p)

@@ -20,7 +20,7 @@ import (
 // and the mark tells where it goes now. The guard may be gone already when the
 // host has booted since, and it may boot again.
 func (up upgrader) resume(ctx context.Context, h *host.Host, p part, m mark, k kept, data *Data) (err error) {
-	data.Resumed = true
+	data.Resumed, m.State = true, begun
 	if data.Mended, err = k.mend(ctx, h); err != nil {
 		return err
 	}
@@ -31,13 +31,9 @@ func (up upgrader) resume(ctx context.Context, h *host.Host, p part, m mark, k k
 // missing or broken. What is whole stays, be it old or new, since it may be in
 // use. It returns what it put back.
 func (k kept) mend(ctx context.Context, h *host.Host) ([]string, error) {
-	var broken []string
-	for _, find := range []func(*host.Host) ([]string, error){k.brokenManifests, k.brokenPairs, k.brokenKubeconfigs, k.brokenKubeletFiles} {
-		files, err := find(h)
-		if err != nil {
-			return nil, err
-		}
-		broken = append(broken, files...)
+	broken, err := k.broken(h)
+	if err != nil {
+		return nil, err
 	}
 	var mended []string
 	for _, file := range broken {
@@ -50,6 +46,19 @@ func (k kept) mend(ctx context.Context, h *host.Host) ([]string, error) {
 		}
 	}
 	return mended, nil
+}
+
+// broken are those of the kept files that are missing now or broken.
+func (k kept) broken(h *host.Host) ([]string, error) {
+	var broken []string
+	for _, find := range []func(*host.Host) ([]string, error){k.brokenManifests, k.brokenPairs, k.brokenKubeconfigs, k.brokenKubeletFiles} {
+		files, err := find(h)
+		if err != nil {
+			return nil, err
+		}
+		broken = append(broken, files...)
+	}
+	return broken, nil
 }
 
 // read reads a file; a missing one is empty.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -75,21 +76,29 @@ func (up upgrader) kubelet(ctx context.Context, env node.Env, spec KubeletSpec) 
 		}
 	}
 	data.From = m.From
-	if err := spec.exchange(ctx, env, rel); err != nil {
-		return data, err
-	}
-	if spec.ControlPlane && otherMinor(m.From, m.To) {
-		if err := up.endAPIServer(ctx, env); err != nil {
-			return data, err
-		}
-	}
-	if data.KubeletRestarted, err = up.startKubelet(ctx, env); err != nil {
+	// Whatever goes wrong from here on: nobody could bring the node anything any more.
+	if data.KubeletRestarted, err = up.change(ctx, env, spec, rel, m); err != nil {
 		return data, up.giveUp(ctx, env, m, k, err)
 	}
 	if h.DryRun() {
 		return data, nil
 	}
 	return data, finish(ctx, h, kubeletPart, m)
+}
+
+// change puts the new kubelet in the place of the old one, and waits until it is well.
+func (up upgrader) change(ctx context.Context, env node.Env, spec KubeletSpec, rel release, m mark) (restarted bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, changeTimeout, fmt.Errorf("it was not well within %s", changeTimeout))
+	defer cancel()
+	if err := spec.exchange(ctx, env, rel); err != nil {
+		return false, err
+	}
+	if spec.ControlPlane && otherMinor(m.From, m.To) {
+		if err := up.endAPIServer(ctx, env); err != nil {
+			return false, err
+		}
+	}
+	return up.startKubelet(ctx, env)
 }
 
 // exchange writes the kubelet's configuration and puts the binaries in place. On a
@@ -125,13 +134,22 @@ func (spec KubeletSpec) exchange(ctx context.Context, env node.Env, rel release)
 	return nil
 }
 
-// giveUp puts the old kubelet back when the new one is not well. The cause stays
-// the failure.
+const (
+	// changeTimeout bounds what is done until the new kubelet is well.
+	changeTimeout = 8 * time.Minute
+	// giveUpTimeout bounds the way back.
+	giveUpTimeout = 3 * time.Minute
+)
+
+// giveUp puts the old kubelet back when the new one does not get well, or can't be put in its
+// place, also when the task's own time is up. The cause stays the failure. Only who has lost
+// the client begins nothing more: the next run goes on.
 func (up upgrader) giveUp(ctx context.Context, env node.Env, m mark, k kept, cause error) error {
-	var notWell *node.Failure
-	if !errors.As(cause, &notWell) || ctx.Err() != nil {
+	if errors.Is(context.Cause(ctx), node.ErrClientGone) || errors.Is(cause, node.ErrClientGone) || env.Host.DryRun() {
 		return cause
 	}
+	ctx, cancel := context.WithTimeoutCause(up.beyond(ctx), giveUpTimeout, fmt.Errorf("it took longer than %s", giveUpTimeout))
+	defer cancel()
 	env.Progress("the kubelet of %s is not well; putting back that of %s", m.To, m.From)
 	_, back := takeBack(ctx, env.Host, kubeletPart, k)
 	if back == nil {
@@ -141,7 +159,7 @@ func (up upgrader) giveUp(ctx context.Context, env node.Env, m mark, k kept, cau
 		m.State = takenBack
 		back = errors.Join(m.write(ctx, env.Host, kubeletPart), unguard(ctx, env.Host))
 	}
-	f := *notWell
+	f := failure(cause)
 	f.Hint = "the output is of the new kubelet; find out what it lacks, then resume the operation"
 	if back != nil {
 		f.Message = fmt.Sprintf("the kubelet of %s: %s; and that of %s can't be put back: %v", m.To, f.Message, m.From, back)
@@ -149,4 +167,18 @@ func (up upgrader) giveUp(ctx context.Context, env node.Env, m mark, k kept, cau
 	}
 	f.Message = fmt.Sprintf("the kubelet of %s: %s; that of %s runs again", m.To, f.Message, m.From)
 	return &f
+}
+
+// failure is an error for people, with the output of what failed.
+func failure(err error) node.Failure {
+	var whole *node.Failure
+	if errors.As(err, &whole) {
+		return *whole
+	}
+	f := node.Failure{Message: err.Error()}
+	var command *host.CommandError
+	if errors.As(err, &command) {
+		f.Output = command.Text()
+	}
+	return f
 }

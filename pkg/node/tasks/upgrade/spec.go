@@ -16,8 +16,10 @@ const (
 	// ControlPlaneTimeout is what a control plane's upgrade may take. kubeadm waits up to
 	// five minutes for each of three components, and takes back what did not come up.
 	ControlPlaneTimeout = 22 * time.Minute
-	// KubeletTimeout is what a kubelet's upgrade may take, RollbackTimeout a rollback.
-	KubeletTimeout  = 8 * time.Minute
+	// KubeletTimeout is what a kubelet's upgrade may take, with the way back; RollbackTimeout
+	// a rollback, SettleTimeout the end of what is not gone on with.
+	KubeletTimeout  = changeTimeout + giveUpTimeout
+	SettleTimeout   = 6 * time.Minute
 	RollbackTimeout = 10 * time.Minute
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -18,11 +19,22 @@ type MendSpec struct{}
 // whose apiserver's manifest is missing, or whose new kubelet does not start, can
 // get no task any more, for its kubelet is what would bring it. What was kept is known to
 // work. The Operation then begins anew.
+//
+// What is whole at a later version, and has been for long, is left: whoever did not go on with
+// the Operation went on with the host, and its way back may be none any more.
 func Mend(ctx context.Context, env node.Env, _ MendSpec) (any, error) {
 	data := Data{}
 	var wrong []error
 	for _, p := range []part{kubeletPart, controlPlanePart} {
 		m, k, ok, err := unfinished(env.Host, p)
+		ok = ok && m.State == begun
+		if err == nil && ok && abandoned(m, time.Now()) {
+			var left bool
+			if left, err = leave(ctx, env.Host, p, m, k); left {
+				env.Progress("leaving the %s at a version after %s, at which it has been since %s", p, m.From, m.Since.Format(time.DateTime))
+				ok = false
+			}
+		}
 		if err == nil && ok {
 			env.Progress("taking the unfinished upgrade of the %s from %s to %s back", p, m.From, m.To)
 			var mended []string

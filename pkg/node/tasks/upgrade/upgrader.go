@@ -28,12 +28,14 @@ type upgrader struct {
 	kubeletReady time.Duration
 	// endPod ends the host's apiserver in order, by the container runtime's socket.
 	endPod func(ctx context.Context, socket string) error
+	// beyond is a context for what is done when the task's own time is up.
+	beyond func(context.Context) context.Context
 }
 
 // onHost is the upgrader outside of tests. The link is good also in a process that has
 // left the pod its file is in.
 func onHost() upgrader {
-	return upgrader{program: "/proc/self/exe", kubeletReady: 2 * time.Minute, endPod: endPod}
+	return upgrader{program: host.SelfPath, kubeletReady: 2 * time.Minute, endPod: endPod, beyond: context.WithoutCancel}
 }
 
 // ControlPlane brings a control plane's static pods to a version.

@@ -379,7 +379,9 @@ func (m mortal) Err() error {
 }
 
 func (w *world) upgrader() upgrader {
-	return upgrader{program: filepath.Join(w.root, "agent"), kubeletReady: 2 * time.Second, endPod: func(_ context.Context, socket string) error {
+	// Who was killed does nothing more, whatever he had in mind for the end of his time.
+	beyond := func(ctx context.Context) context.Context { return mortal{context.WithoutCancel(ctx), w} }
+	return upgrader{program: filepath.Join(w.root, "agent"), kubeletReady: 2 * time.Second, beyond: beyond, endPod: func(_ context.Context, socket string) error {
 		if !w.back {
 			w.t.Error("the kubelet is stopped, and nobody would start it again")
 		}

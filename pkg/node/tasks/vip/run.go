@@ -20,7 +20,6 @@ const (
 	WatchUnit      = "kubectl-ha-vip.service"
 	keepalivedUnit = "keepalived.service"
 
-	agent         = host.StateDir + "/bin/kubectl-ha"
 	watchUnitPath = "/etc/systemd/system/" + WatchUnit
 	dropInPath    = "/etc/systemd/system/keepalived.service.d/kubectl-ha.conf"
 	tmpfilesPath  = "/etc/tmpfiles.d/kubectl-ha.conf"
@@ -38,7 +37,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-ExecStart=` + agent + ` agent watch-vip --config ` + WatchConfigPath + `
+ExecStart=` + host.AgentPath + ` agent watch-vip --config ` + WatchConfigPath + `
 Restart=always
 RestartSec=200ms
 WatchdogSec=10
@@ -76,7 +75,11 @@ var tmpfiles = fmt.Sprintf("d %s 0755 root root -\nf %s 0644 root root - %d\nf %
 // does not wait for the address: before an apiserver runs, nobody has it.
 //
 // A configuration that is not ours is an error. A changed one is tried before it
-// replaces the live one, and read in without moving the address.
+// replaces the live one, and read in by a reload. Of itself that does not move the address;
+// but a backup begins anew to wait for the holder, three of its own intervals long. When
+// these are shorter than the holder's, it takes the address from it for a moment. So whoever
+// changes the interval changes it on the holder first: from its next advertisement on,
+// which has the interval in it (RFC 5798, 5.2.7), the others wait for that long.
 func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	if err := spec.validate(); err != nil {
 		return nil, err
@@ -94,6 +97,9 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, err
 	}
 	if err := install(ctx, env); err != nil {
+		return nil, err
+	}
+	if err := haveAgent(ctx, h, host.SelfPath); err != nil {
 		return nil, err
 	}
 	env.Progress("starting the watch of the apiserver")
@@ -128,6 +134,17 @@ func refuseForeign(ctx context.Context, h *host.Host) error {
 		"move it away when keepalived is not needed for anything else on this host; kubectl-ha does not overwrite it")
 }
 
+// haveAgent puts the agent where the watch is started from when it is not there: a host that
+// an earlier version has prepared has it elsewhere.
+func haveAgent(ctx context.Context, h *host.Host, program string) error {
+	there, err := h.Exists(host.AgentPath)
+	if err != nil || there {
+		return err
+	}
+	_, err = h.InstallAgent(ctx, program)
+	return err
+}
+
 func startWatch(ctx context.Context, h *host.Host, spec Spec) error {
 	config, err := json.MarshalIndent(WatchConfig{VirtualIP: spec.VirtualIP, Address: spec.Address, Port: spec.APIServerPort}, "", "  ")
 	if err != nil {
@@ -153,7 +170,7 @@ func startWatch(ctx context.Context, h *host.Host, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.EnsureUnit(ctx, WatchUnit, changed || h.Stale(u, WatchConfigPath, agent)); err != nil {
+	if _, err := h.EnsureUnit(ctx, WatchUnit, changed || h.Stale(u, WatchConfigPath, host.AgentPath)); err != nil {
 		return failure(err, "the watch of the apiserver does not start", "look at journalctl -u kubectl-ha-vip on the host")
 	}
 	return nil
@@ -184,8 +201,8 @@ func startKeepalived(ctx context.Context, h *host.Host, conf []byte) error {
 const readPath = host.StateDir + "/vip/read"
 
 // activate starts keepalived, or makes a running one read a new configuration.
-// That does not move the address, as a restart would; so EnsureUnit, which
-// restarts for changed unit files too, is only for one that does not run.
+// A restart would move the address; so EnsureUnit, which restarts for changed unit files
+// too, is only for one that does not run. Run tells what moves it all the same.
 func activate(ctx context.Context, h *host.Host, conf []byte) error {
 	sum := sha256.Sum256(conf)
 	note := []byte(hex.EncodeToString(sum[:]) + "\n")

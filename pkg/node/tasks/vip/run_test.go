@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,6 +32,7 @@ func newMachine(t *testing.T) *machine {
 	m := &machine{hosttest.NewCommander(t), t.TempDir()}
 	h := hosttest.Open(t, m.root, m)
 	hosttest.Write(t, h, "/usr/sbin/keepalived", "", 0o755)
+	hosttest.Write(t, h, host.AgentPath, "the agent", 0o755)
 	m.On("ip -json address show", addresses).On("systemctl daemon-reload", "")
 	m.OnFunc("systemd-tmpfiles --create "+tmpfilesPath, func(host.Command) (host.Output, error) {
 		hosttest.Write(t, h, HealthFile, "3\n", 0o644)
@@ -85,6 +87,40 @@ func TestRunTwiceAndChange(t *testing.T) {
 	spec.Priority = 180
 	if _, err := Run(t.Context(), m.env(t), spec); err != nil || m.mutations() != "systemctl reload keepalived.service" {
 		t.Errorf("a changed priority: %v, ran %s", err, m.mutations())
+	}
+}
+
+// A host that an earlier version has prepared gets the agent where the watch is started from.
+func TestHaveAgent(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "agent")
+	if err := os.WriteFile(program, []byte("this agent"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		remove string
+		want   string
+	}{
+		"it is there": {"", "the agent"},
+		"it is not":   {host.ProgramsRoot, "this agent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			h := m.env(t).Host
+			if c.remove != "" {
+				if err := os.RemoveAll(h.Path(c.remove)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := haveAgent(t.Context(), h, program); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := h.ReadFile(host.AgentPath); err != nil || string(got) != c.want {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	if !strings.Contains(watchUnit, "ExecStart="+host.AgentPath+" ") || strings.Contains(watchUnit, host.StateDir) {
+		t.Errorf("the watch is started from elsewhere:\n%s", watchUnit)
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // standIn is an apiserver's stand-in with TLS, and the configuration to watch it.
@@ -144,16 +146,10 @@ func TestLookTrustsAChangedCA(t *testing.T) {
 // until waits for the health file to have a content.
 func until(t *testing.T, path, want string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		got, err := os.ReadFile(path)
-		if err == nil && string(got) == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s holds %q (%v), want %q", path, got, err, want)
-		}
-		time.Sleep(10 * time.Millisecond)
+	var got []byte
+	var err error
+	if !poll.Until(30*time.Second, func() bool { got, err = os.ReadFile(path); return err == nil && string(got) == want }) {
+		t.Fatalf("%s holds %q (%v), want %q", path, got, err, want)
 	}
 }
 
@@ -214,10 +210,11 @@ func TestWatch(t *testing.T) {
 	until(t, s.cfg.HealthFile, "3\n")
 	// It is told after it was written.
 	line := ""
-	for end := time.Now().Add(30 * time.Second); !strings.HasPrefix(line, "the apiserver is dead: "); time.Sleep(10 * time.Millisecond) {
-		if line, _ = lines.Load().(string); time.Now().After(end) {
-			t.Fatalf("the last line is %q", line)
-		}
+	if !poll.Until(30*time.Second, func() bool {
+		line, _ = lines.Load().(string)
+		return strings.HasPrefix(line, "the apiserver is dead: ")
+	}) {
+		t.Fatalf("the last line is %q", line)
 	}
 	stop()
 	if err := <-ended; err != nil {

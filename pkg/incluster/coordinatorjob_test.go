@@ -1,0 +1,55 @@
+package incluster
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// Coordinators are on control planes, whatever the Operation, and there rather not on the
+// node that it works on.
+func TestCoordinatorJob(t *testing.T) {
+	c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{VirtualIP: "10.0.0.100", Hosts: []v1alpha1.Host{
+		{Name: "cp1", Address: "10.0.0.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, {Name: "w1", Address: "10.0.0.2"},
+	}}}
+	c.SetDefaults()
+	for name, tt := range map[string]struct {
+		spec v1alpha1.OperationSpec
+		away []string
+	}{
+		"upgrade": {v1alpha1.OperationSpec{Upgrade: &v1alpha1.UpgradeSpec{}}, nil},
+		"join":    {v1alpha1.OperationSpec{Join: &v1alpha1.JoinSpec{ControlPlanes: []string{"cp2", "cp3"}}}, []string{"cp2", "cp3"}},
+		"removal": {v1alpha1.OperationSpec{RemoveNode: &v1alpha1.RemoveNodeSpec{Node: "cp1"}}, []string{"cp1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			job, err := coordinatorJob(&v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}, Spec: tt.spec}, c, "agent:v1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			affinity := job.Spec.Template.Spec.Affinity
+			want := []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.NodeSelectorOpExists}}}}
+			if diff := cmp.Diff(want, affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms); diff != "" {
+				t.Errorf("required (-want +got):\n%s", diff)
+			}
+			var away []string
+			for _, p := range affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+				for _, e := range p.Preference.MatchFields {
+					if e.Key != "metadata.name" || len(e.Values) != 1 || e.Operator != corev1.NodeSelectorOpNotIn {
+						t.Errorf("preferred: %+v", e)
+					}
+					away = append(away, e.Values...)
+				}
+			}
+			if diff := cmp.Diff(tt.away, away); diff != "" {
+				t.Errorf("rather not on (-want +got):\n%s", diff)
+			}
+			if affinity.PodAntiAffinity == nil {
+				t.Error("both may be on one node")
+			}
+		})
+	}
+}

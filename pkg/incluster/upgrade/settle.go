@@ -1,0 +1,91 @@
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
+)
+
+// settle has each node that a turn was begun on and not brought to its end come to rest: what is
+// well at the new version is disarmed, so that no boot takes it back. What is not well waits for
+// who goes on with the Operation, and is taken back once it is aborted. It is one step for all
+// nodes: a step for each would be for nothing nearly always.
+type settle struct{}
+
+// settling finds the nodes whose turn has begun and not ended. It is pure.
+func settling(steps []v1alpha1.StepStatus) []string {
+	var out []string
+	for _, s := range steps {
+		kind, _, _ := strings.Cut(s.ID, "/")
+		if slices.Contains([]string{stepApply, stepControlPlane, stepKubelet, stepRollback}, kind) &&
+			s.Attempt > 0 && s.State != v1alpha1.StepSucceeded && !slices.Contains(out, s.Node) {
+			out = append(out, s.Node)
+		}
+	}
+	return out
+}
+
+// Run runs the task on each of them, one after the other. One that can't be reached does not
+// keep the others from it: a boot takes back what is on it.
+func (settle) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	found := settling(t.Operation.Status.Steps)
+	if len(found) == 0 {
+		return engine.Outcome{Message: "no node was left in the middle"}, nil
+	}
+	aborted := t.Operation.Spec.Aborted || t.Operation.DeletionTimestamp != nil
+	var said []string
+	var wrong []error
+	for _, name := range found {
+		one := t
+		one.Step.Node, one.Step.Job = name, engine.JobName(t.Operation.Name, t.Step.ID+"/"+name, t.Step.Attempt)
+		ctx, cancel := context.WithTimeout(ctx, upgrade.SettleTimeout+restoreTime)
+		out, err := task(settleOn(name, aborted), atRest).Run(ctx, one)
+		cancel()
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		said = append(said, name+": "+out.Message)
+	}
+	return engine.Outcome{Message: strings.Join(said, "; ")}, errors.Join(wrong...)
+}
+
+func settleOn(name string, aborted bool) func(context.Context, engine.Turn) (node.Request, error) {
+	return func(_ context.Context, t engine.Turn) (node.Request, error) {
+		spec := upgrade.SettleSpec{TakeBack: aborted}
+		if h, ok := t.Cluster.Host(name); ok && h.Has(v1alpha1.RoleControlPlane) {
+			spec.LocalEndpoint = "https://" + serverAddress(t.Cluster, h)
+		}
+		return request(tasks.UpgradeSettle, upgrade.SettleTimeout, spec)
+	}
+}
+
+// atRest says what became of a node.
+func atRest(r node.Result) string {
+	var d upgrade.SettleData
+	if json.Unmarshal(r.Data, &d) != nil {
+		return "" // Only the data got lost on its way, not the result.
+	}
+	var said []string
+	for _, part := range []struct {
+		names []string
+		what  string
+	}{{d.Standing, "stays at the new version"}, {d.TakenBack, "is what it was before"}, {d.Armed, "is gone on with by resume, or taken back by abort or a boot"}} {
+		if len(part.names) > 0 {
+			said = append(said, strings.Join(part.names, " and ")+" "+part.what)
+		}
+	}
+	if len(said) == 0 {
+		return "nothing was begun"
+	}
+	return strings.Join(said, ", ")
+}

@@ -1,0 +1,32 @@
+package pki
+
+import (
+	"strings"
+	"testing"
+)
+
+// FuzzPair: a certificate and a key are read or refused, and no error has the key in it.
+func FuzzPair(f *testing.F) {
+	const key = "MHcCAQEEIBnF0123456789"
+	for _, seed := range []string{"", "-----BEGIN EC PRIVATE KEY-----\n" + key + "\n-----END EC PRIVATE KEY-----\n", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+		"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n", "-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cert, err := ParseCert(data)
+		if (err == nil) != (cert != nil) {
+			t.Errorf("%v, %v", cert, err)
+		}
+		signer, err := ParseKey(data)
+		if (err == nil) != (signer != nil) {
+			t.Errorf("%v, %v", signer, err)
+		}
+		if err != nil && strings.Contains(err.Error(), key) {
+			t.Error("the error has the key in it")
+		}
+		p := KeyPair{CertPEM: data, KeyPEM: data}
+		if p.Check() == nil && (cert == nil || signer == nil) {
+			t.Error("the pair is well, its halves are not")
+		}
+	})
+}
