@@ -22,6 +22,9 @@ NAME        ?= demo
 # Where everything that is built for the lab is kept, outside of this tree.
 LAB_CACHE   ?= $(HOME)/.cache/kubectl-ha-lab
 export LAB_CACHE
+# The hosts' operating system in the end-to-end tests: debian-11, debian-12 or debian-13.
+E2E_OS      ?= debian-12
+export E2E_OS
 # Where hack/setup.sh keeps the Go that it has fetched, on a machine whose own is too old.
 GO_CACHE    ?= $(HOME)/.cache/kubectl-ha-go
 export GO_CACHE
@@ -45,11 +48,31 @@ unit: setup ## Run the unit tests, and those against real programs where the lab
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
 	@env $$(hack/binaries.sh $(KUBERNETES)) $(GOTEST) -json ./cmd/... ./pkg/... ./manifests/... ./hack/... ./test/... | bin/testsum
 
+# What has goroutines of its own, or locks since it is called from several.
+RACE := $(addprefix ./pkg/,bootstrap/... bundle/... cmd doctor etcd incluster incluster/engine incluster/images \
+	incluster/loadbalancer incluster/operations incluster/upgrade kubeconfig node node/balancer node/host \
+	node/tasks/backup node/tasks/controlplane node/tasks/images node/tasks/loadbalancer node/tasks/observe \
+	node/tasks/prepare node/tasks/reach node/tasks/vip pki plan report status transport/...)
+
+.PHONY: race
+race: ## Run the unit tests with the race detector, which wants a C compiler
+	@hack/setup.sh cgo
+	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
+	@env $$(hack/binaries.sh $(KUBERNETES)) CGO_ENABLED=1 go test -race -p 2 -tags=$(TAGS) -json $(RACE) | bin/testsum
+
+# How long each fuzzer runs.
+FUZZTIME ?= 20s
+
+.PHONY: fuzz
+fuzz: setup ## Run each fuzzer for FUZZTIME (20s); what one finds stays under its package's testdata/fuzz
+	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
+	@hack/fuzz.sh $(TAGS) $(FUZZTIME) | bin/testsum -each
+
 .PHONY: lint
 lint: setup ## gofmt, go vet, staticcheck, the direction of imports
 	@out=$$(gofmt -l cmd pkg manifests hack test); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
 	CGO_ENABLED=0 go vet -tags=$(TAGS) ./...
-	CGO_ENABLED=0 go vet -tags=$(TAGS),e2e,upgrade ./test/e2e/...
+	CGO_ENABLED=0 go vet -tags=$(TAGS),e2e ./test/e2e/...
 	CGO_ENABLED=0 go run ./hack/importcheck -tags=$(TAGS)
 	CGO_ENABLED=0 go run $(STATICCHECK) -tags=$(TAGS),e2e ./...
 
@@ -59,25 +82,25 @@ test: build ## Everything: unit tests, then the end-to-end tests in the lab
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
 
-# Tests that demand that not one request is lost, on clusters of their own: they have
-# the machine to themselves. The others share a cluster, which stays up from the
-# first of them on.
-ALONE := ^(TestSeparateEtcdHosts|TestReplaceControlPlane)$$
+# What a run of the end-to-end tests leaves, for `make tested`.
+RUN         ?= $(LAB_CACHE)/runs/last.json
+RECORD      = -record $(RUN) -commit '$(VERSION)' -kubernetes $(or $(E2E_KUBERNETES_VERSION),$(KUBERNETES)) -os $(E2E_OS)
 
 .PHONY: e2e
-e2e: build ## The end-to-end tests alone
+e2e: build ## The end-to-end tests of `make test` alone; E2E_RUN names some
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
-	@( $(GOTEST),e2e -json -count=1 -timeout 90m -run '$(ALONE)' ./test/e2e/...; \
-	   $(GOTEST),e2e -json -count=1 -timeout 90m -skip '$(ALONE)' ./test/e2e/... ) | bin/testsum -each
+	@$(GOTEST),e2e -json -count=1 -timeout 100m $(if $(E2E_RUN),-run '$(E2E_RUN)') ./test/e2e | bin/testsum -each $(RECORD)
 
-.PHONY: e2e-upgrade
-e2e-upgrade: build ## What an upgrade must withstand, one thing after the other on one cluster: 40 minutes
+.PHONY: e2e-full
+e2e-full: build ## All end-to-end tests, the long and destructive ones too, and the fuzzers: hours
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
-	@$(GOTEST),e2e,upgrade -json -count=1 -timeout 90m -run TestUpgrade ./test/e2e/... | bin/testsum -each
+	@E2E_TIER=full $(GOTEST),e2e -json -count=1 -timeout 12h ./test/e2e | bin/testsum -each $(RECORD)
+	@for os in debian-11 debian-13; do $(MAKE) --no-print-directory e2e E2E_OS=$$os E2E_RUN=TestSeparateEtcdHosts RUN=$(LAB_CACHE)/runs/$$os.json; done
+	@$(MAKE) --no-print-directory fuzz
 
-.PHONY: soak
-soak: build ## The end-to-end tests that take hours: fifty interruptions and the like
-	E2E_SOAK=1 $(GOTEST),e2e -count=1 -timeout 12h -v ./test/e2e/...
+.PHONY: tested
+tested: setup ## Add the last run of the end-to-end tests to docs/TESTED.md
+	CGO_ENABLED=0 go run ./hack/tested $(wildcard $(RUN))
 
 .PHONY: lab
 lab: build ## Build the lab's parts and start bare hosts: three control planes, one worker

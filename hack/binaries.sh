@@ -8,6 +8,7 @@ build=${LAB_CACHE:-$HOME/.cache/kubectl-ha-lab}/build
 # The newest build of a component: found NAME PREFIX PROGRAM
 found() {
 	for dir in $(ls -dt "$build/$2"*/ 2>/dev/null); do
+		case $dir in *.part/) continue ;; esac # it is being built
 		if [ -x "$dir/bin/$3" ]; then
 			echo "$1=${dir}bin/$3"
 			return
@@ -17,6 +18,8 @@ found() {
 
 found KUBE_APISERVER "kubernetes-$1-" kube-apiserver
 found KUBE_CONTROLLER_MANAGER "kubernetes-$1-" kube-controller-manager
+found KUBE_SCHEDULER "kubernetes-$1-" kube-scheduler
+found KUBELET "kubernetes-$1-" kubelet
 found KUBEADM "kubernetes-$1-" kubeadm
 found KUBECTL "kubernetes-$1-" kubectl
 found ETCD etcd-v3.6. etcd

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Checks that Go is there, and installs what building needs on Debian and
-# Ubuntu. Says nothing when nothing is missing. What the lab needs beyond it,
-# `bin/lab build` installs by itself.
+# Checks that Go is there, and installs what building and the unit tests need on
+# Debian and Ubuntu. Says nothing when nothing is missing. What the lab needs beyond it,
+# `bin/lab build` installs by itself. `setup.sh cgo` checks for a C compiler with its
+# library's headers too: the race detector needs these, nothing else does.
 #
 # A Go that is too old to fetch the version in go.mod by itself (Debian 12's
 # own) fetches that here as what it is for the Go module proxy, a module; its
@@ -64,11 +65,18 @@ missing=
 for program in git make; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
+# Unit tests compare with OpenSSH's client and server; without these they are skipped.
+command -v ssh >/dev/null 2>&1 || missing="$missing openssh-client"
+command -v sshd >/dev/null 2>&1 || [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || missing="$missing ca-certificates"
 if [ -z "$(command -v go)" ] && [ -x /usr/local/go/bin/go ]; then
 	fail "Go is in /usr/local/go/bin, which is not on the PATH: export PATH=\$PATH:/usr/local/go/bin"
 fi
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
+if [ "${1:-}" = cgo ] && ! echo '#include <stdlib.h>' | "${CC:-gcc}" -E -o /dev/null - 2>/dev/null; then
+	[ -z "${CC:-}" ] || fail "The compiler that \$CC names, $CC, does not compile C."
+	missing="$missing gcc libc6-dev"
+fi
 [ -z "$missing" ] || install_packages
 
 will_do || fetch_go "$(have)"

@@ -39,13 +39,13 @@ var strangers = [][2]string{
 
 // rooms are foreign libraries that only one folder may import, beside tests.
 var rooms = map[string]string{
-	"go.etcd.io/etcd/client/v3":        "pkg/etcd",
-	"go.etcd.io/bbolt":                 "pkg/etcd",
-	"github.com/containers/image/v5":   "pkg/bundle",
-	"golang.org/x/crypto/ssh":          "pkg/transport/ssh",
-	"github.com/spf13/cobra":           "pkg/cmd",
-	"k8s.io/cli-runtime":               "pkg/cmd",
-	"github.com/kevinburke/ssh_config": "pkg/transport/ssh",
+	"go.etcd.io/etcd/client/v3":      "pkg/etcd",
+	"go.etcd.io/bbolt":               "pkg/etcd",
+	"github.com/containers/image/v5": "pkg/bundle",
+	"golang.org/x/crypto/ssh":        "pkg/transport/ssh",
+	"github.com/spf13/cobra":         "pkg/cmd",
+	"k8s.io/cli-runtime":             "pkg/cmd",
+	"k8s.io/kubectl":                 "pkg/incluster/drain",
 }
 
 // streams is what main may use of a room that is not its own: the type of the

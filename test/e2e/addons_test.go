@@ -31,7 +31,7 @@ const (
 // stand-ins (see standin), unless LAB_EXTRA brings upstream's: with those what is shown is
 // our manifests, certificates, accounts and ports, not Headlamp and not Grafana.
 func TestAddons(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	browserReady := bringBrowser()
 	x := newExtra(t)
 	standIns := x.standIns(t, c.cached.Mirror)
@@ -184,7 +184,7 @@ func (c *cluster) top(t *testing.T) {
 // kubeletsAreVerified connects to every kubelet as somebody who trusts the cluster's CA.
 func (c *cluster) kubeletsAreVerified(t *testing.T) {
 	t.Helper()
-	for _, h := range c.status(t).Hosts {
+	for _, h := range c.cached.Hosts {
 		c.verified(t, h.Address, "10250")
 	}
 }

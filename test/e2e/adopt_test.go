@@ -19,7 +19,7 @@ import (
 // agent on any node is one of another tool. doctor says what it can't look at there, and
 // how it could; after adopt it looks at all of it.
 func TestAdoptAndDoctorElsewhere(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	ctx := context.Background()
 	maps := c.client.CoreV1().ConfigMaps("ha-system")
@@ -33,7 +33,7 @@ func TestAdoptAndDoctorElsewhere(t *testing.T) {
 			t.Errorf("the document and the agent are not back: %s", tail(r.String(), 3000))
 		}
 	}()
-	for _, h := range c.names(t) {
+	for _, h := range c.names() {
 		c.exec(t, h, "sh", "-c", "ctr -n k8s.io images list -q | grep ^kubectl-ha.dev/agent: | xargs ctr -n k8s.io images rm")
 	}
 	if err := maps.Delete(ctx, "cluster", metav1.DeleteOptions{}); err != nil {

@@ -59,7 +59,7 @@ func (c *cluster) deployApp(t testing.TB) *prober {
 		}
 		return d.Status.AvailableReplicas == 3, fmt.Sprintf("%d replicas", d.Status.AvailableReplicas)
 	})
-	first := c.names(t, "control-plane")[0]
+	first := c.names("control-plane")[0]
 	p := newPlainProber("http://" + net.JoinHostPort(hostAddress(c.lab, first), fmt.Sprint(service.Spec.Ports[0].NodePort)) + "/health")
 	p.every = 50 * time.Millisecond
 	eventually(t, time.Minute, "the application answers", func() (bool, string) {

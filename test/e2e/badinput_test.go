@@ -42,7 +42,7 @@ func TestBadInput(t *testing.T) {
 	t.Cleanup(func() { l.drop(t) })
 	bundle := l.bundle(t)
 	before := map[string]string{}
-	for _, h := range l.names(t) {
+	for _, h := range l.names() {
 		before[h] = l.run(t, "diff", h)
 	}
 	for _, b := range badInputs(bundle) {
@@ -73,7 +73,7 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
-	for _, h := range l.names(t) {
+	for _, h := range l.names() {
 		if after := l.run(t, "diff", h); after != before[h] {
 			t.Errorf("%s was changed:\nbefore:\n%s\nafter:\n%s", h, before[h], after)
 		}

@@ -24,7 +24,7 @@ const apiserverCert = "/etc/kubernetes/pki/apiserver.crt"
 func (c *cluster) takeName(t *testing.T) (mended func()) {
 	t.Helper()
 	holder, victim := c.holder(t), ""
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if h != holder {
 			victim = h
 		}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ type cluster struct {
 	vip        string
 	config     *rest.Config
 	client     *kubernetes.Clientset
+	// spare are hosts of the lab that are not in it.
+	spare []string
 	// trail is what was seen after each interruption of its bootstrap.
 	trail []sighting
 	// printed is all that the runs of its bootstrap printed.
@@ -44,26 +47,6 @@ type sighting struct {
 	clusterCA     map[string]string
 	etcdCA        map[string]string
 	etcdID        string
-}
-
-// sharedCluster bootstraps the shared lab (three control planes, one worker)
-// on first use. The bootstrap is interrupted on its way.
-func sharedCluster(t testing.TB) *cluster {
-	t.Helper()
-	if suite.shared != nil {
-		return suite.shared
-	}
-	if dir := os.Getenv("E2E_REUSE"); dir != "" {
-		suite.shared = reuse(t, dir)
-		return suite.shared
-	}
-	l := upLab(t, "e2e", 3, 1)
-	c := l.cluster(t, "e2e", "")
-	c.bundle(t)
-	c.bootstrapInterrupted(t, interruptions())
-	c.connect(t)
-	suite.shared = c
-	return c
 }
 
 // reuse takes the cluster that an earlier run with E2E_KEEP left, by the folder
@@ -130,9 +113,9 @@ func (c *cluster) bootstrapArgs() []string {
 }
 
 // interruptions is how often the shared cluster's bootstrap is interrupted:
-// three times, or fifty in `make soak`.
+// three times, or fifty in `make e2e-full`.
 func interruptions() int {
-	if os.Getenv("E2E_SOAK") != "" {
+	if suite.full {
 		return 50
 	}
 	return 3
@@ -224,7 +207,7 @@ func tail(s string, n int) string {
 func (c *cluster) sight(t testing.TB, at string) sighting {
 	t.Helper()
 	s := sighting{interruptedAt: at, clusterCA: map[string]string{}, etcdCA: map[string]string{}}
-	for _, h := range c.names(t) {
+	for _, h := range c.names() {
 		for path, into := range map[string]map[string]string{"/etc/kubernetes/pki/ca.crt": s.clusterCA, "/etc/etcd/pki/ca.crt": s.etcdCA} {
 			if r := c.try(t, h, nil, "sha256sum", path); r.code == 0 {
 				into[h] = strings.Fields(r.stdout)[0]
@@ -243,10 +226,10 @@ func (c *cluster) sight(t testing.TB, at string) sighting {
 // members are the hosts with an etcd member.
 func (c *cluster) members(t testing.TB) []string {
 	t.Helper()
-	if etcd := c.names(t, "etcd"); len(etcd) > 0 {
+	if etcd := c.names("etcd"); len(etcd) > 0 {
 		return etcd
 	}
-	return c.names(t, "control-plane")
+	return c.names("control-plane")
 }
 
 // etcdctl runs etcdctl on a member with the member's own certificate.
@@ -306,7 +289,7 @@ func (c *cluster) prober(t testing.TB, address string) *prober {
 func (c *cluster) holders(t testing.TB) []string {
 	t.Helper()
 	var out []string
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if r := c.try(t, h, nil, "ip", "-o", "addr", "show", "to", c.vip); r.code == 0 && strings.TrimSpace(r.stdout) != "" {
 			out = append(out, h)
 		}
@@ -329,8 +312,8 @@ func (c *cluster) holder(t testing.TB) string {
 // itself, every node is Ready, one host has the virtual IP, and every etcd member is healthy.
 func (c *cluster) settled(t testing.TB) {
 	t.Helper()
-	for _, h := range c.status(t).Hosts {
-		if h.Role != "control-plane" {
+	for _, h := range c.cached.Hosts {
+		if h.Role != "control-plane" || slices.Contains(c.spare, h.Name) {
 			continue
 		}
 		p := c.prober(t, h.Address)
@@ -344,6 +327,9 @@ func (c *cluster) settled(t testing.TB) {
 		})
 	}
 	for _, member := range c.members(t) {
+		if slices.Contains(c.spare, member) {
+			continue
+		}
 		eventually(t, 60*time.Second, member+"'s etcd member is healthy", func() (bool, string) {
 			r := c.etcdctl(t, member, "endpoint", "health")
 			return r.code == 0, r.stderr
@@ -360,7 +346,7 @@ func (c *cluster) settled(t testing.TB) {
 				return false, n.Name + " is not"
 			}
 		}
-		return len(nodes.Items) == len(c.names(t, "control-plane", "worker")), fmt.Sprintf("%d nodes", len(nodes.Items))
+		return len(nodes.Items) == len(c.names("control-plane", "worker"))-len(c.spare), fmt.Sprintf("%d nodes", len(nodes.Items))
 	})
 }
 

@@ -37,7 +37,7 @@ func (c *cluster) dashboard(t *testing.T, standIn bool) {
 	}
 	c.dashboardIsSpread(t)
 	c.showsDashboard(t, url, standIn)
-	for _, h := range c.status(t).Hosts {
+	for _, h := range c.cached.Hosts {
 		c.showsDashboard(t, "https://"+h.Address+":30443", standIn)
 	}
 	c.viewer(t)

@@ -13,9 +13,15 @@ import (
 // TestSeparateEtcdHosts makes a cluster of the older Kubernetes version with
 // etcd on hosts of its own: what comes out is what was asked for, the etcd hosts
 // are no nodes, the control planes have no member, and a second run changes nothing.
-// Then it is upgraded while it is in use, taken off its hosts, and made again there.
+// Then it is upgraded. In `make e2e-full` it is larger, it is in use meanwhile, of which no
+// request may be lost, and it is taken off its hosts and made again there: eight of them keep
+// two cores so busy that requests wait for a processor.
 func TestSeparateEtcdHosts(t *testing.T) {
-	l := ownLab(t, "e2e-etcd", suite.other, labSize{controlPlanes: 3, workers: 2, etcd: 3})
+	size := labSize{controlPlanes: 2, workers: 1, etcd: 3}
+	if suite.full {
+		size = labSize{controlPlanes: 3, workers: 2, etcd: 3}
+	}
+	l := ownLab(t, "e2e-etcd", suite.other, size)
 	bare := l.bareness(t)
 	c := l.cluster(t, "etcd", "")
 	c.bootstrap(t)
@@ -24,24 +30,26 @@ func TestSeparateEtcdHosts(t *testing.T) {
 	c.checkMembers(t)
 	c.checkSecondRun(t)
 	c.checkNewSettings(t)
-	if soak() {
+	if suite.full {
 		// The upgrade must not lose it, and the uninstall takes it away.
 		c.changeBalancer(t, "haproxy")
 		c.checkBalancer(t)
 	}
 	t.Run("upgrade", c.upgradeInUse)
-	t.Run("uninstall", func(t *testing.T) {
-		c.uninstall(t, bare)
-		// Of the version from which it was upgraded.
-		c.again(t)
-	})
+	if suite.full {
+		t.Run("uninstall", func(t *testing.T) {
+			c.uninstall(t, bare)
+			// Of the version from which it was upgraded.
+			c.again(t)
+		})
+	}
 }
 
 // checkNewSettings: arguments that were changed in the file reach every member,
 // one after the other, and what is in etcd stays.
 func (c *cluster) checkNewSettings(t *testing.T) {
 	t.Helper()
-	hosts := c.names(t, "etcd")
+	hosts := c.names("etcd")
 	before := c.etcdClusterID(t, hosts[0])
 	c.file = c.lab.file(t, func(s string) string {
 		return strings.Replace(s, "\nspec:\n", "\nspec:\n  etcd:\n    extraArgs: {snapshot-count: \"20000\"}\n", 1)
@@ -51,12 +59,12 @@ func (c *cluster) checkNewSettings(t *testing.T) {
 		t.Fatalf("bootstrap with other arguments of etcd: %s", r)
 	}
 	for _, h := range hosts {
-		if config := c.exec(t, h, "cat", "/etc/etcd/etcd.yaml"); !strings.Contains(config, "snapshot-count: 20000") {
+		if config := c.exec(t, h, "cat", "/etc/etcd/etcd.env"); !strings.Contains(config, `ETCD_SNAPSHOT_COUNT="20000"`) {
 			t.Errorf("%s does not have the new argument: %s", h, config)
 		}
 		// The process was started after its file was written.
 		started := c.exec(t, h, "stat", "-c", "%Y", "/proc/"+strings.TrimSpace(c.exec(t, h, "systemctl", "show", "--property=MainPID", "--value", "etcd")))
-		written := c.exec(t, h, "stat", "-c", "%Y", "/etc/etcd/etcd.yaml")
+		written := c.exec(t, h, "stat", "-c", "%Y", "/etc/etcd/etcd.env")
 		if strings.TrimSpace(started) < strings.TrimSpace(written) {
 			t.Errorf("%s was not restarted: started at %s, the file is of %s", h, started, written)
 		}
@@ -71,7 +79,7 @@ func (c *cluster) checkNewSettings(t *testing.T) {
 // the control planes have no member, and ask all of them.
 func (c *cluster) checkMembers(t *testing.T) {
 	t.Helper()
-	hosts := c.names(t, "etcd")
+	hosts := c.names("etcd")
 	r := c.etcdctl(t, hosts[0], "member", "list", "-w", "json")
 	var list struct {
 		Members []struct {
@@ -102,7 +110,7 @@ func (c *cluster) checkMembers(t *testing.T) {
 			t.Errorf("%s has the key of a CA: %s", h, r.stdout)
 		}
 	}
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if r := c.try(t, h, nil, "systemctl", "is-active", "etcd"); strings.TrimSpace(r.stdout) == "active" {
 			t.Errorf("%s runs an etcd member", h)
 		}

@@ -117,11 +117,10 @@ func upLab(t testing.TB, name string, controlPlanes, workers int) *lab {
 	return upLabOf(t, name, suite.version, labSize{controlPlanes: controlPlanes, workers: workers})
 }
 
-// upLabOf is upLab for a Kubernetes version and with etcd hosts.
-func upLabOf(t testing.TB, name, version string, size labSize) *lab {
+// upLabOf is upLab for a Kubernetes version, with etcd hosts, and with further flags of `lab up`.
+func upLabOf(t testing.TB, name, version string, size labSize, flags ...string) *lab {
 	t.Helper()
-	// Two suites on one machine need labs of different names.
-	name = strings.Replace(name, "e2e", cmp.Or(os.Getenv("E2E_LAB"), "e2e"), 1)
+	name = labName(name)
 	if l, ok := suite.labs[name]; ok {
 		return l
 	}
@@ -132,9 +131,15 @@ func upLabOf(t testing.TB, name, version string, size labSize) *lab {
 	l := &lab{name: name, dir: dir, version: version}
 	suite.labs[name] = l
 	l.run(t, "down")
-	l.run(t, "up", "--control-planes", fmt.Sprint(size.controlPlanes), "--workers", fmt.Sprint(size.workers), "--etcd", fmt.Sprint(size.etcd))
+	l.run(t, append([]string{"up", "--os", suite.os, "--control-planes", fmt.Sprint(size.controlPlanes), "--workers", fmt.Sprint(size.workers),
+		"--etcd", fmt.Sprint(size.etcd)}, flags...)...)
 	l.cached = l.status(t)
 	return l
+}
+
+// labName is the name of a lab in this run: two suites on one machine need different ones.
+func labName(name string) string {
+	return strings.Replace(name, "e2e", cmp.Or(os.Getenv("E2E_LAB"), "e2e"), 1)
 }
 
 func (l *lab) argv(args ...string) []string {
@@ -183,10 +188,9 @@ func (l *lab) status(t testing.TB) labStatus {
 
 // names returns the names of the hosts with one of the roles, or of all hosts
 // but the mirror.
-func (l *lab) names(t testing.TB, roles ...string) []string {
-	t.Helper()
+func (l *lab) names(roles ...string) []string {
 	var out []string
-	for _, h := range l.status(t).Hosts {
+	for _, h := range l.cached.Hosts {
 		for _, r := range roles {
 			if h.Role == r {
 				out = append(out, h.Name)

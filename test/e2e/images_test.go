@@ -298,7 +298,7 @@ func (c *cluster) runsOn(t *testing.T, node string, p pushedImage) *corev1.Pod {
 func (c *cluster) leases(t *testing.T) map[string]bool {
 	t.Helper()
 	out := map[string]bool{}
-	for _, h := range c.names(t, "control-plane", "worker") {
+	for _, h := range c.names("control-plane", "worker") {
 		for _, id := range strings.Fields(c.exec(t, h, "ctr", "-n", "k8s.io", "leases", "ls", "-q")) {
 			if sum, err := hex.DecodeString(id); err != nil || len(sum) != sha256.Size {
 				out[h+" "+id] = true
@@ -324,7 +324,7 @@ func (c *cluster) nothingLeft(t *testing.T, before map[string]bool) {
 		}
 		return len(secrets.Items)+len(pods.Items) == 0, fmt.Sprintf("%d secrets, %d pods", len(secrets.Items), len(pods.Items))
 	})
-	for _, h := range c.names(t, "control-plane", "worker") {
+	for _, h := range c.names("control-plane", "worker") {
 		for _, dir := range []string{"/var/lib/kubectl-ha/swarm", "/run/kubectl-ha-images"} {
 			if r := c.try(t, h, nil, "ls", "-d", dir); r.code == 0 {
 				t.Errorf("%s is left on %s: %s", dir, h, c.try(t, h, nil, "ls", "-lR", dir))
@@ -353,7 +353,7 @@ func TestImagesPush(t *testing.T) {
 	}
 	t.Log(tail(r.stdout, 600))
 	c.nothingLeft(t, leases)
-	worker := c.names(t, "worker")[0]
+	worker := c.names("worker")[0]
 	pod := c.runsOn(t, worker, p)
 	c.everywhere(t, p)
 	before := c.operations(t)
@@ -379,13 +379,13 @@ func TestImagesPush(t *testing.T) {
 		r := c.try(t, worker, nil, "ctr", "-n", "k8s.io", "containers", "ls")
 		return r.code == 0 && !strings.Contains(r.stdout, "example.com/e2e/push"), r.stdout
 	})
-	if r := c.images(t, pushDeadline, append(prune, "--dry-run")...); r.code != 0 || strings.Count(r.stdout, p.ref) != len(c.names(t, "control-plane", "worker")) {
+	if r := c.images(t, pushDeadline, append(prune, "--dry-run")...); r.code != 0 || strings.Count(r.stdout, p.ref) != len(c.names("control-plane", "worker")) {
 		t.Errorf("dry run of a prune: %s", r)
 	}
 	if r := c.images(t, pushDeadline, append(prune, "--yes")...); r.code != 0 {
 		t.Errorf("prune: %s", r)
 	}
-	for _, h := range c.names(t, "control-plane", "worker") {
+	for _, h := range c.names("control-plane", "worker") {
 		if r := c.try(t, h, nil, "ctr", "-n", "k8s.io", "images", "ls", "-q"); strings.Contains(r.stdout, "example.com/e2e/push") {
 			t.Errorf("%s still has it: %s", h, r)
 		}
@@ -410,7 +410,7 @@ func TestImagesByRoleAndName(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
 	leases := c.leases(t)
-	worker := c.names(t, "worker")[0]
+	worker := c.names("worker")[0]
 	r := c.images(t, suiteDeadline, "list", "--missing", suite.version)
 	if r.code != 0 || !strings.Contains(r.stdout, "Every node has what it needs") {
 		t.Errorf("list --missing: %s", r)
@@ -440,7 +440,7 @@ func TestImagesByRoleAndName(t *testing.T) {
 // Both end well, the image is everywhere, and what the first brought into the
 // cluster is not sent again.
 func TestImagesDisturbed(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	leases := c.leases(t)
 	p := c.makeImage(t, "disturbed", 90)
@@ -489,7 +489,7 @@ func TestImagesDisturbed(t *testing.T) {
 // others get all, the Operation names the one that did not, and once that is
 // back the same command brings it what it lacks, not from the workstation.
 func TestImagesNodeStopped(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	p := c.makeImage(t, "stopped", 60)
 	r := c.startPush(t, p.bundle, "--max-rate", "40Mbit")

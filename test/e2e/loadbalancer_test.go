@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -116,10 +115,10 @@ func (c *cluster) balanced(t *testing.T) *prober {
 	return p
 }
 
-// TestLoadBalancer: haproxy keeps all that is promised of a load balancer, and loses no
-// new connection when its pods are rolled. When it is removed all is as it was.
+// TestLoadBalancer: haproxy keeps all that is promised of a load balancer. When it is removed
+// all is as it was.
 func TestLoadBalancer(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	named := c.takeName(t)
 	c.installBalancer(t, "haproxy")
@@ -130,7 +129,16 @@ func TestLoadBalancer(t *testing.T) {
 	t.Run("a frozen apiserver", func(t *testing.T) { c.testFailing(t, true, c.freezeServer) })
 	t.Run("a host without a network", func(t *testing.T) { c.testFailing(t, true, c.unplug) })
 	t.Run("200 watches and a lost host", c.testWatches)
-	t.Run("rolled", c.testRolled)
+}
+
+// TestLoadBalancerRolled: the pods are replaced under new connections, of which none fails.
+// It is not in `make test`, since it wants a machine that has the time: where apiservers by
+// themselves answer after seconds, nothing can be told of what is before them.
+func TestLoadBalancerRolled(t *testing.T) {
+	c := copyCluster(t)
+	c.settled(t)
+	c.installBalancer(t, "haproxy")
+	c.testRolled(t)
 }
 
 // TestLoadBalancerNginx: changed for nginx under way, and rolled, the load balancer loses
@@ -140,10 +148,7 @@ func TestLoadBalancer(t *testing.T) {
 // and the other, beside the bootstrap of another cluster, 92 of 3734 requests, which came
 // late; why, losesNone tells from now on.
 func TestLoadBalancerNginx(t *testing.T) {
-	if os.Getenv("E2E_SOAK") == "" {
-		t.Skip("E2E_SOAK=1 runs it")
-	}
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	c.installBalancer(t, "haproxy")
 	t.Run("instead", func(t *testing.T) {
@@ -157,10 +162,7 @@ func TestLoadBalancerNginx(t *testing.T) {
 
 // TestLoadBalancerIdle: an idle watch, log and shell live on for ten minutes.
 func TestLoadBalancerIdle(t *testing.T) {
-	if os.Getenv("E2E_SOAK") == "" {
-		t.Skip("ten minutes; E2E_SOAK=1 runs it")
-	}
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	for _, kind := range []string{"haproxy", "nginx"} {
 		t.Run(kind, func(t *testing.T) {
@@ -181,7 +183,7 @@ func (c *cluster) testBalancedAccess(t *testing.T) {
 	c.run(t, "kubectl", "--", "--kubeconfig", out, "get", "nodes")
 	// Those that have the fewest streams are the next to get one, so they are kept open.
 	streams := c.openWatches(t, c.servers(t), 60, true)
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if streams.on(h) == 0 {
 			t.Errorf("of 60 streams none is to %s: %v", h, streams.count())
 		}
@@ -194,7 +196,7 @@ func (c *cluster) testFailing(t *testing.T, spared bool, fail func(t *testing.T,
 	c.settled(t)
 	c.checkBalancer(t)
 	holder, victim := c.holder(t), ""
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if h != holder {
 			victim = h
 		}
@@ -276,7 +278,7 @@ func (c *cluster) testWatches(t *testing.T) {
 	c.settled(t)
 	c.checkBalancer(t)
 	holder, victim := c.holder(t), ""
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if h != holder {
 			victim = h
 		}
@@ -303,7 +305,7 @@ func (c *cluster) losesNone(t *testing.T, do func()) {
 	t.Helper()
 	p := c.balanced(t)
 	direct := map[string]*prober{}
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		direct[h] = c.prober(t, c.addressOf(h))
 		direct[h].every = 100 * time.Millisecond
 		defer direct[h].start()()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -23,15 +24,15 @@ const replaceDeadline = 15 * time.Minute
 
 // TestReplaceControlPlane destroys the control plane that has the virtual IP, and puts
 // a new host in its place. Once the address has moved no request through it fails any
-// more. With E2E_SOAK all three are replaced, one after the other, so that none of the
+// more. With E2E_TIER=full all three are replaced, one after the other, so that none of the
 // hosts that the cluster was made of is left; and then one is that is well.
 func TestReplaceControlPlane(t *testing.T) {
 	count := 1
-	if os.Getenv("E2E_SOAK") != "" {
+	if suite.full {
 		count = 3
 	}
 	c := nodesCluster(t, count)
-	if soak() {
+	if suite.full {
 		c.changeBalancer(t, "haproxy")
 	}
 	left := []string{"cp1", "cp2", "cp3"}
@@ -50,14 +51,15 @@ func TestReplaceControlPlane(t *testing.T) {
 }
 
 // TestWorkerLeavesAndComesBack: a worker that is well is removed and cleaned, and is as
-// bare as it was; then it enrols itself by a script that does not need SSH.
+// bare as it was; then it enrols itself by a script that does not need SSH. A Deployment
+// that tolerates everything and prefers the worker is evicted from it once.
 func TestWorkerLeavesAndComesBack(t *testing.T) {
-	if !soak() {
-		t.Skip("E2E_SOAK=1 runs it")
-	}
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
-	c.removeWell(t, "w1")
+	b := c.deployComesBack(t, "w1")
+	told := c.removeWell(t, "w1")
+	b.stop()
+	c.checkEvictedOnce(t, b, told)
 	text := c.ha(t, suiteDeadline, "node", "add", "w1", "-f", c.file, "--print", "--kubeconfig", c.kubeconfig)
 	if text.code != 0 || !strings.HasPrefix(text.stdout, "#!/bin/sh") {
 		t.Fatalf("node add --print: %s", text.stderr)
@@ -90,10 +92,7 @@ func TestWorkerLeavesAndComesBack(t *testing.T) {
 // TestControlPlaneLeavesAndComesBack: the control plane that has the virtual IP, well and
 // with its etcd member, is removed and cleaned, and added again over SSH; no request fails.
 func TestControlPlaneLeavesAndComesBack(t *testing.T) {
-	if os.Getenv("E2E_SOAK") == "" {
-		t.Skip("it is what a replacement does, in the other order; E2E_SOAK=1 runs it")
-	}
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	c.installBalancer(t, "haproxy")
 	host := c.holder(t)
@@ -121,8 +120,54 @@ func TestControlPlaneLeavesAndComesBack(t *testing.T) {
 	c.checkBalancer(t)
 }
 
-// removeWell removes a host that is well, and has it cleaned.
-func (c *cluster) removeWell(t *testing.T, host string) {
+// TestSilentKubeletIsNotLost: the kubelet of the control plane that has the virtual IP is
+// stopped. Its host goes on serving, so that its removal is refused, by the plan and by a
+// removal that nobody has looked at, and the address has one holder all the time.
+func TestSilentKubeletIsNotLost(t *testing.T) {
+	c := copyCluster(t)
+	c.settled(t)
+	host := c.holder(t)
+	c.exec(t, host, "systemctl", "stop", "kubelet")
+	defer func() {
+		c.exec(t, host, "systemctl", "start", "kubelet")
+		c.settled(t)
+	}()
+	eventually(t, 3*time.Minute, "the node is Unknown", func() (bool, string) {
+		n, err := c.client.CoreV1().Nodes().Get(context.Background(), host, metav1.GetOptions{})
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, cond := range n.Status.Conditions {
+			if cond.Type == corev1.NodeReady {
+				return cond.Status == corev1.ConditionUnknown, string(cond.Status)
+			}
+		}
+		return false, "no condition"
+	})
+	remove := []string{"node", "remove", host, "--kubeconfig", c.kubeconfig}
+	if r := c.ha(t, suiteDeadline, append(remove, "--yes")...); r.code != 3 || !strings.Contains(r.stdout, "the host is not lost: an API server answers at port 6443") || !strings.Contains(r.stdout, "--fenced") {
+		t.Errorf("node remove: %s", r)
+	}
+	r := c.ha(t, suiteDeadline, append(remove, "-o", "yaml")...)
+	if r.code != 0 {
+		t.Fatalf("node remove -o yaml: %s", r)
+	}
+	if r := c.try(t, host, []byte(r.stdout), "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "create", "-f", "-"); r.code != 0 {
+		t.Fatalf("create the Operation: %s", r)
+	}
+	if r := c.ha(t, suiteDeadline, "operation", "watch", "removenode-"+host, "--kubeconfig", c.kubeconfig); r.code == 0 || !strings.Contains(r.String(), "the host is not lost") {
+		t.Errorf("the Operation that nobody has looked at: %s", r)
+	}
+	if members := c.etcdctl(t, host, "member", "list"); strings.Count(members.stdout, "started") != 3 {
+		t.Errorf("etcd's members: %s", members)
+	}
+	if hs := c.holders(t); len(hs) != 1 {
+		t.Errorf("the virtual IP is on %v", hs)
+	}
+}
+
+// removeWell removes a host that is well, and has it cleaned. It returns what was told.
+func (c *cluster) removeWell(t *testing.T, host string) string {
 	t.Helper()
 	start := time.Now()
 	r := c.ha(t, replaceDeadline, "node", "remove", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--delete-emptydir-data", "--force-drain", "--yes")
@@ -143,6 +188,7 @@ func (c *cluster) removeWell(t *testing.T, host string) {
 	if diff := c.run(t, "diff", host); strings.TrimSpace(diff) != "" {
 		t.Errorf("%s is not as it was:\n%s", host, diff)
 	}
+	return r.stdout
 }
 
 // storedCluster is the Cluster document in the cluster.
@@ -161,10 +207,7 @@ func nodesCluster(t *testing.T, spare int) *cluster {
 	if spare > 1 {
 		spare++ // One for the replacement of a host that is well.
 	}
-	l := ownLab(t, "e2e-nodes", suite.version, labSize{controlPlanes: 3 + spare, workers: 1})
-	c := l.cluster(t, "nodes", l.fileOf(t, "cp1", "cp2", "cp3", "w1"))
-	c.bootstrap(t)
-	return c
+	return copyWithHosts(t, 3+spare)
 }
 
 // hostEntry is one host in the lab's Cluster file.
@@ -173,7 +216,7 @@ var hostEntry = regexp.MustCompile(`(?m)^  - address: .*\n    name: (\S+)\n(    
 // fileOf is the lab's Cluster file with some of its hosts.
 func (l *lab) fileOf(t *testing.T, names ...string) string {
 	t.Helper()
-	if len(names) == len(l.names(t)) {
+	if len(names) == len(l.names()) {
 		return l.file(t, nil) // It has them all.
 	}
 	return l.file(t, func(text string) string {
@@ -215,7 +258,7 @@ func (c *cluster) replaceLost(t *testing.T, old, fresh string) {
 	t.Helper()
 	file := c.with(t, fresh)
 	through := map[string]*prober{"the virtual IP": c.prober(t, c.vip)}
-	if soak() {
+	if suite.full {
 		through["the load balancer"] = c.balanced(t)
 	}
 	var stops []func()
@@ -231,7 +274,7 @@ func (c *cluster) replaceLost(t *testing.T, old, fresh string) {
 	}
 	calm := time.Now()
 	// A living member can't leave while another one is dead.
-	for _, other := range c.names(t, "control-plane") {
+	for _, other := range c.names("control-plane") {
 		n, err := c.client.CoreV1().Nodes().Get(context.Background(), other, metav1.GetOptions{})
 		if err != nil || other == old || !ready(*n) {
 			continue
@@ -326,7 +369,7 @@ func (c *cluster) checkReplaced(t *testing.T, old, fresh string) {
 		}
 		for path, want := range map[string]string{
 			"/etc/kubernetes/manifests/kube-apiserver.yaml": "https://" + address[fresh] + ":2379",
-			"/etc/etcd/etcd.yaml":                           fresh + "=https://" + address[fresh] + ":2380",
+			"/etc/etcd/etcd.env":                            fresh + "=https://" + address[fresh] + ":2380",
 		} {
 			if text := c.exec(t, n.Name, "cat", path); !strings.Contains(text, want) || strings.Contains(text, address[old]+":") {
 				t.Errorf("%s on %s: %s is to be in it, %s is not", path, n.Name, want, address[old])
@@ -337,7 +380,7 @@ func (c *cluster) checkReplaced(t *testing.T, old, fresh string) {
 			t.Errorf("keepalived's peers on %s: %s", n.Name, peers)
 		}
 	}
-	if soak() {
+	if suite.full {
 		c.checkBalancerFollows(t, old, fresh)
 	}
 	for ns, name := range map[string]string{"kube-system": "kubeadm-config", "ha-system": "cluster"} {

@@ -1,4 +1,4 @@
-//go:build e2e && upgrade
+//go:build e2e
 
 package e2e
 
@@ -31,13 +31,13 @@ mv $DATA/member $DATA/member.before-restore`
 
 	restoreMember = `set -eu
 DATA=/var/lib/etcd
-value() { sed -n "s/^$1: *//p" /etc/etcd/etcd.yaml | tr -d "\"'"; }
+. /etc/etcd/etcd.env
 etcdutl snapshot restore /var/lib/kubectl-ha/restore.db \
     --data-dir $DATA/restored \
-    --name "$(value name)" \
-    --initial-cluster "$(value initial-cluster)" \
-    --initial-cluster-token "$(value initial-cluster-token)-restored-1" \
-    --initial-advertise-peer-urls "$(value initial-advertise-peer-urls)" \
+    --name "$ETCD_NAME" \
+    --initial-cluster "$ETCD_INITIAL_CLUSTER" \
+    --initial-cluster-token "$ETCD_INITIAL_CLUSTER_TOKEN-restored-1" \
+    --initial-advertise-peer-urls "$ETCD_INITIAL_ADVERTISE_PEER_URLS" \
     --bump-revision 1000000000 --mark-compacted
 mv $DATA/restored/member $DATA/member && rmdir $DATA/restored
 chown -R etcd:etcd $DATA/member`
@@ -55,7 +55,7 @@ systemctl restart kubelet`
 func (w *withstand) restore(t *testing.T) {
 	w.write(t, "since", "the backup")
 	source := w.snapshot(t)
-	members, servers := w.members(t), w.names(t, "control-plane")
+	members, servers := w.members(t), w.names("control-plane")
 	each := func(hosts []string, script string) {
 		t.Helper()
 		for _, h := range hosts {
@@ -82,7 +82,7 @@ func (w *withstand) restore(t *testing.T) {
 	}
 	w.endUnfinished(t, servers[0])
 	each(servers, startRest)
-	for _, h := range w.names(t, "worker") {
+	for _, h := range w.names("worker") {
 		w.exec(t, h, "systemctl", "restart", "kubelet")
 	}
 	w.settled(t)

@@ -11,13 +11,15 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // TestKeysArePrivate: every private key on every host, found by its content
 // and not by its name, is 0600 and belongs to root or to etcd.
 func TestKeysArePrivate(t *testing.T) {
 	c := sharedCluster(t)
-	for _, h := range c.names(t) {
+	for _, h := range c.names() {
 		found := c.try(t, h, nil, "grep", "-rlsE", "--exclude-dir=containerd", "--exclude-dir=kubelet/pods", "BEGIN ([A-Z]+ )?PRIVATE KEY|client-key-data:", "/etc", "/var/lib/kubectl-ha", "/var/lib/kubelet/pki", "/root", "/usr/local", "/opt", "/tmp", "/var/tmp", "/home")
 		keys := strings.Fields(found.stdout)
 		if h != "w1" && len(keys) < 5 {
@@ -56,14 +58,14 @@ func TestEtcdCAKeyOnNoMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := strings.Split(string(pem), "\n")[1]
-	for _, h := range c.names(t) {
+	for _, h := range c.names() {
 		r := c.try(t, h, []byte(body), "grep", "-rlsF", "-f", "-", "/etc", "/var/lib/etcd", "/var/lib/kubectl-ha", "/var/lib/kubelet", "/root", "/home", "/tmp", "/var/tmp", "/run/kubectl-ha")
 		if strings.TrimSpace(r.stdout) != "" {
 			t.Errorf("%s has the etcd CA's key in %s", h, r.stdout)
 		}
 	}
 	// The same search finds what is there: a member's own key.
-	h := c.names(t, "control-plane")[0]
+	h := c.names("control-plane")[0]
 	own := strings.Split(c.exec(t, h, "cat", "/etc/etcd/pki/server.key"), "\n")[1]
 	if r := c.try(t, h, []byte(own), "grep", "-rlsF", "-f", "-", "/etc"); !strings.Contains(r.stdout, "/etc/etcd/pki/server.key") {
 		t.Errorf("the search does not find a key that is there: %s", r)
@@ -73,7 +75,7 @@ func TestEtcdCAKeyOnNoMember(t *testing.T) {
 // TestEtcdRefusesStrangers: neither plain HTTP nor TLS without a certificate gets an answer.
 func TestEtcdRefusesStrangers(t *testing.T) {
 	c := sharedCluster(t)
-	for _, h := range c.status(t).Hosts {
+	for _, h := range c.cached.Hosts {
 		if h.Role != "control-plane" {
 			continue
 		}
@@ -98,7 +100,7 @@ func TestNoSecretsInSight(t *testing.T) {
 	// A bootstrap token by its form, a key by its armour, kubeadm's certificate key by flag or field.
 	// The end of metrics-server.18ea753d13d26a81, as events are named, is no token.
 	const secret = `BEGIN [A-Z ]*PRIVATE KEY|(^|[^-a-z0-9])[a-z0-9]{6}\.[a-z0-9]{16}\b|certificate-?[kK]ey["=: ]+[0-9a-f]{64}`
-	for _, h := range c.names(t) {
+	for _, h := range c.names() {
 		// The searches find what is there, so that finding nothing says something.
 		if r := c.try(t, h, nil, "journalctl", "--no-pager", "-q", "-g", `\bkubelet\b`, "-n", "1"); strings.TrimSpace(r.stdout) == "" {
 			t.Errorf("%s: its journal can't be searched: %s", h, r)
@@ -177,4 +179,44 @@ func privileged(j batchv1.Job) bool {
 		}
 	}
 	return false
+}
+
+// TestAnotherClustersHosts: a workstation that has another etcd CA, or none, for a cluster of
+// this name and address does not take these hosts apart.
+func TestAnotherClustersHosts(t *testing.T) {
+	c := sharedCluster(t)
+	folders, err := filepath.Glob(filepath.Join(c.dir, "state", "kubectl-ha", c.name+"@*"))
+	if err != nil || len(folders) != 1 {
+		t.Fatalf("the state directory: %v, %v", folders, err)
+	}
+	none, another := t.TempDir(), t.TempDir()
+	store, err := pki.OpenStore(filepath.Join(another, "kubectl-ha", filepath.Base(folders[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.CA(t.Context(), "etcd", "another"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		state string
+		flags []string
+		code  int
+		says  string
+	}{
+		{another, nil, 3, "another cluster that is called"},
+		{another, []string{"--unidentified"}, 3, "another cluster that is called"},
+		{none, nil, 3, "--unidentified"},
+		{none, []string{"--unidentified", "--dry-run"}, 0, ""},
+	} {
+		args := append([]string{"uninstall", "-f", c.file, "--yes", "--no-snapshot"}, tc.flags...)
+		argv := c.haArgv(args...)
+		argv[1] = "XDG_STATE_HOME=" + tc.state
+		ctx, cancel := context.WithTimeout(t.Context(), suiteDeadline)
+		r, err := command(ctx, c.dir, nil, argv...)
+		cancel()
+		if err != nil || r.code != tc.code || !strings.Contains(r.stderr, tc.says) {
+			t.Fatalf("%v: %v %s", tc.flags, err, r)
+		}
+	}
+	c.settled(t)
 }

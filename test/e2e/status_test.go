@@ -136,10 +136,10 @@ func TestStatusDeep(t *testing.T) {
 
 // TestStatusOneAPIServer: with one apiserver left the status is there, and says so.
 func TestStatusOneAPIServer(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	const manifest, away = "/etc/kubernetes/manifests/kube-apiserver.yaml", "/root/kube-apiserver.yaml"
-	down := c.names(t, "control-plane")[1:]
+	down := c.names("control-plane")[1:]
 	back := func() {
 		for _, h := range down {
 			c.exec(t, h, "sh", "-c", "test ! -e "+away+" || mv "+away+" "+manifest)
@@ -163,7 +163,7 @@ func TestStatusOneAPIServer(t *testing.T) {
 
 // TestDoctorFix: what an aborted Operation and a careless person left is found, and mended.
 func TestDoctorFix(t *testing.T) {
-	c := sharedCluster(t)
+	c := copyCluster(t)
 	c.settled(t)
 	ctx := context.Background()
 	if _, err := c.client.CoreV1().Nodes().Patch(ctx, "w1", types.MergePatchType,

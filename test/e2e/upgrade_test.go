@@ -20,10 +20,10 @@ import (
 const upgradeDeadline = 25 * time.Minute
 
 // upgradeInUse brings a cluster of the older version to the newer one while it is
-// in use: not one request through the virtual IP fails, each on a new connection,
-// and none to an application with a budget; every write that was acknowledged is
-// there afterwards; a second upgrade meanwhile is refused; each host whose state is
-// at stake has a backup.
+// written to: every write that was acknowledged is there afterwards; a second upgrade
+// meanwhile is refused; each host whose state is at stake has a backup. In `make e2e-full`
+// not one request through the virtual IP fails, each on a new connection, and none to an
+// application with a budget.
 func (c *cluster) upgradeInUse(t *testing.T) {
 	t.Helper()
 	newer := &lab{name: c.name, dir: c.dir, version: suite.version, cached: c.cached}
@@ -32,30 +32,16 @@ func (c *cluster) upgradeInUse(t *testing.T) {
 	if r := c.ha(t, suiteDeadline, "upgrade", "v1.9.2", "--kubeconfig", c.kubeconfig, "--yes"); r.code == 0 || !strings.Contains(r.stdout+r.stderr, "older than "+suite.other) {
 		t.Errorf("a downgrade: %s", r)
 	}
-	p := c.prober(t, c.vip)
-	p.every = 50 * time.Millisecond
-	if err := p.likeClientGo(); err != nil {
-		t.Fatal(err)
+	unused := func() {}
+	if suite.full {
+		unused = c.inUse(t)
 	}
-	app := c.deployApp(t)
-	stop, stopApp, stopBalanced := p.start(), app.start(), c.balancedInUse(t)
-	defer stop()
-	defer stopApp()
-	defer stopBalanced()
 	start := time.Now()
 	writes := c.writer(t)
 	c.upgrade(t, bundle)
 	t.Logf("the upgrade took %s", time.Since(start).Round(time.Second))
 	written := writes()
-	stop()
-	stopApp()
-	stopBalanced()
-	if o := app.outageSince(start); o.failed > 0 {
-		t.Errorf("the application: %s\n%s", o, app.timeline(start))
-	} else {
-		t.Logf("the application answered all %d requests", o.requests)
-	}
-	c.checkLossless(t, p, start)
+	unused()
 	t.Logf("%d writes were acknowledged", len(written))
 	for _, name := range written {
 		if _, err := c.client.CoreV1().ConfigMaps("default").Get(context.Background(), name, metav1.GetOptions{}); err != nil {
@@ -71,13 +57,40 @@ func (c *cluster) upgradeInUse(t *testing.T) {
 	}
 }
 
-// balancedInUse asks through the load balancer, where there is one, until the function that
+// inUse asks, on new connections all the time, through the virtual IP, through the load
+// balancer where there is one, and an application with a budget, until the function that it
+// returns is called. That wants all requests answered.
+func (c *cluster) inUse(t *testing.T) (stop func()) {
+	t.Helper()
+	p := c.prober(t, c.vip)
+	p.every = 50 * time.Millisecond
+	if err := p.likeClientGo(); err != nil {
+		t.Fatal(err)
+	}
+	app := c.deployApp(t)
+	start := time.Now()
+	stopAPI, stopApp, stopBalanced := p.start(), app.start(), c.balancedInUse(t)
+	// A test that fails on its way asks no longer, either.
+	t.Cleanup(stopAPI)
+	t.Cleanup(stopApp)
+	t.Cleanup(stopBalanced)
+	return func() {
+		stopAPI()
+		stopApp()
+		stopBalanced()
+		if o := app.outageSince(start); o.failed > 0 {
+			t.Errorf("the application: %s\n%s", o, app.timeline(start))
+		} else {
+			t.Logf("the application answered all %d requests", o.requests)
+		}
+		c.checkLossless(t, p, start)
+	}
+}
+
+// balancedInUse asks through the load balancer until the function that
 // it returns is called, which wants all requests answered and the load balancer well.
 func (c *cluster) balancedInUse(t *testing.T) (stop func()) {
 	t.Helper()
-	if !soak() {
-		return func() {}
-	}
 	p := c.balanced(t)
 	p.every = 50 * time.Millisecond
 	if err := p.likeClientGo(); err != nil {
@@ -104,11 +117,17 @@ func (c *cluster) checkLossless(t *testing.T, p *prober, since time.Time) {
 		t.Logf("%d requests, none failed", o.requests)
 		return
 	}
-	for _, h := range c.names(t, "control-plane") {
+	c.tellVIP(t, since)
+	t.Errorf("not lossless: %s\n%s", o, p.timeline(since))
+}
+
+// tellVIP logs what the virtual IP did since a moment, and why.
+func (c *cluster) tellVIP(t *testing.T, since time.Time) {
+	t.Helper()
+	for _, h := range c.names("control-plane") {
 		t.Logf("%s: %s", h, c.exec(t, h, "journalctl", "--no-pager", "--output=short-precise", "-u", "kubectl-ha-vip", "-u", "keepalived",
 			"--since=@"+fmt.Sprint(since.Unix())))
 	}
-	t.Errorf("not lossless: %s\n%s", o, p.timeline(since))
 }
 
 // upgrade runs the upgrade to its end; once it is under way a second one is
@@ -193,7 +212,7 @@ func (c *cluster) checkUpgraded(t *testing.T) {
 			t.Errorf("%s runs %s, unschedulable: %v", n.Name, n.Status.NodeInfo.KubeletVersion, n.Spec.Unschedulable)
 		}
 	}
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		if manifest := c.exec(t, h, "cat", "/etc/kubernetes/manifests/kube-apiserver.yaml"); !strings.Contains(manifest, ":"+suite.version) {
 			t.Errorf("%s's apiserver is not %s", h, suite.version)
 		}
@@ -203,7 +222,7 @@ func (c *cluster) checkUpgraded(t *testing.T) {
 // checkBackups: each control plane has one, which nobody but root can read.
 func (c *cluster) checkBackups(t *testing.T) {
 	t.Helper()
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		list := c.exec(t, h, "find", "/var/lib/kubectl-ha/backups", "-type", "f", "-printf", "%m %f\\n")
 		for _, want := range []string{"600 etcd-snapshot.db", "600 host.tar.gz", "600 backup.json"} {
 			if !strings.Contains(list, want) {

@@ -1,4 +1,4 @@
-//go:build e2e && upgrade
+//go:build e2e
 
 package e2e
 
@@ -112,7 +112,7 @@ func (w *withstand) serves(t *testing.T) {
 			t.Errorf("%s is left cordoned", n.Name)
 		}
 	}
-	for _, h := range w.names(t, "control-plane") {
+	for _, h := range w.names("control-plane") {
 		if got := strings.TrimSpace(w.exec(t, h, "cat", "/run/kubectl-ha/drain")); got != "0" {
 			t.Errorf("%s may not have the virtual IP: %q", h, got)
 		}
@@ -625,7 +625,7 @@ func (w *withstand) lonely(t *testing.T, node string) func() {
 	ctx := context.Background()
 	one, labels := intstr.FromInt32(1), map[string]string{"app": "lonely"}
 	meta := metav1.ObjectMeta{Name: "lonely", Labels: labels}
-	pause := w.pause(t, node)
+	pause := w.pauseImage(t, node)
 	eventually(t, 2*time.Minute, "a pod and its budget are there", func() (bool, string) {
 		_, err := w.client.PolicyV1().PodDisruptionBudgets("default").Create(ctx, &policyv1.PodDisruptionBudget{ObjectMeta: meta,
 			Spec: policyv1.PodDisruptionBudgetSpec{MinAvailable: &one, Selector: &metav1.LabelSelector{MatchLabels: labels}}}, metav1.CreateOptions{})
@@ -655,16 +655,4 @@ func (w *withstand) lonely(t *testing.T, node string) func() {
 			t.Error(err)
 		}
 	}
-}
-
-// pause is an image that a node has and that only waits.
-func (w *withstand) pause(t *testing.T, node string) string {
-	t.Helper()
-	for _, ref := range strings.Fields(w.exec(t, node, "ctr", "-n", "k8s.io", "images", "ls", "-q")) {
-		if strings.Contains(ref, "/pause:") {
-			return ref
-		}
-	}
-	t.Fatalf("%s has no pause image", node)
-	return ""
 }

@@ -23,7 +23,7 @@ import (
 func (c *cluster) servers(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, h := range c.names(t, "control-plane") {
+	for _, h := range c.names("control-plane") {
 		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", net.JoinHostPort(c.addressOf(h), "6443"), c.tls(t))
 		if err != nil {
 			t.Fatal(err)
