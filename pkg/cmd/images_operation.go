@@ -78,7 +78,7 @@ func createWhenFree(ctx context.Context, ops operationCreator, spec v1alpha1.Ope
 	told := ""
 	for {
 		op, err := ops.Create(ctx, spec)
-		var busy *incluster.BusyError
+		var busy *operations.BusyError
 		if !errors.As(err, &busy) {
 			return op, err
 		}

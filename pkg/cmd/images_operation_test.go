@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 // busyCluster refuses to create an Operation for as long as there are states of
@@ -18,7 +18,7 @@ type busyCluster struct {
 
 func (b *busyCluster) Create(context.Context, v1alpha1.OperationSpec) (*v1alpha1.Operation, error) {
 	if len(b.states) > 0 {
-		return nil, &incluster.BusyError{Name: b.states[0].Name, Type: b.states[0].Spec.Type}
+		return nil, &operations.BusyError{Name: b.states[0].Name, Type: b.states[0].Spec.Type}
 	}
 	return &v1alpha1.Operation{}, nil
 }

@@ -139,7 +139,7 @@ func (o *nodeOptions) refuseOther(ctx context.Context, specs ...v1alpha1.Operati
 	for _, op := range all {
 		same := slices.ContainsFunc(specs, func(s v1alpha1.OperationSpec) bool { return sameIntent(op.Spec, s) })
 		if operations.Unfinished(op) && !same {
-			return incluster.Busy(&op)
+			return operations.Busy(&op)
 		}
 	}
 	return nil

@@ -226,7 +226,7 @@ func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
 	}
 	for _, op := range all {
 		if operations.Unfinished(op) && (op.Spec.Upgrade != nil || op.Spec.RollbackNode != nil) {
-			return incluster.Busy(&op)
+			return operations.Busy(&op)
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -91,7 +92,11 @@ func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) e
 	if cluster == nil {
 		return fmt.Errorf("coordinate %s: %w", o.Operation, errors.Join(context.Cause(ctx), err))
 	}
+	claim := func(ctx context.Context, operation string) error {
+		return operations.New(clients.Dynamic).Claim(ctx, clients.Kube, operation)
+	}
 	return engine.Coordinate(ctx, engine.Config{
+		Claim:   claim,
 		Clients: clients, LeaseClient: leases, Operation: o.Operation, Identity: o.Identity,
 		Cluster: cluster, Definitions: definitions(), Sink: o.Sink, Lease: times,
 		Runner: func(j engine.Job) transport.Runner {

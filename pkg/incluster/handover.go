@@ -109,7 +109,7 @@ func (o *Operations) newJoin(ctx context.Context, c *v1alpha1.Cluster, sink repo
 		return "", err
 	}
 	op, err := o.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationJoin, Join: spec})
-	var busy *BusyError
+	var busy *operations.BusyError
 	if errors.As(err, &busy) && busy.Type == v1alpha1.OperationJoin {
 		return busy.Name, nil // Somebody else's bootstrap was faster; its Join is ours.
 	}

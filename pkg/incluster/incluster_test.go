@@ -25,6 +25,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
@@ -77,6 +78,9 @@ func carryOut(ctx context.Context, t *testing.T, clients *client.Clients, f *fak
 	if err == nil {
 		err = engine.Coordinate(ctx, engine.Config{
 			Clients: clients, Operation: name, Identity: "test", Cluster: stored,
+			Claim: func(ctx context.Context, operation string) error {
+				return operations.New(clients.Dynamic).Claim(ctx, clients.Kube, operation)
+			},
 			Definitions: map[v1alpha1.OperationType]engine.Definition{
 				v1alpha1.OperationJoin: join.Definition(), v1alpha1.OperationUpgrade: upgrade.Definition(), v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
 			},
@@ -332,7 +336,7 @@ func creators(t *testing.T, ops *incluster.Operations, spec v1alpha1.OperationSp
 	name, busy := "", 0
 	for range cap(results) {
 		m := <-results
-		var b *incluster.BusyError
+		var b *operations.BusyError
 		switch {
 		case m.err == nil && name == "":
 			name = m.op.Name

@@ -15,8 +15,8 @@ import (
 // and its coordinator's Job. The name is made of the type and what is given, so that
 // the same intent is the same object. Nothing is written to the cluster.
 //
-// Unlike with Create nobody has looked whether another Operation is in progress; an
-// Upgrade looks itself before it begins.
+// Unlike with Create nobody has looked whether another Operation is in progress: its
+// coordinator waits until there is none before it plans.
 func (o *Operations) Manifests(ctx context.Context, spec v1alpha1.OperationSpec, name string) ([]*unstructured.Unstructured, error) {
 	cluster, err := StoredCluster(ctx, o.clients.Kube)
 	if err != nil {

@@ -36,28 +36,6 @@ func NewOperations(config *rest.Config, agentImage string) (*Operations, error) 
 	return &Operations{clients: clients, ops: operations.New(clients.Dynamic), agentImage: agentImage}, nil
 }
 
-// BusyError says that another Operation is not finished.
-type BusyError struct {
-	Name string
-	Type v1alpha1.OperationType
-	// Idle is true while no coordinator has taken it up: a moment, unless whoever
-	// created it died between the Operation and its coordinator.
-	Idle bool
-}
-
-// Busy is the error of an unfinished Operation that is in the way.
-func Busy(op *v1alpha1.Operation) *BusyError {
-	return &BusyError{Name: op.Name, Type: op.Spec.Type, Idle: op.Status.Phase == ""}
-}
-
-// Error names the other Operation and the ways on.
-func (e *BusyError) Error() string {
-	if e.Idle {
-		return fmt.Sprintf("operation %s (%s) has not begun; if nobody is just starting it, kubectl ha operation resume %s does, and kubectl ha operation abort %s ends it", e.Name, e.Type, e.Name, e.Name)
-	}
-	return fmt.Sprintf("operation %s (%s) is not finished; kubectl ha operation watch %s shows it, kubectl ha operation abort %s ends it", e.Name, e.Type, e.Name, e.Name)
-}
-
 // List returns all Operations, the oldest first.
 func (o *Operations) List(ctx context.Context) ([]v1alpha1.Operation, error) { return o.ops.List(ctx) }
 
@@ -67,8 +45,8 @@ func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation,
 }
 
 // Create creates an Operation with a name made of its type, and starts its
-// coordinator. While another Operation is unfinished it is refused, with a
-// BusyError. Of the finished ones the newest twenty are kept.
+// coordinator. While another Operation is unfinished it is refused, with an
+// operations.BusyError. Of the finished ones the newest twenty are kept.
 func (o *Operations) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error) {
 	return o.CreateWith(ctx, spec, nil)
 }
@@ -80,7 +58,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	if err != nil {
 		return nil, err
 	}
-	if err := o.refuse(ctx, ""); err != nil {
+	if err := o.refuse(ctx); err != nil {
 		return nil, err
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
@@ -91,7 +69,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	}
 	// Nothing carries it out before it has the claim, so that of two created at
 	// the same time one goes.
-	if err := o.claim(ctx, op.Name); err != nil {
+	if err := o.ops.Claim(ctx, o.clients.Kube, op.Name); err != nil {
 		return nil, errors.Join(err, o.ops.Delete(ctx, op.Name))
 	}
 	if handOver != nil {
@@ -184,10 +162,8 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := o.refuse(ctx, name); err != nil {
-		return err
-	}
-	if err := o.claim(ctx, name); err != nil {
+	// Not refused for one that only waits for its turn, which may wait for this one.
+	if err := o.ops.Claim(ctx, o.clients.Kube, name); err != nil {
 		return err
 	}
 	if op, err = o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
@@ -224,7 +200,7 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 	if op, err := o.ops.Get(ctx, name); err != nil {
 		return err
 	} else if op.Status.Phase == v1alpha1.OperationFailed {
-		if err := o.refuse(ctx, name); err != nil {
+		if err := o.ops.Claim(ctx, o.clients.Kube, name); err != nil {
 			return err
 		}
 	}
@@ -261,15 +237,15 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
 }
 
-// refuse returns a BusyError when an Operation other than that one is unfinished.
-func (o *Operations) refuse(ctx context.Context, but string) error {
+// refuse returns a BusyError when an Operation is unfinished, in progress or waiting.
+func (o *Operations) refuse(ctx context.Context) error {
 	all, err := o.ops.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, op := range all {
-		if op.Name != but && operations.Unfinished(op) {
-			return Busy(&op)
+		if operations.Unfinished(op) {
+			return operations.Busy(&op)
 		}
 	}
 	return nil

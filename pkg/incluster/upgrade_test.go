@@ -38,6 +38,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // upgradeWorld is a cluster of three control planes and two workers that can be
@@ -487,7 +488,7 @@ func (w *upgradeWorld) givenUp() {
 	if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "the disk is full") {
 		w.Errorf("it ended with %v", err)
 	}
-	if got := w.takeDid(); !slices.Equal(got, []string{"upgrade-kubelet w1", "upgrade-settle w1"}) || w.takesBack {
+	if got := w.takeDid(); !slices.Equal(got, []string{"upgrade-check w1", "upgrade-kubelet w1", "upgrade-settle w1"}) || w.takesBack {
 		w.Errorf("failed, it did %v, took back %v", got, w.takesBack)
 	}
 	w.must(w.ops.Abort(ctx, op.Name))
@@ -639,8 +640,8 @@ func (w *upgradeWorld) daemonSet(name string) {
 	w.must(err)
 }
 
-// applied applies an Upgrade's manifests while another Operation, which nobody
-// carries out, is not finished.
+// applied applies an Upgrade's manifests while another Operation, which nobody carries out, is
+// in progress: it waits for its turn, and takes it.
 func (w *upgradeWorld) applied() {
 	w.Helper()
 	ctx := w.Context()
@@ -650,17 +651,26 @@ func (w *upgradeWorld) applied() {
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to}}
 	_, err = all.Create(ctx, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "a-first"}, Spec: spec})
 	w.must(err)
+	w.must(all.Claim(ctx, clients.Kube, "a-first"))
 	objects, err := w.ops.Manifests(ctx, spec, w.to)
 	w.must(err)
 	if _, err := apply.Apply(ctx, clients, objects, apply.Options{}); err != nil {
 		w.Fatal(err)
 	}
 	name := "upgrade-" + strings.ReplaceAll(w.to, ".", "-")
-	if err := w.ends(name); err == nil || !strings.Contains(err.Error(), "operation a-first (Upgrade) is not finished") || len(w.takeDid()) > 0 {
-		w.Errorf("beside another one it ended with %v", err)
+	var last v1alpha1.OperationStatus
+	if !poll.Until(time.Minute, func() bool {
+		if op, err := all.Get(ctx, name); err == nil {
+			last = op.Status
+		}
+		return strings.Contains(last.Message, "waits for its turn: operation a-first (Upgrade)")
+	}) || last.Phase != v1alpha1.OperationPending {
+		w.Fatalf("it does not wait for its turn: %s: %s", last.Phase, last.Message)
+	}
+	if did := w.takeDid(); len(did) > 0 {
+		w.Errorf("beside another one it did %v", did)
 	}
 	w.must(all.Delete(ctx, "a-first"))
-	w.must(w.ops.Resume(ctx, name))
 	w.must(w.ends(name))
 }
 

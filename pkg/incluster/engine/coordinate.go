@@ -37,6 +37,9 @@ type Config struct {
 	Cluster *v1alpha1.Cluster
 	// Definitions are the types that are known.
 	Definitions map[v1alpha1.OperationType]Definition
+	// Claim makes the Operation the one in progress; its error is an operations.BusyError while
+	// another one is. Nil: all may run beside each other, as tests do.
+	Claim func(ctx context.Context, operation string) error
 	// Runner gives the way to run a task on a node as this Job.
 	Runner func(Job) transport.Runner
 	// Sink takes what happens, for the pod's log.
@@ -87,9 +90,9 @@ func Coordinate(ctx context.Context, c Config) error {
 	}
 }
 
-// takeOver makes this coordinator the one in charge, and makes the plan when
-// there is none. The plan is written before anything is done.
-func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
+// takeOver makes this coordinator the one in charge, waits for the Operation's turn, and makes
+// the plan when there is none. The plan is written before anything is done.
+func (r *run) takeOver(ctx context.Context) error {
 	_, err := r.ops.Modify(ctx, r.Operation, func(op *v1alpha1.Operation) error {
 		if op.DeletionTimestamp == nil && !slices.Contains(op.Finalizers, Finalizer) {
 			op.Finalizers = append(op.Finalizers, Finalizer)
@@ -97,7 +100,7 @@ func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	op, err := r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
 		op.Status.Coordinator = r.Identity
@@ -109,14 +112,17 @@ func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		op, err = r.awaitTurn(ctx, op)
+	}
 	if err != nil || len(op.Status.Steps) > 0 || op.Spec.Aborted || op.DeletionTimestamp != nil {
-		return op, err
+		return err
 	}
 	steps, planError := r.plan(ctx, op)
 	if planError != nil && ctx.Err() != nil {
-		return nil, planError
+		return planError
 	}
-	return r.writeStatus(ctx, func(op *v1alpha1.Operation) {
+	_, err = r.writeStatus(ctx, func(op *v1alpha1.Operation) {
 		if planError != nil {
 			op.Status.Phase, op.Status.FinishedAt = v1alpha1.OperationFailed, now()
 			op.Status.Message = line("no plan could be made: " + planError.Error())
@@ -125,6 +131,63 @@ func (r *run) takeOver(ctx context.Context) (*v1alpha1.Operation, error) {
 		op.Status.Steps = steps
 		op.Status.Progress = operations.Progress(steps)
 	})
+	return err
+}
+
+// awaitTurn makes the Operation the one in progress. Whoever creates one with kubectl ha has
+// done so already; one that was applied as a manifest waits here, as Pending, for the one that
+// is in progress: plans of two at the same time would each be made with the other's hosts in
+// them. One that has done nothing, and is not wanted any more, does not wait.
+func (r *run) awaitTurn(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.Operation, error) {
+	for {
+		if r.Claim == nil || unwanted(op) && !begun(op) {
+			return op, nil
+		}
+		var busy *operations.BusyError
+		err := r.Claim(ctx, r.Operation)
+		switch {
+		case err == nil:
+			return op, nil
+		case errors.As(err, &busy):
+			if err := r.tellWaiting(ctx, busy); err != nil {
+				return nil, err
+			}
+		case operations.Unreachable(err) && ctx.Err() == nil:
+			r.Sink.Emit(report.Event{Kind: report.Warning, Message: err.Error()})
+		default:
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(turnInterval * r.Lease.Retry):
+		}
+		now, err := r.ops.Get(ctx, r.Operation)
+		switch {
+		case err == nil:
+			op = now
+		case !operations.Unreachable(err):
+			return nil, err
+		}
+	}
+}
+
+// turnInterval is the time between two tries to be the one in progress, in times of the lease's.
+const turnInterval = 3
+
+// tellWaiting puts into the status what an Operation waits for, once.
+func (r *run) tellWaiting(ctx context.Context, busy *operations.BusyError) error {
+	_, err := r.writeStatus(ctx, func(op *v1alpha1.Operation) {
+		op.Status.Message = line("waits for its turn: " + busy.Error())
+	})
+	return err
+}
+
+func unwanted(op *v1alpha1.Operation) bool { return op.Spec.Aborted || op.DeletionTimestamp != nil }
+
+// begun tells whether anything was done for an Operation.
+func begun(op *v1alpha1.Operation) bool {
+	return slices.ContainsFunc(op.Status.Steps, func(s v1alpha1.StepStatus) bool { return s.Attempt > 0 })
 }
 
 func (r *run) plan(ctx context.Context, op *v1alpha1.Operation) ([]v1alpha1.StepStatus, error) {

@@ -226,7 +226,7 @@ func TestEngine(t *testing.T) {
 		"success": testSuccess, "pause": testPause, "abort": testAbort, "abort-task": testAbortTask, "failure": testFailure, "lost": testLost,
 		"killed-before-acting": testKilledBeforeActing, "killed-before-recording": testKilledBeforeRecording,
 		"two-coordinators": testTwoCoordinators, "lease-lost": testLeaseLost, "deleted": testDeleted, "no-plan": testNoPlan,
-		"plan-fails": testPlanFails, "plan-again": testPlanAgain, "aborted-before-plan": testAbortedBeforePlan,
+		"turn": testTurn, "no-turn": testNoTurn, "plan-fails": testPlanFails, "plan-again": testPlanAgain, "aborted-before-plan": testAbortedBeforePlan,
 		"removed": testRemoved, "removed-with-lease": testRemovedWithLease,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -638,6 +638,43 @@ func testPlanAgain(w *world) {
 func testAbortedBeforePlan(w *world) {
 	w.modify(func(s *v1alpha1.OperationSpec) { s.Aborted = true })
 	c := w.start(w.config("one"))
+	w.phase(v1alpha1.OperationAborted)
+	if err := <-c.end; err != nil {
+		w.Errorf("the coordinator ended with %v", err)
+	}
+	w.ran(map[string]int{})
+	w.gaveBack(1)
+}
+
+// testTurn: while another one is in progress there is no plan, and what is waited for is told.
+func testTurn(w *world) {
+	config := w.config("one")
+	var free atomic.Bool
+	config.Claim = func(_ context.Context, operation string) error {
+		if operation != w.name || !free.Load() {
+			return &operations.BusyError{Name: "other", Type: v1alpha1.OperationUpgrade}
+		}
+		return nil
+	}
+	w.start(config)
+	op := w.until("what it waits for", func(op *v1alpha1.Operation) bool { return op.Status.Message != "" })
+	if !strings.HasPrefix(op.Status.Message, "waits for its turn: operation other (Upgrade) is not finished") || op.Status.Phase != v1alpha1.OperationPending || len(op.Status.Steps) > 0 {
+		w.Errorf("%+v", op.Status)
+	}
+	free.Store(true)
+	w.phase(v1alpha1.OperationSucceeded)
+	w.ran(once())
+}
+
+// testNoTurn: one that has done nothing need not wait in order to be aborted.
+func testNoTurn(w *world) {
+	config := w.config("one")
+	config.Claim = func(context.Context, string) error {
+		return &operations.BusyError{Name: "other", Type: v1alpha1.OperationUpgrade}
+	}
+	c := w.start(config)
+	w.until("what it waits for", func(op *v1alpha1.Operation) bool { return op.Status.Message != "" })
+	w.modify(func(s *v1alpha1.OperationSpec) { s.Aborted = true })
 	w.phase(v1alpha1.OperationAborted)
 	if err := <-c.end; err != nil {
 		w.Errorf("the coordinator ended with %v", err)

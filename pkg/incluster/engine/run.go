@@ -68,7 +68,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		return r.release(ctx, op)
 	}
 	if err == nil {
-		_, err = r.takeOver(ctx)
+		err = r.takeOver(ctx)
 	}
 	looks := r.ops.Follow(ctx, r.Operation)
 	tick := time.NewTicker(progressInterval)

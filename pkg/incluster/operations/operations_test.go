@@ -158,7 +158,7 @@ func TestCleanAgain(t *testing.T) {
 			t.Errorf("%s is %s, attempt %d", s.ID, s.State, s.Attempt)
 		}
 	}
-	if got.Phase != v1alpha1.OperationFailed || in.Steps[2].State != succeeded || got.Steps[2].Job != "" {
+	if got.Phase != v1alpha1.OperationPending || in.Phase != v1alpha1.OperationFailed || in.Steps[2].State != succeeded || got.Steps[2].Job != "" {
 		t.Errorf("%+v, given was %+v", got, in)
 	}
 }

@@ -57,8 +57,8 @@ func Retry(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 }
 
 // CleanAgain makes the clean-up steps of a failed Operation pending again that have run: it is
-// given up now, and they may have left what was of use only as long as it could be gone on with. It
-// is pure; the status given is not changed.
+// given up now, and they may have left what was of use only as long as it could be gone on with.
+// Until they have ended it is in the way of others again. It is pure; the status given is not changed.
 func CleanAgain(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 	s.Steps = slices.Clone(s.Steps)
 	for i := range s.Steps {
@@ -66,6 +66,7 @@ func CleanAgain(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 			reset(step)
 		}
 	}
+	s.Phase, s.FinishedAt, s.Message = v1alpha1.OperationPending, nil, "aborted, waiting for its coordinator"
 	s.Progress = Progress(s.Steps)
 	return s
 }

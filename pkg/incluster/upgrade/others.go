@@ -9,7 +9,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 // othersTimeout is how long what is not well is waited for before the next control
@@ -49,9 +48,6 @@ func others(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 // person may have looked before; of an Upgrade that was applied as a manifest nobody
 // has. What may be passed over the spec says. The message names what else was noticed.
 func preflight(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	if err := alone(ctx, t); err != nil {
-		return engine.Outcome{}, err
-	}
 	spec := t.Operation.Spec.Upgrade
 	wanted, err := ImagesOf(t.Cluster, spec.Version)
 	if err != nil {
@@ -74,25 +70,6 @@ func preflight(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		message += "; " + f.String()
 	}
 	return engine.Outcome{Message: message}, nil
-}
-
-// alone refuses to begin beside another Operation: one that was applied as a manifest
-// has not been asked before.
-func alone(ctx context.Context, t engine.Turn) error {
-	all, err := operations.New(t.Clients.Dynamic).List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, op := range all {
-		// The oldest first; of two the older one goes on.
-		if op.Name == t.Operation.Name {
-			return nil
-		}
-		if operations.Unfinished(op) {
-			return fmt.Errorf("operation %s (%s) is not finished\nnext: resume this one once it is; nothing was changed", op.Name, op.Spec.Type)
-		}
-	}
-	return nil
 }
 
 func refusal(blocking []Finding) error {
