@@ -100,10 +100,10 @@ func (r *release) run(ctx context.Context, wanted string) error {
 		}
 		r.bills = append(r.bills, bill)
 	}
-	if err := r.writeSums(sums); err != nil {
+	if err := r.writeManifest(sums); err != nil {
 		return err
 	}
-	if err := r.writeManifest(sums); err != nil {
+	if err := r.writeSums(sums); err != nil {
 		return err
 	}
 	fmt.Printf("%s: %d archives with bills of materials, checksums.txt, ha.yaml\n", r.out, len(r.platforms))
@@ -171,21 +171,25 @@ func (r *release) contents(p platform) []member {
 	return files
 }
 
+// writeSums writes the sums of all that a release has.
 func (r *release) writeSums(sums map[platform]string) error {
 	var lines []string
 	for p, sum := range sums {
 		lines = append(lines, sum+"  "+p.Archive()+"\n")
 	}
-	for _, bill := range r.bills {
-		sum, err := host.FileSum(filepath.Join(r.out, bill))
+	for _, file := range append(slices.Clone(r.bills), manifestFile) {
+		sum, err := host.FileSum(filepath.Join(r.out, file))
 		if err != nil {
 			return err
 		}
-		lines = append(lines, sum+"  "+bill+"\n")
+		lines = append(lines, sum+"  "+file+"\n")
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[64:], b[64:]) })
 	return os.WriteFile(filepath.Join(r.out, "checksums.txt"), []byte(strings.Join(lines, "")), 0o644)
 }
+
+// manifestFile is krew's manifest; who takes it from a release trusts the sums in it.
+const manifestFile = "ha.yaml"
 
 func (r *release) writeManifest(sums map[platform]string) error {
 	text, err := os.ReadFile(filepath.Join(r.root, "krew", "ha.yaml.tmpl"))
@@ -201,5 +205,5 @@ func (r *release) writeManifest(sums map[platform]string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(r.out, "ha.yaml"), data, 0o644)
+	return os.WriteFile(filepath.Join(r.out, manifestFile), data, 0o644)
 }
