@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -41,6 +42,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{Commander: hosttest.NewCommander(t), t: t, root: t.TempDir(), units: map[string][]string{}}
 	b.OnUnit(controlplane.RetireTimer, "LoadState=not-found", "ActiveState=inactive")
+	b.OnUnit(upgrade.BackTimer, "LoadState=not-found", "ActiveState=inactive")
 	for _, unit := range []string{kubeletUnit, containerdUnit, etcdmember.UnitName, vip.WatchUnit} {
 		b.unit(unit, "active", "enabled")
 	}
@@ -74,6 +76,22 @@ func (b *bench) unit(name, active, file string) {
 		b.did = append(b.did, "disable "+name)
 		return host.Output{}, nil
 	})
+}
+
+// TestKubeletStaysDown: an upgrade that was killed a moment ago would have the kubelet back in the
+// middle of an uninstall.
+func TestKubeletStaysDown(t *testing.T) {
+	b := newBench(t)
+	h := b.open()
+	b.made(h)
+	b.unit(upgrade.BackTimer, "active", "transient")
+	if _, err := b.run(h); err != nil {
+		t.Fatal(err)
+	}
+	timer, kubelet := slices.Index(b.did, "stop "+upgrade.BackTimer), slices.Index(b.did, "stop "+kubeletUnit)
+	if timer < 0 || kubelet < timer {
+		t.Errorf("did %q", b.did)
+	}
 }
 
 // TestRetired: the timer of a host that was taken out of the cluster a moment ago ends

@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
@@ -29,7 +30,14 @@ const (
 func (u *uninstaller) stopKubelet(ctx context.Context) error {
 	// Of a host that was taken out of the cluster a moment ago; who has it added again
 	// would lose the kubelet by it.
-	return errors.Join(controlplane.KeepKubelet(ctx, u.h), u.stop(ctx, mendUnit, kubeletUnit))
+	return errors.Join(controlplane.KeepKubelet(ctx, u.h), u.stopTimer(ctx), u.stop(ctx, mendUnit, kubeletUnit))
+}
+
+// stopTimer ends the timer by which an upgrade that is killed has the kubelet back: it has no
+// file that the ledger could know.
+func (u *uninstaller) stopTimer(ctx context.Context) error {
+	_, err := u.h.StopUnit(ctx, upgrade.BackTimer, false)
+	return err
 }
 
 func (u *uninstaller) stopEtcd(ctx context.Context) error { return u.stop(ctx, etcdmember.UnitName) }

@@ -77,7 +77,7 @@ func (up upgrader) startKubelet(ctx context.Context, env node.Env) (restarted bo
 	if restarted, err = h.EnsureUnit(ctx, kubeletUnit, owed); err != nil || h.DryRun() {
 		return restarted, err
 	}
-	if _, err := h.StopUnit(ctx, backTimer, false); err != nil {
+	if _, err := h.StopUnit(ctx, BackTimer, false); err != nil {
 		return restarted, err
 	}
 	return restarted, up.waitKubelet(ctx, env)

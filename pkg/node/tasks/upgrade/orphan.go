@@ -23,10 +23,10 @@ const (
 	// endTimeout bounds the whole of it.
 	endTimeout = apiserverGrace + 15*time.Second
 
-	// backTimer is systemd's, by which the kubelet comes back when this task dies while
+	// BackTimer is systemd's, by which the kubelet comes back when this task dies while
 	// there is none: nobody else could start it. backAfter, in seconds, is longer than
 	// the task needs.
-	backTimer = "kubectl-ha-kubelet-back.timer"
+	BackTimer = "kubectl-ha-kubelet-back.timer"
 	backAfter = 90
 )
 
@@ -54,7 +54,7 @@ func (up upgrader) endAPIServer(ctx context.Context, env node.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := h.RunLater(ctx, backTimer, "the kubelet comes back if nobody else starts it", backAfter, "systemctl", "start", kubeletUnit); err != nil {
+	if err := h.RunLater(ctx, BackTimer, "the kubelet comes back if nobody else starts it", backAfter, "systemctl", "start", kubeletUnit); err != nil {
 		return err
 	}
 	// With the kubelet running the apiserver would be started again at once.

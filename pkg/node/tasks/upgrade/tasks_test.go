@@ -85,7 +85,7 @@ func TestKubeletOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			run := "systemd-run --collect --unit=kubectl-ha-kubelet-back --on-active=90 systemctl start kubelet.service"
-			want := run + "|systemctl stop kubelet.service|systemctl start kubelet.service|systemctl stop " + backTimer
+			want := run + "|systemctl stop kubelet.service|systemctl start kubelet.service|systemctl stop " + BackTimer
 			if got := w.ran(); !strings.Contains(got, want) {
 				t.Errorf("ran %s\nwant %s", got, want)
 			}

@@ -87,13 +87,13 @@ func newWorld(t *testing.T, controlPlane bool) *world {
 	w.pid = 100
 	w.runKubelet()
 	w.OnFunc("systemctl restart kubelet.service", w.restart)
-	w.backTimer("not-found", "inactive")
-	w.OnFunc("systemctl stop "+backTimer, func(host.Command) (host.Output, error) {
-		w.backTimer("not-found", "inactive")
+	w.BackTimer("not-found", "inactive")
+	w.OnFunc("systemctl stop "+BackTimer, func(host.Command) (host.Output, error) {
+		w.BackTimer("not-found", "inactive")
 		return host.Output{}, nil
 	})
 	w.OnFunc("systemd-run --collect --unit=kubectl-ha-kubelet-back --on-active=90 systemctl start kubelet.service", func(host.Command) (host.Output, error) {
-		w.backTimer("loaded", "active")
+		w.BackTimer("loaded", "active")
 		return host.Output{}, nil
 	})
 	w.OnFunc("systemctl stop kubelet.service", func(host.Command) (host.Output, error) {
@@ -273,9 +273,9 @@ func (w *world) restart(host.Command) (host.Output, error) {
 	return host.Output{}, nil
 }
 
-func (w *world) backTimer(load, active string) {
+func (w *world) BackTimer(load, active string) {
 	w.back = active == "active"
-	w.OnUnit(backTimer, "LoadState="+load, "ActiveState="+active, "UnitFileState=transient")
+	w.OnUnit(BackTimer, "LoadState="+load, "ActiveState="+active, "UnitFileState=transient")
 }
 
 func (w *world) guardState(load, file string) {
@@ -287,7 +287,7 @@ func (w *world) guardState(load, file string) {
 func (w *world) boot() {
 	w.t.Helper()
 	w.left = 1 << 30
-	w.backTimer("not-found", "inactive")
+	w.BackTimer("not-found", "inactive")
 	if w.there(guardUnitPath) && w.there(guardRequest) {
 		if _, err := Mend(w.t.Context(), w.env(), MendSpec{}); err != nil {
 			w.t.Fatalf("at boot: %v", err)
