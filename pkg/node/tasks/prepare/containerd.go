@@ -23,6 +23,7 @@ const (
 	certsDir         = "/etc/containerd/certs.d"
 	unitDir          = "/etc/systemd/system/"
 	proxyDropIn      = "10-kubectl-ha-proxy.conf"
+	proxyEnvironment = "10-kubectl-ha-proxy.env"
 )
 
 // oldestContainerd is the oldest that is used as it is found: the kubelets of
@@ -161,18 +162,38 @@ func (p *preparer) runContainerd(ctx context.Context, restart bool, reads ...str
 	return waitReady(ctx, p.h, p.runtime)
 }
 
-// proxy writes the environment of a unit, or removes ours when there is none.
+// proxy writes the environment of a unit, or removes ours when there is none. A proxy's address
+// may hold a password, so that it is in a file of its own: what a unit says itself, every local
+// user may ask systemd for, whatever the file's mode (systemd.exec(5), Environment=).
 func (p *preparer) proxy(ctx context.Context, unit string) (changed bool, err error) {
-	path := unitDir + unit + ".d/" + proxyDropIn
+	dropIn, file := unitDir+unit+".d/"+proxyDropIn, unitDir+unit+".d/"+proxyEnvironment
 	if len(p.spec.Environment) == 0 {
-		return p.removeOurs(ctx, path)
+		// The drop-in first: it names the file.
+		for _, path := range []string{dropIn, file} {
+			gone, err := p.removeOurs(ctx, path)
+			if err != nil {
+				return changed, err
+			}
+			changed = changed || gone
+		}
+		return changed, nil
 	}
-	content, err := render("proxy.conf", values{Environment: p.spec.Environment})
-	if err != nil {
-		return false, err
+	v := values{Environment: p.spec.Environment, EnvironmentFile: file}
+	for _, f := range []struct {
+		template, path string
+		mode           fs.FileMode
+	}{{"proxy.env", file, 0o600}, {"proxy.conf", dropIn, 0o644}} {
+		content, err := render(f.template, v)
+		if err != nil {
+			return changed, err
+		}
+		wrote, err := p.h.WriteFile(ctx, host.File{Path: f.path, Mode: f.mode, Content: content, Note: "proxy of " + unit})
+		if err != nil {
+			return changed, err
+		}
+		changed = changed || wrote
 	}
-	// A proxy's address may hold a password.
-	return p.h.WriteFile(ctx, host.File{Path: path, Mode: 0o600, Content: content, Note: "proxy of " + unit})
+	return changed, nil
 }
 
 // removeOurs removes a file when it is there and ours.

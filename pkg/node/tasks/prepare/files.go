@@ -21,8 +21,10 @@ type values struct {
 	MayRaiseLimits bool
 	SandboxImage   string
 	Environment    []string
-	Server         string
-	Mirrors        []mirror
+	// EnvironmentFile is where the environment is.
+	EnvironmentFile string
+	Server          string
+	Mirrors         []mirror
 }
 
 // mirror is one host of a hosts.toml.
@@ -33,7 +35,7 @@ type mirror struct {
 
 // render fills in one of the embedded templates.
 func render(name string, v values) ([]byte, error) {
-	funcs := template.FuncMap{"toml": strconv.Quote, "systemd": quoteSystemd}
+	funcs := template.FuncMap{"toml": strconv.Quote, "envfile": quoteEnvironmentFile}
 	t, err := template.New(name+".tmpl").Funcs(funcs).Option("missingkey=error").ParseFS(files, "files/"+name+".tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("template %s: %w", name, err)
@@ -45,10 +47,12 @@ func render(name string, v values) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// quoteSystemd quotes an assignment for Environment=, systemd.exec(5) and
-// systemd.syntax(7): C escapes inside double quotes, and %% for a percent sign.
-func quoteSystemd(assignment string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "\n", `\n`).Replace(assignment) + `"`
+// quoteEnvironmentFile quotes an assignment's value for a file of EnvironmentFile=, systemd.exec(5): inside
+// double quotes a backslash keeps one of "\`$ from being special. A percent sign is not special
+// there, nor is a newline.
+func quoteEnvironmentFile(assignment string) string {
+	name, value, _ := strings.Cut(assignment, "=")
+	return name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", "$", `\$`).Replace(value) + `"`
 }
 
 // hostsTOML is containerd's file of one registry's mirrors:

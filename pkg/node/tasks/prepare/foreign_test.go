@@ -178,8 +178,8 @@ func parsed(t *testing.T, text string) table {
 	return out
 }
 
-func TestQuoteSystemd(t *testing.T) {
-	if got, want := quoteSystemd(`A=b "c" \ 5%`), `"A=b \"c\" \\ 5%%"`; got != want {
+func TestQuoteEnvironmentFile(t *testing.T) {
+	if got, want := quoteEnvironmentFile("A=b \"c\" \\ 5% $x`"), "A=\"b \\\"c\\\" \\\\ 5% \\$x\\`\""; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -252,7 +252,8 @@ func TestPrepareABareHost(t *testing.T) {
 		containerdConfig:                                 "SystemdCgroup = true",
 		unitDir + containerdUnit:                         "OOMScoreAdjust=-999",
 		unitDir + kubeletUnit + ".d/10-kubeadm.conf":     "ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS",
-		unitDir + containerdUnit + ".d/" + proxyDropIn:   `Environment="NO_PROXY=10.0.0.0/8,50%%"`,
+		unitDir + containerdUnit + ".d/" + proxyDropIn:   "EnvironmentFile=-" + unitDir + containerdUnit + ".d/" + proxyEnvironment,
+		unitDir + kubeletUnit + ".d/" + proxyEnvironment: `NO_PROXY="10.0.0.0/8,50%"`,
 		certsDir + "/docker.io/hosts.toml":               `[host."http://m:5000/v2/docker.io"]`,
 		modulesFile:                                      "br_netfilter",
 		host.SysctlPath("net.ipv4.ip_forward"):           "1\n",
@@ -277,6 +278,15 @@ func TestPrepareABareHost(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(b.root, StoreDir)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the blobs were not removed: %v", err)
 	}
+	// Every local user may ask systemd for what a unit says.
+	for _, unit := range []string{containerdUnit, kubeletUnit} {
+		if info, err := os.Stat(filepath.Join(b.root, unitDir+unit+".d", proxyEnvironment)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the proxy of %s: %v %v", unit, info, err)
+		}
+		if strings.Contains(b.read(unitDir+unit+".d/"+proxyDropIn), "NO_PROXY") {
+			t.Errorf("the unit of %s itself says the proxy", unit)
+		}
+	}
 	wantNothingDone(t, b)
 	// A mirror that is wanted no more, and a proxy, go.
 	b.spec.RegistryMirrors, b.spec.Environment = nil, nil
@@ -284,7 +294,7 @@ func TestPrepareABareHost(t *testing.T) {
 	if _, _, err := b.run(); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{certsDir + "/docker.io/hosts.toml", unitDir + containerdUnit + ".d/" + proxyDropIn} {
+	for _, path := range []string{certsDir + "/docker.io/hosts.toml", unitDir + containerdUnit + ".d/" + proxyDropIn, unitDir + containerdUnit + ".d/" + proxyEnvironment} {
 		if _, err := os.Stat(filepath.Join(b.root, path)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is still there: %v", path, err)
 		}
