@@ -44,13 +44,13 @@ func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.Co
 		Long: paragraphs(
 			"Put the hosts into the Cluster file first, with their roles. This command then logs in to these hosts alone, looks at them, and shows what is to be done: programs and images, an etcd member where the host gets one (first as a learner, then with a vote), keepalived on control planes, the kubelet. The cluster itself does the rest: it promotes control planes, and tells the others of them.",
 			"Run it again to resume: it looks at the hosts and does what is left. How large the cluster is does not matter, but that each control plane's apiserver restarts when there is a new etcd member, one after the other and with the virtual IP elsewhere.",
-			"For a host that can't be reached over SSH, --print writes a script that does there what is otherwise done over SSH. It holds a token that lives for twenty minutes, and for an etcd member its keys: treat it as a secret. Then --enrolled does the rest."),
+			"For a host that can't be reached over SSH, --print writes a script that does there what is otherwise done over SSH. It holds a token that lives for twenty minutes, and for an etcd member its keys: treat it as a secret; a file that others may read is refused. Then --enrolled does the rest."),
 		Example: examples(`
 			kubectl ha node add w2 -f cluster.yaml
 			kubectl ha node add cp4 cp5 -f cluster.yaml --bundle bundle.tar --yes
 
 			# For a host that is reached by other means
-			kubectl ha node add w3 -f cluster.yaml --print > add-w3.sh
+			(umask 077; kubectl ha node add w3 -f cluster.yaml --print > add-w3.sh)
 			kubectl ha node add w3 -f cluster.yaml --enrolled`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"text/template"
 	"time"
 
@@ -28,10 +30,30 @@ type enrolment struct {
 	Member *bootstrap.MemberFiles `json:"member,omitempty"`
 }
 
+// refuseReadable refuses to print secrets to a file that others than its owner may read. What is no
+// file (a terminal, a pipe) is the user's to know; Windows has no such modes.
+func refuseReadable(w io.Writer) error {
+	f, ok := w.(*os.File)
+	if !ok || runtime.GOOS == "windows" {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("look at where the script is printed to: %w", err)
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return usageErrorf("the script holds secrets, and others than you may read the file that it would be printed to (mode %04o); make it anew with (umask 077; … > FILE), or chmod 600 it first", info.Mode().Perm())
+	}
+	return nil
+}
+
 // printScript prints a script that does on the host what is otherwise done over SSH.
 func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 	if bad := nodes.Blocking(p.Findings); len(bad) > 0 {
 		return withCode(ExitFindings, &nodes.Refused{Findings: bad})
+	}
+	if err := refuseReadable(o.Out); err != nil {
+		return err
 	}
 	h, _ := o.merged.Host(o.names[0])
 	document, err := v1alpha1.Marshal(o.merged)
