@@ -15,7 +15,7 @@ import (
 )
 
 // The bounds of an addon, in bytes: of all its files, and packed. A packed one
-// goes into a ConfigMap, which may have 1 MiB.
+// goes into a Secret, which may have 1 MiB.
 const (
 	maxFiles  = 16 << 20
 	maxPacked = 900 << 10

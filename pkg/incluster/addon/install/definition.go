@@ -25,7 +25,7 @@ const (
 	removeTimeout = 10 * time.Minute
 	// longestDeadline bounds what a descriptor may ask for.
 	longestDeadline = time.Hour
-	// packedKey is the packed addon's key in its ConfigMap.
+	// packedKey is the packed addon's key in its Secret.
 	packedKey = "addon"
 )
 
@@ -70,8 +70,9 @@ func itemOf(env engine.Env, name string) (v1alpha1.AddonItem, error) {
 	return v1alpha1.AddonItem{}, fmt.Errorf("operation %s is not about the addon %s", env.Operation.Name, name)
 }
 
-// ContentName names the ConfigMap with a packed addon, until the Operation is done.
-func ContentName(operation, addon string) string { return operation + "-" + addon }
+// ContentName names the Secret with a packed addon, until the Operation is done. An addon may
+// have Secrets among its manifests, and who may view a namespace sees its ConfigMaps.
+func ContentName(operation, addon string) string { return operation + "-addon-" + addon }
 
 // SecretsName names the Secret with the certificates that an Operation hands over.
 func SecretsName(operation string) string { return operation + "-certificates" }
@@ -85,9 +86,9 @@ func Owner(op *v1alpha1.Operation) []metav1.OwnerReference {
 // Operation's coordinator finds them.
 func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, packed map[string][]byte, certificates map[string][]byte) error {
 	for name, content := range packed {
-		_, err := kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace).Create(ctx, &corev1.ConfigMap{
+		_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: ContentName(op.Name, name), OwnerReferences: Owner(op)},
-			BinaryData: map[string][]byte{packedKey: content},
+			Data:       map[string][]byte{packedKey: content},
 		}, metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("hand the addon %s over to the cluster: %w", name, err)
@@ -107,14 +108,14 @@ func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Opera
 
 // unpack reads an addon that was handed over.
 func unpack(ctx context.Context, env engine.Env, item v1alpha1.AddonItem) (*addon.Addon, error) {
-	config, err := env.Clients.Kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace).Get(ctx, ContentName(env.Operation.Name, item.Name), metav1.GetOptions{})
+	secret, err := env.Clients.Kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Get(ctx, ContentName(env.Operation.Name, item.Name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("the addon %s was not handed over to operation %s\nnext: abort it, and run kubectl ha addon install again", item.Name, env.Operation.Name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the addon %s: %w", item.Name, err)
 	}
-	return addon.Unpack(config.BinaryData[packedKey], item.Digest)
+	return addon.Unpack(secret.Data[packedKey], item.Digest)
 }
 
 // awaitHealthy waits until all of an addon is well.
@@ -153,7 +154,7 @@ func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 func tidy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	kube := t.Clients.Kube.CoreV1()
 	for _, item := range t.Operation.Spec.Addon.Addons {
-		err := kube.ConfigMaps(v1alpha1.SystemNamespace).Delete(ctx, ContentName(t.Operation.Name, item.Name), metav1.DeleteOptions{})
+		err := kube.Secrets(v1alpha1.SystemNamespace).Delete(ctx, ContentName(t.Operation.Name, item.Name), metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return engine.Outcome{}, fmt.Errorf("remove what was handed over: %w", err)
 		}

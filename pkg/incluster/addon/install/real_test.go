@@ -113,6 +113,43 @@ func operationOn(t *testing.T, c *client.Clients, action v1alpha1.AddonAction, n
 		Progress: func(string, ...any) {}}
 }
 
+// TestHandedOver: a packed addon may have Secrets in it, so that it is one, until its Operation is done.
+func TestHandedOver(t *testing.T) {
+	s := kubetest.Start(t)
+	c, err := client.New(s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	systemNamespace(t, c.Kube)
+	turn := operation(t, c, v1alpha1.AddonInstall, "v1", firstVersion, false)
+	there := func() (configMaps, secrets int) {
+		t.Helper()
+		core := c.Kube.CoreV1()
+		// The API server makes one itself, by and by.
+		inSight, err := core.ConfigMaps(v1alpha1.SystemNamespace).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name!=kube-root-ca.crt"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hidden, err := core.Secrets(v1alpha1.SystemNamespace).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(inSight.Items), len(hidden.Items)
+	}
+	if configMaps, secrets := there(); configMaps != 0 || secrets != 1 {
+		t.Errorf("handed over there are %d ConfigMaps, %d Secrets", configMaps, secrets)
+	}
+	if a, err := unpack(t.Context(), turn.Env, turn.Operation.Spec.Addon.Addons[0]); err != nil || string(a.Files["a.yaml"]) != firstVersion {
+		t.Errorf("unpacked: %+v, %v", a, err)
+	}
+	if _, err := tidy(t.Context(), turn); err != nil {
+		t.Fatal(err)
+	}
+	if configMaps, secrets := there(); configMaps+secrets != 0 {
+		t.Errorf("afterwards there are %d ConfigMaps, %d Secrets", configMaps, secrets)
+	}
+}
+
 // TestLife installs an addon, brings it to another version, and removes it, with
 // a real API server.
 func TestLife(t *testing.T) {
