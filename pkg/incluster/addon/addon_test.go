@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -81,6 +82,60 @@ func TestBuiltIn(t *testing.T) {
 			t.Errorf("%s: after packing %d objects instead of %d, %v", name, len(same), len(objects), err)
 		}
 	}
+}
+
+// TestKeysToEtcd: what has a login to etcd may change all that is in it, so that it runs where a
+// node's root has one anyway.
+func TestKeysToEtcd(t *testing.T) {
+	all, err := addon.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for name, a := range all {
+		for _, cert := range a.Descriptor.Certificates {
+			if cert.Authority != addon.AuthorityEtcd {
+				continue
+			}
+			objects, err := a.Render(facts(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, u := range objects {
+				pod, found, err := unstructured.NestedMap(u.Object, "spec", "template", "spec")
+				if err != nil || !found {
+					continue
+				}
+				var spec corev1.PodSpec
+				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(pod, &spec); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Secret != nil && v.Secret.SecretName == cert.Secret }) {
+					continue
+				}
+				seen++
+				if !onControlPlanes(spec) {
+					t.Errorf("%s: %s %s has a key to etcd, and may run on any node", name, u.GetKind(), u.GetName())
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("nothing has a key to etcd; is it read?")
+	}
+}
+
+// onControlPlanes tells whether each way to be scheduled asks for a control plane.
+func onControlPlanes(spec corev1.PodSpec) bool {
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return false
+	}
+	terms := spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	return len(terms) > 0 && !slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+		return !slices.ContainsFunc(term.MatchExpressions, func(r corev1.NodeSelectorRequirement) bool {
+			return r.Key == "node-role.kubernetes.io/control-plane" && r.Operator == corev1.NodeSelectorOpExists
+		})
+	})
 }
 
 func TestSettings(t *testing.T) {
