@@ -279,7 +279,7 @@ func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, na
 	if err != nil {
 		return clusterError(err)
 	}
-	var lacking []string
+	var lacking, labels []string
 	for _, name := range names {
 		h, _ := c.Host(name)
 		if image == "" || !h.Has(v1alpha1.RoleControlPlane) {
@@ -291,12 +291,14 @@ func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, na
 		}
 		if !hasImage(*n, image) {
 			lacking = append(lacking, name)
+			// It need not be the node's name on clusters that others have made.
+			labels = append(labels, n.Labels[corev1.LabelHostname])
 		}
 	}
 	if len(lacking) == 0 {
 		return nil
 	}
-	if err := o.push(ctx, image, corev1.LabelHostname+" in ("+strings.Join(lacking, ",")+")"); err != nil {
+	if err := o.push(ctx, image, corev1.LabelHostname+" in ("+strings.Join(labels, ",")+")"); err != nil {
 		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, displayName)
 	}
 	return nil

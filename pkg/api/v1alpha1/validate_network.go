@@ -149,6 +149,9 @@ func (v *validator) images() {
 	im := v.c.Spec.Images
 	if im.Mirror != "" {
 		v.url("spec.images.mirror", im.Mirror, "http", "https")
+		if u, err := url.Parse(im.Mirror); err == nil && u.User != nil {
+			v.fail("spec.images.mirror", hasLogin)
+		}
 	}
 	v.reference("spec.images.registry", im.Registry)
 	for _, key := range sortedKeys(im.Mirrors) {
@@ -168,12 +171,20 @@ func (v *validator) images() {
 	}
 }
 
+// hasLogin is said of a registry's or a mirror's address with a user in it: the document is stored
+// where many may read it, and containerd's files for mirrors have no such field.
+const hasLogin = "has a login (USER:PASSWORD@), which no host would use and many could read; write the address without it, and let the hosts read there without a login"
+
 var imageReference = regexp.MustCompile(`^[A-Za-z0-9\[][A-Za-z0-9\[\]._:/@-]*$`)
 
 // reference checks the rough shape of a registry or image; the empty one passes.
 func (v *validator) reference(path, value string) {
+	at, digest, found := strings.Cut(value, "@")
 	switch {
 	case value == "":
+	case found && (!strings.Contains(digest, ":") || strings.Contains(digest, "/") || strings.Contains(at, "://")):
+		// A digest is ALGORITHM:HEX at the end; the value is not told, since it has a password.
+		v.fail(path, hasLogin)
 	case strings.Contains(value, "://"):
 		v.fail(path, "%q: write it without %s://", value, value[:strings.Index(value, "://")])
 	case !imageReference.MatchString(value):
@@ -183,6 +194,9 @@ func (v *validator) reference(path, value string) {
 
 func (v *validator) url(path, value string, schemes ...string) {
 	u, err := url.Parse(value)
+	if err == nil {
+		value = u.Redacted()
+	}
 	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 		v.fail(path, "%q is no URL beginning with %s://", value, strings.Join(schemes, ":// or "))
 	}

@@ -87,6 +87,12 @@ func TestValidateErrors(t *testing.T) {
 		{"ssh user", func(s *ClusterSpec) { s.SSH.User = "-oProxyCommand=x" }, "spec.ssh.user"},
 		{"shared ssh host", func(s *ClusterSpec) { s.SSH.Host = "a" }, "spec.ssh.host: can't be shared"},
 		{"mirror", func(s *ClusterSpec) { s.Images.Mirror = "mirror.example.com" }, "spec.images.mirror"},
+		{"mirror with a login", func(s *ClusterSpec) { s.Images.Mirror = "https://u:hush@mirror.example.com" }, "spec.images.mirror: has a login (USER:PASSWORD@)"},
+		{"registry with a login", func(s *ClusterSpec) { s.Images.Registry = "u:hush@r.example.com:5000/k8s" }, "spec.images.registry: has a login (USER:PASSWORD@)"},
+		{"mirrored with a login", func(s *ClusterSpec) {
+			s.Images.Mirrors = map[string]string{"docker.io": "u@r.example.com"}
+		}, "spec.images.mirrors[docker.io]: has a login (USER:PASSWORD@)"},
+		{"login in a URL", func(s *ClusterSpec) { s.Images.Mirror = "ftp://u:hush@mirror.example.com" }, `"ftp://u:xxxxx@mirror.example.com" is no URL`},
 		{"registry", func(s *ClusterSpec) { s.Images.Registry = "https://r.example.com" }, "write it without https://"},
 		{"proxy", func(s *ClusterSpec) { s.Proxy.HTTPProxy = "proxy:3128" }, "spec.proxy.httpProxy"},
 		{"no proxy", func(s *ClusterSpec) { s.Proxy.NoProxy = []string{"a,b"} }, "spec.proxy.noProxy[0]"},
