@@ -68,11 +68,14 @@ func TestCoordinatorLost(t *testing.T) {
 			t.Errorf("the coordinator %s runs on %s, which is no control plane", p.Name, p.Spec.NodeName)
 		}
 	}
-	if op := j.get(t); stepState(op, "network") != v1alpha1.StepPending {
-		t.Errorf("the network plugin is %s already: this was not the early moment that it was to be", stepState(op, "network"))
+	// There may be no plan at all.
+	if state := stepState(j.get(t), "network"); state != v1alpha1.StepPending && state != "" {
+		t.Errorf("the network plugin is %s already: this was not the early moment that it was to be", state)
 	}
 	j.pause(t, false)
-	j.untilStep(t, "promote/cp2")
+	// Once it runs: what comes after the control planes is done within seconds, and a pause is of
+	// no effect when nothing is left.
+	j.untilStep(t, "promote/cp2", v1alpha1.StepRunning)
 	j.pause(t, true)
 	j.untilPhase(t, v1alpha1.OperationPaused)
 	j = c.watchJoin(t, "cp2")
@@ -202,15 +205,15 @@ func (j *join) untilPhase(t *testing.T, phase v1alpha1.OperationPhase) {
 	})
 }
 
-// untilStep waits until a step has been done.
-func (j *join) untilStep(t *testing.T, id string) {
+// untilStep waits until a step is in a state.
+func (j *join) untilStep(t *testing.T, id string, state v1alpha1.StepState) {
 	t.Helper()
-	eventually(t, 3*time.Minute, "step "+id+" is done", func() (bool, string) {
+	eventually(t, 3*time.Minute, "step "+id+" is "+string(state), func() (bool, string) {
 		op, err := j.ops.Get(context.Background(), j.name)
 		if err != nil {
 			return false, err.Error()
 		}
-		return stepState(op, id) == v1alpha1.StepSucceeded, op.Status.Message
+		return stepState(op, id) == state, op.Status.Message
 	})
 }
 
