@@ -222,7 +222,7 @@ func TestSupportBundle(t *testing.T) {
 	all := unpack(t, file)
 	for _, want := range []string{"status.json", "doctor.json", "operations.json", "nodes/cp1/facts.json", "nodes/cp1/kubelet.service.log", "nodes/cp2/etcd.service.log", "cluster.yaml"} {
 		if len(all["kubectl-ha-support/"+want]) == 0 {
-			t.Errorf("there is no %s", want)
+			t.Errorf("there is no %s; not had were %s", want, all["kubectl-ha-support/missed.txt"])
 		}
 	}
 	secrets := map[string][]byte{}
