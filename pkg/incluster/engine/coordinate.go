@@ -82,10 +82,8 @@ func Coordinate(ctx context.Context, c Config) error {
 			return err
 		}
 		c.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("starting over: %v", err)})
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(c.Lease.Retry):
+		if err := pause(ctx, c.Lease.Retry); err != nil {
+			return err
 		}
 	}
 }
@@ -115,7 +113,7 @@ func (r *run) takeOver(ctx context.Context) error {
 	if err == nil {
 		op, err = r.awaitTurn(ctx, op)
 	}
-	if err != nil || len(op.Status.Steps) > 0 || op.Spec.Aborted || op.DeletionTimestamp != nil {
+	if err != nil || len(op.Status.Steps) > 0 || unwanted(op) {
 		return err
 	}
 	steps, planError := r.plan(ctx, op)
@@ -149,18 +147,19 @@ func (r *run) awaitTurn(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.
 		case err == nil:
 			return op, nil
 		case errors.As(err, &busy):
-			if err := r.tellWaiting(ctx, busy); err != nil {
-				return nil, err
+			if waits := line("waits for its turn: " + busy.Error()); waits != op.Status.Message {
+				_, err := r.writeStatus(ctx, func(op *v1alpha1.Operation) { op.Status.Message = waits })
+				if err != nil {
+					return nil, err
+				}
 			}
 		case operations.Unreachable(err) && ctx.Err() == nil:
 			r.Sink.Emit(report.Event{Kind: report.Warning, Message: err.Error()})
 		default:
 			return nil, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(turnInterval * r.Lease.Retry):
+		if err := pause(ctx, turnInterval*r.Lease.Retry); err != nil {
+			return nil, err
 		}
 		now, err := r.ops.Get(ctx, r.Operation)
 		switch {
@@ -175,14 +174,17 @@ func (r *run) awaitTurn(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.
 // turnInterval is the time between two tries to be the one in progress, in times of the lease's.
 const turnInterval = 3
 
-// tellWaiting puts into the status what an Operation waits for, once.
-func (r *run) tellWaiting(ctx context.Context, busy *operations.BusyError) error {
-	_, err := r.writeStatus(ctx, func(op *v1alpha1.Operation) {
-		op.Status.Message = line("waits for its turn: " + busy.Error())
-	})
-	return err
+// pause lets a time pass between two tries; the error is why the context has ended meanwhile.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
 }
 
+// unwanted tells whether an Operation is to end without being carried out any further.
 func unwanted(op *v1alpha1.Operation) bool { return op.Spec.Aborted || op.DeletionTimestamp != nil }
 
 // begun tells whether anything was done for an Operation.
@@ -204,10 +206,8 @@ func (r *run) plan(ctx context.Context, op *v1alpha1.Operation) ([]v1alpha1.Step
 			return nil, err
 		}
 		r.Sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("planning again: %v", err)})
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(r.Lease.Retry):
+		if err := pause(ctx, r.Lease.Retry); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -35,7 +35,7 @@ func decide(op *v1alpha1.Operation) decision {
 			main = append(main, s)
 		}
 	}
-	aborted := op.Spec.Aborted || op.DeletionTimestamp != nil
+	aborted := unwanted(op)
 	failed := has(main, v1alpha1.StepFailed)
 	d := decision{phase: v1alpha1.OperationRunning}
 	running := in(op.Status.Steps, v1alpha1.StepRunning)

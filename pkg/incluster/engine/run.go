@@ -97,7 +97,7 @@ func (r *run) carryOut(ctx context.Context) error {
 // coordinator has brought it to its end. A failed one can still be aborted.
 func over(op *v1alpha1.Operation) bool {
 	if op.Status.Phase == v1alpha1.OperationFailed {
-		return !op.Spec.Aborted && op.DeletionTimestamp == nil
+		return !unwanted(op)
 	}
 	return op.Status.Phase.Final()
 }
@@ -166,7 +166,7 @@ func interruptible(s Step, op *v1alpha1.Operation) bool {
 		return true
 	}
 	a, ok := s.(Abortable)
-	return ok && a.Abortable() && (op.Spec.Aborted || op.DeletionTimestamp != nil)
+	return ok && a.Abortable() && unwanted(op)
 }
 
 // intend puts a decision into the status.
