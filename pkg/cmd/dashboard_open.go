@@ -19,6 +19,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 )
 
 // headlampPort is the dashboard's port in its pod.
@@ -116,9 +117,7 @@ func forwardDialer(config *rest.Config, url *url.URL) (httpstream.Dialer, error)
 		return nil, err
 	}
 	second := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, url)
-	return portforward.NewFallbackDialerForStreaming(first, second, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	}), nil
+	return portforward.NewFallbackDialerForStreaming(first, second, client.NoWebSocket), nil
 }
 
 // pod is one of the dashboard's that is ready.

@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 )
 
 // tunnel reaches the ports of one host's loopback through the kubelet: by the
@@ -117,9 +119,7 @@ func (t *tunnel) connect() (httpstream.Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("forward ports of pod %s: %w", t.pod, err)
 	}
-	dialer := portforward.NewFallbackDialerForStreaming(first, second, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	})
+	dialer := portforward.NewFallbackDialerForStreaming(first, second, client.NoWebSocket)
 	conn, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
 		return nil, fmt.Errorf("forward ports of pod %s: %w", t.pod, err)

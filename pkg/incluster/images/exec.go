@@ -10,9 +10,9 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/klog/v2"
-	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 )
 
@@ -36,9 +36,7 @@ func (f *Feeder) execute(ctx context.Context, pod string) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("execute in pod %s: %w", pod, err)
 	}
-	executor, err := remotecommand.NewFallbackExecutor(websocket, spdy, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	})
+	executor, err := remotecommand.NewFallbackExecutor(websocket, spdy, client.NoWebSocket)
 	if err != nil {
 		return nil, fmt.Errorf("execute in pod %s: %w", pod, err)
 	}
