@@ -116,9 +116,7 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (
 		return nil, err
 	}
 	j.Name = coordinatorJobName(op.Name)
-	j.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID,
-	}}
+	j.OwnerReferences = []metav1.OwnerReference{operations.Owner(op)}
 	pod := &j.Spec.Template.Spec
 	pod.Affinity.NodeAffinity = nodeAffinity(worked(op))
 	main := &pod.Containers[0]

@@ -158,10 +158,3 @@ func kind(id string) string {
 	k, _, _ := strings.Cut(id, "/")
 	return k
 }
-
-// owner makes the Operation the owner of what is made for it.
-func owner(op *v1alpha1.Operation) metav1.OwnerReference {
-	return metav1.OwnerReference{
-		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID,
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -130,7 +131,7 @@ func working(ctx, leading context.Context, work func(context.Context) error) err
 // with it.
 func makeLease(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, name string) error {
 	_, err := kube.CoordinationV1().Leases(v1alpha1.SystemNamespace).Create(ctx, &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{owner(op)}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create lease %s: %w", name, err)

@@ -50,7 +50,7 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 		return Outcome{}, err
 	}
 	req.Cluster, req.Step = turn.Cluster.Metadata.Name, turn.Step.ID
-	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: owner(turn.Operation), LostAfter: n.LostAfter})
+	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: operations.Owner(turn.Operation), LostAfter: n.LostAfter})
 	result, err := runner.Run(ctx, turn.Step.Node, req, turn.Sink)
 	if errors.Is(context.Cause(ctx), errInterrupted) {
 		return Outcome{}, errors.Join(err, removeJob(ctx, turn))

@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 // The keys of the Secret with the credentials.
@@ -48,11 +49,9 @@ func makeCredentials(ctx context.Context, t engine.Turn) (engine.Outcome, error)
 	}
 	_, err = api.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:   secretName(t.Operation.Name),
-			Labels: map[string]string{"app.kubernetes.io/name": "kubectl-ha"},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: t.Operation.Name, UID: t.Operation.UID,
-			}},
+			Name:            secretName(t.Operation.Name),
+			Labels:          map[string]string{"app.kubernetes.io/name": "kubectl-ha"},
+			OwnerReferences: []metav1.OwnerReference{operations.Owner(t.Operation)},
 		},
 		Data: map[string][]byte{keyCA: peers.CA, keyCert: peers.Cert, keyKey: peers.Key},
 	}, metav1.CreateOptions{})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 )
 
@@ -51,11 +52,9 @@ func makeSecrets(ctx context.Context, t engine.Turn) (secrets, error) {
 		}
 		s, err = api.Create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
-				Name:   secretsName(t),
-				Labels: map[string]string{"app.kubernetes.io/name": "kubectl-ha"},
-				OwnerReferences: []metav1.OwnerReference{{
-					APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: t.Operation.Name, UID: t.Operation.UID,
-				}},
+				Name:            secretsName(t),
+				Labels:          map[string]string{"app.kubernetes.io/name": "kubectl-ha"},
+				OwnerReferences: []metav1.OwnerReference{operations.Owner(t.Operation)},
 			},
 			StringData: map[string]string{keyCertificate: key, keyToken: token},
 		}, metav1.CreateOptions{})

@@ -39,10 +39,9 @@ func Name(operation string) string { return prefix + operation }
 // one already.
 func Lend(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation) error {
 	_, err := kube.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: Name(op.Name), OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID}}},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: v1alpha1.SystemNamespace}},
+		ObjectMeta: metav1.ObjectMeta{Name: Name(op.Name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: v1alpha1.SystemNamespace}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("let the coordinator apply manifests of others, which takes the rights of an administrator: %w", err)

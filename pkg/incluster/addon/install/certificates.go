@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/kubeletcert"
@@ -203,7 +204,7 @@ func addHanded(ctx context.Context, t engine.Turn, more map[string][]byte) error
 	s, err := api.Get(ctx, SecretsName(t.Operation.Name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = api.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: SecretsName(t.Operation.Name), OwnerReferences: Owner(t.Operation)}, Data: more}, metav1.CreateOptions{})
+			ObjectMeta: metav1.ObjectMeta{Name: SecretsName(t.Operation.Name), OwnerReferences: []metav1.OwnerReference{operations.Owner(t.Operation)}}, Data: more}, metav1.CreateOptions{})
 	} else if err == nil {
 		if s.Data == nil {
 			s.Data = map[string][]byte{}

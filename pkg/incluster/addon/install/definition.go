@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 const (
@@ -77,17 +78,12 @@ func ContentName(operation, addon string) string { return operation + "-addon-" 
 // SecretsName names the Secret with the certificates that an Operation hands over.
 func SecretsName(operation string) string { return operation + "-certificates" }
 
-// Owner makes what is handed over go with its Operation.
-func Owner(op *v1alpha1.Operation) []metav1.OwnerReference {
-	return []metav1.OwnerReference{{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: op.Name, UID: op.UID}}
-}
-
 // HandOver puts packed addons, by name, and certificates, by SecretKey, where an
 // Operation's coordinator finds them.
 func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, packed map[string][]byte, certificates map[string][]byte) error {
 	for name, content := range packed {
 		_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: ContentName(op.Name, name), OwnerReferences: Owner(op)},
+			ObjectMeta: metav1.ObjectMeta{Name: ContentName(op.Name, name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}},
 			Data:       map[string][]byte{packedKey: content},
 		}, metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -98,7 +94,7 @@ func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Opera
 		return nil
 	}
 	_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: SecretsName(op.Name), OwnerReferences: Owner(op)}, Data: certificates,
+		ObjectMeta: metav1.ObjectMeta{Name: SecretsName(op.Name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}}, Data: certificates,
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("hand the certificates over to the cluster: %w", err)
