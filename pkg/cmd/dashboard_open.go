@@ -5,21 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os/exec"
 	"runtime"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
-	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 )
 
 // headlampPort is the dashboard's port in its pod.
@@ -64,8 +58,7 @@ func (o *dashboardOpenOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	url := o.clients.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(manifests.DashboardNamespace).Name(pod).SubResource("portforward").URL()
-	dialer, err := forwardDialer(o.config, url)
+	dialer, err := o.clients.Forwarder(manifests.DashboardNamespace, pod, 0)
 	if err != nil {
 		return err
 	}
@@ -102,22 +95,6 @@ func (o *dashboardOpenOptions) Run(ctx context.Context) error {
 		return nil // Ctrl-C is how this ends.
 	}
 	return clusterError(err)
-}
-
-// forwardDialer forwards over WebSocket, as kubectl does, which proxies let through that know
-// nothing of SPDY; and over SPDY where the API server, or what is before it, does not.
-// https://kep.k8s.io/4006
-func forwardDialer(config *rest.Config, url *url.URL) (httpstream.Dialer, error) {
-	first, err := portforward.NewSPDYOverWebsocketDialerForStreaming(url, config)
-	if err != nil {
-		return nil, err
-	}
-	roundTripper, upgrader, err := spdy.RoundTripperFor(config)
-	if err != nil {
-		return nil, err
-	}
-	second := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, url)
-	return portforward.NewFallbackDialerForStreaming(first, second, client.NoWebSocket), nil
 }
 
 // pod is one of the dashboard's that is ready.

@@ -133,7 +133,7 @@ func (l *Looker) describe(r *Report, o *objects) {
 func (l *Looker) probe(ctx context.Context, r *Report, o *objects, clients *client.Clients) {
 	p := &prober{l: l, r: r, o: o, tunnels: map[string]*tunnel{}}
 	for _, n := range r.Nodes {
-		p.tunnels[n.Name] = &tunnel{config: clients.Config, kube: clients.Kube, pod: o.doorway(n.Name)}
+		p.tunnels[n.Name] = &tunnel{clients: clients, pod: o.doorway(n.Name)}
 	}
 	var all sync.WaitGroup
 	for i := range r.ControlPlanes {

@@ -14,10 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -26,8 +23,7 @@ import (
 // tunnel reaches the ports of one host's loopback through the kubelet: by the
 // forwarding of a port of a pod that is in the host's network.
 type tunnel struct {
-	config *rest.Config
-	kube   kubernetes.Interface
+	clients *client.Clients
 	// pod is the name of such a pod in kube-system; empty when there is none.
 	pod string
 
@@ -109,17 +105,10 @@ func (t *tunnel) connect() (httpstream.Connection, error) {
 	if t.pod == "" {
 		return nil, errNoPod
 	}
-	url := t.kube.CoreV1().RESTClient().Post().Namespace(metav1.NamespaceSystem).Resource("pods").Name(t.pod).SubResource("portforward").URL()
-	transport, upgrader, err := spdy.RoundTripperFor(t.config)
+	dialer, err := t.clients.Forwarder(metav1.NamespaceSystem, t.pod, probeTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("forward ports of pod %s: %w", t.pod, err)
 	}
-	second := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport, Timeout: probeTimeout}, http.MethodPost, url)
-	first, err := portforward.NewSPDYOverWebsocketDialerForStreaming(url, t.config)
-	if err != nil {
-		return nil, fmt.Errorf("forward ports of pod %s: %w", t.pod, err)
-	}
-	dialer := portforward.NewFallbackDialerForStreaming(first, second, client.NoWebSocket)
 	conn, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
 		return nil, fmt.Errorf("forward ports of pod %s: %w", t.pod, err)

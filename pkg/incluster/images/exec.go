@@ -7,36 +7,22 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 )
 
 // execute runs `agent feed` in a node's pod, and makes a stream of its standard
-// input and output: over WebSocket, or SPDY where something in between does not
-// know that, as kubectl does.
+// input and output.
 func (f *Feeder) execute(ctx context.Context, pod string) (*stream, error) {
-	req := f.clients.Kube.CoreV1().RESTClient().Post().Namespace(v1alpha1.SystemNamespace).
-		Resource("pods").Name(pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{
-			// The task has left the container for the host, and with it whoever is
-			// executed there: hence the link.
-			Command: []string{images.AgentLink, "agent", "feed", "--socket", images.FeedSocket},
-			Stdin:   true, Stdout: true, Stderr: true,
-		}, scheme.ParameterCodec)
-	spdy, err := remotecommand.NewSPDYExecutor(f.clients.Config, "POST", req.URL())
-	if err != nil {
-		return nil, fmt.Errorf("execute in pod %s: %w", pod, err)
-	}
-	websocket, err := remotecommand.NewWebSocketExecutor(f.clients.Config, "GET", req.URL().String())
-	if err != nil {
-		return nil, fmt.Errorf("execute in pod %s: %w", pod, err)
-	}
-	executor, err := remotecommand.NewFallbackExecutor(websocket, spdy, client.NoWebSocket)
+	executor, err := f.clients.Executor(v1alpha1.SystemNamespace, pod, &corev1.PodExecOptions{
+		// The task has left the container for the host, and with it whoever is
+		// executed there: hence the link.
+		Command: []string{images.AgentLink, "agent", "feed", "--socket", images.FeedSocket},
+		Stdin:   true, Stdout: true, Stderr: true,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("execute in pod %s: %w", pod, err)
 	}

@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/remotecommand"
 
@@ -148,21 +147,10 @@ func (p *Pod) look(ctx context.Context, clients *client.Clients) {
 	}
 }
 
-// execute runs the agent's look in a pod, over WebSocket or, where something in between
-// does not know that, SPDY.
+// execute runs the agent's look in a pod.
 func execute(ctx context.Context, clients *client.Clients, pod string) ([]byte, error) {
-	req := clients.Kube.CoreV1().RESTClient().Post().Namespace(v1alpha1.SystemNamespace).Resource("pods").Name(pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: container, Command: []string{"/agent/kubectl-ha", "agent", "balance-state"},
-			Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	spdy, err := remotecommand.NewSPDYExecutor(clients.Config, "POST", req.URL())
-	if err != nil {
-		return nil, err
-	}
-	websocket, err := remotecommand.NewWebSocketExecutor(clients.Config, "GET", req.URL().String())
-	if err != nil {
-		return nil, err
-	}
-	executor, err := remotecommand.NewFallbackExecutor(websocket, spdy, client.NoWebSocket)
+	executor, err := clients.Executor(v1alpha1.SystemNamespace, pod, &corev1.PodExecOptions{Container: container,
+		Command: []string{"/agent/kubectl-ha", "agent", "balance-state"}, Stdout: true, Stderr: true})
 	if err != nil {
 		return nil, err
 	}

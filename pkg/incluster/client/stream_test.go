@@ -1,4 +1,4 @@
-package cmd
+package client
 
 import (
 	"net/http"
@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/tools/portforward"
 )
 
-// TestForwardDialer asks for WebSocket, and for SPDY where there is none.
-func TestForwardDialer(t *testing.T) {
+// TestForwarder asks for WebSocket, and for SPDY where there is none.
+func TestForwarder(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -28,7 +28,7 @@ func TestForwardDialer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialer, err := forwardDialer(&rest.Config{Host: s.URL}, u)
+	dialer, err := forwarder(&rest.Config{Host: s.URL}, u, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
