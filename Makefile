@@ -12,7 +12,7 @@ TAGS        := containers_image_openpgp,containers_image_docker_daemon_stub,cont
 PKG         := github.com/kubectl-ha/kubectl-ha/pkg/cmd
 LDFLAGS     := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT)
 GOBUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags=$(TAGS)
-GOTEST      := CGO_ENABLED=0 go test -tags=$(TAGS)
+GOTEST      := CGO_ENABLED=0 go test -trimpath -tags=$(TAGS)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 KUBERNETES  ?= v1.36.3

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,6 +40,13 @@ func Build(ctx context.Context, o Options) error {
 	if err := b.installPackages(ctx); err != nil {
 		return err
 	}
+	if len(o.Only) > 0 {
+		if err := b.buildPrograms(ctx); err != nil {
+			return err
+		}
+		b.line("%s: built in %s; nothing is published", strings.Join(o.Only, ", "), o.Cache)
+		return nil
+	}
 	// Go keeps all cores busy by itself, so its builds come one after the other;
 	// the root file systems, which mostly wait for dpkg, are made beside them.
 	g, gctx := errgroup.WithContext(ctx)
@@ -58,18 +66,23 @@ func Build(ctx context.Context, o Options) error {
 	return nil
 }
 
-// buildPrograms makes all that is compiled.
+// buildPrograms makes all that is compiled, or what Options.Only names of it.
 func (b *builder) buildPrograms(ctx context.Context) error {
 	components := commonComponents()
 	for _, v := range b.Etcd {
 		components = append(components, etcdComponent(v))
 	}
-	for _, v := range b.Kubernetes {
-		if err := b.buildKubernetes(ctx, v); err != nil {
-			return err
+	if b.wants(kubernetesName) {
+		for _, v := range b.Kubernetes {
+			if err := b.buildKubernetes(ctx, v); err != nil {
+				return err
+			}
 		}
 	}
 	for _, c := range components {
+		if !b.wants(c.name) {
+			continue
+		}
 		if err := b.buildComponent(ctx, c); err != nil {
 			return err
 		}
@@ -85,7 +98,7 @@ func kubernetesKey(version string) string {
 
 func (b *builder) buildKubernetes(ctx context.Context, version string) error {
 	key := kubernetesKey(version)
-	err := b.makeCached(key, "kubernetes "+version, func(dir string, log io.Writer) error {
+	err := b.makeCached(key, kubernetesName+" "+version, func(dir string, log io.Writer) error {
 		build, err := kubernetesBuild(ctx, version)
 		if err != nil {
 			return err

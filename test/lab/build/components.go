@@ -19,9 +19,11 @@ func asset(name string) ([]byte, error) { return assets.ReadFile("assets/" + nam
 // component is something built by Go from published modules.
 type component struct {
 	name, version string
-	// build says how; before, when set, puts files into the folder first.
-	build  goBuild
-	before func(dir string) error
+	// build says how; before, when set, puts files into the folder first, made of those in
+	// the folder sources of the assets.
+	build   goBuild
+	before  func(dir string) error
+	sources string
 }
 
 // etcdComponent is etcd, etcdctl and etcdutl of one version. Upstream's go.mod
@@ -68,7 +70,7 @@ func runcComponent() component {
 // lines of our own stand in for it.
 func flannelComponent() component {
 	const path, sdk = "github.com/flannel-io/flannel", "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/"
-	return component{name: "flannel", version: FlannelVersion, before: writeFlannelStub, build: goBuild{
+	return component{name: "flannel", version: FlannelVersion, before: writeFlannelStub, sources: "flannel-stub", build: goBuild{
 		modules: []string{path + "@" + FlannelVersion}, packages: []string{path}, names: map[string]string{path: "flanneld"},
 		cgo:     true,
 		ldflags: `-s -w -X github.com/flannel-io/flannel/pkg/version.Version=` + FlannelVersion + ` -linkmode external -extldflags "-static"`,
@@ -118,6 +120,19 @@ func prometheusComponent() component {
 	}}
 }
 
+// ownMain is a component whose main package is one of ours, name.go.txt of the assets: it
+// has what a lab uses, where upstream's has the software kits of every cloud as well,
+// which would double the build.
+func ownMain(name, version, ldflags, module string) component {
+	return component{name: name, version: version, sources: "mains/" + name, before: func(dir string) error {
+		content, err := asset("mains/" + name + "/main.go.txt")
+		if err != nil {
+			return err
+		}
+		return writeFile(filepath.Join(dir, "main.go"), content, 0o644)
+	}, build: goBuild{modules: []string{module + "@" + version}, packages: []string{"."}, names: map[string]string{".": name}, ldflags: ldflags}}
+}
+
 // commonComponents are those that do not depend on any option.
 func commonComponents() []component {
 	const cni = "github.com/containernetworking/plugins"
@@ -125,8 +140,8 @@ func commonComponents() []component {
 		installed("containerd", ContainerdVersion,
 			stripped+" -X github.com/containerd/containerd/v2/version.Version="+ContainerdVersion, "github.com/containerd/containerd/v2",
 			"cmd/containerd", "cmd/ctr", "cmd/containerd-shim-runc-v2"),
-		installed("coredns", CoreDNSVersion, stripped, "github.com/coredns/coredns"),
-		installed("registry", RegistryVersion, stripped, "github.com/distribution/distribution/v3", "cmd/registry"),
+		ownMain("coredns", CoreDNSVersion, stripped, "github.com/coredns/coredns"),
+		ownMain("registry", RegistryVersion, stripped, "github.com/distribution/distribution/v3"),
 		installed("cni-plugins", CNIPluginsVersion, stripped+" -X "+cni+"/pkg/utils/buildversion.BuildVersion="+CNIPluginsVersion, cni,
 			"plugins/main/bridge", "plugins/main/loopback", "plugins/main/ptp", "plugins/main/host-device",
 			"plugins/ipam/host-local", "plugins/meta/portmap", "plugins/meta/bandwidth", "plugins/meta/firewall"),
@@ -144,10 +159,10 @@ func commonComponents() []component {
 // recipe is everything that the component's result depends on.
 func (c component) recipe() (string, error) {
 	r := c.build.recipe()
-	if c.before == nil {
+	if c.sources == "" {
 		return r, nil
 	}
-	err := fs.WalkDir(assets, "assets/flannel-stub", func(path string, e fs.DirEntry, err error) error {
+	err := fs.WalkDir(assets, "assets/"+c.sources, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}

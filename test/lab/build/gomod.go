@@ -61,7 +61,8 @@ func (b goBuild) run(ctx context.Context, dir string, log io.Writer) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
-	flags := []string{"-trimpath", "-ldflags", b.ldflags}
+	// The linker leaves out what debuggers want, so the compiler need not make it: a tenth of its time.
+	flags := []string{"-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", b.ldflags}
 	if b.tags != "" {
 		flags = append(flags, "-tags", b.tags)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/test/lab/cache"
 	"github.com/kubectl-ha/kubectl-ha/test/lab/docker"
@@ -30,8 +31,9 @@ const (
 // DefaultKubernetes are the Kubernetes versions built when none is named.
 func DefaultKubernetes() []string { return []string{"v1.36.3"} }
 
-// DefaultEtcd are the etcd versions built when none is named: two minors.
-func DefaultEtcd() []string { return []string{"v3.5.35", "v3.6.16"} }
+// DefaultEtcd are the etcd versions built when none is named: the one that a bundle gets.
+// Others take two minutes each, and are built by who needs one.
+func DefaultEtcd() []string { return []string{"v3.6.16"} }
 
 // Options say what to build, where, and where to report.
 type Options struct {
@@ -41,6 +43,9 @@ type Options struct {
 	Docker docker.Client
 	// Kubernetes and Etcd are the versions to build, such as v1.36.3.
 	Kubernetes, Etcd []string
+	// Only are the programs to build (see Programs), of which nothing is published then:
+	// for tests that run real programs without a lab. Empty for all that a lab needs.
+	Only []string
 	// HostOS are the systems to make plain hosts' images of, such as debian-13.
 	// Images of other kinds of hosts are made when a lab wants one (HostImages).
 	HostOS []string
@@ -65,8 +70,28 @@ func (o Options) validate() error {
 			return err
 		}
 	}
+	for _, name := range o.Only {
+		if !slices.Contains(Programs(), name) {
+			return fmt.Errorf("--only %q: %s are possible", name, strings.Join(Programs(), ", "))
+		}
+	}
 	if len(o.Kubernetes) == 0 || len(o.Etcd) == 0 {
 		return fmt.Errorf("name at least one Kubernetes and one etcd version")
 	}
 	return nil
 }
+
+// kubernetesName is the name of Kubernetes' programs among Programs.
+const kubernetesName = "kubernetes"
+
+// Programs are the names of what is compiled, in the order in which it is.
+func Programs() []string {
+	names := []string{kubernetesName}
+	for _, c := range append(commonComponents(), etcdComponent("")) {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// wants tells whether the programs of this name are to be built.
+func (o Options) wants(name string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, name) }

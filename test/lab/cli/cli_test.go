@@ -63,6 +63,7 @@ func TestHelp(t *testing.T) {
 func TestBadUseIsSaid(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"status --name UPPER", "lab name"}, {"frobnicate", "unknown command"}, {"build --kubernetes 1.36", "not of the form"},
+		{"build --only kubernets", "kubernetes, containerd"},
 		{"exec cp1", "requires at least 2"}, {"shape cp1", "rate"}, {"manifest", "on a host"},
 	} {
 		code, _, errs := runLab(t, strings.Fields(c.args)...)
