@@ -28,7 +28,7 @@ func (a *agents) Run(_ context.Context, host string, req node.Request, _ report.
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var spec prepare.AgentSpec
-	if err := json.Unmarshal(req.Spec, &spec); err != nil || req.Task != tasks.InstallAgent || req.Cluster != "prod" || spec.Image != "kubectl-ha.dev/agent:v1" {
+	if err := json.Unmarshal(req.Spec, &spec); err != nil || req.Task != tasks.InstallAgent || req.Cluster != "prod" || spec.Image != "agent.kubectl-ha.invalid/agent:v1" {
 		a.t.Errorf("%s: %+v, %v", host, req, err)
 	}
 	if host == a.away {
@@ -48,7 +48,7 @@ func TestPlaceAgents(t *testing.T) {
 	quiet := report.SinkFunc(func(report.Event) {})
 	for away, want := range map[string]string{"": "m1 w1 w2", "w1": "m1 w2"} {
 		a := &agents{t: t, away: away}
-		err := PlaceAgents(t.Context(), a, c, "kubectl-ha.dev/agent:v1", quiet)
+		err := PlaceAgents(t.Context(), a, c, "agent.kubectl-ha.invalid/agent:v1", quiet)
 		slices.Sort(a.got)
 		if got := strings.Join(a.got, " "); got != want || (err != nil) != (away != "") {
 			t.Errorf("without %q: %s, %v", away, got, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -17,49 +18,70 @@ import (
 )
 
 const (
-	// AgentRepository is the name of the agent's own image. No registry has it: it
-	// is put into each node's image store.
-	AgentRepository = "kubectl-ha.dev/agent"
+	// AgentRegistry is the host in the name of the agent's own image. It can be no
+	// registry: no name under .invalid is ever given out (RFC 6761, section 6.4).
+	AgentRegistry = "agent.kubectl-ha.invalid"
+	// AgentRepository is the name of the agent's own image. It is put into each node's
+	// image store, and pods name it by its digest.
+	AgentRepository = AgentRegistry + "/agent"
+	// FormerAgentRepository is what versions before this name called it. Their agents
+	// carry the first Operation of a newer version out, and pin nothing but that name.
+	FormerAgentRepository = "kubectl-ha.dev/agent"
 	// AgentPath is where the agent is in its own image.
 	AgentPath = "kubectl-ha"
 	// AgentSumLabel is the label, in the image's config, with the SHA-256 of the agent
-	// in hex: two images of one agent that are packed differently are known by it.
+	// in hex, for people: what an image says of itself is proof of nothing.
 	AgentSumLabel = "dev.kubectl-ha.agent.sha256"
 )
 
-// AgentImage makes the image of one agent binary for hosts of an architecture, as
-// it is sent: its layer compressed. It is kept in memory, some 20 MB. ref names it.
+// IsAgentImage tells whether a reference, by a tag or a digest, is of an agent's image,
+// of this version or of an earlier one.
+func IsAgentImage(ref string) bool {
+	for _, repository := range []string{AgentRepository, FormerAgentRepository} {
+		if rest, ok := strings.CutPrefix(ref, repository); ok && rest != "" && strings.ContainsAny(rest[:1], ":@") {
+			return true
+		}
+	}
+	return false
+}
+
+// AgentImage makes the image of one agent binary for hosts of an architecture. It is
+// the one way in which that is done, wherever it is: the same version of this program
+// makes of the same binary the same image, so that its digest is known before it is
+// anywhere. The layer is compressed, and kept in memory: some 20 MB. ref names it,
+// REPOSITORY:TAG.
 func AgentImage(ctx context.Context, ref, binary, arch string) (Image, Upstream, error) {
 	var layer bytes.Buffer
-	packed, err := zstd.NewWriter(&layer, zstd.WithEncoderLevel(zstd.SpeedDefault))
+	// What it writes depends neither on the architecture nor on the number of CPUs.
+	packed, err := zstd.NewWriter(&layer, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return Image{}, nil, err
 	}
 	diffID := digest.SHA256.Digester()
-	sum, err := WriteAgentLayer(ctx, io.MultiWriter(packed, diffID.Hash()), binary)
+	sum, err := writeAgentLayer(ctx, io.MultiWriter(packed, diffID.Hash()), binary)
 	if err = errors.Join(err, packed.Close()); err != nil {
 		return Image{}, nil, fmt.Errorf("make the agent's image of %s: %w", binary, err)
 	}
-	docs, err := AgentDocuments(arch, sum, diffID.Digest(), descriptor(ocispec.MediaTypeImageLayerZstd, layer.Bytes()))
+	docs, err := agentDocuments(arch, sum, diffID.Digest(), descriptor(ocispec.MediaTypeImageLayerZstd, layer.Bytes()))
 	if err != nil {
 		return Image{}, nil, err
 	}
 	blob := func(d ocispec.Descriptor) Blob { return Blob{Digest: d.Digest, Size: d.Size, MediaType: d.MediaType} }
-	i := Image{Ref: ref, Manifest: blob(docs.Manifest), Blobs: []Blob{blob(docs.Manifest), blob(docs.Config), blob(docs.Layer)}}
-	return i, memory{docs.Manifest.Digest: docs.ManifestData, docs.Config.Digest: docs.ConfigData, docs.Layer.Digest: layer.Bytes()}, nil
+	i := Image{Ref: ref, Manifest: blob(docs.manifest), Blobs: []Blob{blob(docs.manifest), blob(docs.config), blob(docs.layer)}}
+	return i, memory{docs.manifest.Digest: docs.manifestData, docs.config.Digest: docs.configData, docs.layer.Digest: layer.Bytes()}, nil
 }
 
-// AgentImageDocuments are the documents of an agent's image.
-type AgentImageDocuments struct {
-	Layer, Config, Manifest  ocispec.Descriptor
-	ConfigData, ManifestData []byte
+// documents are those of an agent's image.
+type documents struct {
+	layer, config, manifest  ocispec.Descriptor
+	configData, manifestData []byte
 }
 
-// AgentDocuments makes the documents for a layer that is there: sum is the agent's
-// SHA-256 in hex, diffID the digest of the layer without compression.
-func AgentDocuments(arch, sum string, diffID digest.Digest, layer ocispec.Descriptor) (out AgentImageDocuments, err error) {
-	out.Layer = layer
-	out.ConfigData, err = json.Marshal(ocispec.Image{
+// agentDocuments makes the documents for a layer: sum is the agent's SHA-256 in hex,
+// diffID the digest of the layer without compression.
+func agentDocuments(arch, sum string, diffID digest.Digest, layer ocispec.Descriptor) (out documents, err error) {
+	out.layer = layer
+	out.configData, err = json.Marshal(ocispec.Image{
 		Platform: ocispec.Platform{OS: "linux", Architecture: arch},
 		Config: ocispec.ImageConfig{Entrypoint: []string{"/" + AgentPath},
 			Env:    []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -69,18 +91,18 @@ func AgentDocuments(arch, sum string, diffID digest.Digest, layer ocispec.Descri
 	if err != nil {
 		return out, err
 	}
-	out.Config = descriptor(ocispec.MediaTypeImageConfig, out.ConfigData)
-	out.ManifestData, err = json.Marshal(ocispec.Manifest{
+	out.config = descriptor(ocispec.MediaTypeImageConfig, out.configData)
+	out.manifestData, err = json.Marshal(ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		Config: out.Config, Layers: []ocispec.Descriptor{layer},
+		Config: out.config, Layers: []ocispec.Descriptor{layer},
 	})
-	out.Manifest = descriptor(ocispec.MediaTypeImageManifest, out.ManifestData)
+	out.manifest = descriptor(ocispec.MediaTypeImageManifest, out.manifestData)
 	return out, err
 }
 
-// WriteAgentLayer writes the layer, one file with nothing of this host in it, and
+// writeAgentLayer writes the layer, one file with nothing of this host in it, and
 // returns the file's SHA-256 in hex.
-func WriteAgentLayer(ctx context.Context, w io.Writer, binary string) (sum string, err error) {
+func writeAgentLayer(ctx context.Context, w io.Writer, binary string) (sum string, err error) {
 	f, err := os.Open(binary)
 	if err != nil {
 		return "", err

@@ -1,72 +1,108 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"slices"
-	"strings"
 
+	"github.com/distribution/reference"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 )
 
-// clusterAgentImage is the agent image that most nodes of this cluster have, for what
-// only looks, and for what goes on with an Operation that has an agent already. What
+// clusterAgents are the agents that most nodes of this cluster have, for what only
+// looks, and for what goes on with an Operation that has its agents already. What
 // creates one calls ensureAgent.
-func clusterAgentImage(ctx context.Context, config *rest.Config) (string, error) {
-	own, err := ownAgentImage()
+func clusterAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	source, err := newAgentSource()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return chooseAgentImage(nodes.Items, own), nil
+	own, err := source.Agents(ctx, nodes.Items)
+	if err != nil {
+		return nil, err
+	}
+	ops, err := incluster.NewOperations(config, nil)
+	if err != nil {
+		return nil, err
+	}
+	all, err := ops.List(ctx)
+	// A cluster of another tool knows no Operations.
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	return chooseAgents(nodes.Items, knownAgents(all), own), nil
 }
 
-// chooseAgentImage picks the image that most nodes report; this program's own
-// one when as many have it, or when none reports any.
-func chooseAgentImage(nodes []corev1.Node, own string) string {
-	have := map[string]int{}
-	for _, n := range nodes {
-		for _, name := range agentImages(n) {
-			have[name]++
+// knownAgents are those that have carried out Operations of this cluster, the last first.
+// all are the oldest first. It is pure.
+func knownAgents(all []v1alpha1.Operation) (out []v1alpha1.Agents) {
+	for _, op := range slices.Backward(all) {
+		agents, err := op.Agents()
+		// Who has spoilt what an Operation says of its agents has none known by it.
+		if err != nil || len(agents) == 0 || slices.ContainsFunc(agents, func(a v1alpha1.Agent) bool { return !bundle.IsAgentImage(a.Image) }) {
+			continue
 		}
-	}
-	names := make([]string, 0, len(have))
-	for name := range have {
-		names = append(names, name)
-	}
-	if len(names) == 0 {
-		return own
-	}
-	return slices.MaxFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(have[a], have[b]), cmp.Compare(prefer(a, own), prefer(b, own)), strings.Compare(a, b))
-	})
-}
-
-// agentImages are the agents that a node reports, of whatever version.
-func agentImages(n corev1.Node) (out []string) {
-	for _, image := range n.Status.Images {
-		for _, name := range image.Names {
-			if strings.HasPrefix(name, agentRepository+":") {
-				out = append(out, name)
-			}
+		if !slices.ContainsFunc(out, func(a v1alpha1.Agents) bool { return a.Image() == agents.Image() }) {
+			out = append(out, agents)
 		}
 	}
 	return out
 }
 
-func prefer(name, own string) int {
-	if name == own {
-		return 1
+// chooseAgents picks, of the agents that are known, those that most nodes report; what is
+// given otherwise when as many have it. What else nodes report is not chosen, whatever it is
+// called: any image in a pod gets a name there, and this is run as root. It is pure.
+func chooseAgents(nodes []corev1.Node, known []v1alpha1.Agents, otherwise v1alpha1.Agents) v1alpha1.Agents {
+	best, most := otherwise, having(nodes, otherwise)
+	for _, agents := range known {
+		if n := having(nodes, agents); n > most {
+			best, most = agents, n
+		}
 	}
-	return 0
+	return best
+}
+
+// having is how many of the nodes report their one of the agents.
+func having(nodes []corev1.Node, agents v1alpha1.Agents) (n int) {
+	for _, node := range nodes {
+		if reportsAgent(node, agents) {
+			n++
+		}
+	}
+	return n
+}
+
+// reportsAgent tells whether a node reports its one of the agents.
+func reportsAgent(n corev1.Node, agents v1alpha1.Agents) bool {
+	agent, err := agents.For(archOf(n))
+	if err != nil {
+		return false // There is none for it.
+	}
+	name := reportedAs(agent.Image)
+	return slices.ContainsFunc(n.Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, name) })
+}
+
+// reportedAs is the name by which a node reports what pods name so: with a digest there is
+// no tag in it.
+func reportedAs(image string) string {
+	named, err := reference.ParseDockerRef(image)
+	if err != nil {
+		return image
+	}
+	return named.String()
 }

@@ -31,59 +31,60 @@ func readyOperations(ctx context.Context, streams genericiooptions.IOStreams, co
 			return nil, clusterError(err)
 		}
 	}
-	agent, err := ensureAgent(ctx, streams, config, output)
+	agents, err := ensureAgent(ctx, streams, config, output)
 	if err != nil {
 		return nil, err
 	}
-	return incluster.NewOperations(config, agent)
+	return incluster.NewOperations(config, agents)
 }
 
 // ensureAgent makes sure that the nodes have this program's own agent in their image
-// stores, and returns the image's reference, for incluster.NewOperations or
-// Operations.WithAgent. Every verb that creates an Operation calls it after it has
+// stores, and returns what pods call it, for incluster.NewOperations or
+// Operations.WithAgents. Every verb that creates an Operation calls it after it has
 // asked and before it creates: an older agent knows neither newer types of
-// Operations nor newer tasks, and a coordinator may run on any node.
+// Operations nor newer tasks, and a coordinator may run on any control plane.
 //
-// It costs one list of nodes and one of Operations where nothing is to be done. What
-// is missing is brought by an Images Operation of its own, which the older agent
-// carries out; one that is in progress is waited for. Nodes that can't take part now
-// are left out, and told of. output is as for newProgress.
-func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, output string) (string, error) {
+// It costs one list of nodes, one of Operations and the packing of the image, of which
+// the digest is, where nothing is to be done. What is missing is brought by an Images
+// Operation of its own, which the older agent carries out; one that is in progress is
+// waited for. Nodes that can't take part now are left out, and told of. output is as for
+// newProgress.
+func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, output string) (v1alpha1.Agents, error) {
 	source, err := newAgentSource()
 	if err != nil {
-		return "", err
-	}
-	own, err := agentImage(source)
-	if err != nil {
-		return "", err
+		return nil, err
 	}
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return "", err
-	}
-	ops, err := incluster.NewOperations(config, own)
-	if err != nil {
-		return "", err
+		return nil, err
 	}
 	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return "", clusterError(err)
+		return nil, clusterError(err)
+	}
+	own, err := source.Agents(ctx, nodes.Items)
+	if err != nil {
+		return nil, err
+	}
+	ops, err := incluster.NewOperations(config, own)
+	if err != nil {
+		return nil, err
 	}
 	all, err := ops.List(ctx)
 	if err != nil {
-		return "", clusterError(err)
+		return nil, clusterError(err)
 	}
 	lacking, away := withoutAgent(nodes.Items, all, own, time.Now())
 	o := &imagesPushOptions{imagesOptions: imagesOptions{IOStreams: streams, output: output, config: config, kube: kube},
 		via: viaAPI, port: v1alpha1.DefaultPeerPort}
 	if len(away) > 0 {
 		if err := o.say("%s can't take part now and may lack this program's agent; whatever is done there later brings it first\n", strings.Join(away, ", ")); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	for _, p := range planAgents(lacking, nodes.Items, own) {
-		if err := o.pushAgent(ctx, ops.WithAgent(p.carrier), source, own, p); err != nil {
-			return "", fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
+	for _, p := range planAgents(lacking, nodes.Items, knownAgents(all), own) {
+		if err := o.pushAgent(ctx, ops.WithAgents(p.carrier), source, p); err != nil {
+			return nil, fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
 		}
 	}
 	return own, nil
@@ -91,9 +92,14 @@ func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config
 
 // withoutAgent are the nodes that do not have an agent's image as far as is known, and
 // of those the names of them that can't get it now. It is pure.
-func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own string, now time.Time) (lacking []corev1.Node, away []string) {
-	m := images.Compare(nodes, []v1alpha1.PushedImage{{Ref: own}}, true)
+func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own v1alpha1.Agents, now time.Time) (lacking []corev1.Node, away []string) {
 	for _, n := range nodes {
+		agent, err := own.For(archOf(n))
+		if err != nil {
+			lacking = append(lacking, n) // Who brings it says that there is none.
+			continue
+		}
+		m := images.Compare([]corev1.Node{n}, []v1alpha1.PushedImage{{Ref: reportedAs(agent.Image)}}, true)
 		state := m.Images[0].States[n.Name]
 		// A kubelet tells late what has come, and of many images not all.
 		since := now.Add(-justNow)
@@ -101,7 +107,7 @@ func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own string, now
 			since = time.Time{}
 		}
 		switch {
-		case state == images.Present || ranAgent(n, all, own, since):
+		case state == images.Present || ranAgent(n, all, agent, since):
 		case !images.Fit(n):
 			away = append(away, n.Name)
 		default:
@@ -113,10 +119,9 @@ func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own string, now
 
 // ranAgent tells whether since then a task of an Operation has succeeded on the node
 // that this agent has carried out, or that has brought it.
-func ranAgent(n corev1.Node, all []v1alpha1.Operation, own string, since time.Time) bool {
+func ranAgent(n corev1.Node, all []v1alpha1.Operation, agent v1alpha1.Agent, since time.Time) bool {
 	for _, op := range all {
-		brought := op.Spec.Images != nil && slices.ContainsFunc(op.Spec.Images.Images, func(i v1alpha1.PushedImage) bool { return i.Ref == own })
-		if !brought && op.Annotations[v1alpha1.AnnotationAgentImage] != own {
+		if !carriedOutBy(op, agent) && !brought(op, agent) {
 			continue
 		}
 		for _, s := range op.Status.Steps {
@@ -129,25 +134,41 @@ func ranAgent(n corev1.Node, all []v1alpha1.Operation, own string, since time.Ti
 	return false
 }
 
-// agentPush is what one Operation brings, and the agent that carries it out.
+// carriedOutBy tells whether an Operation names this agent.
+func carriedOutBy(op v1alpha1.Operation, agent v1alpha1.Agent) bool {
+	agents, err := op.Agents()
+	return err == nil && slices.ContainsFunc(agents, func(a v1alpha1.Agent) bool { return a.Image == agent.Image })
+}
+
+// brought tells whether an Operation is to bring this agent.
+func brought(op v1alpha1.Operation, agent v1alpha1.Agent) bool {
+	return op.Spec.Images != nil && slices.ContainsFunc(op.Spec.Images.Images, func(i v1alpha1.PushedImage) bool {
+		return i.Ref+"@"+i.Digest == agent.Image
+	})
+}
+
+// agentPush is what one Operation brings, and the agents that carry it out.
 type agentPush struct {
-	arch, carrier string
-	targets       []string
+	arch    string
+	carrier v1alpha1.Agents
+	targets []string
 }
 
 // planAgents groups the nodes that lack an agent by their architecture and by the
-// agent that they have, the most frequent one first. It is pure.
-func planAgents(lacking, all []corev1.Node, own string) []agentPush {
-	common := chooseAgentImage(all, own)
+// agent that they have, of those that are known, the most frequent one first. It is pure.
+func planAgents(lacking, all []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Agents) []agentPush {
+	common := chooseAgents(all, known, own)
+	known = append([]v1alpha1.Agents{own}, known...)
 	var out []agentPush
 	for _, arch := range archsOf(lacking) {
 		left := slices.DeleteFunc(slices.Clone(lacking), func(n corev1.Node) bool { return archOf(n) != arch })
 		for len(left) > 0 {
-			p := agentPush{arch: arch, carrier: chooseAgentImage(left, common)}
+			p := agentPush{arch: arch, carrier: chooseAgents(left, known, common)}
 			var later []corev1.Node
 			for _, n := range left {
 				// One that tells of none may have it all the same, and none has another.
-				if have := agentImages(n); len(have) == 0 || slices.Contains(have, p.carrier) {
+				tells := slices.ContainsFunc(known, func(a v1alpha1.Agents) bool { return reportsAgent(n, a) })
+				if !tells || reportsAgent(n, p.carrier) {
 					p.targets = append(p.targets, n.Name)
 				} else {
 					later = append(later, n)
@@ -160,27 +181,36 @@ func planAgents(lacking, all []corev1.Node, own string) []agentPush {
 	return out
 }
 
+// agentNames are the names with which an agent is sent. An agent of a version before the
+// name pins none but the former one, by which it then pins the image itself, so that the
+// kubelet's garbage collection leaves it.
+func agentNames(image bundle.Image, carrier v1alpha1.Agents) []bundle.Image {
+	out := []bundle.Image{image}
+	if strings.HasPrefix(carrier.Image(), bundle.FormerAgentRepository+":") {
+		image.Ref = bundle.FormerAgentRepository + strings.TrimPrefix(image.Ref, bundle.AgentRepository)
+		out = append(out, image)
+	}
+	return out
+}
+
 // pushAgent has one Operation bring the agent.
-func (o *imagesPushOptions) pushAgent(ctx context.Context, ops *incluster.Operations, source *agentSource, own string, p agentPush) error {
-	binary, _, err := source.Binary(p.arch)
+func (o *imagesPushOptions) pushAgent(ctx context.Context, ops *incluster.Operations, source *agentSource, p agentPush) error {
+	image, blobs, err := source.Image(ctx, p.arch)
 	if err != nil {
 		return err
 	}
 	if err := o.say("bringing this program's agent to %s first\n", strings.Join(p.targets, ", ")); err != nil {
 		return err
 	}
-	image, blobs, err := bundle.AgentImage(ctx, own, binary, p.arch)
-	if err != nil {
-		return err
-	}
-	parcel, err := swarm.NewParcelWith(ctx, nil, []bundle.Image{image}, blobs)
+	list := agentNames(image, p.carrier)
+	parcel, err := swarm.NewParcelWith(ctx, nil, list, blobs)
 	if err != nil {
 		return err
 	}
 	_, identity := parcel.Encode()
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: &v1alpha1.ImagesSpec{
 		Parcel: v1alpha1.Content{Digest: identity.Digest.String(), Size: identity.Size},
-		Images: pushedImages([]bundle.Image{image}), Nodes: p.targets, Port: o.port,
+		Images: pushedImages(list), Nodes: p.targets, Port: o.port,
 	}}
 	op, over, err := o.sameOperation(ctx, ops, spec)
 	if err != nil || over {

@@ -10,13 +10,39 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
+// Digests of images, and what nodes report them as.
 const (
-	ownAgent   = agentRepository + ":v1.2.0"
-	olderAgent = agentRepository + ":v1.1.0"
-	oldAgent   = agentRepository + ":v1.0.0"
+	digestA, digestB, digestC = "@sha256:" + hex64a, "@sha256:" + hex64b, "@sha256:" + hex64c
+
+	hex64a = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	hex64b = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	hex64c = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+
+	ownAgent   = agentRepository + digestA
+	olderAgent = agentRepository + digestB
+	// formerAgent is of a version that named its image otherwise, and by its tag.
+	formerAgent = bundle.FormerAgentRepository + ":v1.0.0"
 )
+
+// The agents of three versions, as Operations name them.
+func agentVersions() (own, older, former v1alpha1.Agents) {
+	return v1alpha1.Agents{{Arch: "amd64", Image: agentRepository + ":v1.2.0" + digestA}, {Arch: "arm64", Image: agentRepository + ":v1.2.0" + digestC}},
+		v1alpha1.Agents{{Arch: "amd64", Image: agentRepository + ":v1.1.0" + digestB}, {Arch: "arm64", Image: agentRepository + ":v1.1.0" + digestC}},
+		v1alpha1.Agents{{Image: formerAgent}}
+}
+
+// operationOf is an Operation that agents carry out.
+func operationOf(t *testing.T, agents v1alpha1.Agents) v1alpha1.Operation {
+	t.Helper()
+	op := v1alpha1.Operation{}
+	if err := op.SetAgents(agents); err != nil {
+		t.Fatal(err)
+	}
+	return op
+}
 
 // agentNode is a well node with these images.
 func agentNode(name string, images ...string) corev1.Node {
@@ -40,16 +66,20 @@ func many(n corev1.Node) corev1.Node {
 
 func TestWithoutAgent(t *testing.T) {
 	now := time.Now()
+	own, older, _ := agentVersions()
 	// ran is an Operation with a task on w1 that ended that long ago.
-	ran := func(agent string, state v1alpha1.StepState, ago time.Duration) v1alpha1.Operation {
-		op := v1alpha1.Operation{}
-		op.Annotations = map[string]string{v1alpha1.AnnotationAgentImage: agent}
+	ran := func(agents v1alpha1.Agents, state v1alpha1.StepState, ago time.Duration) v1alpha1.Operation {
+		op := operationOf(t, agents)
 		at := metav1.NewTime(now.Add(-ago))
 		op.Status.Steps = []v1alpha1.StepStatus{{ID: "a/w1", Node: "w1", Job: "j", State: state, FinishedAt: &at}}
 		return op
 	}
-	brought := ran(olderAgent, v1alpha1.StepSucceeded, time.Minute)
-	brought.Spec.Images = &v1alpha1.ImagesSpec{Images: []v1alpha1.PushedImage{{Ref: ownAgent}}}
+	bringing := func(digest string) v1alpha1.Operation {
+		op := ran(older, v1alpha1.StepSucceeded, time.Minute)
+		op.Spec.Images = &v1alpha1.ImagesSpec{Images: []v1alpha1.PushedImage{{Ref: agentRepository + ":v1.2.0", Digest: digest}}}
+		return op
+	}
+	brought := bringing("sha256:" + hex64a)
 	away := agentNode("w1", olderAgent)
 	away.Status.Conditions[0].Status = corev1.ConditionUnknown
 	replaced := agentNode("w1", olderAgent)
@@ -59,22 +89,24 @@ func TestWithoutAgent(t *testing.T) {
 		ops           []v1alpha1.Operation
 		lacking, away bool
 	}{
-		"has it":               {node: agentNode("w1", olderAgent, ownAgent)},
-		"has an older one":     {node: agentNode("w1", olderAgent), lacking: true},
-		"has none":             {node: agentNode("w1"), lacking: true},
-		"away":                 {node: away, away: true},
-		"just ran it":          {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(ownAgent, v1alpha1.StepSucceeded, time.Minute)}},
-		"ran it long ago":      {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(ownAgent, v1alpha1.StepSucceeded, time.Hour)}, lacking: true},
-		"can't tell, ran it":   {node: many(agentNode("w1")), ops: []v1alpha1.Operation{ran(ownAgent, v1alpha1.StepSucceeded, time.Hour)}},
-		"can't tell":           {node: many(agentNode("w1")), lacking: true},
-		"failed to run it":     {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(ownAgent, v1alpha1.StepFailed, time.Minute)}, lacking: true},
-		"ran another one":      {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(olderAgent, v1alpha1.StepSucceeded, time.Minute)}, lacking: true},
-		"just got it":          {node: agentNode("w1"), ops: []v1alpha1.Operation{brought}},
-		"was replaced":         {node: replaced, ops: []v1alpha1.Operation{brought}, lacking: true},
-		"another node ran it":  {node: agentNode("w2"), ops: []v1alpha1.Operation{brought}, lacking: true},
-		"of its own, one more": {node: agentNode("w1", ownAgent+"-1"), lacking: true},
+		"has it":                  {node: agentNode("w1", olderAgent, ownAgent)},
+		"has an older one":        {node: agentNode("w1", olderAgent), lacking: true},
+		"has none":                {node: agentNode("w1"), lacking: true},
+		"away":                    {node: away, away: true},
+		"just ran it":             {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(own, v1alpha1.StepSucceeded, time.Minute)}},
+		"ran it long ago":         {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(own, v1alpha1.StepSucceeded, time.Hour)}, lacking: true},
+		"can't tell, ran it":      {node: many(agentNode("w1")), ops: []v1alpha1.Operation{ran(own, v1alpha1.StepSucceeded, time.Hour)}},
+		"can't tell":              {node: many(agentNode("w1")), lacking: true},
+		"failed to run it":        {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(own, v1alpha1.StepFailed, time.Minute)}, lacking: true},
+		"ran another one":         {node: agentNode("w1"), ops: []v1alpha1.Operation{ran(older, v1alpha1.StepSucceeded, time.Minute)}, lacking: true},
+		"just got it":             {node: agentNode("w1"), ops: []v1alpha1.Operation{brought}},
+		"was replaced":            {node: replaced, ops: []v1alpha1.Operation{brought}, lacking: true},
+		"another node ran it":     {node: agentNode("w2"), ops: []v1alpha1.Operation{brought}, lacking: true},
+		"got another by that tag": {node: agentNode("w1"), ops: []v1alpha1.Operation{bringing("sha256:" + hex64b)}, lacking: true},
+		"has its tag alone":       {node: agentNode("w1", agentRepository+":v1.2.0"), lacking: true},
+		"has the other arch's":    {node: agentNode("w1", agentRepository+digestC), lacking: true},
 	} {
-		lacking, away := withoutAgent([]corev1.Node{tc.node}, tc.ops, ownAgent, now)
+		lacking, away := withoutAgent([]corev1.Node{tc.node}, tc.ops, own, now)
 		if (len(lacking) == 1) != tc.lacking || (len(away) == 1) != tc.away {
 			t.Errorf("%s: lacking %d, away %v", name, len(lacking), away)
 		}
@@ -83,20 +115,106 @@ func TestWithoutAgent(t *testing.T) {
 
 // Each node gets its agent by one that it has.
 func TestPlanAgents(t *testing.T) {
-	arm := agentNode("a1", olderAgent)
+	own, older, former := agentVersions()
+	arm := agentNode("a1", agentRepository+digestC)
 	arm.Status.NodeInfo.Architecture = "arm64"
-	got := planAgents([]corev1.Node{agentNode("w3", oldAgent), agentNode("w2", olderAgent), agentNode("w1", olderAgent), agentNode("w4"), arm},
-		[]corev1.Node{agentNode("cp1", olderAgent)}, ownAgent)
+	known := []v1alpha1.Agents{older, former}
+	got := planAgents([]corev1.Node{agentNode("w3", formerAgent), agentNode("w2", olderAgent), agentNode("w1", olderAgent), agentNode("w4"),
+		agentNode("w5", bundle.FormerAgentRepository+":v6.6.6"), arm}, []corev1.Node{agentNode("cp1", olderAgent)}, known, own)
 	want := []agentPush{
-		{"amd64", olderAgent, []string{"w1", "w2", "w4"}}, {"amd64", oldAgent, []string{"w3"}}, {"arm64", olderAgent, []string{"a1"}},
+		{"amd64", older, []string{"w1", "w2", "w4", "w5"}}, {"amd64", former, []string{"w3"}}, {"arm64", older, []string{"a1"}},
 	}
 	if !slices.EqualFunc(got, want, func(a, b agentPush) bool {
-		return a.arch == b.arch && a.carrier == b.carrier && slices.Equal(a.targets, b.targets)
+		return a.arch == b.arch && slices.Equal(a.carrier, b.carrier) && slices.Equal(a.targets, b.targets)
 	}) {
 		t.Errorf("got %+v", got)
 	}
 	// Right after the cluster was made no node has told yet.
-	if got := planAgents([]corev1.Node{agentNode("w1")}, []corev1.Node{agentNode("w1")}, ownAgent); len(got) != 1 || got[0].carrier != ownAgent {
+	if got := planAgents([]corev1.Node{agentNode("w1")}, []corev1.Node{agentNode("w1")}, nil, own); len(got) != 1 || got[0].carrier.Image() != own.Image() {
 		t.Errorf("of nodes that tell nothing: %+v", got)
+	}
+}
+
+// What carries the first Operation of this version out on a cluster of an earlier one pins
+// the former name only.
+func TestAgentNames(t *testing.T) {
+	own, older, former := agentVersions()
+	image := bundle.Image{Ref: agentRepository + ":v1.2.0"}
+	for name, tc := range map[string]struct {
+		carrier v1alpha1.Agents
+		want    []string
+	}{
+		"own":    {own, []string{agentRepository + ":v1.2.0"}},
+		"older":  {older, []string{agentRepository + ":v1.2.0"}},
+		"former": {former, []string{agentRepository + ":v1.2.0", bundle.FormerAgentRepository + ":v1.2.0"}},
+	} {
+		var got []string
+		for _, i := range agentNames(image, tc.carrier) {
+			got = append(got, i.Ref)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// Only what Operations of the cluster have been carried out by is chosen, and this
+// program's own: nodes report what any pod has brought there.
+func TestChooseAgents(t *testing.T) {
+	own, older, former := agentVersions()
+	known := knownAgents([]v1alpha1.Operation{operationOf(t, former), operationOf(t, older)})
+	const planted = agentRepository + ":v9.9.9"
+	for name, tc := range map[string]struct {
+		known []v1alpha1.Agents
+		nodes []corev1.Node
+		want  v1alpha1.Agents
+	}{
+		"no node":                {known, nil, own},
+		"foreign images":         {known, []corev1.Node{agentNode("w1", "registry.k8s.io/pause:3.10")}, own},
+		"an older one":           {known, []corev1.Node{agentNode("w1", olderAgent), agentNode("w2", olderAgent)}, older},
+		"the most have":          {known, []corev1.Node{agentNode("w1", formerAgent, olderAgent), agentNode("w2", formerAgent)}, former},
+		"own of equals":          {known, []corev1.Node{agentNode("w1", olderAgent, ownAgent)}, own},
+		"the last used of two":   {known, []corev1.Node{agentNode("w1", formerAgent, olderAgent)}, older},
+		"not what a pod brought": {known, []corev1.Node{agentNode("w1", planted), agentNode("w2", planted), agentNode("w3", olderAgent)}, older},
+		"not a moved tag":        {known, []corev1.Node{agentNode("w1", agentRepository+":v1.1.0", agentRepository+digestC)}, own},
+		"no Operation":           {nil, []corev1.Node{agentNode("w1", formerAgent), agentNode("w2", olderAgent)}, own},
+	} {
+		if got := chooseAgents(tc.nodes, tc.known, own); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+func TestKnownAgents(t *testing.T) {
+	own, older, former := agentVersions()
+	foreign, spoilt := operationOf(t, v1alpha1.Agents{{Image: "example.com/agent:v1"}}), operationOf(t, own)
+	spoilt.Annotations[v1alpha1.AnnotationAgents] = "{"
+	got := knownAgents([]v1alpha1.Operation{operationOf(t, former), operationOf(t, older), operationOf(t, former), foreign, spoilt, {}})
+	if !slices.EqualFunc(got, []v1alpha1.Agents{former, older}, func(a, b v1alpha1.Agents) bool { return slices.Equal(a, b) }) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAgentArchs(t *testing.T) {
+	node := func(arch string, controlPlane bool) corev1.Node {
+		n := agentNode("n")
+		n.Status.NodeInfo.Architecture = arch
+		if controlPlane {
+			n.Labels = map[string]string{"node-role.kubernetes.io/control-plane": ""}
+		}
+		return n
+	}
+	for name, tc := range map[string]struct {
+		nodes []corev1.Node
+		want  []string
+	}{
+		"no node yet":           {nil, []string{"riscv64"}},
+		"one":                   {[]corev1.Node{node("arm64", true), node("arm64", false)}, []string{"arm64"}},
+		"workers of another":    {[]corev1.Node{node("amd64", false), node("amd64", false), node("arm64", true)}, []string{"arm64", "amd64"}},
+		"control planes of two": {[]corev1.Node{node("amd64", true), node("arm64", true), node("arm64", true)}, []string{"arm64", "amd64"}},
+	} {
+		if got := agentArchs(tc.nodes, "riscv64"); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
 	}
 }

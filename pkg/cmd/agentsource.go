@@ -1,14 +1,24 @@
 package cmd
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
@@ -19,8 +29,15 @@ type agentSource struct {
 	// executable, goos and arch are of the running program.
 	executable, goos, arch string
 
-	mu   sync.Mutex
-	sums map[string]string
+	mu     sync.Mutex
+	sums   map[string]string
+	images map[string]packedAgent
+}
+
+// packedAgent is the agent's image for an architecture.
+type packedAgent struct {
+	image bundle.Image
+	blobs bundle.Upstream
 }
 
 func newAgentSource() (*agentSource, error) {
@@ -57,4 +74,82 @@ func (a *agentSource) Binary(arch string) (path string, sha256hex string, err er
 	}
 	a.sums[path] = sum
 	return path, sum, nil
+}
+
+// Image is the agent's image for Linux nodes of that architecture, under this program's
+// name for it. It is made once, which takes a second.
+func (a *agentSource) Image(ctx context.Context, arch string) (bundle.Image, bundle.Upstream, error) {
+	path, _, err := a.Binary(arch)
+	if err != nil {
+		return bundle.Image{}, nil, err
+	}
+	ref, err := agentImage(a)
+	if err != nil {
+		return bundle.Image{}, nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p, ok := a.images[arch]; ok {
+		return p.image, p.blobs, nil
+	}
+	image, blobs, err := bundle.AgentImage(ctx, ref, path, arch)
+	if err != nil {
+		return bundle.Image{}, nil, err
+	}
+	if a.images == nil {
+		a.images = map[string]packedAgent{}
+	}
+	a.images[arch] = packedAgent{image, blobs}
+	return image, blobs, nil
+}
+
+// Agents are this program's for the architectures of these nodes, named by their digests.
+func (a *agentSource) Agents(ctx context.Context, nodes []corev1.Node) (v1alpha1.Agents, error) {
+	var out v1alpha1.Agents
+	for _, arch := range agentArchs(nodes, a.arch) {
+		image, _, err := a.Image(ctx, arch)
+		if err != nil {
+			return nil, err
+		}
+		_, sum, err := a.Binary(arch)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v1alpha1.Agent{Arch: arch, Image: image.Ref + "@" + image.Manifest.Digest.String(), SHA256: sum})
+	}
+	return out, nil
+}
+
+// agentArchs are the nodes' architectures, the control planes' most frequent one first,
+// since there the coordinators are. Without any node it is the one that is given.
+func agentArchs(nodes []corev1.Node, otherwise string) []string {
+	count := map[string]int{}
+	for _, n := range nodes {
+		if _, ok := n.Labels["node-role.kubernetes.io/control-plane"]; ok {
+			count[archOf(n)]++
+		}
+	}
+	out := archsOf(nodes)
+	if len(out) == 0 {
+		return []string{otherwise}
+	}
+	slices.SortStableFunc(out, func(x, y string) int { return cmp.Compare(count[y], count[x]) })
+	return out
+}
+
+// ownAgents are this program's agents for a cluster's nodes.
+func ownAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	source, err := newAgentSource()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return source.Agents(ctx, nodes.Items)
 }

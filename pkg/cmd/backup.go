@@ -77,7 +77,7 @@ func newBackup(streams genericiooptions.IOStreams) *cobra.Command {
 
 // toldBackups are those that the Operations tell of.
 func toldBackups(ctx context.Context, config *rest.Config) ([]upgrade.Backup, error) {
-	ops, err := incluster.NewOperations(config, "")
+	ops, err := incluster.NewOperations(config, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +95,11 @@ func backupsOnHosts(ctx context.Context, config *rest.Config) ([]upgrade.Backup,
 	if err != nil {
 		return nil, err
 	}
-	image, err := clusterAgentImage(ctx, config)
+	agents, err := clusterAgents(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	return upgrade.HostBackups(ctx, kube, cluster, image)
+	return upgrade.HostBackups(ctx, kube, cluster, agents)
 }
 
 // printBackups prints them, or what is to be said when there is none.

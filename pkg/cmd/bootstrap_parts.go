@@ -86,9 +86,13 @@ func (o *bootstrapOptions) join(sink report.Sink) func(context.Context, bootstra
 		if err != nil {
 			return plan.Outcome{}, err
 		}
+		agents, err := ownAgents(ctx, config)
+		if err != nil {
+			return plan.Outcome{}, err
+		}
 		var mu sync.Mutex
 		changed := len(installed) > 0
-		err = incluster.Join(ctx, config, o.cluster, o.image, report.SinkFunc(func(e report.Event) {
+		err = incluster.Join(ctx, config, o.cluster, agents, report.SinkFunc(func(e report.Event) {
 			mu.Lock()
 			changed = changed || e.Changed
 			mu.Unlock()

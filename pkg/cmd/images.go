@@ -99,11 +99,11 @@ func (o *imagesOptions) kubernetesImages(ctx context.Context, flag, version stri
 
 // operations are the verbs of Operations, for what may create one.
 func (o *imagesOptions) operations(ctx context.Context) (*incluster.Operations, error) {
-	image, err := clusterAgentImage(ctx, o.config)
+	agents, err := clusterAgents(ctx, o.config)
 	if err != nil {
 		return nil, clusterError(err)
 	}
-	return incluster.NewOperations(o.config, image)
+	return incluster.NewOperations(o.config, agents)
 }
 
 // pushedImages says of a bundle's images what an Operation does.

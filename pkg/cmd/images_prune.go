@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 )
@@ -111,7 +112,7 @@ func (o *imagesPruneOptions) choose(ctx context.Context) ([]v1alpha1.NodeImages,
 	if err != nil {
 		return nil, clusterError(err)
 	}
-	opts := images.PruneOptions{Unused: o.unused, Never: []string{agentRepository}}
+	opts := images.PruneOptions{Unused: o.unused, Never: []string{agentRepository, bundle.FormerAgentRepository}}
 	for _, i := range keep {
 		opts.Keep = append(opts.Keep, i.Ref)
 	}

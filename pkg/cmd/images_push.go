@@ -174,11 +174,11 @@ func (o *imagesPushOptions) push(ctx context.Context, ops *incluster.Operations,
 		return o.say("operation %s has just put these images there\n", op.Name)
 	}
 	if op == nil {
-		agent, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
+		agents, err := ensureAgent(ctx, o.IOStreams, o.config, o.output)
 		if err != nil {
 			return err
 		}
-		if op, err = createWhenFree(ctx, ops.WithAgent(agent), spec, o.ErrOut); err != nil {
+		if op, err = createWhenFree(ctx, ops.WithAgents(agents), spec, o.ErrOut); err != nil {
 			return clusterError(err)
 		}
 	}

@@ -79,11 +79,11 @@ func (o *nodeOptions) connect(ctx context.Context) (err error) {
 	if o.config, o.clients, o.stored, err = storedCluster(ctx, o.access); err != nil {
 		return err
 	}
-	image, err := clusterAgentImage(ctx, o.config)
+	agents, err := clusterAgents(ctx, o.config)
 	if err != nil {
 		return clusterError(err)
 	}
-	o.ops, err = incluster.NewOperations(o.config, image)
+	o.ops, err = incluster.NewOperations(o.config, agents)
 	return err
 }
 

@@ -58,7 +58,7 @@ func (o *operationOptions) Complete() error {
 	if err != nil {
 		return err
 	}
-	o.ops, err = incluster.NewOperations(config, "")
+	o.ops, err = incluster.NewOperations(config, nil)
 	return err
 }
 
@@ -68,11 +68,11 @@ func (o *operationOptions) completeToAct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image, err := clusterAgentImage(ctx, config)
+	agents, err := clusterAgents(ctx, config)
 	if err != nil {
 		return clusterError(err)
 	}
-	o.ops, err = incluster.NewOperations(config, image)
+	o.ops, err = incluster.NewOperations(config, agents)
 	return err
 }
 
@@ -125,11 +125,11 @@ func (o *operationOptions) resume(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		agent, err := ensureAgent(ctx, o.IOStreams, config, o.output)
+		agents, err := ensureAgent(ctx, o.IOStreams, config, o.output)
 		if err != nil {
 			return err
 		}
-		ops = ops.WithAgent(agent)
+		ops = ops.WithAgents(agents)
 	}
 	return ops.Resume(ctx, name)
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -49,28 +48,6 @@ func TestAgentSource(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "kubectl-ha-agent-linux-"+tc.hosts) {
 			t.Errorf("the error does not name what is missing: %v", err)
-		}
-	}
-}
-
-func TestChooseAgentImage(t *testing.T) {
-	node := func(images ...string) corev1.Node {
-		return corev1.Node{Status: corev1.NodeStatus{Images: []corev1.ContainerImage{{Names: images}}}}
-	}
-	const a, b, own = agentRepository + ":v1.0.0", agentRepository + ":v1.1.0", agentRepository + ":dev-1"
-	for name, tc := range map[string]struct {
-		nodes []corev1.Node
-		want  string
-	}{
-		"none":          {nil, own},
-		"foreign":       {[]corev1.Node{node("registry.k8s.io/pause:3.10")}, own},
-		"an older one":  {[]corev1.Node{node(a), node(a)}, a},
-		"the most have": {[]corev1.Node{node(a, b), node(b)}, b},
-		"own of equals": {[]corev1.Node{node(a, own), node(own, a)}, own},
-		"newer":         {[]corev1.Node{node(a, b)}, b},
-	} {
-		if got := chooseAgentImage(tc.nodes, own); got != tc.want {
-			t.Errorf("%s: %s, want %s", name, got, tc.want)
 		}
 	}
 }

@@ -41,7 +41,8 @@ const agentRepository = bundle.AgentRepository
 
 var releaseVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?$`)
 
-// ownAgentImage is the agentImage of the running program.
+// ownAgentImage is the agentImage of the running program: how nodes are told to call what
+// they import. Pods name it by its digest too, see agentSource.Agents.
 func ownAgentImage() (string, error) {
 	source, err := newAgentSource()
 	if err != nil {

@@ -2,8 +2,8 @@ package cmd
 
 import (
 	"context"
-	"slices"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
@@ -28,14 +28,18 @@ func inspectNodes(ctx context.Context, o *statusOptions, looker *status.Looker, 
 	if err != nil {
 		return status.Inspection{}, err
 	}
-	own, err := ownAgentImage()
+	own, err := ownAgents(ctx, config)
 	if err != nil {
-		return status.Inspection{}, err
+		return status.Inspection{}, clusterError(err)
 	}
-	usual, err := clusterAgentImage(ctx, config)
+	usual, err := clusterAgents(ctx, config)
 	if err != nil {
 		return status.Inspection{}, clusterError(err)
 	}
 	// What a node has just got it does not report for minutes: its own one first.
-	return status.Inspect(ctx, config, looker.Cluster(), slices.Compact([]string{own, usual}), r.Nodes, logLines)
+	agents := []v1alpha1.Agents{own}
+	if usual.Image() != own.Image() {
+		agents = append(agents, usual)
+	}
+	return status.Inspect(ctx, config, looker.Cluster(), agents, r.Nodes, logLines)
 }

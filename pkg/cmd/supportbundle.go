@@ -205,7 +205,7 @@ func (b *supportFiles) addCluster(ctx context.Context, s *statusOptions, lines i
 		b.miss("the Cluster document", err)
 		b.add("cluster.yaml", document)
 	}
-	ops, err := incluster.NewOperations(config, "")
+	ops, err := incluster.NewOperations(config, nil)
 	b.miss("operations", err)
 	if err == nil {
 		all, err := ops.List(ctx)

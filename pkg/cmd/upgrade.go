@@ -211,11 +211,11 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 // operations are the verbs of Operations, to look; what creates one gives them the
 // agent that readyOperations brings.
 func (o *upgradeOptions) operations(ctx context.Context) (*incluster.Operations, error) {
-	image, err := clusterAgentImage(ctx, o.config)
+	agents, err := clusterAgents(ctx, o.config)
 	if err != nil {
 		return nil, clusterError(err)
 	}
-	return incluster.NewOperations(o.config, image)
+	return incluster.NewOperations(o.config, agents)
 }
 
 // refuseSecond refuses a second upgrade before anything is sent for it.

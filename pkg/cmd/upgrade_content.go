@@ -23,11 +23,11 @@ const outputYAML = "yaml"
 
 // manifests prints the Operation and its coordinator's Job, with this program's agent.
 func (o *upgradeOptions) manifests(ctx context.Context) error {
-	agent, err := ownAgentImage()
+	agents, err := ownAgents(ctx, o.config)
 	if err != nil {
 		return err
 	}
-	ops, err := incluster.NewOperations(o.config, agent)
+	ops, err := incluster.NewOperations(o.config, agents)
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func TestUpgradePlanned(t *testing.T) {
 		}
 	}
 	// Nothing of this has written anything.
-	ops, err := incluster.NewOperations(s.Config, "")
+	ops, err := incluster.NewOperations(s.Config, nil)
 	must(t, err)
 	if all, err := ops.List(t.Context()); err != nil || len(all) > 0 {
 		t.Errorf("there are operations %v, %v", all, err)

@@ -5,10 +5,10 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
@@ -85,7 +85,7 @@ func agentPinned(in Input) []Finding {
 		if f.Pinned == nil {
 			continue
 		}
-		if !slices.ContainsFunc(f.Pinned, func(ref string) bool { return strings.HasPrefix(ref, "kubectl-ha.dev/agent:") }) {
+		if !slices.ContainsFunc(f.Pinned, bundle.IsAgentImage) {
 			out = append(out, Finding{State: Warning, Node: node, Found: "the agent's image is not pinned", Mend: "any Operation of kubectl ha brings it anew, pinned"})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
@@ -44,7 +45,7 @@ func well() Input {
 		in.Inspection.Facts[name] = inspect.Facts{
 			Kubeconfigs: map[string]string{"/etc/kubernetes/kubelet.conf": "https://" + address + ":6443", "/etc/kubernetes/scheduler.conf": "https://" + address + ":6443"},
 			VIP:         &inspect.VIP{Here: i == 0, Unicast: true, Peers: 2}, Units: map[string]string{"kubectl-ha-vip.service": "active"},
-			EtcdConfig: &inspect.EtcdConfig{StrictReconfig: true}, Pinned: []string{"kubectl-ha.dev/agent:v1"},
+			EtcdConfig: &inspect.EtcdConfig{StrictReconfig: true}, Pinned: []string{bundle.AgentRepository + ":v1"},
 			Timeouts: map[string]string{"client": "4h", "server": "4h"},
 		}
 	}

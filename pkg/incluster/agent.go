@@ -1,32 +1,31 @@
 package incluster
 
 import (
-	"cmp"
-
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
-// WithAgent are the same verbs with another agent image, for what is created with them.
-func (o *Operations) WithAgent(image string) *Operations {
+// WithAgents are the same verbs with other agents, for what is created with them.
+func (o *Operations) WithAgents(agents v1alpha1.Agents) *Operations {
 	out := *o
-	out.agentImage = image
+	out.agents = agents
 	return &out
 }
 
-// agentOf is the image that carries an Operation on: the one that it was created for,
-// which knows all that is in it. Another program's may be older.
-func (o *Operations) agentOf(op *v1alpha1.Operation) string {
-	return cmp.Or(op.Annotations[v1alpha1.AnnotationAgentImage], o.agentImage)
+// agentsOf are those that carry an Operation on: those that it was created for, which
+// know all that is in it. Another program's may be older.
+func (o *Operations) agentsOf(op *v1alpha1.Operation) (v1alpha1.Agents, error) {
+	agents, err := op.Agents()
+	if err != nil || len(agents) == 0 {
+		return o.agents, err
+	}
+	return agents, nil
 }
 
-// handOver has a failed Operation carried on by this program's agent, which may be the
-// one that was mended since; not when that one does not know what it is about.
-func (o *Operations) handOver(op *v1alpha1.Operation) {
-	if _, known := definitions()[op.Spec.Type]; !known || op.Status.Phase != v1alpha1.OperationFailed || o.agentImage == "" {
-		return
+// handOver has a failed Operation carried on by this program's agents, which may be those
+// that were mended since; not when they do not know what it is about.
+func (o *Operations) handOver(op *v1alpha1.Operation) error {
+	if _, known := definitions()[op.Spec.Type]; !known || op.Status.Phase != v1alpha1.OperationFailed || len(o.agents) == 0 {
+		return nil
 	}
-	if op.Annotations == nil {
-		op.Annotations = map[string]string{}
-	}
-	op.Annotations[v1alpha1.AnnotationAgentImage] = o.agentImage
+	return op.SetAgents(o.agents)
 }

@@ -65,7 +65,8 @@ type CoordinateOptions struct {
 	Operation string
 	// Identity is the pod's name.
 	Identity string
-	// AgentImage is the image of the node Jobs.
+	// AgentImage is the image that the coordinator itself runs. The node Jobs run that too,
+	// but for nodes for which the Operation names another one of the same agents.
 	AgentImage string
 	// Sink takes what happens, for the pod's log.
 	Sink report.Sink
@@ -85,11 +86,14 @@ func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) e
 		return err
 	}
 	var cluster *v1alpha1.Cluster
-	err = wait.PollUntilContextTimeout(ctx, time.Second, reachTimeout, true, func(ctx context.Context) (bool, error) {
-		cluster, err = StoredCluster(ctx, clients.Kube)
+	var agents v1alpha1.Agents
+	waited := wait.PollUntilContextTimeout(ctx, time.Second, reachTimeout, true, func(ctx context.Context) (bool, error) {
+		if cluster, err = StoredCluster(ctx, clients.Kube); err == nil {
+			agents, err = agentsFor(ctx, operations.New(clients.Dynamic), o)
+		}
 		return err == nil, nil // Reading is repeated; the last error is reported below.
 	})
-	if cluster == nil {
+	if waited != nil {
 		return fmt.Errorf("coordinate %s: %w", o.Operation, errors.Join(context.Cause(ctx), err))
 	}
 	claim := func(ctx context.Context, operation string) error {
@@ -100,9 +104,23 @@ func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) e
 		Clients: clients, LeaseClient: leases, Operation: o.Operation, Identity: o.Identity,
 		Cluster: cluster, Definitions: definitions(), Sink: o.Sink, Lease: times,
 		Runner: func(j engine.Job) transport.Runner {
-			return job.Runner{Kube: clients.Kube, Name: j.Name, Owner: &j.Owner, Image: o.AgentImage, LostAfter: j.LostAfter}
+			return job.Runner{Kube: clients.Kube, Name: j.Name, Owner: &j.Owner, Agents: agents, LostAfter: j.LostAfter}
 		},
 	})
+}
+
+// agentsFor are the agents of the Operation, of which this coordinator is one. One that is
+// gone is the engine's matter.
+func agentsFor(ctx context.Context, ops *operations.Client, o CoordinateOptions) (v1alpha1.Agents, error) {
+	op, err := ops.Get(ctx, o.Operation)
+	if apierrors.IsNotFound(err) {
+		return v1alpha1.Agents{{Image: o.AgentImage}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	agents, err := op.Agents()
+	return agents.Matching(o.AgentImage), err
 }
 
 // coordinatorJobName names the Job that carries an Operation out.
@@ -110,7 +128,7 @@ func coordinatorJobName(operation string) string { return operation + "-coordina
 
 // coordinatorJob is the Job for an Operation: a coordinator and a standby. The API is reached through the
 // virtual IP, since there may be no pod network and no kube-proxy yet.
-func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (*batchv1.Job, error) {
+func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, agents v1alpha1.Agents) (*batchv1.Job, error) {
 	j := &batchv1.Job{}
 	if err := apply.LoadTyped(manifests.FS, manifests.CoordinatorJob, j); err != nil {
 		return nil, err
@@ -118,10 +136,11 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) (
 	j.Name = coordinatorJobName(op.Name)
 	j.OwnerReferences = []metav1.OwnerReference{operations.Owner(op)}
 	pod := &j.Spec.Template.Spec
-	pod.Affinity.NodeAffinity = nodeAffinity(worked(op))
+	pod.Affinity.NodeAffinity = nodeAffinity(worked(op), agents)
 	main := &pod.Containers[0]
-	main.Image = image
-	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", image)
+	main.Image = agents.Image()
+	// Agents of all versions take these.
+	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", main.Image)
 	main.Env = append(main.Env,
 		corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST", Value: c.Spec.VirtualIP},
 		corev1.EnvVar{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.Spec.APIServerPort))},
@@ -143,14 +162,21 @@ func worked(op *v1alpha1.Operation) []string {
 
 // nodeAffinity keeps coordinators on control planes, and there away from the nodes that are
 // worked on. A coordinator's token is as good as root on every host, and a node's kubelet can
-// have it: on a control plane that is nothing new. No kubelet may give itself that label
+// have it: on a control plane that is nothing new. Of several architectures they are on the one
+// that their image is for. No kubelet may give itself that label
 // (https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
-func nodeAffinity(worked []string) *corev1.NodeAffinity {
+func nodeAffinity(worked []string, agents v1alpha1.Agents) *corev1.NodeAffinity {
 	a := &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
 			Key: "node-role.kubernetes.io/control-plane", Operator: corev1.NodeSelectorOpExists,
 		}}}},
 	}}
+	if len(agents) > 1 {
+		term := &a.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0]
+		term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{
+			Key: corev1.LabelArchStable, Operator: corev1.NodeSelectorOpIn, Values: []string{agents[0].Arch},
+		})
+	}
 	if len(worked) > 0 {
 		// By the nodes' names: their label kubernetes.io/hostname may be another on clusters that
 		// were adopted. Such a requirement takes one name.
@@ -167,8 +193,8 @@ func nodeAffinity(worked []string) *corev1.NodeAffinity {
 
 // ensureCoordinator creates the coordinators' Job; one that has ended makes way
 // for a new one, one that has not is left to do its work.
-func ensureCoordinator(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, c *v1alpha1.Cluster, image string) error {
-	want, err := coordinatorJob(op, c, image)
+func ensureCoordinator(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, c *v1alpha1.Cluster, agents v1alpha1.Agents) error {
+	want, err := coordinatorJob(op, c, agents)
 	if err != nil {
 		return err
 	}

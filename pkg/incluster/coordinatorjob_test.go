@@ -26,7 +26,7 @@ func TestCoordinatorJob(t *testing.T) {
 		"removal": {v1alpha1.OperationSpec{RemoveNode: &v1alpha1.RemoveNodeSpec{Node: "cp1"}}, []string{"cp1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			job, err := coordinatorJob(&v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}, Spec: tt.spec}, c, "agent:v1")
+			job, err := coordinatorJob(&v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}, Spec: tt.spec}, c, v1alpha1.Agents{{Image: "agent:v1"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,5 +51,39 @@ func TestCoordinatorJob(t *testing.T) {
 				t.Error("both may be on one node")
 			}
 		})
+	}
+}
+
+// An image by its digest is of one architecture: coordinators are where theirs runs.
+func TestCoordinatorJobOfSeveralArchitectures(t *testing.T) {
+	c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{VirtualIP: "10.0.0.100", Hosts: []v1alpha1.Host{{Name: "cp1", Address: "10.0.0.1"}}}}
+	c.SetDefaults()
+	arm, amd := v1alpha1.Agent{Arch: "arm64", Image: "agent@sha256:a"}, v1alpha1.Agent{Arch: "amd64", Image: "agent@sha256:b"}
+	for name, tt := range map[string]struct {
+		agents v1alpha1.Agents
+		arch   string
+	}{
+		"one":         {v1alpha1.Agents{amd}, ""},
+		"two":         {v1alpha1.Agents{arm, amd}, "arm64"},
+		"not known":   {v1alpha1.Agents{{Image: "agent:v1"}}, ""},
+		"other order": {v1alpha1.Agents{amd, arm}, "amd64"},
+	} {
+		job, err := coordinatorJob(&v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}}, c, tt.agents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := job.Spec.Template.Spec
+		if got := pod.Containers[0]; got.Image != tt.agents[0].Image || got.ImagePullPolicy != corev1.PullNever {
+			t.Errorf("%s: the image is %s, pulled %s", name, got.Image, got.ImagePullPolicy)
+		}
+		var arch string
+		for _, e := range pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0].MatchExpressions {
+			if e.Key == "kubernetes.io/arch" && e.Operator == corev1.NodeSelectorOpIn && len(e.Values) == 1 {
+				arch = e.Values[0]
+			}
+		}
+		if arch != tt.arch {
+			t.Errorf("%s: on %q, want %q", name, arch, tt.arch)
+		}
 	}
 }

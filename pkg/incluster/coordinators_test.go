@@ -136,7 +136,7 @@ func TestCoordinators(t *testing.T) {
 	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
 		t.Fatal(err)
 	}
-	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,10 +268,10 @@ func testAnotherAgent(j *jobs) {
 	}
 	must(j.ops.Pause(j.Context(), name))
 	remove()
-	must(j.ops.WithAgent("agent:2").Resume(j.Context(), name))
+	must(j.ops.WithAgents(v1alpha1.Agents{{Image: "agent:2"}}).Resume(j.Context(), name))
 	image("resumed after a pause", "agent:1")
 	fail()
-	must(j.ops.WithAgent("agent:2").Resume(j.Context(), name))
+	must(j.ops.WithAgents(v1alpha1.Agents{{Image: "agent:2"}}).Resume(j.Context(), name))
 	image("resumed after a failure", "agent:2")
 	fail()
 	must(j.ops.Abort(j.Context(), name))

@@ -41,7 +41,7 @@ func NeedsJoin(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (b
 // or takes up one that is unfinished, and watches it to its end. On a cluster
 // that is as it should be nothing is written. A Join that failed is left as it
 // is: a new one is planned from what is there, and from today's document.
-func Join(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, agentImage string, sink report.Sink) error {
+func Join(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, agents v1alpha1.Agents, sink report.Sink) error {
 	clients, err := client.New(config)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func Join(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, agentIm
 	if len(changed) > 0 {
 		sink.Emit(report.Event{Time: time.Now(), Kind: report.Info, Message: fmt.Sprintf("installed kubectl-ha into the cluster, %d objects changed", len(changed))})
 	}
-	ops := &Operations{clients: clients, ops: operations.New(clients.Dynamic), agentImage: agentImage}
+	ops := &Operations{clients: clients, ops: operations.New(clients.Dynamic), agents: agents}
 	for range maxJoins {
 		name, err := ops.joinInProgress(ctx)
 		if err != nil {

@@ -120,7 +120,7 @@ func TestImagesOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	createNodes(f)
-	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	f.must(err)
 	spec := &v1alpha1.ImagesSpec{
 		Parcel: v1alpha1.Content{Digest: "sha256:" + strings.Repeat("a", 64), Size: 10},
@@ -207,7 +207,7 @@ func TestPruneImagesOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	createNodes(f)
-	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	f.must(err)
 	const old, late = "example.com/old:1", "example.com/late:1"
 	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationPruneImages, PruneImages: &v1alpha1.PruneImagesSpec{

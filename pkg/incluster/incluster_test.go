@@ -146,7 +146,7 @@ func TestJoin(t *testing.T) {
 		defer mu.Unlock()
 		told = append(told, fmt.Sprint(e.Kind, " ", e.Step, " ", e.Message))
 	})
-	if err := incluster.Join(ctx, s.Config, f.c, "agent:1", sink); err != nil {
+	if err := incluster.Join(ctx, s.Config, f.c, v1alpha1.Agents{{Image: "agent:1"}}, sink); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int{"upload-certs cp1": 1, "promote cp2": 1, "promote cp3": 1}
@@ -174,7 +174,7 @@ func again(t *testing.T, s *kubetest.Server, f *fakeCluster) {
 		t.Errorf("a join is needed: %v, %v", why, err)
 	}
 	before := versions(t, s.Config)
-	if err := incluster.Join(t.Context(), s.Config, f.c, "agent:1", report.SinkFunc(func(report.Event) {})); err != nil {
+	if err := incluster.Join(t.Context(), s.Config, f.c, v1alpha1.Agents{{Image: "agent:1"}}, report.SinkFunc(func(report.Event) {})); err != nil {
 		t.Fatal(err)
 	}
 	after := versions(t, s.Config)
@@ -229,7 +229,7 @@ func checkSecrets(t *testing.T, s *kubetest.Server, f *fakeCluster) {
 			t.Errorf("secrets left in %s: %v, %v", ns, left.Items, err)
 		}
 	}
-	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestOperations(t *testing.T) {
 	if changed, err := incluster.Install(t.Context(), s.Config, f.c); err != nil || len(changed) > 0 {
 		t.Errorf("a second time %v changed, %v", changed, err)
 	}
-	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,11 +23,13 @@ func (o *Operations) Manifests(ctx context.Context, spec v1alpha1.OperationSpec,
 		return nil, err
 	}
 	op := &v1alpha1.Operation{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind},
-		ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(string(spec.Type)) + "-" + strings.ReplaceAll(name, ".", "-"),
-			Annotations: map[string]string{v1alpha1.AnnotationAgentImage: o.agentImage}}, Spec: spec,
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind},
+		ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(string(spec.Type)) + "-" + strings.ReplaceAll(name, ".", "-")}, Spec: spec,
 	}
-	job, err := coordinatorJob(op, cluster, o.agentImage)
+	if err := op.SetAgents(o.agents); err != nil {
+		return nil, err
+	}
+	job, err := coordinatorJob(op, cluster, o.agents)
 	if err != nil {
 		return nil, err
 	}

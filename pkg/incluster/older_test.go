@@ -21,7 +21,7 @@ func TestCreateWithAnOlderResource(t *testing.T) {
 	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
 		t.Fatal(err)
 	}
-	ops, err := incluster.NewOperations(s.Config, "agent:1")
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

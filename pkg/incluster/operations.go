@@ -20,20 +20,20 @@ import (
 
 // Operations are the verbs of Operations in one cluster.
 type Operations struct {
-	clients    *client.Clients
-	ops        *operations.Client
-	agentImage string
+	clients *client.Clients
+	ops     *operations.Client
+	agents  v1alpha1.Agents
 }
 
-// NewOperations makes the verbs for a cluster. The agent image is needed by
-// Create and Resume only: it is what the coordinator and the node Jobs run, and
-// every node has it in its image store.
-func NewOperations(config *rest.Config, agentImage string) (*Operations, error) {
+// NewOperations makes the verbs for a cluster. The agents are needed by Create and
+// Resume only: they are what the coordinator and the node Jobs run, and every node
+// has its one's image in its image store.
+func NewOperations(config *rest.Config, agents v1alpha1.Agents) (*Operations, error) {
 	clients, err := client.New(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Operations{clients: clients, ops: operations.New(clients.Dynamic), agentImage: agentImage}, nil
+	return &Operations{clients: clients, ops: operations.New(clients.Dynamic), agents: agents}, nil
 }
 
 // List returns all Operations, the oldest first.
@@ -62,8 +62,11 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 		return nil, err
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
-	op, err := o.createCurrent(ctx, cluster, &v1alpha1.Operation{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationAgentImage: o.agentImage}}, Spec: spec})
+	want := &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
+	if err := want.SetAgents(o.agents); err != nil {
+		return nil, err
+	}
+	op, err := o.createCurrent(ctx, cluster, want)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +83,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	if err := o.grant(ctx, op, cluster); err != nil {
 		return op, err
 	}
-	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentImage); err != nil {
+	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agents); err != nil {
 		return op, err
 	}
 	// The new one is under way; what can't be removed now the next one removes.
@@ -168,8 +171,7 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 	}
 	if op, err = o.ops.Modify(ctx, name, func(op *v1alpha1.Operation) error {
 		op.Spec.Paused = false
-		o.handOver(op)
-		return nil
+		return o.handOver(op)
 	}); err != nil {
 		return err
 	}
@@ -189,7 +191,11 @@ func (o *Operations) Resume(ctx context.Context, name string) error {
 	if err := o.grant(ctx, op, cluster); err != nil {
 		return err
 	}
-	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
+	agents, err := o.agentsOf(op)
+	if err != nil {
+		return err
+	}
+	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, agents)
 }
 
 // Abort ends an Operation: running steps finish, the clean-up steps run, nothing
@@ -234,7 +240,11 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 	if err := o.grant(ctx, op, cluster); err != nil {
 		return err
 	}
-	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agentOf(op))
+	agents, err := o.agentsOf(op)
+	if err != nil {
+		return err
+	}
+	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, agents)
 }
 
 // refuse returns a BusyError when an Operation is unfinished, in progress or waiting.

@@ -132,7 +132,7 @@ func newUpgradeWorld(t *testing.T) *upgradeWorld {
 	w.other = w.run
 	_, err = incluster.Install(t.Context(), s.Config, f.c)
 	f.must(err)
-	w.ops, err = incluster.NewOperations(s.Config, "agent:1")
+	w.ops, err = incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	f.must(err)
 	f.play()
 	w.kubelets()

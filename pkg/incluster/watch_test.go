@@ -24,7 +24,7 @@ func TestWatchEndsWithTheLogin(t *testing.T) {
 		}
 	}))
 	defer api.Close()
-	ops, err := incluster.NewOperations(&rest.Config{Host: api.URL}, "")
+	ops, err := incluster.NewOperations(&rest.Config{Host: api.URL}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

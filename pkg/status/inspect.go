@@ -39,10 +39,10 @@ type Inspection struct {
 }
 
 // Inspect runs the read-only task on each node of the report that is ready, as a
-// Job, which is removed when it has ended. images are the agent's, the best first: the
+// Job, which is removed when it has ended. agents are of several versions, the best first: the
 // next is tried on a node that lacks one. logLines is how much of each unit's log is
 // brought along.
-func Inspect(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, images []string, nodes []Node, logLines int) (Inspection, error) {
+func Inspect(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, agents []v1alpha1.Agents, nodes []Node, logLines int) (Inspection, error) {
 	out := Inspection{Facts: map[string]inspect.Facts{}, Errors: map[string]string{}}
 	clients, err := client.New(config)
 	if err != nil {
@@ -60,7 +60,7 @@ func Inspect(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, imag
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			facts, err := inspectBy(ctx, clients, run, images, n, inspectSpec(c, n.Name, logLines))
+			facts, err := inspectBy(ctx, clients, run, agents, n, inspectSpec(c, n.Name, logLines))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -87,10 +87,10 @@ func inspectSpec(c *v1alpha1.Cluster, name string, logLines int) inspect.Spec {
 	return spec
 }
 
-// inspectBy tries the images in turn.
-func inspectBy(ctx context.Context, clients *client.Clients, run string, images []string, n Node, spec inspect.Spec) (facts inspect.Facts, err error) {
-	for i, image := range images {
-		facts, err = inspectNode(ctx, clients, engine.JobName(run, n.Name, int32(i+1)), image, n, spec)
+// inspectBy tries the agents in turn.
+func inspectBy(ctx context.Context, clients *client.Clients, run string, agents []v1alpha1.Agents, n Node, spec inspect.Spec) (facts inspect.Facts, err error) {
+	for i, one := range agents {
+		facts, err = inspectNode(ctx, clients, engine.JobName(run, n.Name, int32(i+1)), one, n, spec)
 		var start *job.StartError
 		if !errors.As(err, &start) {
 			return facts, err
@@ -99,14 +99,14 @@ func inspectBy(ctx context.Context, clients *client.Clients, run string, images 
 	return facts, err
 }
 
-func inspectNode(ctx context.Context, clients *client.Clients, name, image string, n Node, spec inspect.Spec) (inspect.Facts, error) {
+func inspectNode(ctx context.Context, clients *client.Clients, name string, agents v1alpha1.Agents, n Node, spec inspect.Spec) (inspect.Facts, error) {
 	request, err := node.NewRequest(tasks.Inspect, inspectTimeout, spec)
 	if err != nil {
 		return inspect.Facts{}, err
 	}
 	defer removeJob(context.WithoutCancel(ctx), clients, name)
 	quiet := report.SinkFunc(func(report.Event) {})
-	result, err := job.Runner{Kube: clients.Kube, Name: name, Image: image, LostAfter: inspectTimeout}.Run(ctx, n.Name, request, quiet)
+	result, err := job.Runner{Kube: clients.Kube, Name: name, Agents: agents, LostAfter: inspectTimeout}.Run(ctx, n.Name, request, quiet)
 	if err != nil {
 		return inspect.Facts{}, err
 	}

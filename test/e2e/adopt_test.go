@@ -34,7 +34,7 @@ func TestAdoptAndDoctorElsewhere(t *testing.T) {
 		}
 	}()
 	for _, h := range c.names() {
-		c.exec(t, h, "sh", "-c", "ctr -n k8s.io images list -q | grep ^kubectl-ha.dev/agent: | xargs ctr -n k8s.io images rm")
+		c.exec(t, h, "sh", "-c", "ctr -n k8s.io images list -q | grep -E '^(agent.kubectl-ha.invalid|kubectl-ha.dev)/agent[:@]' | xargs ctr -n k8s.io images rm")
 	}
 	if err := maps.Delete(ctx, "cluster", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

@@ -173,7 +173,7 @@ func TestImportImagesReplacesAndRefuses(t *testing.T) {
 
 func TestImportAgentImage(t *testing.T) {
 	socket := daemon(t)
-	const ref = "kubectl-ha.dev/agent:test"
+	const ref = bundle.AgentRepository + ":test"
 	binary := filepath.Join(t.TempDir(), "kubectl-ha")
 	must(t, os.WriteFile(binary, bytes.Repeat([]byte("agent"), 1<<20), 0o755))
 	for n, want := range []bool{true, false} {
@@ -202,35 +202,78 @@ func TestImportAgentImage(t *testing.T) {
 	}
 }
 
-// An agent that was pushed is as good as one that was imported where it runs.
+// An agent that was pushed is the very one that is imported where it runs, so that pods
+// may name it by the digest that is known before. Who moves its tag changes nothing about
+// that, and the next import takes the tag back.
 func TestImportAgentImageAfterPush(t *testing.T) {
 	socket := daemon(t)
 	const ref = bundle.AgentRepository + ":test"
 	binary := filepath.Join(t.TempDir(), "kubectl-ha")
-	must(t, os.WriteFile(binary, bytes.Repeat([]byte("agent"), 1<<20), 0o755))
-	image, source, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
+	agent := bytes.Repeat([]byte("agent"), 1<<20)
+	must(t, os.WriteFile(binary, agent, 0o755))
+	pushed, source, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
 	must(t, err)
-	push := func(pinned ...string) {
-		t.Helper()
-		_, err := ImportImages(t.Context(), socket, []bundle.Image{image}, source, ImportOptions{Pinned: pinned}, nil)
-		must(t, err)
-	}
-	for name, tc := range map[string]struct {
-		pinned  []string
+	store := bundle.OpenStore(t.TempDir())
+	foreign := image(t, store, "foreign")
+	foreign.Ref = ref
+	ctx, client := connected(t, socket)
+	for _, tc := range []struct {
+		name    string
+		moved   bool
 		content string
 		want    bool
 	}{
-		"pinned":        {[]string{ref}, "", false},
-		"another agent": {[]string{ref}, "newer", true},
+		{name: "pushed"},
+		{name: "its tag was moved", moved: true, want: true},
+		{name: "another agent", content: "newer", want: true},
 	} {
-		push(tc.pinned...)
+		_, err := ImportImages(t.Context(), socket, []bundle.Image{pushed}, source, ImportOptions{Pinned: []string{ref}}, nil)
+		must(t, err)
+		if tc.moved {
+			_, err := ImportImages(t.Context(), socket, []bundle.Image{foreign}, store, ImportOptions{}, nil)
+			must(t, err)
+		}
+		if got, err := client.GetImage(ctx, byDigest(pushed)); err != nil || got.Target().Digest != pushed.Manifest.Digest || got.Labels()[labelPinned] != labelPinnedValue {
+			t.Errorf("%s: by its digest it is %v, %v", tc.name, got, err)
+		}
+		want := pushed.Manifest.Digest
 		if tc.content != "" {
 			must(t, os.WriteFile(binary, []byte(tc.content), 0o755))
+			newer, _, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
+			must(t, err)
+			want = newer.Manifest.Digest
 		}
 		if did, err := ImportAgentImage(t.Context(), socket, ref, binary, nil); did != tc.want || err != nil {
-			t.Errorf("%s: imported %v, want %v: %v", name, did, tc.want, err)
+			t.Errorf("%s: imported %v, want %v: %v", tc.name, did, tc.want, err)
 		}
-		must(t, os.WriteFile(binary, bytes.Repeat([]byte("agent"), 1<<20), 0o755))
+		if got, err := client.GetImage(ctx, ref); err != nil || got.Target().Digest != want {
+			t.Errorf("%s: under its tag is %v, %v, want %s", tc.name, got, err, want)
+		}
+		must(t, os.WriteFile(binary, agent, 0o755))
+	}
+}
+
+// An agent of an earlier version pins the name that it knows. An image is pinned when any
+// of its names is, so that it also keeps what is pushed with another name beside that one.
+func TestPinByTheFormerName(t *testing.T) {
+	socket := daemon(t)
+	const former, ref = bundle.FormerAgentRepository + ":test", bundle.AgentRepository + ":test"
+	binary := filepath.Join(t.TempDir(), "kubectl-ha")
+	must(t, os.WriteFile(binary, []byte("agent"), 0o755))
+	one, source, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
+	must(t, err)
+	other := one
+	other.Ref = former
+	_, err = ImportImages(t.Context(), socket, []bundle.Image{other, one}, source, ImportOptions{Pinned: []string{former}}, nil)
+	must(t, err)
+	ctx, client := connected(t, socket)
+	if got, err := client.GetImage(ctx, one.Blobs[1].Digest.String()); err != nil || got.Labels()[labelPinned] != labelPinnedValue {
+		t.Errorf("the image's own name is not pinned: %v, %v", got, err)
+	}
+	for _, name := range []string{ref, byDigest(one), former} {
+		if got, err := client.GetImage(ctx, name); err != nil || got.Target().Digest != one.Manifest.Digest {
+			t.Errorf("%s is %v, %v", name, got, err)
+		}
 	}
 }
 

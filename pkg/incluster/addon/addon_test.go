@@ -19,7 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 )
 
-const agentImage = "kubectl-ha.dev/agent:v1"
+const agentImage = "agent.kubectl-ha.invalid/agent:v1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 func facts() addon.Facts {
 	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "test"}}
@@ -28,7 +28,7 @@ func facts() addon.Facts {
 		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: name, Address: "10.0.0.1" + string(rune('1'+i)), Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}})
 	}
 	c.SetDefaults()
-	return addon.Facts{Cluster: c, AgentImage: agentImage}
+	return addon.Facts{Cluster: c, AgentImage: agentImage, AgentArch: "arm64"}
 }
 
 func find(t *testing.T, objects []*unstructured.Unstructured, kind, name string) *unstructured.Unstructured {
@@ -198,7 +198,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(find(t, approver, "Deployment", "csr-approver"))
-	if err != nil || !strings.Contains(string(text), `"image":"`+agentImage+`"`) || !strings.Contains(string(text), `"key":"node-role.kubernetes.io/control-plane"`) {
+	if err != nil || !strings.Contains(string(text), `"image":"`+agentImage+`"`) || !strings.Contains(string(text), `"key":"node-role.kubernetes.io/control-plane"`) || !strings.Contains(string(text), `"nodeSelector":{"kubernetes.io/arch":"arm64"}`) {
 		t.Errorf("got %s, %v", text, err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 // Facts are what settings may put into manifests.
 type Facts struct {
 	Cluster *v1alpha1.Cluster
-	// AgentImage is kubectl-ha's own image, which every node has.
-	AgentImage string
+	// AgentImage is kubectl-ha's own image, which every node of AgentArch has.
+	AgentImage, AgentArch string
 }
 
 // The names of facts.
@@ -22,13 +22,14 @@ const (
 	factClusterName      = "clusterName"      // the cluster's name
 	factVirtualIP        = "virtualIP"        // the stable address
 	factAgentImage       = "agentImage"       // kubectl-ha's own image
+	factAgentArch        = "agentArch"        // the architecture that it is for
 	factEtcdTargets      = "etcdTargets"      // the members' client ports, for Prometheus' file_sd_configs
 	factVirtualIPTargets = "virtualIPTargets" // the API at the stable address, alike
 )
 
 // FactNames are the values that a setting may have.
 func FactNames() []string {
-	return []string{factControlPlanes, factClusterName, factVirtualIP, factAgentImage, factEtcdTargets, factVirtualIPTargets}
+	return []string{factControlPlanes, factClusterName, factVirtualIP, factAgentImage, factAgentArch, factEtcdTargets, factVirtualIPTargets}
 }
 
 // value is a fact as it stands in an object.
@@ -43,6 +44,8 @@ func (f Facts) value(name string) (any, error) {
 		return c.Spec.VirtualIP, nil
 	case factAgentImage:
 		return f.AgentImage, nil
+	case factAgentArch:
+		return f.AgentArch, nil
 	case factEtcdTargets:
 		var groups []targets
 		for _, h := range c.EtcdMembers() {

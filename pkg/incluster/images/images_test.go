@@ -195,7 +195,7 @@ func TestPrunable(t *testing.T) {
 		"docker.io/library/init:1",                                          // used by an init container
 		"example.com/volume:1",                                              // used as a volume
 		"example.com/moved:1 example.com/moved@"+d2,                         // in use by its digest alone
-		"kubectl-ha.dev/agent:dev-1",
+		"agent.kubectl-ha.invalid/agent:dev-1", "kubectl-ha.dev/agent:v1",
 	)
 	pods := []corev1.Pod{
 		{Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Image: "init:1"}}, Containers: []corev1.Container{{Image: "nginx:1"}},
@@ -204,7 +204,7 @@ func TestPrunable(t *testing.T) {
 			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{ImageID: "example.com/moved@" + d2}}}},
 	}
 	keep := []string{"registry.k8s.io/kube-proxy:v1.36.3", "registry.k8s.io/kube-scheduler:v1.36.3"}
-	o := PruneOptions{Keep: keep, Never: []string{"kubectl-ha.dev/agent"}}
+	o := PruneOptions{Keep: keep, Never: []string{"agent.kubectl-ha.invalid/agent", "kubectl-ha.dev/agent"}}
 	check := func(want ...string) {
 		t.Helper()
 		slices.Sort(want)

@@ -35,14 +35,14 @@ const (
 // on their disks, by a read-only Job each, which reads every file and compares its
 // digest. The newest come first; what is broken says so. A host that could not be asked
 // is in the error, beside what the others have told.
-func HostBackups(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster, image string) ([]Backup, error) {
+func HostBackups(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster, agents v1alpha1.Agents) ([]Backup, error) {
 	hosts := backedUpHosts(c)
 	found, failed := make([][]Backup, len(hosts)), make([]error, len(hosts))
 	run := "backups-" + rand.String(5)
 	var all sync.WaitGroup
 	for i, h := range hosts {
 		all.Go(func() {
-			data, err := askBackups(ctx, kube, engine.JobName(run, h.Name, 1), image, h.Name)
+			data, err := askBackups(ctx, kube, engine.JobName(run, h.Name, 1), agents, h.Name)
 			if err != nil {
 				failed[i] = fmt.Errorf("%s: %w", h.Name, err)
 				return
@@ -64,7 +64,7 @@ func backedUpHosts(c *v1alpha1.Cluster) []v1alpha1.Host {
 	})
 }
 
-func askBackups(ctx context.Context, kube kubernetes.Interface, name, image, host string) (data backup.ListData, err error) {
+func askBackups(ctx context.Context, kube kubernetes.Interface, name string, agents v1alpha1.Agents, host string) (data backup.ListData, err error) {
 	spec, err := json.Marshal(backup.ListSpec{Verify: true})
 	if err != nil {
 		return data, err
@@ -76,7 +76,7 @@ func askBackups(ctx context.Context, kube kubernetes.Interface, name, image, hos
 		// It goes by itself a day later.
 		_ = kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(gone, name, metav1.DeleteOptions{PropagationPolicy: &background})
 	}()
-	result, err := job.Runner{Kube: kube, Name: name, Image: image, LostAfter: time.Minute}.Run(ctx, host,
+	result, err := job.Runner{Kube: kube, Name: name, Agents: agents, LostAfter: time.Minute}.Run(ctx, host,
 		node.Request{Task: tasks.ListBackups, Timeout: askTimeout, Spec: spec}, report.Discard())
 	if err != nil {
 		return data, err

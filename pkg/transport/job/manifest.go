@@ -15,7 +15,7 @@ import (
 const namespace = v1alpha1.SystemNamespace
 
 // manifest is the node Job for one task.
-func (r Runner) manifest(host string, deadline time.Duration) (*batchv1.Job, error) {
+func (r Runner) manifest(host, image string, deadline time.Duration) (*batchv1.Job, error) {
 	data, err := manifests.FS.ReadFile(manifests.NodeJob)
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded manifest: %w", err)
@@ -32,7 +32,7 @@ func (r Runner) manifest(host string, deadline time.Duration) (*batchv1.Job, err
 	job.Spec.ActiveDeadlineSeconds = &seconds
 	pod := &job.Spec.Template.Spec
 	pod.NodeName = host
-	pod.Containers[0].Image = r.Image
+	pod.Containers[0].Image = image
 	pod.Volumes[0].Secret.SecretName = r.Name
 	return job, nil
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -40,8 +41,9 @@ type Runner struct {
 	Name string
 	// Owner, when set, owns the Job.
 	Owner *metav1.OwnerReference
-	// Image is the agent image, which every node has in its image store.
-	Image string
+	// Agents are those whose images the nodes have in their image stores; the node's
+	// architecture tells which one runs.
+	Agents v1alpha1.Agents
 	// LostAfter is for how long the node may not have been heard of before the
 	// task counts as lost, and its Job is removed. Zero: until the Job's deadline.
 	LostAfter time.Duration
@@ -64,7 +66,7 @@ func (r Runner) Run(ctx context.Context, host string, req node.Request, sink rep
 	}
 	ctx, cancel := context.WithDeadline(ctx, began.Add(deadline+endSlack))
 	defer cancel()
-	w := &waiter{Runner: r, host: host, sink: sink, log: newLog(r.Kube, host, sink)}
+	w := &waiter{Runner: r, host: host, image: job.Spec.Template.Spec.Containers[0].Image, sink: sink, log: newLog(r.Kube, host, sink)}
 	result, err := w.wait(ctx)
 	r.forget(context.WithoutCancel(ctx), err)
 	return result, err
@@ -91,12 +93,16 @@ func (r Runner) ensure(ctx context.Context, host string, req node.Request, deadl
 	if !apierrors.IsNotFound(err) {
 		return job, wrap(err, "read job %s", r.Name)
 	}
+	agent, err := r.agent(ctx, host)
+	if err != nil {
+		return nil, err
+	}
 	// The Secret first, so that the pod never waits for it.
 	secret, err := r.putRequest(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	want, err := r.manifest(host, deadline)
+	want, err := r.manifest(host, agent.Image, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +124,21 @@ func (r Runner) ensure(ctx context.Context, host string, req node.Request, deadl
 		return job, nil //nolint:nilerr // see above
 	}
 	return job, nil
+}
+
+// agent is the one for a node.
+func (r Runner) agent(ctx context.Context, host string) (v1alpha1.Agent, error) {
+	if len(r.Agents) == 1 {
+		return r.Agents[0], nil
+	}
+	n, err := reading(ctx, func(ctx context.Context) (*corev1.Node, error) {
+		return r.Kube.CoreV1().Nodes().Get(ctx, host, metav1.GetOptions{})
+	})
+	if err != nil {
+		return v1alpha1.Agent{}, wrap(err, "read the architecture of node %s", host)
+	}
+	agent, err := r.Agents.For(n.Status.NodeInfo.Architecture)
+	return agent, wrap(err, "job %s for node %s", r.Name, host)
 }
 
 // putRequest writes the request's Secret, in place of one that a coordinator

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -98,7 +99,7 @@ func (c *cluster) run(name string, req node.Request) <-chan end {
 
 func (c *cluster) runIn(ctx context.Context, name string, req node.Request) <-chan end {
 	out := make(chan end, 1)
-	r := job.Runner{Kube: c.kube, Name: name, Image: "agent:1"}
+	r := job.Runner{Kube: c.kube, Name: name, Agents: v1alpha1.Agents{{Image: "agent:1"}}}
 	go func() {
 		result, err := r.Run(ctx, "n1", req, report.SinkFunc(func(report.Event) {}))
 		out <- end{result, err}
@@ -317,7 +318,7 @@ func testCanceled(c *cluster) {
 func testSilent(c *cluster) {
 	c.node("n2", corev1.ConditionTrue)
 	out := make(chan end, 1)
-	r := job.Runner{Kube: c.kube, Name: "silent", Image: "agent:1", LostAfter: time.Second}
+	r := job.Runner{Kube: c.kube, Name: "silent", Agents: v1alpha1.Agents{{Image: "agent:1"}}, LostAfter: time.Second}
 	go func() {
 		result, err := r.Run(c.Context(), "n2", node.Request{Task: "x", Timeout: time.Hour}, report.SinkFunc(func(report.Event) {}))
 		out <- end{result, err}

@@ -33,8 +33,10 @@ const (
 type waiter struct {
 	Runner
 	host string
-	sink report.Sink
-	log  *log
+	// image is what the Job runs.
+	image string
+	sink  report.Sink
+	log   *log
 	// seen is what was last seen, for errors.
 	seen string
 	// unheard is since when the node has been silent, by our own clock, and
@@ -194,7 +196,7 @@ func (w *waiter) deadline(ctx context.Context) error {
 func (w *waiter) startError(reason string) error {
 	return &StartError{
 		Node: w.host, Job: w.Name, Reason: reason,
-		Hint: fmt.Sprintf("see that the image %s is in the image store of %s (kubectl ha bootstrap puts it there), then resume", w.Image, w.host),
+		Hint: fmt.Sprintf("see that the image %s is in the image store of %s (kubectl ha bootstrap puts it there), then resume", w.image, w.host),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,6 +28,20 @@ const (
 	configurationAnnotation = v1alpha1.Group + "/configuration"
 )
 
+// factsOf are the facts for an Operation. The image is that of the coordinators, of which
+// this is one, and so is the architecture.
+func factsOf(t engine.Turn) (addon.Facts, error) {
+	agents, err := t.Operation.Agents()
+	if err != nil {
+		return addon.Facts{}, err
+	}
+	f := addon.Facts{Cluster: t.Cluster, AgentImage: agents.Image(), AgentArch: runtime.GOARCH}
+	if len(agents) > 0 && agents[0].Arch != "" {
+		f.AgentArch = agents[0].Arch
+	}
+	return f, nil
+}
+
 // applyAddon applies one addon's objects and removes those of an earlier version
 // that it has no more.
 func applyAddon(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
@@ -38,7 +53,11 @@ func applyAddon(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	objects, err := a.Render(addon.Facts{Cluster: t.Cluster, AgentImage: t.Operation.Annotations[v1alpha1.AnnotationAgentImage]}, item.Variants)
+	facts, err := factsOf(t)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	objects, err := a.Render(facts, item.Variants)
 	if err != nil {
 		return engine.Outcome{}, err
 	}

@@ -39,7 +39,7 @@ func TestManifestsAreValid(t *testing.T) {
 		for v := range a.Descriptor.Variants {
 			variants = append(variants, v)
 		}
-		objects, err := a.Render(addon.Facts{Cluster: testCluster(), AgentImage: "kubectl-ha.dev/agent:v1"}, variants)
+		objects, err := a.Render(addon.Facts{Cluster: testCluster(), AgentImage: "agent.kubectl-ha.invalid/agent:v1", AgentArch: "amd64"}, variants)
 		if err != nil {
 			t.Fatal(err)
 		}

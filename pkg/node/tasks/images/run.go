@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -237,7 +236,7 @@ func pinned(all []bundle.Image) []string {
 		out = append(out, ref)
 	}
 	for _, i := range all {
-		if strings.HasPrefix(i.Ref, bundle.AgentRepository+":") {
+		if bundle.IsAgentImage(i.Ref) {
 			out = append(out, i.Ref)
 		}
 	}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
 )
 
 // TestAgentImageAlone: it is noted and made once; of a host whose containerd does not
 // answer nothing is noted.
 func TestAgentImageAlone(t *testing.T) {
-	const ref = "kubectl-ha.dev/agent:v1"
+	const ref = bundle.AgentRepository + ":v1"
 	binary := filepath.Join(t.TempDir(), "agent")
 	if err := os.WriteFile(binary, []byte("the agent"), 0o755); err != nil {
 		t.Fatal(err)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/pelletier/go-toml/v2"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -75,6 +77,13 @@ func (p *preparer) useForeign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	inForce, err := p.dump(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := p.noAgentRegistry(ctx, inForce); err != nil {
+		return err
+	}
 	return p.runContainerd(ctx, restart, append(ours(p.h, c.config), c.config)...)
 }
 
@@ -118,15 +127,26 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 		}
 		restart = restart || changed
 	}
+	inForce := table{}
+	if err := toml.Unmarshal(config, &inForce); err != nil {
+		return err
+	}
 	// Others' tools, such as a GPU's, add drop-ins to it, which may have the last word.
 	if files, err := configFiles(p.h, containerdConfig); err != nil {
 		return err
 	} else if len(files) > 1 {
-		changed, err := p.configure(ctx, containerd{program: v.Containerd, config: containerdConfig, merges: true})
+		c := containerd{program: v.Containerd, config: containerdConfig, merges: true}
+		changed, err := p.configure(ctx, c)
 		if err != nil {
 			return err
 		}
 		restart = restart || changed
+		if inForce, err = p.dump(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := p.noAgentRegistry(ctx, inForce); err != nil {
+		return err
 	}
 	// What containerd makes for itself as it runs. What has something in it is
 	// somebody else's, or was noted by an earlier run.
@@ -214,6 +234,10 @@ func (p *preparer) removeOurs(ctx context.Context, path string) (bool, error) {
 // mirrors writes containerd's files of registry mirrors, and removes ours of
 // registries that have none any more. containerd reads them at every pull.
 func (p *preparer) mirrors(ctx context.Context) error {
+	if _, wanted := p.spec.RegistryMirrors[bundle.AgentRegistry]; wanted {
+		return host.WithHint(fmt.Errorf("spec.images has a mirror of %s: the agent's image comes from no registry", bundle.AgentRegistry),
+			"take it out of the Cluster file; a mirror of all other registries is not asked for that image")
+	}
 	for _, registry := range slices.Sorted(maps.Keys(p.spec.RegistryMirrors)) {
 		content, err := hostsTOML(registry, p.spec.RegistryMirrors[registry])
 		if err != nil {
@@ -229,7 +253,7 @@ func (p *preparer) mirrors(ctx context.Context) error {
 		return err
 	}
 	for _, e := range entries {
-		if _, wanted := p.spec.RegistryMirrors[e.Name()]; wanted {
+		if _, wanted := p.spec.RegistryMirrors[e.Name()]; wanted || e.Name() == bundle.AgentRegistry {
 			continue
 		}
 		if _, err := p.removeOurs(ctx, certsDir+"/"+e.Name()+"/hosts.toml"); err != nil {
@@ -237,6 +261,27 @@ func (p *preparer) mirrors(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// noAgentRegistry has containerd pull nothing by the name of the agent's image, whatever a
+// mirror of all registries (_default) or a resolver says: there is a file of its own for that
+// host, with a server that may not be asked. It is in the first of the directories in force,
+// of which the first that knows the host or has a _default counts. Where there is none, there
+// is no _default, and nothing of others' configuration is changed for it.
+// https://github.com/containerd/containerd/blob/main/docs/hosts.md
+func (p *preparer) noAgentRegistry(ctx context.Context, inForce table) error {
+	path, _ := registryOf(inForce)["config_path"].(string)
+	dir, _, _ := strings.Cut(path, ":")
+	if !filepath.IsAbs(dir) {
+		return nil
+	}
+	content, err := render("agent-hosts.toml", values{Server: "https://" + bundle.AgentRegistry})
+	if err != nil {
+		return err
+	}
+	_, err = p.h.WriteFile(ctx, host.File{Path: filepath.Join(dir, bundle.AgentRegistry, "hosts.toml"), Mode: 0o644,
+		Content: content, Note: "that the agent's image comes from no registry"})
+	return err
 }
 
 // capSysResource is CAP_SYS_RESOURCE's bit, from linux/capability.h.
