@@ -29,6 +29,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
@@ -96,6 +98,9 @@ func Coordinate(ctx context.Context, config *rest.Config, o CoordinateOptions) e
 	if waited != nil {
 		return fmt.Errorf("coordinate %s: %w", o.Operation, errors.Join(context.Cause(ctx), err))
 	}
+	if err := checkSelf(agents); err != nil {
+		return fmt.Errorf("coordinate %s: %w", o.Operation, err)
+	}
 	claim := func(ctx context.Context, operation string) error {
 		return operations.New(clients.Dynamic).Claim(ctx, clients.Kube, operation)
 	}
@@ -121,6 +126,18 @@ func agentsFor(ctx context.Context, ops *operations.Client, o CoordinateOptions)
 	}
 	agents, err := op.Agents()
 	return agents.Matching(o.AgentImage), err
+}
+
+// checkSelf is an error when this is not the program that the Operation names.
+func checkSelf(agents v1alpha1.Agents) error {
+	if len(agents) == 0 {
+		return nil
+	}
+	err := node.CheckProgram("", agents[0].SHA256)
+	if hint := host.Hint(err); hint != "" {
+		return fmt.Errorf("%w\nnext: %s", err, hint)
+	}
+	return err
 }
 
 // coordinatorJobName names the Job that carries an Operation out.

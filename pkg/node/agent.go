@@ -39,6 +39,8 @@ type Agent struct {
 	Root string
 	// Commands runs commands. Default: the real ones.
 	Commands host.Commander
+	// Program is the file of the program that runs, for tests. Default host.SelfPath.
+	Program string
 }
 
 // RunAgent reads one Request, a single JSON line, from stdin, runs its task and
@@ -109,6 +111,9 @@ func (a *Agent) Run(ctx context.Context, raw []byte, gone <-chan struct{}, sink 
 	var req Request
 	if err := decodeStrict(bytes.TrimSpace(raw), &req); err != nil {
 		return failed(host.WithHint(fmt.Errorf("the agent can't read the request: %w", err), versionHint))
+	}
+	if err := CheckProgram(a.Program, req.AgentSHA256); err != nil {
+		return failed(err)
 	}
 	task, ok := a.Tasks[req.Task]
 	if !ok {

@@ -148,6 +148,60 @@ func TestAgentMarksTasksDone(t *testing.T) {
 	}
 }
 
+// An agent that is not the one that is asked for does nothing, in whatever way it is run.
+func TestAnotherProgram(t *testing.T) {
+	own, err := host.FileSum(host.SelfPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "agent")
+	if err := os.WriteFile(file, []byte("the agent"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		program, want, message string
+	}{
+		"not asked for":      {"", "", ""},
+		"this one":           {"", own, ""},
+		"another":            {"", strings.Repeat("0", 64), "is not the one that is asked for"},
+		"another file":       {file, own, "is not the one that is asked for"},
+		"no sum":             {"", "sha256:" + own, "is not the one that is asked for"},
+		"can't be looked at": {file + "-that-is-none", own, "compare this program"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := node.Agent{Tasks: tasks(), Root: t.TempDir(), Program: tc.program}
+			r := a.Run(context.Background(), request("write", func(r *node.Request) { r.AgentSHA256 = tc.want }), nil, report.SinkFunc(func(report.Event) {}))
+			if (r.Failure != nil) != (tc.message != "") || r.Failure != nil && !strings.Contains(r.Failure.Message, tc.message) {
+				t.Errorf("got %+v", r.Failure)
+			}
+			left, err := filepath.Glob(a.Root + "/*")
+			if err != nil || (len(left) == 0) != (tc.message != "") {
+				t.Errorf("on the host: %v %v", left, err)
+			}
+			if tc.message == "is not the one that is asked for" && !strings.Contains(r.Failure.Hint, "resume the Operation") {
+				t.Errorf("the hint is %q", r.Failure.Hint)
+			}
+		})
+	}
+}
+
+// Before it enters the host, which this test could not.
+func TestAnotherProgramInAPod(t *testing.T) {
+	dir := t.TempDir()
+	log, req := filepath.Join(dir, "log"), filepath.Join(dir, "request")
+	if err := os.WriteFile(req, request("write", func(r *node.Request) { r.AgentSHA256 = strings.Repeat("0", 64) }), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err := node.RunJobAgent(context.Background(), node.JobOptions{Tasks: tasks(), RequestPath: req, TerminationLog: log, EnterHost: true, Stdout: &out})
+	if err != nil || !strings.Contains(out.String(), "is not the one that is asked for") || strings.Contains(out.String(), "namespaces") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	if content, err := os.ReadFile(log); err != nil || !strings.Contains(string(content), "nothing was done") {
+		t.Errorf("the termination message is %s, %v", content, err)
+	}
+}
+
 func TestServe(t *testing.T) {
 	in, client := io.Pipe()
 	var out bytes.Buffer

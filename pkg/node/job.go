@@ -34,9 +34,16 @@ func RunJobAgent(ctx context.Context, opts JobOptions) error {
 		return fmt.Errorf("read the request: %w", err)
 	}
 	if opts.EnterHost {
-		if err := reexecOnHost(request, opts.TerminationLog); err != nil {
-			r := failed(fmt.Errorf("enter the host's namespaces: %w", err))
+		refuse := func(err error) error {
+			r := failed(err)
 			return errors.Join(writeTermination(opts.TerminationLog, r), (&messages{to: opts.Stdout}).result(r))
+		}
+		// Before it is on the host, and once: the same file runs there.
+		if request, err = checkedRequest(request, ""); err != nil {
+			return refuse(err)
+		}
+		if err := reexecOnHost(request, opts.TerminationLog); err != nil {
+			return refuse(fmt.Errorf("enter the host's namespaces: %w", err))
 		}
 	}
 	defer survivePipes()()

@@ -16,6 +16,9 @@ type Request struct {
 	// Identity tells clusters of one name apart, see host.Ledger.Identity. The ledger refuses
 	// another one, and notes it when it has none. Empty: who asks does not know it.
 	Identity string `json:"identity,omitempty"`
+	// AgentSHA256 is that of the program which is to run the task, in hex; any other refuses.
+	// Empty: who asks does not know it, or has seen to it otherwise.
+	AgentSHA256 string `json:"agentSHA256,omitempty"`
 	// Task is the task's name, one of the keys of tasks.All.
 	Task string `json:"task"`
 	// Step is the step's ID in the plan, put into every event.

@@ -98,6 +98,7 @@ func (r Runner) ensure(ctx context.Context, host string, req node.Request, deadl
 		return nil, err
 	}
 	// The Secret first, so that the pod never waits for it.
+	req.AgentSHA256 = agent.SHA256
 	secret, err := r.putRequest(ctx, req)
 	if err != nil {
 		return nil, err

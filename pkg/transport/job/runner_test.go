@@ -46,7 +46,7 @@ func TestRunner(t *testing.T) {
 	c.create()
 	for name, test := range map[string]func(*cluster){
 		"result": testResult, "adopts": testAdopts, "no image": testNoImage, "pod deleted": testPodDeleted,
-		"container unknown": testContainerUnknown, "job deleted": testJobDeleted, "deadline": testDeadline, "canceled": testCanceled, "silent": testSilent,
+		"container unknown": testContainerUnknown, "architectures": testArchitectures, "job deleted": testJobDeleted, "deadline": testDeadline, "canceled": testCanceled, "silent": testSilent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,6 +222,47 @@ func testAdopts(c *cluster) {
 	}
 	if again := c.pod("adopts"); again.UID != p.UID {
 		c.Error("there was a second pod")
+	}
+}
+
+// testArchitectures: which image runs is the node's matter, and the request tells it which
+// program it must be.
+func testArchitectures(c *cluster) {
+	agents := v1alpha1.Agents{{Arch: "amd64", Image: "agent@sha256:amd", SHA256: "aa"}, {Arch: "arm64", Image: "agent@sha256:arm", SHA256: "bb"}}
+	for arch, want := range map[string]v1alpha1.Agent{"amd64": agents[0], "arm64": agents[1], "s390x": {}} {
+		n, err := c.kube.CoreV1().Nodes().Create(c.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: arch}}, metav1.CreateOptions{})
+		if err != nil {
+			c.Fatal(err)
+		}
+		n.Status.NodeInfo.Architecture = arch
+		if _, err := c.kube.CoreV1().Nodes().UpdateStatus(c.Context(), n, metav1.UpdateOptions{}); err != nil {
+			c.Fatal(err)
+		}
+		out := make(chan end, 1)
+		name := "arch-" + arch
+		go func() {
+			result, err := job.Runner{Kube: c.kube, Name: name, Agents: agents}.Run(c.Context(), arch, node.Request{Task: "x"}, report.Discard())
+			out <- end{result, err}
+		}()
+		if want.Image == "" {
+			if got := c.await(out); got.err == nil || !strings.Contains(got.err.Error(), "s390x") {
+				c.Errorf("got %v", got.err)
+			}
+			continue
+		}
+		p := c.pod(name)
+		if got := p.Spec.Containers[0].Image; got != want.Image {
+			c.Errorf("on %s runs %s", arch, got)
+		}
+		secret, err := c.kube.CoreV1().Secrets(namespace).Get(c.Context(), name, metav1.GetOptions{})
+		var req node.Request
+		if err != nil || json.Unmarshal(secret.Data["request.json"], &req) != nil || req.AgentSHA256 != want.SHA256 {
+			c.Errorf("the request is %+v, %v", req, err)
+		}
+		c.status(p, terminated(node.Result{}))
+		if got := c.await(out); got.err != nil {
+			c.Error(got.err)
+		}
 	}
 }
 
