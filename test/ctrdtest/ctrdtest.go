@@ -31,6 +31,18 @@ const startTimeout = time.Minute
 // directory of its own, and ends it with the test.
 func Daemon(t testing.TB) (socket string) {
 	t.Helper()
+	return daemon(t, "version = 3\ndisabled_plugins = [\"io.containerd.cri.v1.runtime\", \"io.containerd.cri.v1.images\", \"io.containerd.grpc.v1.cri\"]\n")
+}
+
+// WithCRI is Daemon with the CRI plugin, which reads how to ask registries from certsDir.
+func WithCRI(t testing.TB, certsDir string) (socket string) {
+	t.Helper()
+	return daemon(t, "version = 3\n[plugins.\"io.containerd.grpc.v1.cri\"]\ndisable_tcp_service = true\n"+
+		"[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \""+certsDir+"\"\n")
+}
+
+func daemon(t testing.TB, configuration string) (socket string) {
+	t.Helper()
 	program := os.Getenv("CONTAINERD")
 	if program == "" {
 		t.Skip("CONTAINERD names no containerd to test with")
@@ -39,7 +51,7 @@ func Daemon(t testing.TB) (socket string) {
 	must(t, err)
 	socket = filepath.Join(dir, "c.sock")
 	config := filepath.Join(dir, "config.toml")
-	must(t, os.WriteFile(config, []byte("version = 3\ndisabled_plugins = [\"io.containerd.cri.v1.runtime\", \"io.containerd.cri.v1.images\", \"io.containerd.grpc.v1.cri\"]\n"), 0o600))
+	must(t, os.WriteFile(config, []byte(configuration), 0o600))
 	log, err := os.Create(filepath.Join(dir, "log"))
 	must(t, err)
 	cmd := exec.Command(program, "--config", config, "--root", filepath.Join(dir, "root"),
