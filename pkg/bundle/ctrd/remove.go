@@ -42,7 +42,7 @@ func RemoveImages(ctx context.Context, socket string, refs, unpinned []string) (
 
 func removeImages(ctx context.Context, client *containerd.Client, refs iter.Seq[string], unpinned []string) (out []Removal, err error) {
 	for ref := range refs {
-		one, err := removeImage(ctx, client, ref, slices.Contains(unpinned, ref))
+		one, err := removeImage(ctx, client, ref, unpinned)
 		if err != nil {
 			return out, fmt.Errorf("remove image %s: %w", ref, err)
 		}
@@ -52,7 +52,7 @@ func removeImages(ctx context.Context, client *containerd.Client, refs iter.Seq[
 }
 
 // removeImage removes one reference, unless something speaks against it.
-func removeImage(ctx context.Context, client *containerd.Client, ref string, unpinned bool) (Removal, error) {
+func removeImage(ctx context.Context, client *containerd.Client, ref string, unpinned []string) (Removal, error) {
 	one := Removal{Ref: ref}
 	all, err := client.ImageService().List(ctx)
 	if err != nil {
@@ -67,8 +67,9 @@ func removeImage(ctx context.Context, client *containerd.Client, ref string, unp
 		return one, err
 	}
 	own := companions(all[i], all)
+	given := givenUp(all[i].Target.Digest, all, unpinned)
 	for _, other := range all {
-		if other.Target.Digest == all[i].Target.Digest && other.Labels[labelPinned] == labelPinnedValue && !(unpinned && slices.Contains(own, other.Name)) {
+		if other.Target.Digest == all[i].Target.Digest && other.Labels[labelPinned] == labelPinnedValue && !given[other.Name] {
 			one.Kept = "it is pinned"
 			return one, nil
 		}
@@ -107,6 +108,36 @@ func companions(image images.Image, all []images.Image) []string {
 		out = append(out, bare...)
 	}
 	return append(out, image.Name)
+}
+
+// givenUp are the names of one content whose pin does not count, since they go with the
+// references in unpinned: these, and those that are of no use without them. One image may
+// have been brought under several names.
+func givenUp(target digest.Digest, all []images.Image, unpinned []string) map[string]bool {
+	var same, kept []images.Image
+	for _, i := range all {
+		if i.Target.Digest == target {
+			same = append(same, i)
+			if !slices.Contains(unpinned, i.Name) {
+				kept = append(kept, i)
+			}
+		}
+	}
+	out := map[string]bool{}
+	for _, i := range same {
+		if slices.Contains(unpinned, i.Name) {
+			for _, name := range companions(i, kept) {
+				out[name] = true
+			}
+		}
+	}
+	bare := func(i images.Image) bool { return digest.Digest(i.Name).Validate() == nil }
+	if !slices.ContainsFunc(same, func(i images.Image) bool { return !bare(i) && !out[i.Name] }) {
+		for _, i := range same {
+			out[i.Name] = true
+		}
+	}
+	return out
 }
 
 func repositoryOf(name string) string {

@@ -3,6 +3,9 @@ package ctrd
 import (
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -174,5 +177,41 @@ func checkContent(t *testing.T, socket string, there, gone bundle.Blob) {
 	blobs, layers, err := Directories(t.Context(), socket)
 	if err != nil || !strings.Contains(blobs, "content") || !strings.Contains(layers, "overlayfs") {
 		t.Errorf("directories %q, %q, %v", blobs, layers, err)
+	}
+}
+
+// An agent that was brought under both names goes with both; while one of them is to stay,
+// its pin keeps the other.
+func TestRemoveImagesOfTwoNames(t *testing.T) {
+	socket := daemon(t)
+	binary := filepath.Join(t.TempDir(), "kubectl-ha")
+	must(t, os.WriteFile(binary, []byte("agent"), 0o755))
+	const ref, former = bundle.AgentRepository + ":test", bundle.FormerAgentRepository + ":test"
+	one, source, err := bundle.AgentImage(t.Context(), ref, binary, runtime.GOARCH)
+	must(t, err)
+	both := []bundle.Image{one, one}
+	both[1].Ref = former
+	_, err = ImportImages(t.Context(), socket, both, source, ImportOptions{Pinned: []string{ref, former}}, nil)
+	must(t, err)
+	for _, tc := range []struct {
+		refs, unpinned []string
+		kept           string
+		left           int
+	}{
+		{[]string{ref, former}, nil, "it is pinned", 5},
+		{[]string{ref}, []string{ref}, "it is pinned", 5},
+		{[]string{ref, former}, []string{ref, former}, "", 0},
+	} {
+		removed, err := RemoveImages(t.Context(), socket, tc.refs, tc.unpinned)
+		must(t, err)
+		for _, r := range removed {
+			if r.Kept != tc.kept || r.Removed != (tc.kept == "") {
+				t.Errorf("%v with %v: %+v", tc.refs, tc.unpinned, r)
+			}
+		}
+		left, err := ListImages(t.Context(), socket)
+		if err != nil || len(left) != tc.left {
+			t.Errorf("%v with %v: left are %v, %v", tc.refs, tc.unpinned, left, err)
+		}
 	}
 }
