@@ -36,7 +36,9 @@ type AddConfig struct {
 	// for a new member only.
 	StateDir   string
 	AgentImage string
-	DryRun     bool
+	// AgentDigest is as in Config.
+	AgentDigest func(ctx context.Context, arch string) (string, error)
+	DryRun      bool
 	// Confirm, when set, is asked with the plan; an error ends it.
 	Confirm func(ctx context.Context, p plan.Plan) error
 	// Discovery gives what kubelets enrol with: a bootstrap token that lives for
@@ -113,6 +115,9 @@ func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 		}
 	}
 	warn(r.Findings, sink)
+	if in.AgentDigest, err = agentDigest(ctx, cfg.AgentDigest, o[cfg.Names[0]]); err != nil {
+		return r, err
+	}
 	if r.Plan, err = MakeAddPlan(cfg.Cluster, cfg.Names, o, in); err != nil {
 		return r, err
 	}

@@ -179,7 +179,8 @@ func (p *planner) imported(h v1alpha1.Host) bool {
 			return false
 		}
 	}
-	return p.in.AgentImage == "" || seen.Facts.Images[p.in.AgentImage] != ""
+	agent := seen.Facts.Images[p.in.AgentImage]
+	return p.in.AgentImage == "" || agent != "" && (p.in.AgentDigest == "" || agent == p.in.AgentDigest)
 }
 
 // tidy removes what was fetched, once nobody needs it any more from anybody, and

@@ -315,3 +315,35 @@ func TestVirtualIPHolderFirst(t *testing.T) {
 		})
 	}
 }
+
+// What is under the agent's tag is the agent only when it has its digest: any pod may have
+// brought something there, and pods of ours name it by that.
+func TestPlanImportsTheAgentByItsDigest(t *testing.T) {
+	for name, tc := range map[string]struct {
+		digest, there string
+		skipped       bool
+	}{
+		"not known":     {"", "sha256:a", true},
+		"the same":      {"sha256:a", "sha256:a", true},
+		"another":       {"sha256:b", "sha256:a", false},
+		"none":          {"sha256:a", "", false},
+		"none, unknown": {"", "", false},
+	} {
+		c := testCluster(t, nil)
+		o := completeHosts(c)
+		for _, h := range o {
+			if h.Facts.Images["agent"] = tc.there; tc.there == "" {
+				delete(h.Facts.Images, "agent")
+			}
+		}
+		in := testInputs()
+		in.AgentDigest = tc.digest
+		p, err := MakePlan(c, o, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := find(t, p, "images/w1"); (s.Skip != "") != tc.skipped {
+			t.Errorf("%s: skipped because %q, want %v", name, s.Skip, tc.skipped)
+		}
+	}
+}

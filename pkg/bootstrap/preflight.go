@@ -18,8 +18,9 @@ type Inputs struct {
 	// EtcdCA is the fingerprint (hex SHA-256 of the DER) of the workstation's
 	// etcd CA; empty when it has none yet.
 	EtcdCA string
-	// AgentImage is the reference given to the agent's own image.
-	AgentImage string
+	// AgentImage is the reference given to the agent's own image, and AgentDigest what is to be
+	// under it on these hosts, as pods name it. An empty digest is not known.
+	AgentImage, AgentDigest string
 	// Running says that the cluster runs, on hosts that were not looked at: the
 	// virtual IP answers, and its control planes speak VRRP.
 	Running bool

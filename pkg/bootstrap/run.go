@@ -48,6 +48,8 @@ type Config struct {
 	StateDir string
 	// AgentImage is the reference given to the agent's own image on the hosts.
 	AgentImage string
+	// AgentDigest, when set, gives the digest of that image for an architecture.
+	AgentDigest func(ctx context.Context, arch string) (string, error)
 	// DryRun ends with the plan, and changes nothing.
 	DryRun bool
 	// Confirm, when set, is asked with the plan, which has something pending
@@ -105,6 +107,9 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (Result, error) {
 		}
 	}
 	warn(r.Findings, sink)
+	if in.AgentDigest, err = agentDigest(ctx, cfg.AgentDigest, o[cfg.Cluster.First().Name]); err != nil {
+		return r, err
+	}
 	if r.Plan, err = MakePlan(cfg.Cluster, o, in); err != nil || cfg.DryRun {
 		return r, err
 	}
@@ -114,6 +119,15 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (Result, error) {
 		}
 	}
 	return r, carryOut(ctx, cfg, o, b, &r, sink)
+}
+
+// agentDigest is that of the agent's image on hosts like one that was observed: all are of one
+// architecture. Who can't compute it does not know it.
+func agentDigest(ctx context.Context, of func(ctx context.Context, arch string) (string, error), o HostObservation) (string, error) {
+	if of == nil {
+		return "", nil
+	}
+	return of(ctx, o.Facts.Arch)
 }
 
 // LocalInputs are the Inputs as far as this workstation knows them: the

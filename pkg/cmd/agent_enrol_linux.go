@@ -62,7 +62,7 @@ func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, 
 	}
 	shown := newProgress(streams.Out, "")
 	defer shown.Close()
-	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: cluster, Names: []string{e.Host}, Hosts: local, AgentImage: e.AgentImage,
+	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: cluster, Names: []string{e.Host}, Hosts: local, AgentImage: e.AgentImage, AgentDigest: agentDigest,
 		Bundle: func(_ context.Context, arch string) (bootstrap.Bundle, error) {
 			return b.ForArch(arch), withCode(ExitUsage, b.Contents().Check(cluster.Spec.KubernetesVersion, arch, ""))
 		},

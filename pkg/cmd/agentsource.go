@@ -153,3 +153,13 @@ func ownAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error
 	}
 	return source.Agents(ctx, nodes.Items)
 }
+
+// agentDigest is that of this program's image for an architecture, for bootstrap.Config.
+func agentDigest(ctx context.Context, arch string) (string, error) {
+	source, err := newAgentSource()
+	if err != nil {
+		return "", err
+	}
+	image, _, err := source.Image(ctx, arch)
+	return image.Manifest.Digest.String(), err
+}

@@ -150,7 +150,7 @@ func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
 	defer closeHosts(hosts, sink)
 	looked := begin(sink, "look", "look at the hosts")
 	access := &issuedAccess{}
-	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, DryRun: o.dryRun,
+	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agentDigest, DryRun: o.dryRun,
 		Bundle:     o.bundles(ctx, sink, looked),
 		Confirm:    func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) },
 		Join:       o.join(sink),

@@ -236,7 +236,7 @@ func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, 
 	defer closeHosts(hosts, sink)
 	looked := begin(sink, "look", "look at "+plural(len(only), "host", "hosts"))
 	o.boot.cluster, o.boot.dryRun = o.merged, dryRun
-	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, DryRun: dryRun,
+	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agentDigest, DryRun: dryRun,
 		Bundle: o.boot.bundles(ctx, sink, looked), Discovery: discovery(o.clients)}
 	if ask != nil {
 		config.Confirm = func(ctx context.Context, ssh plan.Plan) error {
