@@ -1,6 +1,8 @@
 package incluster
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // Coordinators are on control planes, whatever the Operation, and there rather not on the
@@ -84,6 +87,60 @@ func TestCoordinatorJobOfSeveralArchitectures(t *testing.T) {
 		}
 		if arch != tt.arch {
 			t.Errorf("%s: on %q, want %q", name, arch, tt.arch)
+		}
+	}
+}
+
+// A coordinator that is not the program which its Operation names takes nothing up.
+func TestCoordinatorChecksItself(t *testing.T) {
+	own, err := host.FileSum(host.SelfPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		agents  v1alpha1.Agents
+		refused bool
+	}{
+		"this one":             {v1alpha1.Agents{{Image: "a", SHA256: own}}, false},
+		"an earlier version's": {v1alpha1.Agents{{Image: "a"}}, false},
+		"another":              {v1alpha1.Agents{{Image: "a", SHA256: strings.Repeat("0", 64)}}, true},
+		"of another arch":      {v1alpha1.Agents{{Arch: "a", Image: "a", SHA256: own}, {Arch: "b", Image: "b", SHA256: "x"}}, false},
+	} {
+		err := checkSelf(tt.agents)
+		if (err != nil) != tt.refused || err != nil && !strings.Contains(err.Error(), "nothing was done\nnext: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What took an Operation over says whose it is; an older program changes the image alone.
+func TestAgentsCarryOn(t *testing.T) {
+	mine, theirs := v1alpha1.Agents{{Arch: "amd64", Image: "mine@sha256:a", SHA256: "aa"}}, v1alpha1.Agents{{Arch: "amd64", Image: "theirs@sha256:b", SHA256: "bb"}}
+	ops := (&Operations{}).WithAgents(mine)
+	operation := func(phase v1alpha1.OperationPhase, kind v1alpha1.OperationType) *v1alpha1.Operation {
+		op := &v1alpha1.Operation{Spec: v1alpha1.OperationSpec{Type: kind}, Status: v1alpha1.OperationStatus{Phase: phase}}
+		if err := op.SetAgents(theirs); err != nil {
+			t.Fatal(err)
+		}
+		return op
+	}
+	older := operation(v1alpha1.OperationRunning, v1alpha1.OperationUpgrade)
+	older.Annotations[v1alpha1.AnnotationAgentImage] = "old:v1"
+	for name, tt := range map[string]struct {
+		op   *v1alpha1.Operation
+		want v1alpha1.Agents
+	}{
+		"in progress":         {operation(v1alpha1.OperationRunning, v1alpha1.OperationUpgrade), theirs},
+		"failed":              {operation(v1alpha1.OperationFailed, v1alpha1.OperationUpgrade), mine},
+		"failed, not known":   {operation(v1alpha1.OperationFailed, "Brew"), theirs},
+		"of an older program": {older, v1alpha1.Agents{{Image: "old:v1"}}},
+		"does not say":        {&v1alpha1.Operation{}, mine},
+	} {
+		if err := ops.handOver(tt.op); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, err := ops.agentsOf(tt.op); err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, err, tt.want)
 		}
 	}
 }

@@ -654,6 +654,10 @@ func (w *upgradeWorld) applied() {
 	w.must(all.Claim(ctx, clients.Kube, "a-first"))
 	objects, err := w.ops.Manifests(ctx, spec, w.to)
 	w.must(err)
+	// Who applies it need not know the agent.
+	if got := objects[0].GetAnnotations()[v1alpha1.AnnotationAgents]; got != `[{"image":"agent:1"}]` {
+		w.Errorf("the manifest's agents are %s", got)
+	}
 	if _, err := apply.Apply(ctx, clients, objects, apply.Options{}); err != nil {
 		w.Fatal(err)
 	}
