@@ -136,6 +136,10 @@ docs: setup ## Write the generated pages anew: commands, Cluster file, doctor's 
 	@$(GOTEST) -count=1 -run 'TestCommandReference$$' ./pkg/cmd -update
 	@$(GOTEST) -count=1 -run 'TestChecksReference$$' ./pkg/doctor -update
 
+.PHONY: digests
+digests: setup ## Look up what the fixed versions must be, at upstream, for pkg/bundle/digests.txt
+	CGO_ENABLED=0 go run -tags=$(TAGS) ./hack/digests
+
 .PHONY: clean
 clean: ## Remove bin/ and dist/; the lab's cache stays
 	rm -rf bin dist

@@ -122,8 +122,16 @@ func packBinary(ctx context.Context, item download, name string, r io.Reader, to
 		Name: name, Component: item.component, Version: item.version,
 		Path: path.Join(item.dir, name), Arch: item.arch, Mode: 0o755,
 		Blob: blob, SHA256: hex.EncodeToString(in.hash.Sum(nil)), Size: in.n,
-		Source: item.url, For: slices.Clone(item.roles),
+		Source: item.url, Check: item.check(), For: slices.Clone(item.roles),
 	}, nil
+}
+
+// check says by what the download is known.
+func (d download) check() Check {
+	if d.digest != "" {
+		return CheckRelease
+	}
+	return CheckOrigin
 }
 
 // compress is deterministic: one goroutine, one level.

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
@@ -33,6 +35,9 @@ type download struct {
 	// url is upstream's; sums is the URL of the file with its checksum.
 	url  string
 	sums string
+	// digest is what the file must be, whatever sums says; empty where only that
+	// is known.
+	digest digest.Digest
 	// members are the paths in a tar.gz to take, nil for a plain binary. One
 	// member "*" takes every executable file.
 	members []string

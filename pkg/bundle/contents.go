@@ -88,6 +88,8 @@ type Binary struct {
 	Size   int64  `json:"size"`
 	// Source is the upstream URL that it came from, without any mirror.
 	Source string `json:"source"`
+	// Check is by what the file that it was taken from is known.
+	Check Check `json:"check,omitempty"`
 	// For lists the roles that need it.
 	For []v1alpha1.Role `json:"for"`
 }
@@ -103,6 +105,8 @@ type Image struct {
 	// and without any mirror: docker://registry.k8s.io/pause:3.10.2, or only the
 	// transport (docker-archive) of a local file. Empty in older bundles.
 	Source string `json:"source,omitempty"`
+	// Check is by what it is known.
+	Check Check `json:"check,omitempty"`
 	// Manifest is the image's manifest; it is one of Blobs.
 	Manifest Blob `json:"manifest"`
 	// Blobs are the manifest, the config and the layers.

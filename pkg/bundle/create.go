@@ -44,8 +44,13 @@ type CreateOptions struct {
 	Registry string
 	// Mirror is a base URL for binaries (MIRROR/<upstream host>/<path>) and
 	// images (<mirror host>/<registry>/<repository>). With http:// there is no
-	// TLS, and checksums then only guard against accidents.
+	// TLS: what has no digest in Digests is then as trustworthy as the network.
 	Mirror string
+	// TrustMirror takes what Mirror and Mirrors serve as it is, checked by the sums
+	// that they serve beside it and not by Digests: for those with builds of their own.
+	TrustMirror bool
+	// Digests say what files and images must be. Default: ReleaseDigests.
+	Digests Digests
 	// Mirrors maps a registry to the reference prefix to pull its images from,
 	// with http:// before it for one without TLS; it goes before Mirror.
 	Mirrors map[string]string
@@ -130,6 +135,12 @@ func (o *CreateOptions) complete() error {
 	}
 	set(&o.Arch, "amd64")
 	set(&o.Registry, KubernetesRegistry)
+	if o.Digests == nil {
+		var err error
+		if o.Digests, err = ReleaseDigests(); err != nil {
+			return err
+		}
+	}
 	if len(o.Archs) == 0 {
 		o.Archs = []string{o.Arch}
 	}
@@ -270,6 +281,11 @@ func (c *creation) binaries(ctx context.Context) ([]Binary, map[string]digest.Di
 	var items []download
 	for _, arch := range c.opts.Archs {
 		items = append(items, catalogue(c.opts.KubernetesVersion, c.opts.EtcdVersion, arch)...)
+	}
+	if c.opts.Mirror == "" || !c.opts.TrustMirror {
+		for i, item := range items {
+			items[i].digest = c.opts.Digests[item.url]
+		}
 	}
 	packed := make([][]Binary, len(items))
 	files := make([]digest.Digest, len(items))

@@ -48,7 +48,7 @@ func (r *recorder) steps(kind report.Kind) (out []string) {
 }
 
 func (m *fakeMirror) options(t *testing.T) CreateOptions {
-	return CreateOptions{KubernetesVersion: testVersion, Mirror: m.server.URL,
+	return CreateOptions{KubernetesVersion: testVersion, Mirror: m.server.URL, TrustMirror: true,
 		Output: filepath.Join(t.TempDir(), "out", "bundle.tar")}
 }
 

@@ -24,23 +24,10 @@ type downloader struct {
 // get downloads one file and returns its digest, under which the store has it.
 // progress is called with the bytes so far and the size, -1 when not known.
 func (d *downloader) get(ctx context.Context, item download, progress func(done, total int64), note func(error)) (digest.Digest, error) {
-	sumsURL, err := mirrored(item.sums, d.mirror)
-	if err != nil {
-		return "", err
-	}
-	var sums string
-	err = retryRead(ctx, note, func() error {
-		sums, err = d.text(ctx, sumsURL)
-		return err
-	})
+	want, whose, err := d.expected(ctx, item, note)
 	if err != nil {
 		return "", fmt.Errorf("checksum of %s: %w", item.name, err)
 	}
-	sum, err := parseSum(sums, item.file())
-	if err != nil {
-		return "", fmt.Errorf("checksum of %s: %s: %w", item.name, sumsURL, err)
-	}
-	want := digest.NewDigestFromEncoded(digest.SHA256, sum)
 	if f, err := d.store.Open(want); err == nil {
 		// What is there was checked when it came; it is checked again since it
 		// may have come long ago.
@@ -62,11 +49,36 @@ func (d *downloader) get(ctx context.Context, item download, progress func(done,
 	if err := w.Commit(); err != nil {
 		if errors.Is(err, errDigest) {
 			return "", fmt.Errorf("download %s: %s is not what %s says it is, "+
-				"and was thrown away; check the mirror, or a proxy on the way: %w", item.name, fileURL, sumsURL, err)
+				"and was thrown away; check the mirror, or a proxy on the way: %w", item.name, fileURL, whose, err)
 		}
 		return "", fmt.Errorf("download %s: %w", item.name, err)
 	}
 	return want, nil
+}
+
+// expected is what a file must be, and who says so: this release, or else the
+// origin that the file comes from.
+func (d *downloader) expected(ctx context.Context, item download, note func(error)) (want digest.Digest, whose string, err error) {
+	if item.digest != "" {
+		return item.digest, "this release of kubectl-ha", nil
+	}
+	whose, err = mirrored(item.sums, d.mirror)
+	if err != nil {
+		return "", "", err
+	}
+	var sums string
+	err = retryRead(ctx, note, func() error {
+		sums, err = d.text(ctx, whose)
+		return err
+	})
+	if err != nil {
+		return "", "", err
+	}
+	sum, err := parseSum(sums, item.file())
+	if err != nil {
+		return "", "", fmt.Errorf("%s: %w", whose, err)
+	}
+	return digest.NewDigestFromEncoded(digest.SHA256, sum), whose, nil
 }
 
 // fill brings the file from where the writer is to its end. A resumed file that

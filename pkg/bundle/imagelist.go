@@ -40,6 +40,8 @@ type wantedImage struct {
 	shared bool
 	// transport is the kind of local file, as the user gave it.
 	transport string
+	// pin is the digest by which it is asked for, in place of its tag.
+	pin digest.Digest
 }
 
 // source is where an image comes from, for Image.Source.
@@ -183,10 +185,22 @@ func wantedImages(kubeadm, named []string, opts CreateOptions) ([]wantedImage, e
 	var out []wantedImage
 	for _, ref := range slices.Sorted(maps.Keys(want)) {
 		for _, arch := range opts.Archs {
-			out = append(out, wantedImage{ref: ref, arch: arch, roles: slices.Clone(want[ref])})
+			out = append(out, wantedImage{ref: ref, arch: arch, roles: slices.Clone(want[ref]), pin: opts.pin(ref)})
 		}
 	}
 	return out, nil
+}
+
+// pin is what an image must be, empty when that is not known, or when it comes from
+// a mirror whose word is to be taken.
+func (o CreateOptions) pin(ref string) digest.Digest {
+	if o.TrustMirror {
+		named, err := reference.ParseNormalizedNamed(ref)
+		if err != nil || o.Mirror != "" || o.Mirrors[reference.Domain(named)] != "" {
+			return ""
+		}
+	}
+	return o.Digests[ref]
 }
 
 // LoadBalancerImage is the image of a type of load balancer; empty when it is not known.

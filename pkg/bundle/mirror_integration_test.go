@@ -31,7 +31,7 @@ func TestCreateFromMirror(t *testing.T) {
 	var identities []string
 	for _, output := range outputs {
 		events := &recorder{}
-		_, err := Create(t.Context(), CreateOptions{KubernetesVersion: version, Mirror: mirror, Output: output,
+		_, err := Create(t.Context(), CreateOptions{KubernetesVersion: version, Mirror: mirror, TrustMirror: true, Output: output,
 			NetworkPlugin: v1alpha1.NetworkPluginFlannel, WorkDir: filepath.Join(dir, "work")}, events)
 		must(t, err)
 		for _, e := range events.events {

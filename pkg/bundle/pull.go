@@ -124,6 +124,9 @@ func (p *puller) open(ctx context.Context, want wantedImage) (*opened, error) {
 		out, err = p.tryOpen(ctx, want)
 		return err
 	})
+	if err != nil && want.pin != "" {
+		err = fmt.Errorf("this release of kubectl-ha wants it with the digest %s: %w", want.pin, err)
+	}
 	return out, err
 }
 
@@ -143,6 +146,18 @@ func (p *puller) reference(want wantedImage) (ref types.ImageReference, plain bo
 	location, plain, err := p.location(want.ref)
 	if err != nil {
 		return nil, false, err
+	}
+	if want.pin != "" {
+		// By digest alone: a tag may have been moved, and the library refuses both.
+		named, err := reference.ParseNormalizedNamed(location)
+		if err != nil {
+			return nil, false, err
+		}
+		pinned, err := reference.WithDigest(reference.TrimNamed(named), want.pin)
+		if err != nil {
+			return nil, false, err
+		}
+		location = pinned.String()
 	}
 	ref, err = docker.ParseReference("//" + location)
 	return ref, plain, err
@@ -185,7 +200,7 @@ func (p *puller) tryOpen(ctx context.Context, want wantedImage) (_ *opened, err 
 		return nil, fmt.Errorf("its manifest is of the type %s, which is too old to be used here", mediaType)
 	}
 	out := &opened{source: source, local: want.local != nil}
-	out.image = Image{Ref: want.ref, Source: want.source(), For: want.roles, Manifest: Blob{
+	out.image = Image{Ref: want.ref, Source: want.source(), Check: p.checkOf(want, ref), For: want.roles, Manifest: Blob{
 		Digest: digest.FromBytes(data), Size: int64(len(data)), MediaType: mediaType}}
 	out.image.Blobs = []Blob{out.image.Manifest, blobOf(config)}
 	for _, l := range parsed.LayerInfos() {

@@ -8,7 +8,8 @@ import (
 )
 
 // The versions that a bundle gets beside Kubernetes' own. Change them here and
-// nowhere else; the catalogue's tests pin the URLs that follow from them.
+// nowhere else, and what they must be in digests.txt; the catalogue's tests pin the
+// URLs that follow from them.
 const (
 	// DefaultEtcdVersion is the etcd that a bundle gets unless asked otherwise.
 	DefaultEtcdVersion = "v3.6.16"
@@ -38,17 +39,16 @@ type kubeadmTags struct{ coreDNS, pause string }
 
 // tagsOf looks a minor version up; false when it is not known.
 func tagsOf(minor uint) (kubeadmTags, bool) {
-	switch minor {
-	case 34:
-		return kubeadmTags{coreDNS: "v1.12.1", pause: "3.10.1"}, true
-	case 35:
-		return kubeadmTags{coreDNS: "v1.13.1", pause: "3.10.1"}, true
-	case 36:
-		return kubeadmTags{coreDNS: "v1.14.2", pause: "3.10.2"}, true
-	case 37:
-		return kubeadmTags{coreDNS: "v1.14.6", pause: "3.10.2"}, true
-	default:
-		return kubeadmTags{}, false
+	tags, ok := kubeadmTagsByMinor()[minor]
+	return tags, ok
+}
+
+func kubeadmTagsByMinor() map[uint]kubeadmTags {
+	return map[uint]kubeadmTags{
+		34: {coreDNS: "v1.12.1", pause: "3.10.1"},
+		35: {coreDNS: "v1.13.1", pause: "3.10.1"},
+		36: {coreDNS: "v1.14.2", pause: "3.10.2"},
+		37: {coreDNS: "v1.14.6", pause: "3.10.2"},
 	}
 }
 
