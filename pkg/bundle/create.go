@@ -3,6 +3,7 @@ package bundle
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"net/http"
@@ -80,6 +81,8 @@ type CreateOptions struct {
 	// Since is another bundle's file; what it has is left out, see
 	// Contents.Since.
 	Since string
+	// SignKey signs the bundle, see SigningKey. Default: it is not signed.
+	SignKey crypto.Signer
 	// Output is the file to write. It only appears when it is complete.
 	Output string
 	// WorkDir keeps downloads and blobs, so that an interrupted run goes on
@@ -218,7 +221,7 @@ func (c *creation) run(ctx context.Context) (_ Contents, err error) {
 		return Contents{}, err
 	}
 	step := c.steps.start("bundle/write", "write "+c.opts.Output)
-	return contents, step.end(writeFile(ctx, c.opts.Output, contents, c.blobs, step.progress))
+	return contents, step.end(writeFile(ctx, c.opts.Output, contents, c.opts.SignKey, c.blobs, step.progress))
 }
 
 // kubernetes gets the binaries, and the list of images that kubeadm wants.

@@ -3,6 +3,7 @@ package bundle
 import (
 	"archive/tar"
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,6 +78,12 @@ func seal(c Contents) (sealed, error) {
 		blobs: map[digest.Digest][]byte{artifact.Config.Digest: config, own.Digest: data}}, nil
 }
 
+// Digest is the Digest of a bundle that has these contents.
+func (c Contents) Digest() (digest.Digest, error) {
+	docs, err := seal(c)
+	return docs.manifest.Digest, err
+}
+
 func descriptor(mediaType string, data []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 }
@@ -86,7 +93,7 @@ func describe(b Blob) ocispec.Descriptor {
 }
 
 // writeFile writes the bundle beside its final name and then renames it there.
-func writeFile(ctx context.Context, path string, c Contents, store *Store, progress func(done, total int64)) (err error) {
+func writeFile(ctx context.Context, path string, c Contents, key crypto.Signer, store *Store, progress func(done, total int64)) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -97,7 +104,7 @@ func writeFile(ctx context.Context, path string, c Contents, store *Store, progr
 		}
 	}()
 	w := &progressWriter{w: f, total: c.Size() - SizeOf(c.LeftOut()), report: progress}
-	if err := writeLayout(ctx, w, c, store); err != nil {
+	if err := writeLayout(ctx, w, c, key, store); err != nil {
 		return err
 	}
 	if err := f.Chmod(0o644); err != nil {
@@ -114,9 +121,10 @@ func writeFile(ctx context.Context, path string, c Contents, store *Store, progr
 	return nil
 }
 
-// writeLayout writes the tar: the two documents that say what it is first, then
-// the blobs by digest. Nothing in it depends on when or where it was made.
-func writeLayout(ctx context.Context, w io.Writer, c Contents, store *Store) error {
+// writeLayout writes the tar: the two documents that say what it is first, with a key
+// the signature, then the blobs by digest. Nothing in it depends on when or where it
+// was made.
+func writeLayout(ctx context.Context, w io.Writer, c Contents, key crypto.Signer, store *Store) error {
 	docs, err := seal(c)
 	if err != nil {
 		return err
@@ -131,6 +139,15 @@ func writeLayout(ctx context.Context, w io.Writer, c Contents, store *Store) err
 	}
 	if err := writeEntry(archive, ocispec.ImageIndexFile, int64(len(docs.index)), strings.NewReader(string(docs.index))); err != nil {
 		return err
+	}
+	if key != nil {
+		signature, err := sign(key, docs.blobs[docs.manifest.Digest])
+		if err != nil {
+			return err
+		}
+		if err := writeEntry(archive, signatureFile, int64(len(signature)), strings.NewReader(string(signature))); err != nil {
+			return err
+		}
 	}
 	left := map[digest.Digest]bool{}
 	for _, b := range c.LeftOut() {

@@ -45,6 +45,12 @@ type Bundle struct {
 	blobs    map[digest.Digest]extent
 	contents Contents
 	identity digest.Digest
+	// manifest is the bundle's own, as it was read; signature is what is said to be
+	// one over it, nil when there is none.
+	manifest  []byte
+	signature []byte
+	// top is where index.json lies.
+	top extent
 }
 
 // Open reads what a bundle holds, without reading the blobs; Verify does that.
@@ -131,7 +137,7 @@ func read(file io.ReaderAt, size int64) (*Bundle, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no %s in it: %w", ocispec.ImageIndexFile, ErrNotBundle)
 	}
-	b := &Bundle{file: file, blobs: map[digest.Digest]extent{}}
+	b := &Bundle{file: file, blobs: map[digest.Digest]extent{}, top: top}
 	for name, e := range entries {
 		if hex, ok := strings.CutPrefix(name, blobPrefix); ok {
 			d := digest.NewDigestFromEncoded(digest.SHA256, hex)
@@ -141,8 +147,13 @@ func read(file io.ReaderAt, size int64) (*Bundle, error) {
 			b.blobs[d] = e
 		}
 	}
-	if err := b.load(top); err != nil {
+	if err := b.load(); err != nil {
 		return nil, err
+	}
+	if e, ok := entries[signatureFile]; ok {
+		if b.signature, err = b.bytes(e, maxSignature, ""); err != nil {
+			return nil, fmt.Errorf("its signature: %w", err)
+		}
 	}
 	return b, b.complete()
 }
@@ -222,10 +233,10 @@ func checkEntry(h *tar.Header, offset, size int64, entries map[string]extent) er
 }
 
 // load reads index.json, the bundle's own manifest and its contents.
-func (b *Bundle) load(top extent) error {
-	var index ocispec.Index
-	if err := b.document(top, maxIndex, "", &index); err != nil {
-		return fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+func (b *Bundle) load() error {
+	index, err := b.index()
+	if err != nil {
+		return err
 	}
 	for _, d := range index.Manifests {
 		if d.ArtifactType != ArtifactType {
@@ -240,14 +251,14 @@ func (b *Bundle) load(top extent) error {
 		return fmt.Errorf("nothing in its %s is of the type %s: %w", ocispec.ImageIndexFile, ArtifactType, ErrNotBundle)
 	}
 	var artifact ocispec.Manifest
-	if err := b.blobDocument(b.identity, maxManifest, &artifact); err != nil {
+	if b.manifest, err = b.blobDocument(b.identity, maxManifest, &artifact); err != nil {
 		return fmt.Errorf("its manifest: %w", err)
 	}
 	if artifact.Config.MediaType != MediaTypeContents {
 		return fmt.Errorf("its contents are of the type %.100q, which this program does not know: %w",
 			artifact.Config.MediaType, ErrNotBundle)
 	}
-	if err := b.blobDocument(artifact.Config.Digest, maxContents, &b.contents); err != nil {
+	if _, err := b.blobDocument(artifact.Config.Digest, maxContents, &b.contents); err != nil {
 		return fmt.Errorf("its contents: %w", err)
 	}
 	if err := checkContents(b.contents); err != nil {
@@ -256,30 +267,48 @@ func (b *Bundle) load(top extent) error {
 	return nil
 }
 
-func (b *Bundle) blobDocument(d digest.Digest, limit int64, into any) error {
+// index reads index.json.
+func (b *Bundle) index() (ocispec.Index, error) {
+	var out ocispec.Index
+	if _, err := b.document(b.top, maxIndex, "", &out); err != nil {
+		return out, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+	}
+	return out, nil
+}
+
+func (b *Bundle) blobDocument(d digest.Digest, limit int64, into any) ([]byte, error) {
 	e, ok := b.blobs[d]
 	if !ok {
-		return fmt.Errorf("blob %.100s is not in it: %w", d, ErrDamaged)
+		return nil, fmt.Errorf("blob %.100s is not in it: %w", d, ErrDamaged)
 	}
 	return b.document(e, limit, d, into)
 }
 
 // document reads a small JSON document, checked when it has a digest.
-func (b *Bundle) document(e extent, limit int64, d digest.Digest, into any) error {
+func (b *Bundle) document(e extent, limit int64, d digest.Digest, into any) ([]byte, error) {
+	data, err := b.bytes(e, limit, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrDamaged)
+	}
+	return data, nil
+}
+
+// bytes reads a small file, checked when it has a digest.
+func (b *Bundle) bytes(e extent, limit int64, d digest.Digest) ([]byte, error) {
 	if e.size > limit {
-		return fmt.Errorf("%d bytes are more than the %d that it may have: %w", e.size, limit, ErrDamaged)
+		return nil, fmt.Errorf("%d bytes are more than the %d that it may have: %w", e.size, limit, ErrDamaged)
 	}
 	data, err := io.ReadAll(b.section(e))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if got := digest.FromBytes(data); d != "" && got != d {
-		return fmt.Errorf("%s has become %s: %w", d, got, ErrDamaged)
+		return nil, fmt.Errorf("%s has become %s: %w", d, got, ErrDamaged)
 	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("%w: %w", err, ErrDamaged)
-	}
-	return nil
+	return data, nil
 }
 
 // complete checks that every blob of the contents is there with its size, but

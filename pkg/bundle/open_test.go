@@ -290,7 +290,7 @@ func seeds(f *testing.F) (out [][]byte) {
 	images.Images[0].Arch = ""
 	for _, c := range []Contents{c, difference, images} {
 		var data bytes.Buffer
-		if err := writeLayout(f.Context(), &data, c, store); err != nil {
+		if err := writeLayout(f.Context(), &data, c, nil, store); err != nil {
 			f.Fatal(err)
 		}
 		b, err := read(bytes.NewReader(data.Bytes()), int64(data.Len()))

@@ -13,18 +13,23 @@ import (
 
 	"github.com/containers/image/v5/manifest"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // Verify reads everything: every blob is what its digest says, every image has
-// the blobs that its manifest names, every binary unpacks to its checksum. All
+// the blobs that its manifest names, every binary unpacks to its checksum, and
+// index.json, which other programs go by, lists the same images. All
 // that is wrong is in the error, not only the first thing. What is left out of
 // a difference is not wrong; see Missing.
 func (b *Bundle) Verify(ctx context.Context, sink report.Sink) error {
 	step := stepper{sink: sink}.start("bundle/verify", "verify "+b.name)
 	var problems []error
 	if err := b.verifyBlobs(ctx, step.progress); err != nil {
+		problems = append(problems, err)
+	}
+	if err := b.verifyIndex(); err != nil {
 		problems = append(problems, err)
 	}
 	if ctx.Err() == nil {
@@ -73,6 +78,43 @@ func (b *Bundle) verifyBlobs(ctx context.Context, progress func(done, total int6
 		done += e.size
 	}
 	return errors.Join(problems...)
+}
+
+// verifyIndex compares index.json with the contents. Nothing here is taken from it but
+// where the bundle's own manifest is; containerd and others take images from it.
+func (b *Bundle) verifyIndex() error {
+	index, err := b.index()
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		ref, arch string
+		digest    digest.Digest
+		size      int64
+	}
+	listed := map[entry]int{}
+	for _, i := range b.contents.Images {
+		listed[entry{i.Ref, b.contents.archOf(i.Arch), i.Manifest.Digest, i.Manifest.Size}]++
+	}
+	for _, m := range index.Manifests {
+		if m.ArtifactType == ArtifactType {
+			continue
+		}
+		e := entry{ref: m.Annotations[ocispec.AnnotationRefName], digest: m.Digest, size: m.Size}
+		if m.Platform != nil {
+			e.arch = m.Platform.Architecture
+		}
+		if listed[e] == 0 {
+			return fmt.Errorf("%s lists %.200q as %.100s, and the contents do not: %w", ocispec.ImageIndexFile, e.ref, e.digest, ErrDamaged)
+		}
+		listed[e]--
+	}
+	for e, n := range listed {
+		if n > 0 {
+			return fmt.Errorf("%s does not list %s as %s: %w", ocispec.ImageIndexFile, e.ref, e.digest, ErrDamaged)
+		}
+	}
+	return nil
 }
 
 // verifyImage compares an image's blobs with its manifest.

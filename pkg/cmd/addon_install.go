@@ -78,6 +78,7 @@ func newAddonInstall(shared addonOptions) *cobra.Command {
 func (o *addonInstallOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.source.bundle, "bundle", "", "take upstream's manifests from this bundle (`file`)")
+	o.source.trust.addFlags(f, "bundle-")
 	f.StringVar(&o.source.mirror, "mirror", "", "a base `URL` that serves upstream's files under their own paths")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and end")
 	f.BoolVar(&o.detach, "detach", false, "begin it, and leave")
@@ -88,6 +89,9 @@ func (o *addonInstallOptions) addFlags(c *cobra.Command) {
 // Run shows what is done, asks, and has the cluster do it.
 func (o *addonInstallOptions) Run(ctx context.Context) error {
 	if err := checkOutput(o.output, outputYAML); err != nil {
+		return err
+	}
+	if err := o.source.trust.requires(o.source.bundle != "", "--bundle"); err != nil {
 		return err
 	}
 	all, names, err := catalogue(o.args)

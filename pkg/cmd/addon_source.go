@@ -16,7 +16,10 @@ import (
 const maxManifest = 16 << 20
 
 // addonSource is where manifests come from that upstream publishes.
-type addonSource struct{ bundle, mirror string }
+type addonSource struct {
+	bundle, mirror string
+	trust          bundleTrust
+}
 
 // fetch brings what an addon lacks; Add compares the checksums.
 func (s addonSource) fetch(ctx context.Context, a *addon.Addon) error {
@@ -40,7 +43,7 @@ func (s addonSource) content(ctx context.Context, f addon.File) ([]byte, error) 
 		}
 		return content, nil
 	}
-	b, err := openBundle(s.bundle)
+	b, err := s.trust.open(s.bundle)
 	if err != nil {
 		return nil, err
 	}

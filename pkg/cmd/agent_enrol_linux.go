@@ -22,6 +22,7 @@ import (
 // what is otherwise done to it over SSH.
 func newAgentEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 	var file string
+	var trust bundleTrust
 	c := &cobra.Command{
 		Use:   "enrol --bundle FILE",
 		Short: "Prepare and enrol this host, as standard input says",
@@ -34,21 +35,22 @@ func newAgentEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := json.NewDecoder(streams.In).Decode(&e); err != nil {
 				return usageErrorf("the request on standard input can't be read: %w", err)
 			}
-			return e.run(c.Context(), streams, file)
+			return e.run(c.Context(), streams, file, trust)
 		},
 	}
 	c.Flags().StringVar(&file, "bundle", "", "the bundle `file`")
+	trust.addFlags(c.Flags(), "bundle-")
 	return c
 }
 
 // run enrols this host.
-func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, file string) error {
+func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, file string, trust bundleTrust) error {
 	cluster, err := v1alpha1.Decode([]byte(e.Cluster), "the request's Cluster")
 	if err != nil {
 		return withCode(ExitUsage, err)
 	}
 	cluster.SetDefaults()
-	b, err := openBundle(file)
+	b, err := trust.open(file)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type bootstrapOptions struct {
 	genericiooptions.IOStreams
 	file          string
 	bundleFile    string
+	trust         bundleTrust
 	output        string
 	kubeconfigOut string
 	hostKey       hostKeyFlag
@@ -67,6 +68,7 @@ func newBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
 	addFileFlag(c, &o.file)
 	f := c.Flags()
 	f.StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	o.trust.addFlags(f, "bundle-")
 	f.BoolVar(&o.dryRun, "dry-run", false, "look at the hosts, print the plan, change nothing")
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask whether to go on")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
@@ -105,10 +107,10 @@ func (o *bootstrapOptions) Validate() error {
 	if err := o.validateKubeconfig(); err != nil {
 		return err
 	}
-	if o.bundleFile == "" {
-		return nil
+	if err := o.trust.requires(o.bundleFile != "", "--bundle"); err != nil || o.bundleFile == "" {
+		return err
 	}
-	b, err := openBundle(o.bundleFile)
+	b, err := o.trust.open(o.bundleFile)
 	if err != nil {
 		return err
 	}

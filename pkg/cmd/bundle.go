@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -40,6 +41,7 @@ type bundleCreateOptions struct {
 	archs        []string
 	plugin       string
 	addons       []string
+	signKey      string
 	opts         bundle.CreateOptions
 }
 
@@ -49,7 +51,8 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "create -o FILE [--kubernetes-version V | -f CLUSTER] [IMAGES]",
 		Short: "Download everything that a version needs into one file",
 		Long: paragraphs(
-			"Downloads the images and host programs of one Kubernetes version, checks each against what upstream publishes, and writes them into one file. The same inputs give the same bytes. An interrupted run goes on where it was. Without a version the bundle holds images only.",
+			"Downloads the images and host programs of one Kubernetes version, checks them, and writes them into one file. The same inputs give the same bytes. An interrupted run goes on where it was. Without a version the bundle holds images only.",
+			"What has a version of this program's choice is compared with digests that come with it. Kubernetes' own programs, and other versions of etcd, have a checksum from where they come from; images have a digest when their reference has one, or a signature with --signature-policy. What is left is listed as not verified, here and by `kubectl ha bundle inspect`. A mirror that holds builds of its own is taken with --trust-mirror.",
 			"--from takes what `docker save`, podman, buildah, skopeo, nerdctl, kaniko and `cosign save` write: archives of `docker save`, OCI archives and layouts (a bundle is one), and directories of skopeo's dir: kind. Images are called what the file calls them, or REF in REF=PATH, and go before the registries'. PATH:@INDEX is one image of the file, counted from 0: so each image of a file that was saved by IDs gets a name.",
 			"Logins of registries are read from --auth-file, or else from where podman, skopeo and docker keep them: $REGISTRY_AUTH_FILE, containers/auth.json below $XDG_RUNTIME_DIR and ~/.config, ~/.docker/config.json. Programs that these name (credsStore, credHelpers) are asked; one that fails is warned of, and what is public is pulled without it."),
 		Example: examples(`
@@ -71,6 +74,11 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 
 			# Only what the bundle that is there already lacks
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --since old.tar -o difference.tar
+
+			# Signed, for those who carry it over
+			openssl genpkey -algorithm ed25519 -out sign.key
+			openssl pkey -in sign.key -pubout -out sign.pub
+			kubectl ha bundle create -f cluster.yaml --sign-key sign.key -o bundle.tar
 
 			# Through a mirror that serves upstream's files and images under their own paths
 			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com -o bundle.tar`),
@@ -95,10 +103,12 @@ func (o *bundleCreateOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH[:@INDEX]`); may be repeated")
 	f.StringVar(&o.opts.Since, "since", "", "leave out what this other bundle (`file`) has")
 	f.StringVar(&o.opts.Mirror, "mirror", "", "a base `URL` that serves upstream's files and images under their own paths")
+	f.BoolVar(&o.opts.TrustMirror, "trust-mirror", false, trustMirrorUsage)
 	f.StringArrayVar(&o.mirrors, "registry-mirror", nil, "`REGISTRY=PREFIX` to pull a registry's images from; may be repeated")
 	f.StringVar(&o.opts.Registry, "registry", "", "the `registry` of Kubernetes' own images (default "+bundle.KubernetesRegistry+")")
 	f.StringVar(&o.opts.AuthFile, "auth-file", "", "the logins of registries: a containers-auth.json or docker config.json (`file`), with the helpers that it names")
 	f.StringVar(&o.opts.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`); without one digests are checked, no signatures")
+	f.StringVar(&o.signKey, "sign-key", "", "sign the bundle with this private key in PEM (`file`), Ed25519 or ECDSA with P-256; - is standard input")
 	f.StringVar(&o.output, "progress", "", "how to show what happens: text (default) or json")
 }
 
@@ -119,6 +129,9 @@ func (o *bundleCreateOptions) Complete() error {
 	if err := o.addAddons(); err != nil {
 		return err
 	}
+	if err := o.readSignKey(); err != nil {
+		return err
+	}
 	if o.file != "" {
 		c, _, err := loadCluster(o.file, o.In)
 		if err != nil {
@@ -131,6 +144,28 @@ func (o *bundleCreateOptions) Complete() error {
 	}
 	return nil
 }
+
+// readSignKey reads the key before anything is downloaded. A passphrase is for the
+// program to ask that has the key: `openssl pkey -in FILE | … --sign-key -`.
+func (o *bundleCreateOptions) readSignKey() error {
+	if o.signKey == "" {
+		return nil
+	}
+	if o.signKey == "-" && o.file == "-" {
+		return usageErrorf("-f - and --sign-key - can't both read standard input")
+	}
+	data, err := readKey(o.signKey, o.In)
+	if err == nil {
+		o.opts.SignKey, err = bundle.SigningKey(data)
+	}
+	if err != nil {
+		return usageErrorf("--sign-key %s: %w", o.signKey, err)
+	}
+	return nil
+}
+
+// trustMirrorUsage is the help for --trust-mirror.
+const trustMirrorUsage = "take what mirrors serve as it is, although it may differ from what upstream published"
 
 // withClusterSources fills in what is not set from a Cluster file.
 func withClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.CreateOptions {
@@ -152,6 +187,7 @@ func withClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.C
 	if len(opts.Mirrors) == 0 {
 		opts.Mirrors = images.Mirrors
 	}
+	opts.TrustMirror = opts.TrustMirror || images.TrustMirror
 	opts.ExtraImages = append(opts.ExtraImages, images.ExtraImages...)
 	return opts
 }
@@ -165,6 +201,9 @@ func (o *bundleCreateOptions) Validate() error {
 		}
 	} else if _, err := v1alpha1.MinorOf(o.opts.KubernetesVersion); err != nil {
 		return usageErrorf("--kubernetes-version: %w", err)
+	}
+	if o.opts.TrustMirror && o.opts.Mirror == "" && len(o.opts.Mirrors) == 0 {
+		return usageErrorf("--trust-mirror is for --mirror and --registry-mirror, and neither is given")
 	}
 	if o.opts.Output == "" {
 		return usageErrorf("name the file to write with -o")
@@ -198,11 +237,27 @@ func (o *bundleCreateOptions) Run(ctx context.Context) error {
 	if o.output == outputJSON {
 		return nil
 	}
-	if _, err = fmt.Fprintf(o.Out, "%s: %s\n", o.opts.Output, summary(contents)); err != nil || contents.Since == nil {
+	return o.tell(contents)
+}
+
+// tell says what was made, by its digest, and what in it was not verified.
+func (o *bundleCreateOptions) tell(contents bundle.Contents) error {
+	digest, err := contents.Digest()
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(o.Out, leftOut(contents, o.opts))
-	return err
+	t := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
+	// A tabwriter keeps its errors until Flush.
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
+	line("%s: %s", o.opts.Output, summary(contents))
+	line("%s", digest)
+	if contents.Since != nil {
+		line("%s", leftOut(contents, o.opts))
+	}
+	if err := printUnverified(t, contents); err != nil {
+		return err
+	}
+	return t.Flush()
 }
 
 // leftOut says what is not in a difference, and how it is used nevertheless.

@@ -86,7 +86,7 @@ func bundleName(o bundle.CreateOptions) string {
 	// Plain strings and a map, whose keys are written in order: that always encodes.
 	key, _ := json.Marshal([]any{o.KubernetesVersion, o.EtcdVersion, bundle.ContainerdVersion, bundle.RuncVersion, bundle.CNIVersion,
 		bundle.FlannelImage, bundle.FlannelCNIPluginImage,
-		o.Registry, o.Mirror, o.Mirrors, extra, o.NetworkPlugin})
+		o.Registry, o.Mirror, o.Mirrors, o.TrustMirror, bundle.ReleaseDigestsFile, extra, o.NetworkPlugin})
 	sum := sha256.Sum256(key)
 	return o.KubernetesVersion + "-" + o.Arch + "-" + hex.EncodeToString(sum[:6]) + ".tar"
 }

@@ -45,7 +45,7 @@ func newBundleInspect(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "inspect FILE",
 		Short: "Tell what is in a bundle",
 		Long: paragraphs(
-			"Lists the images and programs of a bundle: digest, size, source and the roles of the hosts that need it. Nothing but the bundle's own documents is read; `kubectl ha bundle verify` reads all of it."),
+			"Lists the images and programs of a bundle: digest, size, source and the roles of the hosts that need it; then what was not verified when it was made, by a digest that this program came with, by one in an image's reference, or by a signature. Nothing but the bundle's own documents is read; `kubectl ha bundle verify` reads all of it."),
 		Example: examples(`
 			kubectl ha bundle inspect bundle.tar
 			kubectl ha bundle inspect bundle.tar -o json
@@ -74,6 +74,10 @@ type inspected struct {
 	Size         int64 `json:"size"`
 	MissingBlobs int   `json:"missingBlobs,omitempty"`
 	MissingBytes int64 `json:"missingBytes,omitempty"`
+	// Signed says that there is a signature, and not whose it is.
+	Signed bool `json:"signed,omitempty"`
+	// Unverified is what nobody vouches for but where it came from.
+	Unverified []unverified `json:"unverified"`
 	bundle.Contents
 }
 
@@ -89,7 +93,7 @@ func (o *bundleInspectOptions) Run(path string) error {
 		return writeJSON(o.Out, b.SBOM(time.Now()))
 	case o.output == outputJSON:
 		return writeJSON(o.Out, inspected{Digest: b.Digest(), Size: b.Contents().Size(),
-			MissingBlobs: len(missing), MissingBytes: bundle.SizeOf(missing), Contents: b.Contents()})
+			MissingBlobs: len(missing), MissingBytes: bundle.SizeOf(missing), Signed: b.Signed(), Unverified: unverifiedOf(b.Contents()), Contents: b.Contents()})
 	}
 	return printContents(o.Out, b)
 }
@@ -108,6 +112,9 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
 	line("%s", summary(c))
 	line("%s", b.Digest())
+	if b.Signed() {
+		line("Signed; `%s bundle verify --key`tells whether by whom it should be", displayName)
+	}
 	if c.KubernetesVersion != "" {
 		line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)
 	}
@@ -139,6 +146,9 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	}
 	for _, f := range c.Files {
 		line("%s\t%s\t%.12s\t%s", f.Name, size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
+	}
+	if err := printUnverified(t, c); err != nil {
+		return err
 	}
 	return t.Flush()
 }

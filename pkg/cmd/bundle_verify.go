@@ -6,11 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
 type bundleVerifyOptions struct {
 	genericiooptions.IOStreams
 	bases []string
+	trust bundleTrust
 }
 
 func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
@@ -19,20 +22,22 @@ func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Read a whole bundle and check every digest in it",
 		Long: paragraphs(
-			"Reads everything: every blob is what its digest says, every image has what its manifest names, every program unpacks to its checksum. A bundle made with --since is checked as far as it goes, or with --base together with the one that has the rest."),
+			"Reads everything: every blob is what its digest says, every image has what its manifest names, every program unpacks to its checksum. That says that it arrived as it was made; --digest and --key say that it is the one which was meant. A bundle made with --since is checked as far as it goes, or with --base together with the one that has the rest."),
 		Example: examples(`
 			kubectl ha bundle verify bundle.tar
+			kubectl ha bundle verify bundle.tar --key sign.pub
 			kubectl ha bundle verify difference.tar --base old.tar`),
 		Args: oneArg("the bundle's file"),
 		RunE: func(c *cobra.Command, args []string) error { return o.Run(c.Context(), args[0]) },
 	}
+	o.trust.addFlags(c.Flags(), "")
 	c.Flags().StringArrayVar(&o.bases, "base", nil, "the bundle (`FILE`) that has what this one leaves out; may be repeated")
 	return c
 }
 
 // Run reads it.
 func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
-	b, err := openBundle(path, o.bases...)
+	b, err := o.trust.open(path, o.bases...)
 	if err != nil {
 		return err
 	}
@@ -44,9 +49,22 @@ func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
 		return withCode(ExitUsage, err)
 	}
 	if left := missing(b); left != "" {
-		_, err = fmt.Fprintf(o.Out, "%s is sound as far as it goes: %s\n%s\n", path, summary(b.Contents()), left)
+		_, err = fmt.Fprintf(o.Out, "%s is sound as far as it goes: %s\n%s\n%s\n", path, summary(b.Contents()), left, o.vouched(b))
 		return err
 	}
-	_, err = fmt.Fprintf(o.Out, "%s is sound: %s\n", path, summary(b.Contents()))
+	_, err = fmt.Fprintf(o.Out, "%s is sound: %s\n%s\n", path, summary(b.Contents()), o.vouched(b))
 	return err
+}
+
+// vouched says what is known of where it comes from.
+func (o *bundleVerifyOptions) vouched(b *bundle.Bundle) string {
+	switch {
+	case o.trust.key != "":
+		return "Signed by the owner of " + o.trust.key + "; its digest is " + b.Digest().String()
+	case o.trust.digest != "":
+		return "Its digest is the one that was given."
+	case b.Signed():
+		return "Signed, but by whom was not asked (--key); its digest is " + b.Digest().String()
+	}
+	return "Not signed; its digest is " + b.Digest().String()
 }

@@ -21,6 +21,7 @@ type imagesListOptions struct {
 	imagesOptions
 	missing string
 	bundle  string
+	trust   bundleTrust
 }
 
 func newImagesList(shared imagesOptions) *cobra.Command {
@@ -50,6 +51,7 @@ func newImagesList(shared imagesOptions) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.missing, "missing", "", "show what nodes lack for this Kubernetes `version`")
 	f.StringVar(&o.bundle, "bundle", "", "compare with what is in this bundle (`file`)")
+	o.trust.addFlags(f, "bundle-")
 	o.addSelector(c, "show only")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
 	return c
@@ -59,6 +61,9 @@ func newImagesList(shared imagesOptions) *cobra.Command {
 func (o *imagesListOptions) Validate() error {
 	if o.missing != "" && o.bundle != "" {
 		return usageErrorf("--missing and --bundle do not go together")
+	}
+	if err := o.trust.requires(o.bundle != "", "--bundle"); err != nil {
+		return err
 	}
 	return checkOutput(o.output)
 }
@@ -103,7 +108,7 @@ func (o *imagesListOptions) matrix(ctx context.Context, nodes []corev1.Node) (im
 		}
 		return images.Compare(nodes, wanted, false), nil
 	case o.bundle != "":
-		b, err := openBundle(o.bundle)
+		b, err := o.trust.open(o.bundle)
 		if err != nil {
 			return images.Matrix{}, err
 		}

@@ -36,6 +36,7 @@ type imagesPushOptions struct {
 	port     int32
 	dryRun   bool
 	bases    []string
+	trust    bundleTrust
 	pull     bundle.CreateOptions
 	// pulled is where images go that are pulled by their names.
 	pulled *pulledImages
@@ -76,9 +77,11 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	f.StringVar(&o.via, "via", viaAPI, "the `way` to the nodes: api is through the API server, direct is to one node's --peer-port")
 	f.Int32Var(&o.port, "peer-port", v1alpha1.DefaultPeerPort, "the nodes' TCP `port` for each other")
 	f.StringVar(&o.pull.Mirror, "mirror", "", "a base `URL` that serves images under their own paths, for REF")
+	f.BoolVar(&o.pull.TrustMirror, "trust-mirror", false, trustMirrorUsage+", for REF")
 	f.StringVar(&o.pull.AuthFile, "auth-file", "", "the logins of registries, for REF: a containers-auth.json or docker config.json (`file`), with the helpers that it names")
 	f.StringVar(&o.pull.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`), for REF")
 	f.StringArrayVar(&o.bases, "base", nil, "the bundle (`file`) that BUNDLE is only the difference to; may be repeated")
+	o.trust.addFlags(f, "bundle-")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go where, and end")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 	return c
@@ -88,6 +91,9 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 func (o *imagesPushOptions) Validate() error {
 	if len(o.args) == 0 {
 		return usageErrorf("name a bundle, or images")
+	}
+	if err := o.trust.requires(len(o.args) == 1 && looksLikeFile(o.args[0]), "its file"); err != nil {
+		return err
 	}
 	if o.via != viaAPI && o.via != viaDirect {
 		return usageErrorf("--via %s is not known; use %s or %s", o.via, viaAPI, viaDirect)

@@ -135,8 +135,7 @@ func (o *imagesPushOptions) show(pushes []push) error {
 // open opens the bundle that was named, or makes one of the images that were.
 func (o *imagesPushOptions) open(ctx context.Context, nodes []corev1.Node) (*bundle.Bundle, error) {
 	if len(o.args) == 1 && looksLikeFile(o.args[0]) {
-		b, err := bundle.OpenWithBases(o.args[0], o.bases...)
-		return b, withCode(ExitUsage, err)
+		return o.trust.open(o.args[0], o.bases...)
 	}
 	for _, a := range o.args {
 		if looksLikeFile(a) {
@@ -152,10 +151,11 @@ func (o *imagesPushOptions) open(ctx context.Context, nodes []corev1.Node) (*bun
 	if cluster, err := incluster.StoredCluster(ctx, o.kube); err == nil {
 		opts.Mirrors = cluster.Spec.Images.Mirrors
 		opts.Mirror = cmp.Or(opts.Mirror, cluster.Spec.Images.Mirror)
+		opts.TrustMirror = opts.TrustMirror || cluster.Spec.Images.TrustMirror
 		opts.AuthFile = cmp.Or(opts.AuthFile, expandHome(cluster.Spec.Images.AuthFile))
 	}
 	// Strings and a map, whose keys are written in order: that always encodes.
-	key, _ := json.Marshal([]any{opts.Archs, opts.ExtraImages, opts.Mirror, opts.Mirrors})
+	key, _ := json.Marshal([]any{opts.Archs, opts.ExtraImages, opts.Mirror, opts.Mirrors, opts.TrustMirror})
 	sum := sha256.Sum256(key)
 	if o.pulled, err = takePulledImages(dir, "images-"+hex.EncodeToString(sum[:6])); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type loadBalancerOptions struct {
 	port   int32
 	image  string
 	bundle string
+	trust  bundleTrust
 	useFor []string
 
 	spec v1alpha1.LoadBalancerSpec
@@ -85,6 +86,7 @@ func newLoadBalancerInstall(streams genericiooptions.IOStreams, access *genericc
 	f.StringSliceVar(&o.useFor, "use-for", nil, "who uses it: kube-proxy, kubelets (those of the workers, and cluster-info), kubeconfig (of `kubectl ha kubeconfig`)")
 	f.StringVar(&o.image, "image", "", "the image's `reference`, in place of the one that this program was tested with")
 	f.StringVar(&o.bundle, "bundle", "", "take the image from this bundle (`file`)")
+	o.trust.addFlags(f, "bundle-")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
 	return c
 }
@@ -149,6 +151,9 @@ func (o *loadBalancerOptions) uses() []v1alpha1.LoadBalancerUse {
 
 // Validate refuses what can't be.
 func (o *loadBalancerOptions) Validate() error {
+	if err := o.trust.requires(o.bundle != "", "--bundle"); err != nil {
+		return err
+	}
 	var known []string
 	for _, u := range v1alpha1.LoadBalancerUses() {
 		known = append(known, string(u))
@@ -247,7 +252,7 @@ func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error
 	}
 	from := o.spec.Image
 	if o.bundle != "" {
-		b, err := openBundle(o.bundle)
+		b, err := o.trust.open(o.bundle)
 		if err != nil {
 			return err
 		}
@@ -260,14 +265,14 @@ func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error
 		}
 		from = o.bundle
 	}
-	return o.push(ctx, from, controlPlaneLabel)
+	return o.push(ctx, from, o.trust, controlPlaneLabel)
 }
 
 // push puts a bundle's images, or an image, onto the nodes with these labels.
-func (o *nodeOptions) push(ctx context.Context, from, selector string) error {
+func (o *nodeOptions) push(ctx context.Context, from string, trust bundleTrust, selector string) error {
 	push := &imagesPushOptions{
 		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, selector: selector, output: o.output, config: o.config, kube: o.clients.Kube},
-		args:          []string{from}, via: viaAPI, port: v1alpha1.DefaultPeerPort,
+		args:          []string{from}, trust: trust, via: viaAPI, port: v1alpha1.DefaultPeerPort,
 	}
 	return push.Run(ctx)
 }
@@ -298,7 +303,7 @@ func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, na
 	if len(lacking) == 0 {
 		return nil
 	}
-	if err := o.push(ctx, image, corev1.LabelHostname+" in ("+strings.Join(labels, ",")+")"); err != nil {
+	if err := o.push(ctx, image, bundleTrust{}, corev1.LabelHostname+" in ("+strings.Join(labels, ",")+")"); err != nil {
 		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, displayName)
 	}
 	return nil

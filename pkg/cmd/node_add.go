@@ -23,6 +23,7 @@ type nodeAddOptions struct {
 	nodeOptions
 	file       string
 	bundleFile string
+	trust      bundleTrust
 	hostKey    hostKeyFlag
 	print      bool
 	enrolled   bool
@@ -78,6 +79,7 @@ func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.Co
 func (o *nodeAddOptions) addHostFlags(c *cobra.Command) {
 	addFileFlag(c, &o.file)
 	c.Flags().StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	o.trust.addFlags(c.Flags(), "bundle-")
 	addHostKeyFlag(c, &o.hostKey)
 }
 
@@ -107,6 +109,9 @@ func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
 
 // readFile reads the Cluster file, and finds out where things are.
 func (o *nodeAddOptions) readFile() (err error) {
+	if err := o.trust.requires(o.bundleFile != "", "--bundle"); err != nil {
+		return err
+	}
 	if o.given, _, err = findCluster(&o.file, o.In); err != nil {
 		return err
 	}
@@ -138,7 +143,7 @@ func (o *nodeAddOptions) merge() error {
 	}
 	// A replacement merges twice, and has one bundle.
 	if o.boot.bundle == nil {
-		b, err := openBundle(o.bundleFile)
+		b, err := o.trust.open(o.bundleFile)
 		if err != nil {
 			return err
 		}

@@ -71,6 +71,11 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 	if e.Token, e.CAHash, err = discovery(o.clients)(ctx); err != nil {
 		return clusterError(err)
 	}
+	// Whoever names the bundle here gets it there, or nothing.
+	digest := ""
+	if o.boot.bundle != nil {
+		digest = o.boot.bundle.Digest().String()
+	}
 	request, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -80,7 +85,7 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 		return err
 	}
 	err = t.Execute(o.Out, map[string]string{"Host": h.Name, "Cluster": o.merged.Metadata.Name, "Display": displayName, "File": o.file,
-		"Until": time.Now().Add(bootstrap.TokenLife).UTC().Format(time.RFC3339), "Request": string(request)})
+		"Until": time.Now().Add(bootstrap.TokenLife).UTC().Format(time.RFC3339), "Request": string(request), "Digest": digest})
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type upgradeOptions struct {
 	only   string
 	drain  time.Duration
 	file   string
+	trust  bundleTrust
 	dryRun bool
 	detach bool
 	wait   bool
@@ -91,6 +92,7 @@ func (o *upgradeOptions) addSpec(c *cobra.Command) {
 	f := c.Flags()
 	o.spec.DeleteEmptyDirData = new(bool)
 	f.StringVar(&o.file, "bundle", "", "take images and programs from this bundle (`file`)")
+	o.trust.addFlags(f, "bundle-")
 	f.StringVar(&o.only, "only", "", "upgrade this `part` only: control-plane or nodes, which are the workers")
 	f.StringVar(&o.spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
 	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
@@ -124,7 +126,7 @@ func (o *upgradeOptions) Complete(ctx context.Context, version string) error {
 	if o.file == "" {
 		return nil
 	}
-	if o.bundle, err = openBundle(o.file); err != nil {
+	if o.bundle, err = o.trust.open(o.file); err != nil {
 		return err
 	}
 	if o.spec.Version == "" {
@@ -138,6 +140,9 @@ func (o *upgradeOptions) Complete(ctx context.Context, version string) error {
 
 // Validate refuses what can't be.
 func (o *upgradeOptions) Validate() error {
+	if err := o.trust.requires(o.file != "", "--bundle"); err != nil {
+		return err
+	}
 	switch o.spec.Only {
 	case v1alpha1.UpgradeAll, v1alpha1.UpgradeControlPlanes, v1alpha1.UpgradeNodes:
 	default:

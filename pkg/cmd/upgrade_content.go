@@ -69,7 +69,7 @@ func (o *upgradeOptions) bring(ctx context.Context) error {
 	}
 	push := &imagesPushOptions{
 		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, output: o.output, config: o.config, kube: o.clients.Kube},
-		args:          []string{path}, programs: true, via: viaAPI, port: v1alpha1.DefaultPeerPort,
+		args:          []string{path}, trust: o.trust, programs: true, via: viaAPI, port: v1alpha1.DefaultPeerPort,
 	}
 	return push.Run(ctx)
 }

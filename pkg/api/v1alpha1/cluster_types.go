@@ -214,6 +214,10 @@ type Images struct {
 	Mirror string `json:"mirror,omitempty"`
 	// Mirrors maps a registry (registry.k8s.io) to the reference prefix to pull from.
 	Mirrors map[string]string `json:"mirrors,omitempty"`
+	// TrustMirror takes what the mirrors serve as it is, although it may differ from
+	// what upstream published: for mirrors that hold builds of their own. Otherwise
+	// it is compared with the digests that kubectl-ha comes with.
+	TrustMirror bool `json:"trustMirror,omitempty"`
 	// AuthFile is a containers-auth.json or docker config.json; programs that it names
 	// for logins are asked.
 	AuthFile string `json:"authFile,omitempty"`

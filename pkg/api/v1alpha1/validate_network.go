@@ -153,6 +153,9 @@ func (v *validator) images() {
 			v.fail("spec.images.mirror", hasLogin)
 		}
 	}
+	if im.TrustMirror && im.Mirror == "" && len(im.Mirrors) == 0 {
+		v.fail("spec.images.trustMirror", "is set, and there is no mirror; write spec.images.mirror or spec.images.mirrors, or leave it out")
+	}
 	v.reference("spec.images.registry", im.Registry)
 	for _, key := range sortedKeys(im.Mirrors) {
 		at := "spec.images.mirrors[" + key + "]"

@@ -87,6 +87,7 @@ func TestValidateErrors(t *testing.T) {
 		{"ssh user", func(s *ClusterSpec) { s.SSH.User = "-oProxyCommand=x" }, "spec.ssh.user"},
 		{"shared ssh host", func(s *ClusterSpec) { s.SSH.Host = "a" }, "spec.ssh.host: can't be shared"},
 		{"mirror", func(s *ClusterSpec) { s.Images.Mirror = "mirror.example.com" }, "spec.images.mirror"},
+		{"trust in no mirror", func(s *ClusterSpec) { s.Images.TrustMirror = true }, "spec.images.trustMirror: is set, and there is no mirror"},
 		{"mirror with a login", func(s *ClusterSpec) { s.Images.Mirror = "https://u:hush@mirror.example.com" }, "spec.images.mirror: has a login (USER:PASSWORD@)"},
 		{"registry with a login", func(s *ClusterSpec) { s.Images.Registry = "u:hush@r.example.com:5000/k8s" }, "spec.images.registry: has a login (USER:PASSWORD@)"},
 		{"mirrored with a login", func(s *ClusterSpec) {

@@ -31,7 +31,8 @@ func Make(s host.Status, o Options) ([]byte, error) {
 	c.Spec.VirtualIP = s.VirtualIP
 	c.Spec.Etcd.Version = o.EtcdVersion
 	c.Spec.SSH = v1alpha1.SSH{User: o.User, IdentityFile: s.SSHKey, KnownHostsFile: s.KnownHosts}
-	c.Spec.Images.Mirror = s.MirrorURL
+	// What the lab has is built from source, and differs from upstream's builds.
+	c.Spec.Images.Mirror, c.Spec.Images.TrustMirror = s.MirrorURL, true
 	c.Spec.Kubeadm = containerSettings()
 	for _, h := range s.Hosts {
 		role, err := roleOf(h.Role)

@@ -1,0 +1,67 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+)
+
+// unverified is what nobody vouches for but where it came from.
+type unverified struct {
+	// Name is an image's reference, or a program's component and version.
+	Name string `json:"name"`
+	// KnownBy says by what it is known all the same.
+	KnownBy string `json:"knownBy"`
+}
+
+// unverifiedOf lists them, programs first; those of several architectures once.
+func unverifiedOf(c bundle.Contents) []unverified {
+	var out []unverified
+	add := func(name string, check bundle.Check, source string) {
+		u := unverified{Name: name, KnownBy: knownBy(check, source)}
+		if !check.Verified() && !slices.Contains(out, u) {
+			out = append(out, u)
+		}
+	}
+	for _, b := range c.Binaries {
+		add(b.Component+" "+b.Version, b.Check, b.Source)
+	}
+	slices.SortStableFunc(out, func(a, b unverified) int { return strings.Compare(a.Name, b.Name) })
+	for _, i := range c.Images {
+		add(i.Ref, i.Check, i.Source)
+	}
+	return out
+}
+
+func knownBy(check bundle.Check, source string) string {
+	switch {
+	case check == bundle.CheckOrigin:
+		return "a checksum from where it came from"
+	case check == bundle.CheckNone && strings.HasPrefix(source, "docker://"):
+		return "its tag"
+	case check == bundle.CheckNone:
+		return "the local file that it came from"
+	}
+	return "not recorded: the bundle was made by an older " + displayName
+}
+
+// printUnverified writes them as a table, and nothing when there are none. w may be a
+// tabwriter, whose errors come with Flush.
+func printUnverified(w io.Writer, c bundle.Contents) error {
+	list := unverifiedOf(c)
+	if len(list) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w, "\nNOT VERIFIED\tKNOWN BY"); err != nil {
+		return err
+	}
+	for _, u := range list {
+		if _, err := fmt.Fprintf(w, "%s\t%s\n", u.Name, u.KnownBy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
