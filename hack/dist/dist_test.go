@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 func write(t *testing.T, path, content string) string {
@@ -98,12 +100,56 @@ func TestContents(t *testing.T) {
 
 func TestAgentsAreBuiltForWorkstationsOfOtherKinds(t *testing.T) {
 	r := release{platforms: []platform{{"darwin", "arm64"}, {"linux", "amd64"}}}
-	if got := r.programs(); !slices.Contains(got, platform{"linux", "arm64"}) || len(got) != 3 {
+	if got := r.programs(); !slices.Equal(got, []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "arm64"}}) {
 		t.Errorf("got %v", got)
 	}
 	r = release{platforms: []platform{{"linux", "amd64"}}}
 	if got := r.programs(); len(got) != 1 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestProgramsKnowTheirAgents builds a release of a small program in the place of the
+// product: each has the checksums of the agents that lie beside it in its archive, and two
+// builds of the same source are the same.
+func TestProgramsKnowTheirAgents(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "go.mod"), "module github.com/kubectl-ha/kubectl-ha\n\ngo 1.26\n")
+	write(t, filepath.Join(dir, "pkg/cmd/cmd.go"), "// Package cmd has what is stamped.\npackage cmd\n\nvar version, commit, agentSums = \"\", \"\", \"\"\n\n// Sums are the stamp.\nfunc Sums() string { return version + commit + agentSums }\n")
+	write(t, filepath.Join(dir, "cmd/kubectl-ha/main.go"), "package main\n\nimport (\n\t\"os\"\n\n\t\"github.com/kubectl-ha/kubectl-ha/pkg/cmd\"\n)\n\nfunc main() { os.Stdout.WriteString(cmd.Sums()) }\n")
+	wanted := []platform{{"darwin", "arm64"}, {"linux", "arm64"}, {"linux", "amd64"}}
+	var sums [2]string
+	for n := range sums {
+		r := release{root: dir, out: filepath.Join(t.TempDir(), "dist"), version: "v1", commit: "c", platforms: wanted}
+		if err := r.buildAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range wanted {
+			program, err := os.ReadFile(r.program(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			beside := 0
+			for _, f := range r.contents(p) {
+				sum, err := host.FileSum(f.source)
+				if err != nil && f.name != "LICENSE" && f.name != "kubectl_complete-ha" {
+					t.Fatal(err)
+				}
+				sums[n] += sum
+				if arch, ok := strings.CutPrefix(f.name, "kubectl-ha-agent-linux-"); ok {
+					beside++
+					if !bytes.Contains(program, []byte(arch+"="+sum)) {
+						t.Errorf("the program for %v does not know the agent for %s that is beside it", p, arch)
+					}
+				}
+			}
+			if beside != len(agents(p)) {
+				t.Errorf("%v: %d agents beside it", p, beside)
+			}
+		}
+	}
+	if sums[0] != sums[1] {
+		t.Error("two builds of the same source differ")
 	}
 }
 

@@ -25,7 +25,7 @@ const versionPackage = "github.com/kubectl-ha/kubectl-ha/pkg/cmd"
 // platforms are those of workstations that kubectl itself has.
 const platforms = "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64"
 
-// agentArchs are the architectures of hosts.
+// agentArchs are the architectures of hosts, the usual one first.
 var agentArchs = []string{"amd64", "arm64"}
 
 // release is one run.
@@ -81,11 +81,8 @@ func (r *release) run(ctx context.Context, wanted string) error {
 	if err := os.RemoveAll(r.out); err != nil {
 		return err
 	}
-	for _, p := range r.programs() {
-		fmt.Println("building", p.OS+"/"+p.Arch)
-		if err := r.build(ctx, p); err != nil {
-			return err
-		}
+	if err := r.buildAll(ctx); err != nil {
+		return err
 	}
 	sums := map[platform]string{}
 	for _, p := range r.platforms {
@@ -110,14 +107,44 @@ func (r *release) run(ctx context.Context, wanted string) error {
 	return os.RemoveAll(filepath.Join(r.out, "build"))
 }
 
-// programs are the platforms to build for: the wanted ones and the hosts'.
+// buildAll builds the programs, each with the checksums of the agents that were built
+// before it, by which it knows them: a program can't have its own checksum in it, nor two
+// have each other's. So the usual hosts' comes first and knows none, which is why its
+// archive has none; the other hosts' knows that one; and workstations of other kinds know
+// both. The agents are the same programs as those of Linux workstations, so that it does
+// not matter to a host from where it is managed.
+func (r *release) buildAll(ctx context.Context) error {
+	var known []string
+	for _, p := range r.programs() {
+		fmt.Println("building", p.OS+"/"+p.Arch)
+		if err := r.build(ctx, p, strings.Join(known, ",")); err != nil {
+			return err
+		}
+		if p.OS != "linux" || !slices.Contains(agentArchs, p.Arch) {
+			continue
+		}
+		sum, err := host.FileSum(r.program(p))
+		if err != nil {
+			return err
+		}
+		known = append(known, p.Arch+"="+sum)
+	}
+	return nil
+}
+
+// programs are the platforms to build for: the hosts' that any archive has or is for, in
+// the order of agentArchs, then the others that are wanted.
 func (r *release) programs() []platform {
-	out := slices.Clone(r.platforms)
+	var out []platform
+	for _, arch := range agentArchs {
+		agent := platform{"linux", arch}
+		if slices.ContainsFunc(r.platforms, func(p platform) bool { return p == agent || slices.Contains(agents(p), agent) }) {
+			out = append(out, agent)
+		}
+	}
 	for _, p := range r.platforms {
-		for _, agent := range agents(p) {
-			if !slices.Contains(out, agent) {
-				out = append(out, agent)
-			}
+		if !slices.Contains(out, p) {
+			out = append(out, p)
 		}
 	}
 	return out
@@ -143,9 +170,17 @@ func (r *release) program(p platform) string {
 	return filepath.Join(r.out, "build", p.OS+"_"+p.Arch, p.Bin())
 }
 
-func (r *release) build(ctx context.Context, p platform) error {
-	flags := fmt.Sprintf("-s -w -X %s.version=%s -X %s.commit=%s", versionPackage, r.version, versionPackage, r.commit)
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+r.tags, "-ldflags="+flags,
+// flags are the linker's. The stamp tells a program what its release's agents are.
+func (r *release) flags(stamp string) string {
+	out := fmt.Sprintf("-s -w -X %s.version=%s -X %s.commit=%s", versionPackage, r.version, versionPackage, r.commit)
+	if stamp != "" {
+		out += fmt.Sprintf(" -X %s.agentSums=%s", versionPackage, stamp)
+	}
+	return out
+}
+
+func (r *release) build(ctx context.Context, p platform, stamp string) error {
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+r.tags, "-ldflags="+r.flags(stamp),
 		"-o", r.program(p), "./cmd/kubectl-ha")
 	c.Dir, c.Stdout, c.Stderr = r.root, os.Stdout, os.Stderr
 	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Arch)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +30,9 @@ import (
 type agentSource struct {
 	// executable, goos and arch are of the running program.
 	executable, goos, arch string
+	// built are the SHA-256 of the agents in this program's archive, in hex by architecture;
+	// empty in a program that is no release's.
+	built map[string]string
 
 	mu     sync.Mutex
 	sums   map[string]string
@@ -49,7 +54,24 @@ func newAgentSource() (*agentSource, error) {
 		// krew links the program from another directory than its files'.
 		path = real
 	}
-	return &agentSource{executable: path, goos: runtime.GOOS, arch: runtime.GOARCH, sums: map[string]string{}}, nil
+	built, err := builtAgents(agentSums)
+	return &agentSource{executable: path, goos: runtime.GOOS, arch: runtime.GOARCH, built: built, sums: map[string]string{}}, err
+}
+
+// builtAgents reads what the linker stamped: amd64=HEX,arm64=HEX.
+func builtAgents(stamped string) (map[string]string, error) {
+	out := map[string]string{}
+	if stamped == "" {
+		return out, nil
+	}
+	for _, one := range strings.Split(stamped, ",") {
+		arch, sum, _ := strings.Cut(one, "=")
+		if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 || arch == "" {
+			return nil, fmt.Errorf("this program was built wrong: %.100q is not the checksum of an agent", one)
+		}
+		out[arch] = sum
+	}
+	return out, nil
 }
 
 // Binary returns the agent for Linux hosts of that architecture and its SHA-256 in hex.
@@ -71,6 +93,11 @@ func (a *agentSource) Binary(arch string) (path string, sha256hex string, err er
 	sum, err := host.FileSum(path)
 	if err != nil {
 		return "", "", err
+	}
+	// The running program is what it is; one beside it may have been put there since.
+	if want := a.built[arch]; path != a.executable && want != "" && sum != want {
+		return "", "", fmt.Errorf("%s is not the one that was built with this program (its SHA-256 is %s, not %s); take it anew from the archive of release %s",
+			path, sum, want, build().Version)
 	}
 	a.sums[path] = sum
 	return path, sum, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 
@@ -48,6 +49,50 @@ func TestAgentSource(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "kubectl-ha-agent-linux-"+tc.hosts) {
 			t.Errorf("the error does not name what is missing: %v", err)
+		}
+	}
+}
+
+// TestAgentIsTheReleases: the program beside this one is the one that was built with it.
+func TestAgentIsTheReleases(t *testing.T) {
+	dir := t.TempDir()
+	own, beside := filepath.Join(dir, "kubectl-ha"), filepath.Join(dir, "kubectl-ha-agent-linux-arm64")
+	for _, path := range []string{own, beside} {
+		if err := os.WriteFile(path, []byte(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum, err := host.FileSum(beside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Repeat("0a", 32)
+	for what, tc := range map[string]struct {
+		built map[string]string
+		hosts string
+		want  string
+	}{
+		"the same":               {map[string]string{"arm64": sum}, "arm64", ""},
+		"another":                {map[string]string{"arm64": other}, "arm64", "is not the one that was built with this program"},
+		"no release's":           {nil, "arm64", ""},
+		"the running one itself": {map[string]string{"amd64": other}, "amd64", ""},
+	} {
+		s := &agentSource{executable: own, goos: "linux", arch: "amd64", built: tc.built, sums: map[string]string{}}
+		for range 2 {
+			// The second answer is remembered, and may not be another.
+			_, _, err := s.Binary(tc.hosts)
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	got, err := builtAgents("amd64=" + other + ",arm64=" + sum)
+	if err != nil || len(got) != 2 || got["amd64"] != other || got["arm64"] != sum {
+		t.Errorf("got %v %v", got, err)
+	}
+	for _, bad := range []string{"amd64", "amd64=", "=" + other, "amd64=" + other + ",", "amd64=" + other[1:]} {
+		if _, err := builtAgents(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
 		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 // version, commit and date are stamped by the linker (Makefile); never assigned to.
 var version, commit, date = "", "", ""
 
+// agentSums are the SHA-256 of the agents in this program's archive, stamped by hack/dist; see builtAgents.
+var agentSums = ""
+
 // Build is what the program says about itself.
 type Build struct {
 	Version   string `json:"version"`
