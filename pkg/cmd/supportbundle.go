@@ -24,6 +24,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/doctor"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
@@ -201,9 +202,7 @@ func (b *supportFiles) addCluster(ctx context.Context, s *statusOptions, lines i
 		return
 	}
 	if c, err := incluster.StoredCluster(ctx, kube); err == nil {
-		document, err := v1alpha1.Marshal(c)
-		b.miss("the Cluster document", err)
-		b.add("cluster.yaml", document)
+		b.addDocument(c)
 	}
 	ops, err := incluster.NewOperations(config, nil)
 	b.miss("operations", err)
@@ -223,6 +222,21 @@ func (b *supportFiles) addCluster(ctx context.Context, s *statusOptions, lines i
 		b.add("events/"+namespace+".txt", []byte(eventLines(events.Items)))
 		b.addPods(ctx, kube, namespace, int64(lines))
 	}
+}
+
+// addDocument adds the Cluster document without what may hold secrets: a network plugin's
+// manifest, which earlier versions kept in it, and what is patched into static pods, of which
+// the pods' specs are left out too.
+func (b *supportFiles) addDocument(c *v1alpha1.Cluster) {
+	c, _ = document.Split(c)
+	patches := map[string]string{}
+	for name, text := range c.Spec.Kubeadm.Patches {
+		patches[name] = fmt.Sprintf("# left out: %d bytes", len(text))
+	}
+	c.Spec.Kubeadm.Patches = patches
+	text, err := v1alpha1.Marshal(c)
+	b.miss("the Cluster document", err)
+	b.add("cluster.yaml", text)
 }
 
 func eventLines(events []corev1.Event) string {

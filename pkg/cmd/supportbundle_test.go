@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -98,5 +99,29 @@ func TestNoSecretGetsIntoTheArchive(t *testing.T) {
 		if !strings.Contains(all, "kubelet[1]: before") {
 			t.Errorf("more than the secret is gone:\n%s", all)
 		}
+	}
+}
+
+// TestDocumentInTheArchive: neither a network plugin's manifest nor what is patched into static
+// pods is told, but that it is there.
+func TestDocumentInTheArchive(t *testing.T) {
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "demo"}}
+	c.Spec.Network.Plugin, c.Spec.Network.Manifest, c.Spec.Network.ManifestContent = v1alpha1.NetworkPluginManifest, "net.yaml", "kind: Secret\nstringData: {psk: hush-net}\n"
+	c.Spec.Kubeadm.Patches = map[string]string{"kube-apiserver0+merge.yaml": "spec: {containers: [{env: [{name: A, value: hush-env}]}]}"}
+	b := &supportFiles{files: map[string][]byte{}}
+	b.addDocument(c)
+	got := string(b.files["cluster.yaml"])
+	for _, secret := range []string{"hush-net", "hush-env"} {
+		if strings.Contains(got, secret) {
+			t.Errorf("%s is in the archive:\n%s", secret, got)
+		}
+	}
+	for _, want := range []string{"net.yaml", "kube-apiserver0+merge.yaml", "left out: "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is not in the archive:\n%s", want, got)
+		}
+	}
+	if !strings.Contains(c.Spec.Network.ManifestContent, "hush") || !strings.Contains(c.Spec.Kubeadm.Patches["kube-apiserver0+merge.yaml"], "hush") {
+		t.Error("what was given is changed")
 	}
 }

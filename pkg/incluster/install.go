@@ -18,8 +18,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 )
 
-// Install brings the Operation resource, the namespace ha-system with the
-// coordinator's rights, and the Cluster document into a cluster. It returns
+// Install brings the Operation resource, the namespace ha-system with the coordinator's rights
+// and what bounds these, and the Cluster document into a cluster. Rights that an earlier version
+// gave and this one does not are taken away. It returns
 // what changed; doing it again changes nothing. These objects are kubectl-ha's
 // alone: what somebody else changed in them is set right.
 func Install(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) ([]apply.Changed, error) {
@@ -47,35 +48,45 @@ func install(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) 
 }
 
 func systemObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
-	files := []string{manifests.OperationCRD, manifests.System}
 	var out []*unstructured.Unstructured
-	for _, f := range files {
+	for _, f := range []string{manifests.OperationCRD, manifests.System} {
 		objects, err := apply.Load(manifests.FS, f)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, objects...)
 	}
-	document, err := clusterConfigMap(c)
-	if err != nil {
-		return nil, err
-	}
-	return append(out, document), nil
+	stored, err := documentObjects(c)
+	return append(out, stored...), err
 }
 
-func clusterConfigMap(c *v1alpha1.Cluster) (*unstructured.Unstructured, error) {
-	stored := *c
+// documentObjects are what the Cluster document is stored in.
+func documentObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
+	stored, secret := document.Split(c)
 	stored.Spec.Proxy.HTTPProxy = withoutLogin(stored.Spec.Proxy.HTTPProxy)
 	stored.Spec.Proxy.HTTPSProxy = withoutLogin(stored.Spec.Proxy.HTTPSProxy)
-	data, err := v1alpha1.Marshal(&stored)
+	data, err := v1alpha1.Marshal(stored)
 	if err != nil {
 		return nil, err
 	}
-	return apply.Untyped(&corev1.ConfigMap{
+	objects := []any{&corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterConfigMap, Namespace: v1alpha1.SystemNamespace},
 		Data:       map[string]string{v1alpha1.ClusterConfigMapKey: string(data)},
-	})
+	}}
+	if secret != nil {
+		// First, so that there is no moment without it.
+		objects = append([]any{secret}, objects...)
+	}
+	var out []*unstructured.Unstructured
+	for _, object := range objects {
+		u, err := apply.Untyped(object)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, u)
+	}
+	return out, nil
 }
 
 // withoutLogin takes user and password out of a URL: a ConfigMap is no place for

@@ -12,11 +12,14 @@ import (
 func TestStoredClusterHasNoLogin(t *testing.T) {
 	c := &v1alpha1.Cluster{}
 	c.Spec.Proxy = v1alpha1.Proxy{HTTPProxy: "http://me:secret@proxy.example:3128", HTTPSProxy: "http://proxy.example:3129"}
-	m, err := clusterConfigMap(c)
+	stored, err := documentObjects(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := m.MarshalJSON()
+	if len(stored) != 1 {
+		t.Fatalf("it is stored in %v", stored)
+	}
+	text, err := stored[0].MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,7 +139,7 @@ type Network struct {
 	// Plugin is flannel, manifest or none. Default flannel.
 	Plugin NetworkPlugin `json:"plugin,omitempty"`
 	// Manifest is the path of a YAML file, relative to the Cluster file; with
-	// plugin manifest. Its content is kept in the stored spec's ManifestContent.
+	// plugin manifest. The cluster keeps its content in a Secret.
 	Manifest string `json:"manifest,omitempty"`
 	// ManifestContent is filled in from Manifest when the file is read.
 	ManifestContent string `json:"manifestContent,omitempty"`

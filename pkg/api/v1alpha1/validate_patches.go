@@ -36,6 +36,10 @@ func (v *validator) patch(at, file, content string) {
 		v.fail(at, "must be fields (name: value) of the %s", targetKind(target))
 		return
 	}
+	if named, ok := object["kind"]; ok && named != targetKind(target) {
+		v.fail(at, "is a patch of the %s, and its kind is %v; remove the kind", targetKind(target), named)
+		return
+	}
 	clean, _ := withoutDirectives(object).(map[string]any)
 	switch target {
 	case "kubeletconfiguration":

@@ -20,8 +20,9 @@ import (
 // path is how errors name the document.
 const path = "configmap " + v1alpha1.SystemNamespace + "/" + v1alpha1.ClusterConfigMap
 
-// Read reads the document, with its defaults set. Fields that this program does not
-// know are passed over. The error is a NotFound one where there is none.
+// Read reads the document, with its defaults set; the network plugin's manifest is WithManifest's.
+// Fields that this program does not know are passed over. The error is a NotFound one where
+// there is none.
 func Read(ctx context.Context, kube kubernetes.Interface) (*v1alpha1.Cluster, error) {
 	config, err := get(ctx, kube)
 	if apierrors.IsNotFound(err) {
@@ -46,7 +47,7 @@ func Read(ctx context.Context, kube kubernetes.Interface) (*v1alpha1.Cluster, er
 }
 
 // Change writes what edit makes of the document, unless edit returns nil: it is as it
-// should be. One with fields that this program does not know is refused, since they
+// should be. A manifest that an earlier version has left in it moves to its Secret. One with fields that this program does not know is refused, since they
 // would be lost; so is a change by somebody else at the same time.
 func Change(ctx context.Context, kube kubernetes.Interface, edit func(*v1alpha1.Cluster) *v1alpha1.Cluster) (changed bool, err error) {
 	config, err := get(ctx, kube)
@@ -59,6 +60,13 @@ func Change(ctx context.Context, kube kubernetes.Interface, edit func(*v1alpha1.
 	}
 	if c = edit(c); c == nil {
 		return false, nil
+	}
+	// Earlier versions have left the manifest in the ConfigMap.
+	c, secret := Split(c)
+	if secret != nil {
+		if err := putManifest(ctx, kube, secret); err != nil {
+			return false, err
+		}
 	}
 	data, err := v1alpha1.Marshal(c)
 	if err != nil {

@@ -85,3 +85,53 @@ func TestChange(t *testing.T) {
 		t.Errorf("%v", data)
 	}
 }
+
+// TestManifest: the manifest of a pod network is in a Secret; what an earlier version has left in
+// the document is moved there by the next change.
+func TestManifest(t *testing.T) {
+	const manifest = "kind: Secret\n"
+	inline := stored(text + "  network:\n    plugin: manifest\n    manifestContent: |\n      kind: Secret\n")
+	read := func(kube *fake.Clientset) *v1alpha1.Cluster {
+		t.Helper()
+		c, err := Read(t.Context(), kube)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if c, err := WithManifest(t.Context(), inline, read(inline)); err != nil || c.Spec.Network.ManifestContent != manifest {
+		t.Errorf("in the document: %+v, %v", c, err)
+	}
+	// With one that is there already, too.
+	for _, version := range []string{"v1.36.3", "v1.36.4"} {
+		if _, err := Change(t.Context(), inline, func(c *v1alpha1.Cluster) *v1alpha1.Cluster {
+			c.Spec.KubernetesVersion, c.Spec.Network.ManifestContent = version, manifest
+			return c
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data := raw(t, inline)[v1alpha1.ClusterConfigMapKey]; strings.Contains(data, "manifestContent") || !strings.Contains(data, manifestPath) {
+		t.Errorf("the document is %s", data)
+	}
+	c := read(inline)
+	if c.Spec.Network.ManifestContent != "" {
+		t.Errorf("whoever reads the document reads %q", c.Spec.Network.ManifestContent)
+	}
+	if c, err := WithManifest(t.Context(), inline, c); err != nil || c.Spec.Network.ManifestContent != manifest {
+		t.Errorf("in the secret: %+v, %v", c, err)
+	}
+	none := stored(text + "  network: {plugin: manifest, manifest: net.yaml}\n")
+	if _, err := WithManifest(t.Context(), none, read(none)); !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "kubectl ha bootstrap") {
+		t.Errorf("none: %v", err)
+	}
+	// Where there is none to be, nothing is read.
+	flannel := stored(text)
+	if c, err := WithManifest(t.Context(), flannel, read(flannel)); err != nil || c.Spec.Network.ManifestContent != "" {
+		t.Errorf("flannel: %+v, %v", c, err)
+	}
+	before := v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{Network: v1alpha1.Network{ManifestContent: manifest}}}
+	if _, secret := Split(&before); secret == nil || before.Spec.Network.ManifestContent != manifest {
+		t.Errorf("what was given is changed: %+v", before.Spec.Network)
+	}
+}

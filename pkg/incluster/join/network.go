@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 )
 
@@ -97,7 +98,11 @@ func netConf(conf, podSubnet string) (string, error) {
 // applyNetwork applies the network plugin. Whether it works is seen by the
 // nodes becoming Ready.
 func applyNetwork(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	objects, err := NetworkObjects(t.Cluster)
+	c, err := document.WithManifest(ctx, t.Clients.Kube, t.Cluster)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	objects, err := NetworkObjects(c)
 	if err != nil {
 		return engine.Outcome{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 )
 
 // Observe looks at a cluster and changes nothing.
@@ -23,7 +24,11 @@ func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) 
 	if o.Nodes, err = observeNodes(ctx, clients.Kube); err != nil {
 		return o, err
 	}
-	objects, err := NetworkObjects(c)
+	known, err := document.WithManifest(ctx, clients.Kube, c)
+	if err != nil {
+		return o, err
+	}
+	objects, err := NetworkObjects(known)
 	if err != nil {
 		return o, err
 	}
