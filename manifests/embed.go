@@ -12,6 +12,10 @@ const (
 	OperationCRD = "operation-crd.yaml"
 	// System is the namespace ha-system and what the coordinator may do.
 	System = "system.yaml"
+	// CoordinatorPolicy is what the coordinator's rights can be used for.
+	CoordinatorPolicy = "coordinator-policy.yaml"
+	// FlannelRights are what the coordinator may do about flannel.
+	FlannelRights = "network/flannel-rights.yaml"
 	// Flannel is the default network plugin.
 	Flannel = "network/flannel.yaml"
 	// CoordinatorJob is the Job that carries out one Operation.

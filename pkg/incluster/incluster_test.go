@@ -33,11 +33,14 @@ import (
 
 const deadline = 2 * time.Minute
 
-// asCoordinator has the rights of the coordinator's service account.
+// coordinatorUser is who the coordinator is, as the API knows it.
+const coordinatorUser = "system:serviceaccount:ha-system:ha-coordinator"
+
+// asCoordinator has the rights of the coordinator's service account, and is bounded by its policy.
 func asCoordinator(t *testing.T, admin *rest.Config) *client.Clients {
 	t.Helper()
 	config := rest.CopyConfig(admin)
-	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:ha-system:ha-coordinator", Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: coordinatorUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:ha-system", "system:authenticated"}}
 	clients, err := client.New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +121,7 @@ func versions(t *testing.T, config *rest.Config) map[string]string {
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
 		{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
 		{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: v1alpha1.OperationResource},
 	} {

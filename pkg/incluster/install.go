@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
@@ -16,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/policy"
 )
 
 // Install brings the Operation resource, the namespace ha-system with the coordinator's rights
@@ -40,6 +42,11 @@ func install(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) 
 	if err != nil {
 		return nil, err
 	}
+	rights, err := networkRights(ctx, clients.Kube, c)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, rights...)
 	changed, err := apply.Apply(ctx, clients, objects, apply.Options{Force: true})
 	if err != nil {
 		return changed, fmt.Errorf("install kubectl-ha into the cluster: %w", err)
@@ -47,8 +54,13 @@ func install(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) 
 	return changed, nil
 }
 
+// systemObjects begin with the policy: API servers need a moment to go by a new one, and the
+// first coordinator is still to come.
 func systemObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
-	var out []*unstructured.Unstructured
+	out, err := policy.Objects()
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range []string{manifests.OperationCRD, manifests.System} {
 		objects, err := apply.Load(manifests.FS, f)
 		if err != nil {
@@ -58,6 +70,35 @@ func systemObjects(c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
 	}
 	stored, err := documentObjects(c)
 	return append(out, stored...), err
+}
+
+// networkRights are what the coordinator may do about the network plugin, where that is
+// flannel. They are in flannel's namespace, which is made before flannel is where there is none.
+func networkRights(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster) ([]*unstructured.Unstructured, error) {
+	if c.Spec.Network.Plugin != v1alpha1.NetworkPluginFlannel {
+		return nil, nil
+	}
+	rights, err := apply.Load(manifests.FS, manifests.FlannelRights)
+	if err != nil {
+		return nil, err
+	}
+	flannel, err := apply.Load(manifests.FS, manifests.Flannel)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range flannel {
+		if u.GetKind() != "Namespace" {
+			continue
+		}
+		_, err := kube.CoreV1().Namespaces().Get(ctx, u.GetName(), metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			rights = append([]*unstructured.Unstructured{u}, rights...)
+		case err != nil:
+			return nil, fmt.Errorf("read namespace %s: %w", u.GetName(), err)
+		}
+	}
+	return rights, nil
 }
 
 // documentObjects are what the Cluster document is stored in.
