@@ -19,6 +19,8 @@ func ownChecks() []Check {
 			Why: "an Operation that nobody carries out keeps every other one from beginning", Run: deadLock},
 		{ID: "lent-rights", Title: "no coordinator is an administrator between two Operations", Source: "a coordinator that could not give its rights back", Reads: partRights,
 			Why: "addons' manifests, and a pod network of your own, are applied with rights that are lent for one Operation; left standing, the next coordinator of any kind has them", Run: lentRights},
+		{ID: "coordinator-policy", Title: "what a coordinator's rights can be used for is bounded", Source: "a coordinator's token in the wrong hands", Reads: partPolicy,
+			Why: "a role does not say what is in the Jobs and Secrets that it lets be made; without the policy the coordinator's token is root on every host and a token of any controller", Run: coordinatorPolicy},
 		{ID: "armed-upgrade", Title: "no boot would take an upgrade back", Source: "an upgrade that was not brought to its end", Files: true, Reads: partOperations,
 			Why: "an upgrade that was cut off is taken back when its host boots; nobody expects that of a boot months later", Run: armedUpgrade},
 		{ID: "pod-security", Title: "privileged Jobs may run in ha-system", Source: "pod security admission", Reads: partNamespace,
@@ -53,6 +55,19 @@ func lentRights(in Input) []Finding {
 		out = append(out, Finding{State: Problem, Found: "the binding " + name + " is still there", Mend: "kubectl delete clusterrolebinding " + name})
 	}
 	return out
+}
+
+// coordinatorPolicy passes over clusters that know no kubectl ha: there is no coordinator.
+func coordinatorPolicy(in Input) []Finding {
+	if !in.Ours || in.Objects.Policy == "" {
+		return nil
+	}
+	state := Problem
+	if in.Objects.PolicyInForce {
+		state = Warning
+	}
+	return []Finding{{State: state, Found: in.Objects.Policy,
+		Mend: "kubectl ha bootstrap with the cluster's file installs it anew; so does every verb that changes nodes, versions, addons or the load balancer"}}
 }
 
 // armedUpgrade leaves out what an Operation in progress has begun just now.

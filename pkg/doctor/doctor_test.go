@@ -146,6 +146,10 @@ func TestFound(t *testing.T) {
 			in.Objects.Heard["operation-join-a"] = 600
 		}},
 		"rights that were lent": {id: "lent-rights", state: Problem, found: "ha-coordinator-addon-x", spoil: func(in *Input) { in.Objects.Rights = []string{"ha-coordinator-addon-x"} }},
+		"no policy":             {id: "coordinator-policy", state: Problem, found: "not there", spoil: func(in *Input) { in.Objects.Policy = "the policy ha-coordinator is not there" }},
+		"another policy": {id: "coordinator-policy", state: Warning, found: "not this version's", spoil: func(in *Input) {
+			in.Objects.Policy, in.Objects.PolicyInForce = "the policy ha-coordinator is not this version's", true
+		}},
 		"an upgrade that a boot would take back": {id: "armed-upgrade", state: Problem, found: "kubelet from v1.35.4 to v1.36.3", spoil: func(in *Input) {
 			facts(in, "cp1", func(f *inspect.Facts) { f.Armed = []string{"kubelet from v1.35.4 to v1.36.3"} })
 		}},
@@ -217,6 +221,10 @@ func TestNothingUnseenIsInOrder(t *testing.T) {
 	unknown.Cluster = nil
 	foreign := well()
 	foreign.Ours, foreign.Inspection = false, status.Inspection{}
+	foreign.Objects.Policy = "the policy ha-coordinator is not there"
+	if found := coordinatorPolicy(foreign); len(found) > 0 {
+		t.Errorf("there is no coordinator: %+v", found)
+	}
 	unread := well()
 	unread.Objects.Unread = map[Part]string{partBudgets: "forbidden"}
 	for name, c := range map[string]struct {

@@ -21,6 +21,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/policy"
 )
 
 // Part is a part of what is read.
@@ -40,6 +41,7 @@ const (
 	partBalancer    Part = "the load balancer"
 	partAddons      Part = "the addons' certificates"
 	partRights      Part = "what coordinators may"
+	partPolicy      Part = "the policy on coordinators"
 )
 
 // Objects are what the API tells beyond the status.
@@ -68,6 +70,10 @@ type Objects struct {
 	// Rights are the bindings that make a coordinator an administrator and that no unfinished
 	// Operation has any use for.
 	Rights []string
+	// Policy says what is wrong with the policy on the coordinator, empty for nothing; PolicyInForce,
+	// that there is one all the same.
+	Policy        string
+	PolicyInForce bool
 	// AddonCertificates are those that were made for addons.
 	AddonCertificates []AddonCertificate
 	// Unread says of the parts that could not be read why.
@@ -107,6 +113,10 @@ func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) 
 		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
 		partAddons:     func() error { return o.readAddons(ctx, c.Kube) },
 		partRights:     func() error { return o.readRights(ctx, c) },
+		partPolicy: func() (err error) {
+			o.Policy, o.PolicyInForce, err = policy.Look(ctx, c.Kube)
+			return err
+		},
 	} {
 		all.Go(func() {
 			if err := read(); err != nil && !apierrors.IsNotFound(err) {

@@ -95,6 +95,7 @@ func TestEveryKnownFailureHasACheck(t *testing.T) {
 		"kube-proxy is upgraded before all apiservers":                           {"kube-proxy-version"},
 		"a lock is held by a dead node":                                          {"dead-lock"},
 		"rights that were lent for one Operation stay":                           {"lent-rights"},
+		"a coordinator's token gets into the wrong hands":                        {"coordinator-policy"},
 		"the first control plane can't be replaced":                              {"stable-endpoint", "etcd-endpoints"},
 		"privileged Jobs never start":                                            {"pod-security"},
 		"the agent's image is collected":                                         {"agent-pinned"},
