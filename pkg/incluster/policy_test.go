@@ -481,6 +481,22 @@ func TestNarrowedRole(t *testing.T) {
 		{"list", "coordination.k8s.io", "leases", "kube-node-lease", "", true},
 		{"list", "coordination.k8s.io", "leases", "kube-system", "", false},
 		{"create", "", "pods/eviction", "default", "any", true},
+		{"delete", "", "pods", "default", "any", true},
+		{"create", "", "pods", "ha-system", "any", false},
+		{"create", "", "pods/exec", "ha-system", "any", false},
+		{"create", "", "serviceaccounts/token", "ha-system", "ha-coordinator", false},
+		{"delete", "", "nodes", "", "any", true},
+		{"get", "rbac.authorization.k8s.io", "clusterrolebindings", "", "any", true},
+		// The load balancer goes as it came.
+		{"delete", "apps", "daemonsets", "ha-system", "ha-loadbalancer", true},
+		{"delete", "", "configmaps", "ha-system", "ha-loadbalancer", true},
+		{"delete", "", "configmaps", "ha-system", "cluster", false},
+		{"delete", "", "serviceaccounts", "ha-system", "ha-loadbalancer", true},
+		{"delete", "", "serviceaccounts", "ha-system", "ha-coordinator", false},
+		{"delete", "rbac.authorization.k8s.io", "clusterroles", "", "ha-loadbalancer", true},
+		{"delete", "rbac.authorization.k8s.io", "clusterrolebindings", "", "ha-loadbalancer", true},
+		{"delete", "rbac.authorization.k8s.io", "clusterroles", "", "flannel", false},
+		{"delete", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", "ha-coordinator", false},
 	} {
 		resource, sub, _ := strings.Cut(c.resource, "/")
 		review, err := admin.Kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
