@@ -153,7 +153,7 @@ func sameIntent(a, b v1alpha1.OperationSpec) bool {
 	case a.AddNode != nil && b.AddNode != nil:
 		return slices.Equal(a.AddNode.Nodes, b.AddNode.Nodes)
 	case a.RemoveNode != nil && b.RemoveNode != nil:
-		return a.RemoveNode.Node == b.RemoveNode.Node
+		return a.RemoveNode.Node == b.RemoveNode.Node && a.RemoveNode.EtcdMember == b.RemoveNode.EtcdMember
 	case a.LoadBalancer != nil && b.LoadBalancer != nil:
 		return reflect.DeepEqual(a.LoadBalancer, b.LoadBalancer)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,11 +32,12 @@ type nodeRemoveOptions struct {
 func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
 	o := &nodeRemoveOptions{nodeOptions: nodeOptions{IOStreams: streams, access: access}}
 	c := &cobra.Command{
-		Use:   "remove NODE",
+		Use:   "remove (NODE | --etcd-member MEMBER)",
 		Short: "Take a host out of the cluster for good",
 		Long: paragraphs(
 			"Shows what is done and what stands in the way, asks, and has the cluster do it: the pods leave, the virtual IP moves away without loss, every other apiserver learns to do without the host's etcd member, which is taken out when those that stay are a quorum; keepalived, kubeadm's configuration and the stored Cluster document forget the host, and its node is deleted.",
-			"A host whose kubelet is silent and at whose address nothing answers counts as lost: its traces are removed, and it must not be started again with its old disks. One of which only the kubelet is silent goes on serving, so that it is refused, unless --fenced says that it was cut off. With -f a host that is there is cleaned over SSH at the end, as kubectl ha uninstall does; without it keeps containers, images and data."),
+			"A host whose kubelet is silent and at whose address nothing answers counts as lost: its traces are removed, and it must not be started again with its old disks. One of which only the kubelet is silent goes on serving, so that it is refused, unless --fenced says that it was cut off. With -f a host that is there is cleaned over SSH at the end, as kubectl ha uninstall does; without it keeps containers, images and data.",
+			"--etcd-member is for a member of etcd that no host has any more: one that was added for a host which was lost before it was part of the cluster. It keeps every other new member out. It is named by its peer URL, its address, its name or its ID, as errors and kubectl ha doctor tell it. The member of a host or node of the cluster is refused, and so is one that votes and answers, or without which etcd would have no quorum."),
 		Example: examples(`
 			kubectl ha node remove w1
 			kubectl ha node remove cp1 --dry-run
@@ -43,11 +45,23 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 			# And clean the host afterwards
 			kubectl ha node remove cp1 -f cluster.yaml
 
-			kubectl ha node remove w2 --delete-emptydir-data --drain-timeout 2m --yes`),
-		Args:              oneArg("the node"),
+			kubectl ha node remove w2 --delete-emptydir-data --drain-timeout 2m --yes
+
+			# A member that was added for a host which was lost then
+			kubectl ha node remove --etcd-member https://192.168.0.14:2380`),
+		Args: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("etcd-member") {
+				return o.validateMember(c, args)
+			}
+			return oneArg("the node")(c, args)
+		},
 		ValidArgsFunction: o.completeHosts,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.Complete(c.Context(), args[0]); err != nil {
+			node := ""
+			if len(args) > 0 {
+				node = args[0]
+			}
+			if err := o.Complete(c.Context(), node); err != nil {
 				return err
 			}
 			return o.Run(c.Context())
@@ -57,8 +71,26 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 	addDrainFlags(c, &o.spec, &o.drain)
 	c.Flags().StringVarP(&o.file, "file", "f", "", "the Cluster `file` that says how to log in to the host, to clean it afterwards")
 	addHostKeyFlag(c, &o.hostKey)
+	c.Flags().StringVar(&o.spec.EtcdMember, "etcd-member", "", "in the place of a node: a `member` of etcd that no host has any more, by its peer URL, address, name or ID")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
 	return c
+}
+
+// validateMember refuses what is about hosts: a member of etcd that no host has is neither
+// drained nor cleaned.
+func (o *nodeRemoveOptions) validateMember(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageErrorf("--etcd-member is in the place of a node: leave %s out", strings.Join(args, " "))
+	}
+	if strings.TrimSpace(o.spec.EtcdMember) == "" {
+		return usageErrorf("--etcd-member is empty: name the member by its peer URL, address, name or ID")
+	}
+	for _, name := range []string{"file", "drain-timeout", "force-drain", "delete-emptydir-data", "fenced"} {
+		if c.Flags().Changed(name) {
+			return usageErrorf("--%s is about a host, and --etcd-member about a member of etcd that has none", name)
+		}
+	}
+	return nil
 }
 
 // Complete connects.
@@ -87,10 +119,21 @@ func (o *nodeRemoveOptions) Complete(ctx context.Context, node string) error {
 }
 
 func (o *nodeRemoveOptions) complete(node string) {
+	if o.spec.EtcdMember != "" {
+		return
+	}
 	o.spec.Node, o.spec.DrainTimeout = node, o.drain.String()
 	if h, ok := o.stored.Host(node); ok {
 		o.spec.Address = h.Address
 	}
+}
+
+// what is taken out, for people; and a name that an object may have.
+func (o *nodeRemoveOptions) what() (text, object string) {
+	if o.spec.EtcdMember != "" {
+		return "the etcd member " + o.spec.EtcdMember, "etcd-member"
+	}
+	return o.spec.Node, o.spec.Node
 }
 
 func (o *nodeRemoveOptions) operation() v1alpha1.OperationSpec {
@@ -99,8 +142,9 @@ func (o *nodeRemoveOptions) operation() v1alpha1.OperationSpec {
 
 // Run shows the plan, asks, and has it done.
 func (o *nodeRemoveOptions) Run(ctx context.Context) error {
+	what, object := o.what()
 	if o.output == outputYAML {
-		return o.manifests(ctx, o.operation(), o.spec.Node, "It looks itself whether the host can leave, before anything is done.")
+		return o.manifests(ctx, o.operation(), object, "It looks itself whether that can go, before anything is done.")
 	}
 	if err := o.refuseOther(ctx, o.operation()); err != nil {
 		return err
@@ -112,10 +156,10 @@ func (o *nodeRemoveOptions) Run(ctx context.Context) error {
 	if err := o.show(nodes.Without(o.stored, o.spec.Node), p); err != nil || o.dryRun {
 		return err
 	}
-	if err := o.ask(ctx, fmt.Sprintf("Take %s out of the cluster?", o.spec.Node)); err != nil {
+	if err := o.ask(ctx, fmt.Sprintf("Take %s out of the cluster?", what)); err != nil {
 		return err
 	}
-	if err := o.operate(ctx, o.stored, o.operation(), o.detach); err != nil || o.detach {
+	if err := o.operate(ctx, o.stored, o.operation(), o.detach); err != nil || o.detach || o.spec.EtcdMember != "" {
 		return err
 	}
 	return o.afterwards(ctx, seen)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"text/template"
 
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
@@ -17,6 +19,9 @@ func TestSameIntent(t *testing.T) {
 	remove := func(name string, force bool) v1alpha1.OperationSpec {
 		return v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &v1alpha1.RemoveNodeSpec{Node: name, ForceDrain: force}}
 	}
+	member := func(name string) v1alpha1.OperationSpec {
+		return v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &v1alpha1.RemoveNodeSpec{EtcdMember: name}}
+	}
 	for _, tt := range []struct {
 		name string
 		a, b v1alpha1.OperationSpec
@@ -25,12 +30,40 @@ func TestSameIntent(t *testing.T) {
 		{"the same hosts", add("w1", "w2"), add("w1", "w2"), true},
 		{"other hosts", add("w1"), add("w1", "w2"), false},
 		{"the same host, more gently", remove("cp1", false), remove("cp1", true), true},
+		{"a member of etcd", member("a"), member("a"), true},
+		{"another member of etcd", member("a"), member("b"), false},
 		{"another host", remove("cp1", false), remove("cp2", false), false},
 		{"the other way round", add("cp1"), remove("cp1", false), false},
 		{"an upgrade", v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade}, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade}, false},
 	} {
 		if got := sameIntent(tt.a, tt.b); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+// A member of etcd is named in the place of a node, and without what is about hosts.
+func TestRemoveArgs(t *testing.T) {
+	for line, want := range map[string]string{
+		"w1":                                   "",
+		"":                                     "name the node",
+		"w1 w2":                                "name the node",
+		"--etcd-member cp4":                    "",
+		"cp4 --etcd-member 10":                 "in the place of a node",
+		"--etcd-member=":                       "--etcd-member is empty",
+		"--etcd-member cp4 -f cluster.yaml":    "--file is about a host",
+		"--etcd-member cp4 --fenced":           "--fenced is about a host",
+		"--etcd-member cp4 --force-drain":      "--force-drain is about a host",
+		"--etcd-member cp4 --drain-timeout 1m": "--drain-timeout is about a host",
+		"--etcd-member cp4 --delete-emptydir-data": "--delete-emptydir-data is about a host",
+	} {
+		c := newNodeRemove(genericiooptions.NewTestIOStreamsDiscard(), newAccess())
+		err := c.ParseFlags(strings.Fields(line))
+		if err == nil {
+			err = c.ValidateArgs(c.Flags().Args())
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", line, err, want)
 		}
 	}
 }

@@ -5,7 +5,11 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 )
 
 // readyFor36 is the first 3.5 from which upstream takes members to 3.6. Before 3.5.24 members
@@ -21,6 +25,8 @@ func etcdChecks() []Check {
 			Why: "a member that is added to a sick cluster takes its quorum", Run: etcdStrict},
 		{ID: "etcd-answers", Title: "each etcd member answers at its own port", Source: "kubeadm#3297", Document: true,
 			Why: "what is only asked through an apiserver can't be told when that is away", Run: etcdAnswers},
+		{ID: "etcd-members", Title: "each etcd member is a host's", Source: "https://etcd.io/docs/v3.6/learning/design-learner/", Document: true, Files: true,
+			Why: "a member of no host counts for the quorum; a learner that was never started keeps every new one out, since etcd takes one at a time", Run: etcdMembers},
 		{ID: "etcd-endpoints", Title: "apiservers know several etcd members", Source: "kubespray#12437", Document: true, Reads: partStatic,
 			Why: "an apiserver that knows one member of an etcd of its own hosts stops with it", Run: etcdEndpoints},
 		{ID: "certificates", Title: "no certificate ends within 30 days, etcd's included", Source: "kubeadm#2989",
@@ -66,6 +72,56 @@ func etcdAnswers(in Input) []Finding {
 		case m.Unwell != "":
 			out = append(out, Finding{State: Problem, Node: m.Node, Found: m.Unwell, Mend: "kubectl ha status tells more"})
 		}
+	}
+	return out
+}
+
+// etcdMembers goes by the list of the first control plane that has one: it is etcd's own.
+func etcdMembers(in Input) []Finding {
+	hosts := map[string]string{}
+	for _, n := range in.Objects.Nodes {
+		hosts[n.Name] = ""
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				hosts[n.Name] = a.Address
+			}
+		}
+	}
+	for _, h := range in.Cluster.Spec.Hosts {
+		hosts[h.Name] = h.Address
+	}
+	for _, f := range ordered(in.Inspection.Facts) {
+		if len(f.EtcdList) > 0 {
+			return strangers(f.EtcdList, hosts)
+		}
+	}
+	return nil
+}
+
+// strangers are the members that are no host's.
+func strangers(list []inspect.EtcdEntry, hosts map[string]string) []Finding {
+	var members []etcd.Member
+	for _, m := range list {
+		members = append(members, etcd.Member{Name: m.Name, PeerURLs: m.PeerURLs, Learner: m.Learner})
+	}
+	var out []Finding
+	for i, m := range members {
+		if etcd.Owner(members, hosts, m) != "" {
+			continue
+		}
+		what, handle := m.String(), m.Handle()
+		if len(m.PeerURLs) == 0 {
+			what, handle = list[i].ID, list[i].ID
+		}
+		kind := "votes"
+		switch {
+		case !list[i].Started:
+			kind = "was never started"
+		case m.Learner:
+			kind = "is a learner"
+		}
+		out = append(out, Finding{State: Problem, Found: fmt.Sprintf("the member %s is no host's, and %s", what, kind),
+			Mend: "finish the `kubectl ha node add` that it was added for; when its host is lost: kubectl ha node remove --etcd-member " + handle})
 	}
 	return out
 }

@@ -45,13 +45,26 @@ func well() Input {
 		in.Inspection.Facts[name] = inspect.Facts{
 			Kubeconfigs: map[string]string{"/etc/kubernetes/kubelet.conf": "https://" + address + ":6443", "/etc/kubernetes/scheduler.conf": "https://" + address + ":6443"},
 			VIP:         &inspect.VIP{Here: i == 0, Unicast: true, Peers: 2}, Units: map[string]string{"kubectl-ha-vip.service": "active"},
-			EtcdConfig: &inspect.EtcdConfig{StrictReconfig: true}, Pinned: []string{bundle.AgentRepository + ":v1"},
+			EtcdConfig: &inspect.EtcdConfig{StrictReconfig: true}, EtcdList: etcdList(), Pinned: []string{bundle.AgentRepository + ":v1"},
 			Timeouts: map[string]string{"client": "4h", "server": "4h"},
 		}
 	}
 	c.SetDefaults()
 	in.Report = r
 	return in
+}
+
+// etcdList is what etcd says of the members of well.
+func etcdList() (out []inspect.EtcdEntry) {
+	for i, name := range []string{"cp1", "cp2", "cp3"} {
+		out = append(out, inspect.EtcdEntry{ID: string(rune('a' + i)), Name: name, PeerURLs: []string{"https://192.0.2." + string(rune('1'+i)) + ":2380"}, Started: true})
+	}
+	return out
+}
+
+// also has the first control plane see one more member.
+func also(m inspect.EtcdEntry) func(*Input) {
+	return func(in *Input) { facts(in, "cp1", func(f *inspect.Facts) { f.EtcdList = append(f.EtcdList, m) }) }
 }
 
 // facts changes what was found in files of a node.
@@ -82,6 +95,7 @@ func TestFound(t *testing.T) {
 		id    string
 		state State
 		found string
+		mend  string
 		fix   v1alpha1.MendFix
 		addon string
 		spoil func(*Input)
@@ -130,6 +144,10 @@ func TestFound(t *testing.T) {
 		"strict check off":     {id: "etcd-strict", state: Problem, found: "is off", spoil: func(in *Input) { facts(in, "cp1", func(f *inspect.Facts) { f.EtcdConfig = &inspect.EtcdConfig{} }) }},
 		"etcd away":            {id: "etcd-answers", state: Problem, found: "refused", spoil: func(in *Input) { in.Report.Etcd[1] = status.Member{Node: "cp2", Error: "refused"} }},
 		"etcd unwell":          {id: "etcd-answers", state: Problem, found: "NOSPACE", spoil: func(in *Input) { in.Report.Etcd[1].Unwell = "ALARM NOSPACE" }},
+		"a learner of nobody":  {id: "etcd-members", state: Problem, found: "https://192.0.2.4:2380 is no host's, and was never started", mend: "kubectl ha node remove --etcd-member https://192.0.2.4:2380", spoil: also(inspect.EtcdEntry{ID: "d", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true})},
+		"a learner that runs":  {id: "etcd-members", state: Problem, found: "cp4 at https://192.0.2.4:2380 is no host's, and is a learner", spoil: also(inspect.EtcdEntry{ID: "d", Name: "cp4", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true, Started: true})},
+		"a voter of nobody":    {id: "etcd-members", state: Problem, found: "no host's, and votes", spoil: also(inspect.EtcdEntry{ID: "d", Name: "cp3", PeerURLs: []string{"https://192.0.2.4:2380"}, Started: true})},
+		"a member of nowhere":  {id: "etcd-members", state: Problem, found: "the member d is no host's", mend: "--etcd-member d", spoil: also(inspect.EtcdEntry{ID: "d"})},
 		"one etcd endpoint":    {id: "etcd-endpoints", state: Problem, found: "only", spoil: func(in *Input) { in.Objects.EtcdServers["cp2"] = []string{"https://192.0.2.1:2379"} }},
 		"certificate near end": {id: "certificates", state: Warning, found: "in 20 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 20 }},
 		"certificate at end":   {id: "certificates", state: Problem, found: "in 2 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 2 }},
@@ -182,7 +200,7 @@ func TestFound(t *testing.T) {
 				t.Fatalf("there is no check %s", c.id)
 			}
 			r := results[at]
-			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Found, c.found) || r.Findings[0].Mend == "" {
+			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Found, c.found) || r.Findings[0].Mend == "" || !strings.Contains(r.Findings[0].Mend, c.mend) {
 				t.Errorf("got %s, %+v", r.State, r.Findings)
 			}
 			if known := Checks()[at].Fix; c.fix != "" && known != c.fix {

@@ -89,6 +89,7 @@ func TestEveryKnownFailureHasACheck(t *testing.T) {
 		"an aborted upgrade leaves a node cordoned":                              {"left-cordoned"},
 		"an upgrade that was given up is taken back by a boot weeks later":       {"armed-upgrade"},
 		"etcd 3.5 to 3.6: too many learners, members that come back":             {"etcd-version"},
+		"a learner that was never started keeps others out":                      {"etcd-members"},
 		"a member is added to a sick cluster":                                    {"etcd-strict"},
 		"an etcd check needs the apiserver":                                      {"etcd-answers"},
 		"an external etcd's certificates end":                                    {"certificates"},

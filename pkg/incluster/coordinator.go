@@ -171,7 +171,7 @@ func worked(op *v1alpha1.Operation) []string {
 	if op.Spec.Join != nil {
 		return op.Spec.Join.ControlPlanes
 	}
-	if op.Spec.RemoveNode != nil {
+	if op.Spec.RemoveNode != nil && op.Spec.RemoveNode.Node != "" {
 		return []string{op.Spec.RemoveNode.Node}
 	}
 	return nil

@@ -24,9 +24,10 @@ func TestCoordinatorJob(t *testing.T) {
 		spec v1alpha1.OperationSpec
 		away []string
 	}{
-		"upgrade": {v1alpha1.OperationSpec{Upgrade: &v1alpha1.UpgradeSpec{}}, nil},
-		"join":    {v1alpha1.OperationSpec{Join: &v1alpha1.JoinSpec{ControlPlanes: []string{"cp2", "cp3"}}}, []string{"cp2", "cp3"}},
-		"removal": {v1alpha1.OperationSpec{RemoveNode: &v1alpha1.RemoveNodeSpec{Node: "cp1"}}, []string{"cp1"}},
+		"upgrade":                     {v1alpha1.OperationSpec{Upgrade: &v1alpha1.UpgradeSpec{}}, nil},
+		"join":                        {v1alpha1.OperationSpec{Join: &v1alpha1.JoinSpec{ControlPlanes: []string{"cp2", "cp3"}}}, []string{"cp2", "cp3"}},
+		"removal":                     {v1alpha1.OperationSpec{RemoveNode: &v1alpha1.RemoveNodeSpec{Node: "cp1"}}, []string{"cp1"}},
+		"removal of a member of etcd": {v1alpha1.OperationSpec{RemoveNode: &v1alpha1.RemoveNodeSpec{EtcdMember: "https://10.0.0.4:2380"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			job, err := coordinatorJob(&v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}, Spec: tt.spec}, c, v1alpha1.Agents{{Image: "agent:v1"}})

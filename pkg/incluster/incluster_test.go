@@ -25,6 +25,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -85,7 +86,7 @@ func carryOut(ctx context.Context, t *testing.T, clients *client.Clients, f *fak
 				return operations.New(clients.Dynamic).Claim(ctx, clients.Kube, operation)
 			},
 			Definitions: map[v1alpha1.OperationType]engine.Definition{
-				v1alpha1.OperationJoin: join.Definition(), v1alpha1.OperationUpgrade: upgrade.Definition(), v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
+				v1alpha1.OperationJoin: join.Definition(), v1alpha1.OperationRemoveNode: nodes.RemoveDefinition(), v1alpha1.OperationUpgrade: upgrade.Definition(), v1alpha1.OperationRollbackNode: upgrade.RollbackDefinition(),
 			},
 			Runner: f.runner, Sink: report.SinkFunc(func(e report.Event) { t.Log(e.Kind, e.Step, e.Message, e.Error) }),
 		})

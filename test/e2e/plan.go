@@ -102,6 +102,7 @@ func needs() []need {
 
 		{test: "TestReplaceControlPlane", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack removes and adds a worker; no control plane"},
 		{test: "TestWorkerLeavesAndComesBack", on: consumed},
+		{test: "TestLearnerOfADeadHost", on: consumed, tier: long, left: "TestRealLeftover, with a real etcd; TestStatesOfAJoin and TestEveryStateHasAWayOut, without hosts"},
 		{test: "TestControlPlaneLeavesAndComesBack", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack does so to a worker"},
 	}
 }

@@ -18,9 +18,14 @@ type AddNodeSpec struct {
 	Nodes []string `json:"nodes"`
 }
 
-// RemoveNodeSpec says which host leaves, and how gently.
+// RemoveNodeSpec says which host leaves, and how gently; or which member of etcd that no
+// host has any more.
 type RemoveNodeSpec struct {
-	Node string `json:"node"`
+	// Node is the host that leaves; empty when EtcdMember is set.
+	Node string `json:"node,omitempty"`
+	// EtcdMember is a member of etcd that is no host's, by its peer URL, address, name or
+	// ID: one that was added for a host which then was lost. All else is empty then.
+	EtcdMember string `json:"etcdMember,omitempty"`
 	// Address is the host's, so that what is left to do is known once the stored
 	// Cluster document has it no more.
 	Address string `json:"address,omitempty"`

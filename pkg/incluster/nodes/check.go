@@ -65,6 +65,9 @@ func alive(c *v1alpha1.Cluster, o Observation, but string) []v1alpha1.Host {
 
 // CheckRemove says what stands in the way of a removal. It is pure.
 func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observation) []Finding {
+	if spec.EtcdMember != "" {
+		return checkDrop(c, spec.EtcdMember, o)
+	}
 	var out []Finding
 	block := func(check, hint, format string, args ...any) {
 		out = append(out, Finding{Node: spec.Node, Check: check, Message: fmt.Sprintf(format, args...), Hint: hint, Blocks: true})
@@ -72,7 +75,8 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 	h, listed := c.Host(spec.Node)
 	n, isNode := o.Nodes[spec.Node]
 	if !listed && !isNode {
-		block("unknown", "kubectl get nodes lists the nodes", "there is no such node, nor a host of that name in the stored Cluster document")
+		block("unknown", "kubectl get nodes lists the nodes; a member of etcd that was added for it goes by kubectl ha node remove --etcd-member "+spec.Node+", or its peer URL in the place of the name",
+			"there is no such node, nor a host of that name in the stored Cluster document")
 		return out
 	}
 	if h.Has(v1alpha1.RoleControlPlane) || n.ControlPlane {
@@ -85,6 +89,9 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 	}
 	if listed && member(c, spec.Node) {
 		out = append(out, checkQuorum(c, spec.Node, o)...)
+	}
+	if asksEtcd(c, spec.Node, o) && len(out) == 0 && len(alive(c, o, spec.Node)) == 0 {
+		block("etcd", "bring one back first", "no other control plane was heard of lately that could ask etcd about its member")
 	}
 	if isNode && n.Lost == "" {
 		out = append(out, checkPods(spec, o.Pods)...)
@@ -100,6 +107,14 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 			Hint: "it is neither drained nor cleaned; never start it again with its old disks, on which it takes itself for a part of the cluster"})
 	}
 	return out
+}
+
+// asksEtcd tells whether the host that leaves may have a member of etcd. Of a node that the
+// document does not know nobody can say without asking: a node add may have ended between its
+// member and the document.
+func asksEtcd(c *v1alpha1.Cluster, name string, o Observation) bool {
+	_, listed := c.Host(name)
+	return member(c, name) || !listed && o.Nodes[name].Address != ""
 }
 
 // checkQuorum: those that stay have to be a quorum, and there has to be one to agree

@@ -60,6 +60,7 @@ func steps() map[string]engine.Step {
 		stepVIPAway:       unlessLost{task(moveVIP(true), saying("it is elsewhere"))},
 		stepEndpoints:     task(endpoints, restarted),
 		stepLeave:         task(leave, answered),
+		stepDrop:          task(dropMember, dropped),
 		stepRetire:        unlessLost{task(retire, retired)},
 		stepPeers:         task(peers, nil),
 		stepKubeadmConfig: engine.Func{Do: fixKubeadmConfig, Timeout: time.Minute},

@@ -25,6 +25,8 @@ type Observation struct {
 // Node is what was seen of a node.
 type Node struct {
 	ControlPlane bool
+	// Address is the one by which it goes in the cluster, its InternalIP.
+	Address string
 	// NotReady says why it is not Ready, empty when it is.
 	NotReady string
 	// Lost says since when nothing was heard of its kubelet; empty when it is heard of.
@@ -43,7 +45,7 @@ func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster, 
 	}
 	o := Observation{Nodes: map[string]Node{}, Holder: seen.Holder}
 	for name, n := range seen.Nodes {
-		o.Nodes[name] = Node{ControlPlane: n.ControlPlane, NotReady: n.NotReady, Lost: n.Silent}
+		o.Nodes[name] = Node{ControlPlane: n.ControlPlane, Address: n.Address, NotReady: n.NotReady, Lost: n.Silent}
 	}
 	if n, ok := o.Nodes[leaving]; ok && n.Lost != "" {
 		n.Answers = answers(ctx, c, leaving, seen.Nodes[leaving].Address, dialTCP)

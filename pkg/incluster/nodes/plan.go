@@ -17,6 +17,7 @@ const (
 	stepVIPAway       = "vip-away"
 	stepEndpoints     = "endpoints"
 	stepLeave         = "etcd-leave"
+	stepDrop          = "etcd-drop"
 	stepRetire        = "retire"
 	stepPeers         = "vip-peers"
 	stepKubeadmConfig = "kubeadm-config"
@@ -192,6 +193,9 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 	if found := Blocking(CheckRemove(c, spec, o)); len(found) > 0 {
 		return nil, refusal(found)
 	}
+	if spec.EtcdMember != "" {
+		return planDrop(c, spec.EtcdMember, o), nil
+	}
 	p := &planner{c: Without(c, spec.Node), o: o}
 	h, _ := c.Host(spec.Node)
 	n, isNode := o.Nodes[spec.Node]
@@ -202,7 +206,8 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 		helper = left[0].Name
 	}
 	p.then(step(stepCheck, "look whether "+spec.Node+" can leave"))
-	if etcd {
+	asks := asksEtcd(c, spec.Node, o)
+	if asks {
 		p.then(onNode(stepMayLeave, helper, "ask the etcd members whether they are a quorum without it"))
 	}
 	if here {
@@ -212,8 +217,12 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 		// While all members are there, the apiservers learn to do without this one.
 		p.endpoints()
 	}
-	if etcd {
-		p.then(onNode(stepLeave, helper, "take the etcd member of "+spec.Node+" out"))
+	if asks {
+		title := "take the etcd member of " + spec.Node + " out"
+		if !etcd {
+			title += ", if it has one"
+		}
+		p.then(onNode(stepLeave, helper, title))
 	}
 	if etcd && !here {
 		p.endpoints()

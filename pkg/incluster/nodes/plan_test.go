@@ -126,6 +126,8 @@ func TestPlanRemove(t *testing.T) {
 			"check etcd-may-leave/cp1 etcd-leave/cp1 endpoints/cp1 endpoints/cp2 kubeadm-config document"},
 		{"a node that the document does not know", "x1", three, func() Observation { o := well(three); o.Nodes["x1"] = Node{}; return o }(),
 			"check cordon/x1 drain/x1 retire/x1 delete-node/x1 document uncordon-all"},
+		{"a node that the document does not know, which may have a member", "x1", three, func() Observation { o := well(three); o.Nodes["x1"] = Node{Address: "10.0.0.99"}; return o }(),
+			"check etcd-may-leave/cp1 cordon/x1 drain/x1 etcd-leave/cp1 retire/x1 delete-node/x1 document uncordon-all"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: tt.node}, tt.cluster, tt.o)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -53,11 +55,18 @@ func members(c *v1alpha1.Cluster) map[string]string {
 	return out
 }
 
-func leaveSpec(t engine.Turn) (etcdmember.LeaveSpec, error) {
+func leaveSpec(ctx context.Context, t engine.Turn) (etcdmember.LeaveSpec, error) {
 	spec := t.Operation.Spec.RemoveNode
 	address := spec.Address
 	if h, ok := t.Cluster.Host(spec.Node); ok {
 		address = h.Address
+	}
+	if address == "" { // The document does not have it; it is a node until its member has left.
+		n, err := t.Clients.Kube.CoreV1().Nodes().Get(ctx, spec.Node, metav1.GetOptions{})
+		if err != nil {
+			return etcdmember.LeaveSpec{}, fmt.Errorf("read the address of node %s: %w", spec.Node, err)
+		}
+		address = internalAddress(*n)
 	}
 	if address == "" {
 		return etcdmember.LeaveSpec{}, fmt.Errorf("the address of %s is not known any more", spec.Node)
@@ -67,16 +76,16 @@ func leaveSpec(t engine.Turn) (etcdmember.LeaveSpec, error) {
 	return etcdmember.LeaveSpec{Name: spec.Node, Address: address, Members: all}, nil
 }
 
-func mayLeave(_ context.Context, t engine.Turn) (node.Request, error) {
-	spec, err := leaveSpec(t)
+func mayLeave(ctx context.Context, t engine.Turn) (node.Request, error) {
+	spec, err := leaveSpec(ctx, t)
 	if err != nil {
 		return node.Request{}, err
 	}
 	return request(tasks.EtcdMayLeave, leaveTimeout, spec)
 }
 
-func leave(_ context.Context, t engine.Turn) (node.Request, error) {
-	spec, err := leaveSpec(t)
+func leave(ctx context.Context, t engine.Turn) (node.Request, error) {
+	spec, err := leaveSpec(ctx, t)
 	if err != nil {
 		return node.Request{}, err
 	}

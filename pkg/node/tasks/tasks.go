@@ -15,6 +15,8 @@ const (
 	// EtcdMayLeave tells whether etcd can do without a member, EtcdLeave takes it out.
 	EtcdMayLeave = "etcd-may-leave"
 	EtcdLeave    = "etcd-leave"
+	// EtcdDrop takes a member out of etcd that is no host's.
+	EtcdDrop = "etcd-drop"
 	// Follow tells a control plane who the etcd members are, Retire takes a host out
 	// of service that leaves the cluster.
 	Follow = "follow"

@@ -24,34 +24,79 @@ const (
 )
 
 // enter makes this host known to the running cluster, as a learner, and returns
-// the spec with the members as the cluster itself lists them: etcd compares.
-func enter(ctx context.Context, env node.Env, spec Spec, hasData bool) (_ Spec, err error) {
+// the spec with the members as the cluster itself lists them: etcd compares. added
+// tells that it was not known before.
+func enter(ctx context.Context, env node.Env, spec Spec, hasData bool) (_ Spec, added bool, err error) {
 	client, err := spec.connectOthers(ctx)
 	if err != nil {
-		return spec, err
+		return spec, false, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	env.Progress("asking etcd for its members")
 	list, err := client.Members(ctx)
 	if err != nil {
-		return spec, host.WithHint(fmt.Errorf("etcd's members can't be asked for: %w", err), "the host must reach TCP port 2379 of the members, and a quorum of them must run")
+		return spec, false, host.WithHint(fmt.Errorf("etcd's members can't be asked for: %w", err), "the host must reach TCP port 2379 of the members, and a quorum of them must run")
 	}
 	peer := httpsURL(spec.Address, PeerPort)
 	m, known := etcd.At(list, peer)
 	if err := spec.mayEnter(list, m, known, hasData); err != nil {
-		return spec, err
+		return spec, false, err
 	}
-	if !known {
-		env.Progress("joining etcd as a learner")
-		if _, err := client.AddLearner(ctx, peer, enterTimeout, told(env)); err != nil {
-			return spec, host.WithHint(err, "a member that is lost for ever has to be removed before another one is added: kubectl ha node remove NODE; one that is only away has to come back first")
-		}
-		if list, err = client.Members(ctx); err != nil {
-			return spec, err
-		}
+	// Before it is added: what stands in the way would do so with one learner more as well.
+	members, err := spec.listed(list)
+	if err != nil {
+		return spec, false, err
+	}
+	if known {
+		spec.Members = members
+		return spec, false, nil
+	}
+	env.Progress("joining etcd as a learner")
+	if _, err := client.AddLearner(ctx, peer, enterTimeout, told(env)); err != nil {
+		return spec, false, noLearner(err, list)
+	}
+	if list, err = client.Members(ctx); err != nil {
+		return spec, true, err
 	}
 	spec.Members, err = spec.listed(list)
-	return spec, err
+	return spec, true, err
+}
+
+// noLearner says what to do about a cluster that takes no new member.
+func noLearner(err error, list []etcd.Member) error {
+	i := slices.IndexFunc(list, func(m etcd.Member) bool { return m.Learner })
+	if etcd.IsTooManyLearners(err) && i >= 0 {
+		return host.WithHint(err, fmt.Sprintf("etcd takes one at a time, and has %s: %s", list[i], finish(list[i])))
+	}
+	return host.WithHint(err, "a member that is lost for ever has to be removed before another one is added: kubectl ha node remove NODE; one that is only away has to come back first")
+}
+
+// finish says how a member that is not complete becomes so, or goes.
+func finish(m etcd.Member) string {
+	return "finish the node add that it was added for; or, when its host is lost, take it out: kubectl ha node remove --etcd-member " + m.Handle()
+}
+
+// retreat takes out again the learner that enter has added, when it can't be started after
+// all: as long as it is there no other one can come.
+func retreat(ctx context.Context, env node.Env, spec Spec) (err error) {
+	// The task may have been told to end; this is not more of it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enterTimeout)
+	defer cancel()
+	client, err := spec.connectOthers(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	list, err := client.Members(ctx)
+	if err != nil {
+		return err
+	}
+	m, known := etcd.At(list, httpsURL(spec.Address, PeerPort))
+	if !known || m.Started() || !m.Learner {
+		return nil
+	}
+	env.Progress("taking the learner back, which was not started")
+	return client.Remove(ctx, m.ID, enterTimeout, told(env))
 }
 
 // mayEnter refuses a host that was a member before in another life.
@@ -59,14 +104,14 @@ func (s Spec) mayEnter(list []etcd.Member, m etcd.Member, known, hasData bool) e
 	switch {
 	case known && m.Started() && !hasData:
 		return host.WithHint(fmt.Errorf("%s is a member of etcd already, but its data in %s is gone", s.Name, s.DataDir),
-			"take the lost member out first: kubectl ha node remove "+s.Name)
+			fmt.Sprintf("take the lost member out first: kubectl ha node remove %s; or, where the cluster knows no such node: kubectl ha node remove --etcd-member %s", s.Name, m.Handle()))
 	case !known && hasData:
 		return host.WithHint(fmt.Errorf("%s holds data, but etcd has no member at %s: it was taken out of the cluster", s.DataDir, s.Address),
 			"remove what is left there of its former life: kubectl ha uninstall")
 	}
 	for _, o := range list {
 		if o.Name == s.Name && o.ID != m.ID {
-			return host.WithHint(fmt.Errorf("etcd has another member called %s, at %v", s.Name, o.PeerURLs), "give the host another name, or remove that member first")
+			return host.WithHint(fmt.Errorf("etcd has another member called %s, at %v", s.Name, o.PeerURLs), fmt.Sprintf("give the host another name; or, when that member's host is lost, take it out first: kubectl ha node remove --etcd-member %s", o.Handle()))
 		}
 	}
 	return nil
@@ -84,11 +129,11 @@ func (s Spec) listed(list []etcd.Member) (map[string]string, error) {
 			return nil, fmt.Errorf("etcd lists a member at %q: %w", m.PeerURLs[0], err)
 		}
 		name := m.Name
-		if u.Hostname() == s.Address {
+		if _, own := etcd.At([]etcd.Member{m}, httpsURL(s.Address, PeerPort)); own {
 			name = s.Name // It has not told its name yet.
 		}
 		if name == "" {
-			return nil, host.WithHint(fmt.Errorf("etcd has a member at %s that was never started", u.Host), "start it, or remove it first")
+			return nil, host.WithHint(fmt.Errorf("etcd has a member at %s that was never started", u.Host), finish(m))
 		}
 		out[name] = u.Hostname()
 	}

@@ -52,8 +52,13 @@ func TestListed(t *testing.T) {
 	if want := map[string]string{"a": "10.0.0.1", "b": "10.0.0.2"}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
 	}
-	if _, err := testSpec().listed([]etcd.Member{member(7, "", "10.0.0.7")}); err == nil {
-		t.Error("a member without a name was taken")
+	if _, err := testSpec().listed([]etcd.Member{member(7, "", "10.0.0.7")}); err == nil || !strings.Contains(host.Hint(err), "kubectl ha node remove --etcd-member https://10.0.0.7:2380") {
+		t.Errorf("a member without a name: %v, %s", err, host.Hint(err))
+	}
+	six := testSpec()
+	six.Address = "2001:db8:0::1"
+	if got, err := six.listed([]etcd.Member{member(1, "", "2001:db8::1")}); err != nil || got["a"] != "2001:db8::1" {
+		t.Errorf("another spelling of its own address: %v, %v", got, err)
 	}
 	if _, err := testSpec().listed([]etcd.Member{{ID: 7}}); err == nil {
 		t.Error("a member without an address was taken")
@@ -70,16 +75,17 @@ func TestJoin(t *testing.T) {
 	var asked []string
 	p := probes{
 		dial: func(context.Context, string) error { return nil },
-		enter: func(_ context.Context, _ node.Env, s Spec, hasData bool) (Spec, error) {
+		enter: func(_ context.Context, _ node.Env, s Spec, hasData bool) (Spec, bool, error) {
 			asked = append(asked, "enter")
 			if _, err := h.Stat(ConfigPath); !errors.Is(err, os.ErrNotExist) || hasData {
 				t.Errorf("the configuration was there before: %v", err)
 			}
 			// One of those in the file has been lost.
 			s.Members = map[string]string{"a": "10.0.0.1", "b": "10.0.0.2"}
-			return s, nil
+			return s, true, nil
 		},
-		vote: func(context.Context, node.Env, Spec) error { asked = append(asked, "vote"); return nil },
+		retreat: func(context.Context, node.Env, Spec) error { asked = append(asked, "retreat"); return nil },
+		vote:    func(context.Context, node.Env, Spec) error { asked = append(asked, "vote"); return nil },
 	}
 	env := node.Env{Host: h, Progress: func(string, ...any) {}}
 	if _, err := run(t.Context(), env, spec, p); err != nil {
@@ -100,9 +106,55 @@ func TestJoin(t *testing.T) {
 	m = newMachine(t)
 	h = hosttest.Open(t, m.root, m)
 	no := errors.New("unhealthy cluster")
-	p.enter = func(_ context.Context, _ node.Env, s Spec, _ bool) (Spec, error) { return s, no }
+	p.enter = func(_ context.Context, _ node.Env, s Spec, _ bool) (Spec, bool, error) { return s, false, no }
 	if _, err := run(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, spec, p); !errors.Is(err, no) || len(h.Changes()) != 0 {
 		t.Errorf("refused: %v, changed %v", err, h.Changes())
+	}
+	if strings.Join(asked, " ") != "enter vote" {
+		t.Errorf("asked %v", asked)
+	}
+}
+
+// TestJoinTakesBack: what was added to etcd goes again when the host gives up before etcd may
+// have begun there; from then on it is what the next run goes on with.
+func TestJoinTakesBack(t *testing.T) {
+	no := errors.New("no")
+	noUser := func(m *machine, _ *probes) {
+		m.OnFunc("getent passwd etcd", func(host.Command) (host.Output, error) { return host.Output{}, errors.New("no user") })
+	}
+	for _, tt := range []struct {
+		name  string
+		added bool
+		spoil func(*machine, *probes)
+		back  error
+		want  string
+		says  string
+	}{
+		{"etcd's list is odd afterwards", true, func(_ *machine, p *probes) {
+			p.enter = func(_ context.Context, _ node.Env, s Spec, _ bool) (Spec, bool, error) { return s, true, no }
+		}, nil, "retreat", "no"},
+		{"the user can't be made", true, noUser, nil, "retreat", "no user"},
+		{"of an earlier run", false, noUser, nil, "", "no user"},
+		{"and it can't be taken back", true, noUser, no, "retreat", "--etcd-member https://10.0.0.1:2380"},
+		{"etcd has begun", true, func(_ *machine, p *probes) { p.vote = func(context.Context, node.Env, Spec) error { return no } }, nil, "", "no"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			spec := testSpec()
+			spec.New, spec.Join = false, true
+			var asked []string
+			p := probes{
+				dial:    func(context.Context, string) error { return nil },
+				enter:   func(_ context.Context, _ node.Env, s Spec, _ bool) (Spec, bool, error) { return s, tt.added, nil },
+				retreat: func(context.Context, node.Env, Spec) error { asked = append(asked, "retreat"); return tt.back },
+				vote:    func(context.Context, node.Env, Spec) error { return nil },
+			}
+			tt.spoil(m, &p)
+			_, err := run(t.Context(), node.Env{Host: hosttest.Open(t, m.root, m), Progress: func(string, ...any) {}}, spec, p)
+			if err == nil || !strings.Contains(err.Error()+host.Hint(err), tt.says) || strings.Join(asked, " ") != tt.want {
+				t.Errorf("%v (%s), did %v; want %q, %q", err, host.Hint(err), asked, tt.says, tt.want)
+			}
+		})
 	}
 }
 

@@ -50,7 +50,7 @@ func MayLeave(ctx context.Context, env node.Env, spec LeaveSpec) (_ any, err err
 // look judges what is seen of the members.
 func (s LeaveSpec) look(v etcd.View) (LeaveData, error) {
 	if v.MembersErr != nil {
-		return LeaveData{}, host.WithHint(fmt.Errorf("etcd's members can't be asked for: %w", v.MembersErr), "it takes a quorum: bring members back, or restore a backup (docs/disaster-recovery.md)")
+		return LeaveData{}, noMembers(v.MembersErr)
 	}
 	m, known := etcd.At(v.Members, httpsURL(s.Address, PeerPort))
 	data := LeaveData{Gone: !known, Members: len(v.Members)}

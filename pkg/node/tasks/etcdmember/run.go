@@ -24,7 +24,7 @@ import (
 // at a time. With Join it becomes a further member of a cluster that runs, and ends
 // when it votes.
 func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
-	return run(ctx, env, spec, probes{dial: dialPeer, spare: waitSpare, healthy: waitHealthy, enter: enter, vote: vote})
+	return run(ctx, env, spec, probes{dial: dialPeer, spare: waitSpare, healthy: waitHealthy, enter: enter, retreat: retreat, vote: vote})
 }
 
 // probes are how the members are looked at.
@@ -35,9 +35,11 @@ type probes struct {
 	// healthy until all members are well.
 	spare, healthy func(ctx context.Context, env node.Env, spec Spec) error
 	// enter makes the host known to a cluster that runs, and returns the members that
-	// this one lists; vote lets it vote once it has all data.
-	enter func(ctx context.Context, env node.Env, spec Spec, hasData bool) (Spec, error)
-	vote  func(ctx context.Context, env node.Env, spec Spec) error
+	// this one lists, and whether it has added this host; retreat takes that back. vote lets
+	// it vote once it has all data.
+	enter   func(ctx context.Context, env node.Env, spec Spec, hasData bool) (_ Spec, added bool, err error)
+	retreat func(ctx context.Context, env node.Env, spec Spec) error
+	vote    func(ctx context.Context, env node.Env, spec Spec) error
 }
 
 func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
@@ -60,18 +62,41 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 		return nil, err
 	}
 	if spec.Join && !h.DryRun() {
-		if spec, err = p.enter(ctx, env, spec, hasData); err != nil {
-			return nil, err
-		}
+		return nil, join(ctx, env, spec, hasData, p)
 	}
+	return nil, setUp(ctx, env, spec, p, func() {})
+}
+
+// join makes the host a member of a cluster that runs. What it has added to that goes again
+// when etcd was not even begun here; from then on it is there to be gone on with.
+func join(ctx context.Context, env node.Env, spec Spec, hasData bool, p probes) error {
+	spec, added, err := p.enter(ctx, env, spec, hasData)
+	begun := false
+	if err == nil {
+		err = setUp(ctx, env, spec, p, func() { begun = true })
+	}
+	if err == nil || !added || begun {
+		return err
+	}
+	if back := p.retreat(ctx, env, spec); back != nil {
+		return host.WithHint(fmt.Errorf("%w; and the learner that was added for it stays: %w", err, back), "run it again; or, when the host is lost: kubectl ha node remove --etcd-member "+httpsURL(spec.Address, PeerPort))
+	}
+	return err
+}
+
+// setUp writes what the member needs, starts it, and waits for what its spec says. begins
+// is called before etcd may start.
+func setUp(ctx context.Context, env node.Env, spec Spec, p probes, begins func()) error {
+	h := env.Host
 	if err := spec.writeMark(ctx, h); err != nil {
-		return nil, err
+		return err
 	}
 	env.Progress("writing etcd's configuration")
 	changed, err := writeFiles(ctx, h, spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	begins()
 	restarted, err := start(ctx, h, changed, func() error {
 		if spec.New {
 			return nil
@@ -79,22 +104,22 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 		return p.spare(ctx, env, spec)
 	})
 	if err != nil || h.DryRun() {
-		return nil, err
+		return err
 	}
 	if err := removeYAML(ctx, h); err != nil {
-		return nil, err
+		return err
 	}
 	env.Progress("waiting for etcd to listen for its peers")
 	if err := waitUp(ctx, h, net.JoinHostPort(spec.Address, PeerPort), p.dial); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case spec.Join:
-		return nil, p.vote(ctx, env, spec)
+		return p.vote(ctx, env, spec)
 	case restarted && !spec.New:
-		return nil, p.healthy(ctx, env, spec)
+		return p.healthy(ctx, env, spec)
 	}
-	return nil, nil
+	return nil
 }
 
 // writeFiles makes the user, directories, keys, configuration and unit. It

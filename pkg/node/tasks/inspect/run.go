@@ -203,6 +203,11 @@ func (l *look) etcd(ctx context.Context) {
 		}
 		l.facts.Etcd = append(l.facts.Etcd, m)
 	}
+	list, err := c.Members(ctx)
+	l.miss("etcd's list of members", err)
+	for _, m := range list {
+		l.facts.EtcdList = append(l.facts.EtcdList, EtcdEntry{ID: fmt.Sprintf("%x", m.ID), Name: m.Name, PeerURLs: m.PeerURLs, Learner: m.Learner, Started: m.Started()})
+	}
 	l.miss("etcd", c.Close())
 }
 

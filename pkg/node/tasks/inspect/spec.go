@@ -31,7 +31,10 @@ type Facts struct {
 	// Etcd is what the members say; EtcdError why they were not asked.
 	Etcd      []EtcdMember `json:"etcd,omitempty"`
 	EtcdError string       `json:"etcdError,omitempty"`
-	Backups   []Backup     `json:"backups,omitempty"`
+	// EtcdList are the members as etcd itself lists them, those that were never started
+	// included; empty when it could not be asked.
+	EtcdList []EtcdEntry `json:"etcdList,omitempty"`
+	Backups  []Backup    `json:"backups,omitempty"`
 	// Armed are the parts of this host of which an upgrade has begun and not ended: a boot
 	// takes them back. Each is such as: kubelet from v1.35.4 to v1.36.3.
 	Armed []string `json:"armed,omitempty"`
@@ -91,6 +94,17 @@ type EtcdMember struct {
 	// Alarms are NOSPACE or CORRUPT, raised by this member.
 	Alarms []string `json:"alarms,omitempty"`
 	Error  string   `json:"error,omitempty"`
+}
+
+// EtcdEntry is a member in etcd's own list.
+type EtcdEntry struct {
+	// ID is hexadecimal, as etcdctl prints it.
+	ID string `json:"id"`
+	// Name is empty for one that was never started.
+	Name     string   `json:"name,omitempty"`
+	PeerURLs []string `json:"peerURLs,omitempty"`
+	Learner  bool     `json:"learner,omitempty"`
+	Started  bool     `json:"started,omitempty"`
 }
 
 // Backup is one that this host keeps.

@@ -34,6 +34,7 @@ func All() map[string]node.Task {
 		{Name: tasks.EtcdHealth, ReadOnly: true, Run: node.Typed(etcdmember.Health)},
 		{Name: tasks.EtcdMayLeave, ReadOnly: true, Run: node.Typed(etcdmember.MayLeave)},
 		{Name: tasks.EtcdLeave, Run: node.Typed(etcdmember.Leave)},
+		{Name: tasks.EtcdDrop, Run: node.Typed(etcdmember.Drop)},
 		{Name: tasks.Follow, Run: node.Typed(follow.Endpoints)},
 		{Name: tasks.Retire, Run: node.Typed(follow.Retire)},
 		{Name: tasks.VIP, Run: node.Typed(vip.Run)},
