@@ -87,6 +87,7 @@ func TestWorkerLeavesAndComesBack(t *testing.T) {
 	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.version], "--yes"); r.code != 0 {
 		t.Errorf("once more: %s", tail(r.String(), 2000))
 	}
+	c.removeUncleaned(t, "w1")
 }
 
 // TestControlPlaneLeavesAndComesBack: the control plane that has the virtual IP, well and
@@ -118,6 +119,7 @@ func TestControlPlaneLeavesAndComesBack(t *testing.T) {
 	}
 	c.settled(t)
 	c.checkBalancer(t)
+	c.removeUncleaned(t, host)
 }
 
 // TestSilentKubeletIsNotLost: the kubelet of the control plane that has the virtual IP is
@@ -189,6 +191,26 @@ func (c *cluster) removeWell(t *testing.T, host string) string {
 		t.Errorf("%s is not as it was:\n%s", host, diff)
 	}
 	return r.stdout
+}
+
+// removeUncleaned removes a host that is well, and does not clean it: its kubelet ends all the
+// same, and leaves no login.
+func (c *cluster) removeUncleaned(t *testing.T, host string) {
+	t.Helper()
+	r := c.ha(t, replaceDeadline, "node", "remove", host, "--kubeconfig", c.kubeconfig, "--delete-emptydir-data", "--force-drain", "--yes")
+	if r.code != 0 {
+		t.Fatalf("node remove %s: %s", host, tail(r.String(), 6000))
+	}
+	if there := c.try(t, host, nil, "ls", "/var/lib/kubelet/config.yaml"); there.code != 0 {
+		t.Errorf("%s was cleaned: %s", host, there)
+	}
+	eventually(t, 2*time.Minute, "the kubelet has ended, and its login is gone", func() (bool, string) {
+		if r := c.try(t, host, nil, "systemctl", "is-active", "kubelet"); strings.TrimSpace(r.stdout) != "inactive" {
+			return false, "the kubelet is " + strings.TrimSpace(r.stdout)
+		}
+		left := c.try(t, host, nil, "find", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/bootstrap-kubelet.conf", "/var/lib/kubelet/pki")
+		return strings.TrimSpace(left.stdout) == "", "still there: " + left.stdout
+	})
 }
 
 // storedCluster is the Cluster document in the cluster.

@@ -266,16 +266,37 @@ func (h *Host) StopUnit(ctx context.Context, name string, disable bool) (changed
 	return changed, nil
 }
 
-// RunLater has systemd run a command so many seconds from now, whatever becomes of this
-// process, by a timer of that name (NAME.timer) that StopUnit ends. One that an earlier
-// attempt has left is replaced. why is for people.
-func (h *Host) RunLater(ctx context.Context, timer, why string, after int, argv ...string) error {
+// Later is what systemd is to do by itself in a while, whatever becomes of this process.
+type Later struct {
+	// Timer is its unit's name, NAME.timer, by which StopUnit ends it.
+	Timer string
+	// Why is for people.
+	Why string
+	// After is in how many seconds.
+	After int
+	// Argv is run, and when that ends well Then; empty for nothing more. Of Then no argument
+	// may have characters that mean something to systemd.
+	Argv, Then []string
+}
+
+// RunLater hands it to systemd. One of that name that an earlier attempt has left is replaced.
+func (h *Host) RunLater(ctx context.Context, l Later) error {
+	run := []string{"systemd-run", "--collect", "--unit=" + strings.TrimSuffix(l.Timer, ".timer"), "--on-active=" + strconv.Itoa(l.After)}
+	if len(l.Then) > 0 {
+		for _, arg := range l.Then {
+			if arg == "" || strings.ContainsAny(arg, " \t\n\"'\\%$;") {
+				return fmt.Errorf("systemd would not take %q of %q as it is", arg, l.Then)
+			}
+		}
+		// A oneshot's second command comes when the first has ended well:
+		// https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#ExecStartPre=
+		run = append(run, "--property=Type=oneshot", "--property=ExecStartPost="+strings.Join(l.Then, " "))
+	}
 	// There can be one of a name only.
-	if _, err := h.StopUnit(ctx, timer, false); err != nil {
+	if _, err := h.StopUnit(ctx, l.Timer, false); err != nil {
 		return err
 	}
-	run := []string{"systemd-run", "--collect", "--unit=" + strings.TrimSuffix(timer, ".timer"), "--on-active=" + strconv.Itoa(after)}
-	_, err := h.Run(ctx, why, Command{Argv: append(run, argv...), Timeout: time.Minute})
+	_, err := h.Run(ctx, l.Why, Command{Argv: append(run, l.Argv...), Timeout: time.Minute})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,6 +112,10 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// retireLine stops the kubelet, and removes its login then.
+const retireLine = "systemd-run --collect --unit=kubectl-ha-retire --on-active=45 --property=Type=oneshot " +
+	"--property=ExecStartPost=/bin/rm -rf --one-file-system /etc/kubernetes/kubelet.conf /etc/kubernetes/bootstrap-kubelet.conf /var/lib/kubelet/pki systemctl stop kubelet.service"
+
 func TestRetire(t *testing.T) {
 	m := hosttest.NewCommander(t)
 	h := hosttest.New(t, m)
@@ -136,13 +141,13 @@ func TestRetire(t *testing.T) {
 	}
 	// Of an attempt that was lost.
 	m.OnUnit(controlplane.RetireTimer, "LoadState=loaded", "ActiveState=active", "UnitFileState=transient").On("systemctl stop "+controlplane.RetireTimer, "")
-	m.On("systemd-run --collect --unit=kubectl-ha-retire --on-active=45 systemctl stop kubelet.service", "")
+	m.On(retireLine, "")
 	data, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := m.Lines()
-	if lines[0] != "systemctl stop keepalived.service" || lines[len(lines)-1] != "systemd-run --collect --unit=kubectl-ha-retire --on-active=45 systemctl stop kubelet.service" ||
+	if lines[0] != "systemctl stop keepalived.service" || lines[len(lines)-1] != retireLine ||
 		lines[len(lines)-2] != "systemctl stop kubectl-ha-retire.timer" || slices.Contains(lines, "systemctl stop kubelet.service") || !slices.Contains(lines, "systemctl disable kubelet.service") {
 		t.Errorf("ran %q", lines)
 	}
@@ -155,8 +160,33 @@ func TestRetire(t *testing.T) {
 	if there, err := h.Exists(pkiDir + "/sa.key"); err != nil || !there {
 		t.Errorf("somebody else's file is gone: %v", err)
 	}
-	if left := data.(RetireData).Left; len(left) == 0 {
-		t.Error("nothing is said to be left")
+	left := strings.Join(data.(RetireData).Left, "|")
+	if !strings.Contains(left, "(/etc/kubernetes)") || strings.Contains(left, "kubelet's login (") || strings.Contains(left, "/var/lib/kubelet)") {
+		t.Errorf("what is said to be left: %s", left)
+	}
+	// What systemd runs then takes all of the login, and nothing else.
+	files := []string{kubernetesDir + "/kubelet.conf", kubernetesDir + "/bootstrap-kubelet.conf", kubeletPKI + "/kubelet-client-2026.pem", kubeletPKI + "/kubelet.key"}
+	for _, path := range append(files, kubeletDir+"/config.yaml") {
+		hosttest.Write(t, h, path, "x", 0o600)
+	}
+	_, after, _ := strings.Cut(retireLine, "ExecStartPost=")
+	command, _, _ := strings.Cut(after, " systemctl ")
+	argv := strings.Fields(command)
+	for i, arg := range argv {
+		if i > 0 && strings.HasPrefix(arg, "/") {
+			argv[i] = h.Path(arg)
+		}
+	}
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, path := range files {
+		if there, err := h.Exists(path); err != nil || there {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	if there, err := h.Exists(kubeletDir + "/config.yaml"); err != nil || !there {
+		t.Errorf("the kubelet's other files: %v, %v", there, err)
 	}
 }
 
@@ -169,6 +199,15 @@ func TestRetireWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if lines := m.Lines(); len(lines) != 0 {
+		t.Errorf("ran %q", lines)
+	}
+	// Its login goes also when the kubelet has ended before.
+	hosttest.Write(t, h, kubernetesDir+"/kubelet.conf", "a login", 0o600)
+	m.OnUnit(controlplane.RetireTimer, "LoadState=not-found", "ActiveState=inactive").On(retireLine, "")
+	if _, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{}); err != nil {
+		t.Fatal(err)
+	}
+	if lines := m.Lines(); len(lines) != 1 || lines[0] != retireLine {
 		t.Errorf("ran %q", lines)
 	}
 }

@@ -23,6 +23,8 @@ const (
 
 	kubernetesDir = "/etc/kubernetes"
 	pkiDir        = kubernetesDir + "/pki"
+	kubeletDir    = "/var/lib/kubelet"
+	kubeletPKI    = kubeletDir + "/pki"
 )
 
 // service is a unit, and the file that tells that it is ours: a package may have
@@ -48,10 +50,15 @@ var secrets = []string{
 	etcdmember.PKIDir + "/server.key", etcdmember.PKIDir + "/peer.key",
 }
 
+// login is what a kubelet logs in to the cluster with, and what it serves with. It is the
+// cluster's whoever has made it: with it one may be that node for up to a year, since Kubernetes
+// renews it as long as it is good, and revokes none.
+var login = []string{kubernetesDir + "/kubelet.conf", kubernetesDir + "/bootstrap-kubelet.conf", kubeletPKI}
+
 // Retire takes a host out of service for good: it gives up the virtual IP, its
 // static pods, its etcd member, and the keys with which it could speak for the
 // cluster, with the copies that upgrades and backups have. The kubelet does not come back at a boot, and ends a little after the
-// task, which runs in one of its pods. The rest is left to an uninstall.
+// task, which runs in one of its pods; its login goes then. The rest is left to an uninstall.
 func Retire(ctx context.Context, env node.Env, spec RetireSpec) (any, error) {
 	h := env.Host
 	// keepalived first: who has the address must not serve it without an apiserver.
@@ -115,7 +122,8 @@ func remove(ctx context.Context, h *host.Host, path string) error {
 	return err
 }
 
-// endKubelet disables the kubelet, and has systemd stop it a little later.
+// endKubelet disables the kubelet, and has systemd stop it a little later and then remove its
+// login: as long as it runs it may write that anew.
 func endKubelet(ctx context.Context, h *host.Host, after int) error {
 	if after == 0 {
 		after = kubeletAfter
@@ -129,10 +137,19 @@ func endKubelet(ctx context.Context, h *host.Host, after int) error {
 			return err
 		}
 	}
-	if !u.Active() {
+	owed := u.Active()
+	for _, path := range login {
+		there, err := h.Exists(path)
+		if err != nil {
+			return err
+		}
+		owed = owed || there
+	}
+	if !owed {
 		return nil
 	}
-	return h.RunLater(ctx, controlplane.RetireTimer, "stop the kubelet a little later", after, "systemctl", "stop", kubeletUnit)
+	return h.RunLater(ctx, host.Later{Timer: controlplane.RetireTimer, Why: "stop the kubelet a little later, and remove its login", After: after,
+		Argv: []string{"systemctl", "stop", kubeletUnit}, Then: append([]string{"/bin/rm", "-rf", "--one-file-system"}, login...)})
 }
 
 // left names what is still there.
@@ -140,7 +157,8 @@ func left(h *host.Host) (RetireData, error) {
 	var d RetireData
 	for _, x := range []struct{ path, what string }{
 		{"/var/lib/etcd", "etcd's data"}, {"/var/lib/containerd", "containers and images"},
-		{kubernetesDir, "certificates, and the kubelet's login"}, {"/etc/cni/net.d", "the pod network's configuration"}, {host.StateDir, "the ledger, with files of before"}, {host.ProgramsRoot, "the agent"},
+		{kubernetesDir, "certificates, and settings of the kubelet"}, {kubeletDir, "the kubelet's data, with pods' volumes; its login goes as soon as it has ended"},
+		{"/etc/cni/net.d", "the pod network's configuration"}, {host.StateDir, "the ledger, with files of before"}, {host.ProgramsRoot, "the agent"},
 	} {
 		there, err := h.Exists(x.path)
 		if err != nil {

@@ -54,7 +54,7 @@ func (up upgrader) endAPIServer(ctx context.Context, env node.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := h.RunLater(ctx, BackTimer, "the kubelet comes back if nobody else starts it", backAfter, "systemctl", "start", kubeletUnit); err != nil {
+	if err := h.RunLater(ctx, host.Later{Timer: BackTimer, Why: "the kubelet comes back if nobody else starts it", After: backAfter, Argv: []string{"systemctl", "start", kubeletUnit}}); err != nil {
 		return err
 	}
 	// With the kubelet running the apiserver would be started again at once.
