@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"text/template"
@@ -40,6 +42,49 @@ func TestSameIntent(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
+}
+
+// A replacement puts its hosts into the document twice, and has one bundle, which it closes.
+func TestOneBundleForAReplacement(t *testing.T) {
+	dir := t.TempDir()
+	image, file := filepath.Join(dir, "a.tar"), filepath.Join(dir, "bundle.tar")
+	savedImage(t, image, "example.com/team/a:v1", "somebody")
+	mustRun(t, "bundle", "create", "--from", image, "-o", file)
+	stored := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "test"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: "10.0.0.100",
+		Hosts: []v1alpha1.Host{{Name: "cp1", Address: "10.0.0.11", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, {Name: "w1", Address: "10.0.0.21"}}}}
+	stored.SetDefaults()
+	given := *stored
+	o := &nodeAddOptions{file: "cluster.yaml", bundleFile: file, names: []string{"w1"}, given: &given}
+	o.stored = stored
+	for range 2 {
+		// That this bundle is of one image only is found once it is open.
+		if err := o.merge(); err == nil || !strings.Contains(err.Error(), "Kubernetes") {
+			t.Fatalf("merge: %v", err)
+		}
+	}
+	if open := openFiles(t, file); open != 1 {
+		t.Errorf("the bundle is open %d times", open)
+	}
+	if o.close(); openFiles(t, file) != 0 {
+		t.Error("the bundle is still open")
+	}
+}
+
+// openFiles counts this process's handles of a file.
+func openFiles(t *testing.T, path string) (n int) {
+	t.Helper()
+	const handles = "/proc/self/fd"
+	entries, err := os.ReadDir(handles)
+	if err != nil {
+		t.Skipf("handles can't be counted here: %v", err)
+	}
+	for _, e := range entries {
+		// One that has gone meanwhile is none.
+		if to, err := os.Readlink(filepath.Join(handles, e.Name())); err == nil && to == path {
+			n++
+		}
+	}
+	return n
 }
 
 // A member of etcd is named in the place of a node, and without what is about hosts.
