@@ -158,6 +158,23 @@ func TestJoinTakesBack(t *testing.T) {
 	}
 }
 
+// A directory that an uninstall will empty is etcd's alone from the beginning.
+func TestDataDirIsItsOwn(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"somebody's files", "photos/1.jpg", "has photos in it"},
+		{"a file system of its own", "lost+found/x", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			hosttest.Write(t, hosttest.Open(t, m.root, m), "/var/lib/etcd/"+tt.in, "x", 0o600)
+			h, err := m.run(t, testSpec())
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || host.Hint(err) == "" || len(h.Changes()) != 0) {
+				t.Errorf("%v, changed %v; want %q", err, h.Changes(), tt.want)
+			}
+		})
+	}
+}
+
 func TestNote(t *testing.T) {
 	m := newMachine(t)
 	h, err := m.run(t, testSpec())

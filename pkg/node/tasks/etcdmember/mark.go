@@ -67,3 +67,22 @@ func admit(s Spec, m *mark, hasData bool) error {
 	}
 	return nil
 }
+
+// ownDirectory refuses a data directory in which somebody has something, before it is the
+// first time etcd's: an uninstall empties it.
+func (s Spec) ownDirectory(h *host.Host) error {
+	entries, err := h.ReadDir(s.DataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for etcd's data: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" { // A file system of its own has that.
+			return host.WithHint(fmt.Errorf("%s is to be etcd's alone, and has %s in it", s.DataDir, e.Name()),
+				"move that away when it is not needed, or set etcd.dataDir to another directory")
+		}
+	}
+	return nil
+}

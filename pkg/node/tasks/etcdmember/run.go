@@ -58,6 +58,11 @@ func run(ctx context.Context, env node.Env, spec Spec, p probes) (any, error) {
 	if err := admit(spec, m, hasData); err != nil {
 		return nil, err
 	}
+	if m == nil {
+		if err := spec.ownDirectory(h); err != nil {
+			return nil, err
+		}
+	}
 	if err := spec.checkArgs(ctx, h); err != nil {
 		return nil, err
 	}
