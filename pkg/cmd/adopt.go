@@ -94,6 +94,11 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 			return clusterError(fmt.Errorf("whether this cluster has a Cluster document already can't be told; nothing was changed: %w", err))
 		}
 	}
+	if !o.dryRun {
+		if err := adopt.CheckNamespace(ctx, kube); err != nil {
+			return clusterError(err)
+		}
+	}
 	seen, err := adopt.Observe(ctx, kube)
 	if err != nil {
 		return clusterError(err)
