@@ -86,15 +86,12 @@ func TestPageIsCurrent(t *testing.T) {
 	}
 }
 
-// TestRequirementsNameTests: every test that shows a requirement exists.
-func TestRequirementsNameTests(t *testing.T) {
-	issues, err := readRequirements("../../docs/requirements.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+// everyTest is the names of all tests and fuzzers.
+func everyTest(t *testing.T) map[string]bool {
+	t.Helper()
 	there := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func (Test\w+|Fuzz\w+)\(`)
-	err = filepath.WalkDir("../..", func(path string, e os.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -107,6 +104,43 @@ func TestRequirementsNameTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return there
+}
+
+// TestThreatsNameTests: each row of the threat model names tests that exist, or says that
+// there is none.
+func TestThreatsNameTests(t *testing.T) {
+	text, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, name, rows := everyTest(t), regexp.MustCompile("`(Test\\w+)`"), 0
+	for line := range strings.Lines(string(text)) {
+		named := name.FindAllStringSubmatch(line, -1)
+		for _, m := range named {
+			if !there[m[1]] {
+				t.Errorf("there is no %s", m[1])
+			}
+		}
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| Who | May") {
+			continue
+		}
+		if rows++; len(named) == 0 && !strings.Contains(strings.ToLower(line), "no test") {
+			t.Errorf("neither a test nor a word that there is none: %s", line)
+		}
+	}
+	if rows < 10 {
+		t.Errorf("only %d rows were found", rows)
+	}
+}
+
+// TestRequirementsNameTests: every test that shows a requirement exists.
+func TestRequirementsNameTests(t *testing.T) {
+	issues, err := readRequirements("../../docs/requirements.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := everyTest(t)
 	for _, i := range issues {
 		for _, r := range i.Requirements {
 			if len(r.Tests) == 0 && r.Open == "" {
