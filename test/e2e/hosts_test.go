@@ -21,15 +21,16 @@ func unusualLab(t *testing.T, name string, flags ...string) *lab {
 	return l
 }
 
-// TestTwoNetworks: the default route leads over a second interface that has the same
-// addresses on all hosts. It is no reason to refuse them, and pods reach each other all the
-// same.
+// TestTwoNetworks: the default route leads over a second interface, on which hosts do not
+// reach each other. It is no reason to refuse them, and pods reach each other all the same.
+// (That such cards have the same MAC address is TestPreflight's: the lab's have no device
+// behind them, and are not looked at.)
 func TestTwoNetworks(t *testing.T) {
 	l := unusualLab(t, "e2e-nat", "--nat")
 	file := l.file(t, nil)
 	r := l.ha(t, 2*time.Minute, "preflight", "-f", file)
-	if r.code != 0 || !strings.Contains(r.stdout+r.stderr, "have the same MAC address") {
-		t.Errorf("the same MAC address on an interface that nobody uses is worth a warning: %s", r)
+	if r.code != 0 {
+		t.Errorf("a second network stands in the way: %s", r)
 	}
 	c := l.cluster(t, "e2e-nat", file)
 	c.bootstrap(t)
