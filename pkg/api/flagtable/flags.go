@@ -69,7 +69,7 @@ func wrong(kind, value string) string {
 		_, err = netip.ParseAddr(value)
 		want = "an IP address"
 	case "boolmap":
-		_, err = parseGates(value)
+		_, err = parseGates(value, "")
 		want = "a list such as NameA=true,NameB=false"
 	}
 	if err != nil {
@@ -85,8 +85,8 @@ func didYouMean(name string, known []string) string {
 	return ""
 }
 
-// parseGates reads the value of a flag feature-gates.
-func parseGates(value string) (map[string]bool, error) {
+// parseGates reads the value of a flag feature-gates, whose names may have a prefix.
+func parseGates(value, prefix string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for part := range strings.SplitSeq(value, ",") {
 		part = strings.TrimSpace(part)
@@ -97,11 +97,15 @@ func parseGates(value string) (map[string]bool, error) {
 		if !ok {
 			return nil, fmt.Errorf("%q has no =", part)
 		}
+		name = strings.TrimPrefix(strings.TrimSpace(name), prefix)
+		if strings.Contains(name, ":") {
+			return nil, fmt.Errorf("%q is no gate's name", name)
+		}
 		on, err := strconv.ParseBool(strings.TrimSpace(text))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", part, err)
 		}
-		out[strings.TrimSpace(name)] = on
+		out[name] = on
 	}
 	return out, nil
 }

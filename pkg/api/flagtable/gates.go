@@ -51,8 +51,9 @@ func (g Gates) Gone(minor, name string) bool {
 }
 
 // ParseGates reads the value of a flag feature-gates: A=true,B=false. The error says
-// which part can't be read.
-func ParseGates(value string) (map[string]bool, error) { return parseGates(value) }
+// which part can't be read. The names are without the component that
+// kube-apiserver, kube-controller-manager and kube-scheduler take before one: kube:A=true.
+func ParseGates(value string) (map[string]bool, error) { return parseGates(value, "kube:") }
 
 // FormatGates is the way back, sorted by name.
 func FormatGates(gates map[string]bool) string {

@@ -13,6 +13,7 @@ var (
 	etcdVersion   = regexp.MustCompile(`etcd Version: (\S+)`)
 	kubeVersion   = regexp.MustCompile(`Kubernetes (v\S+)`)
 	helpLine      = regexp.MustCompile(`(?m)^ +(?:-., )?--([a-z0-9][a-z0-9-]*)`)
+	gateInHelp    = regexp.MustCompile(`([A-Z][A-Za-z0-9]+)=true\|false \(`)
 	typedHelpLine = regexp.MustCompile(`(?m)^ +(?:-., )?--([a-z0-9][a-z0-9-]*) (int|int32|uint|duration|float|ip)\b`)
 )
 
@@ -79,8 +80,9 @@ func TestRealEtcd(t *testing.T) {
 	}
 }
 
-// TestRealKubernetes: each flag that a component's help shows is in the table of its
-// version, and of the same kind. The table has more: those that the help hides.
+// TestRealKubernetes: each flag and each feature gate that a component's help shows is
+// in the table of its version, flags with the same kind. The tables have more: what the
+// help hides.
 func TestRealKubernetes(t *testing.T) {
 	for variable, component := range map[string]string{"KUBE_APISERVER": "kube-apiserver", "KUBE_CONTROLLER_MANAGER": "kube-controller-manager",
 		"KUBE_SCHEDULER": "kube-scheduler", "KUBELET": "kubelet"} {
@@ -103,6 +105,15 @@ func TestRealKubernetes(t *testing.T) {
 			for _, m := range shown {
 				if !slices.Contains(flags.Names(minor), m[1]) {
 					t.Errorf("%s %s has --%s, the table has not", component, minor, m[1])
+				}
+			}
+			gates := gateInHelp.FindAllStringSubmatch(string(help), -1)
+			if len(gates) < 40 {
+				t.Errorf("only %d feature gates found in the help", len(gates))
+			}
+			for _, m := range gates {
+				if _, known := ComponentGates().entries[m[1]][minor]; !known {
+					t.Errorf("%s %s has the feature gate %s, the table has not", component, minor, m[1])
 				}
 			}
 			for _, m := range typedHelpLine.FindAllStringSubmatch(string(help), -1) {

@@ -31,6 +31,7 @@ func TestFlagsCheck(t *testing.T) {
 		{"kube-apiserver", "1.36", "audit-log-max-age", "30", "did you mean audit-log-maxage?", false},
 		{"kube-scheduler", "1.36", "audit-log-maxage", "30", "kube-scheduler 1.36 has no flag", false},
 		{"kubelet", "1.36", "feature-gates", "A", "a list such as NameA=true", false},
+		{"kubelet", "1.36", "feature-gates", "kube:NodeSwap=true", "a list such as NameA=true", false}, // Others take the component.
 	} {
 		p := FlagsOf(tc.program).Check(tc.minor, tc.name, tc.value)
 		if tc.want == "" && p.Message != "" || !strings.Contains(p.Message, tc.want) || (p.Newer || p.Untold) != tc.newer {

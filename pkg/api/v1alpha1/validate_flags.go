@@ -129,6 +129,9 @@ func (v *validator) gates(at string, value any, known flagtable.Gates) {
 	gates, _ := value.(map[string]any)
 	for _, name := range sortedKeys(gates) {
 		on, ok := gates[name].(bool)
+		if gates[name] == nil {
+			continue // It sets none; in a patch it takes one out.
+		}
 		if !ok {
 			v.fail(fmt.Sprintf("%s.%s", at, name), "%v: must be true or false, without quotes", gates[name])
 			continue

@@ -42,6 +42,21 @@ var reserved = map[string]map[string]string{
 var patchFileName = regexp.MustCompile(
 	`^(kube-apiserver|kube-controller-manager|kube-scheduler|etcd|kubeletconfiguration|corednsdeployment)[A-Za-z0-9-]*(\+(strategic|merge|json))?\.(json|yaml)$`)
 
+// PatchFile reads the name of one of kubeadm's patch files: the target (a component,
+// kubeletconfiguration or corednsdeployment), and the kind of the patch (strategic,
+// merge or json). ok is false for what is none.
+func PatchFile(name string) (target, kind string, ok bool) {
+	m := patchFileName.FindStringSubmatch(name)
+	if m == nil {
+		return "", "", false
+	}
+	kind = strings.TrimPrefix(m[2], "+")
+	if kind == "" {
+		kind = "strategic"
+	}
+	return m[1], kind, true
+}
+
 func (v *validator) kubeadm() {
 	k := v.c.Spec.Kubeadm
 	for _, part := range []struct {

@@ -1,13 +1,17 @@
 package v1alpha1
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -16,17 +20,33 @@ import (
 // host that was changed already, a misspelt field is lost, and an argument in it is
 // as good as one in extraArgs.
 func (v *validator) patch(at, file, content string) {
-	m := patchFileName.FindStringSubmatch(file)
-	target, kind := m[1], strings.TrimPrefix(m[2], "+")
+	target, kind, _ := PatchFile(file)
 	if strings.TrimSpace(content) == "" {
 		v.fail(at, "is empty")
 		return
 	}
-	data, err := yaml.YAMLToJSONStrict([]byte(content))
-	if err != nil {
-		v.fail(at, "can't be read: %v", err)
-		return
+	// kubeadm takes several documents of one file.
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(content)))
+	for {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		var data []byte
+		if err == nil {
+			data, err = yaml.YAMLToJSONStrict(document)
+		}
+		if err != nil {
+			v.fail(at, "can't be read: %v", err)
+			return
+		}
+		if string(data) != "null" { // There are only comments.
+			v.patchDocument(at, target, kind, data)
+		}
 	}
+}
+
+func (v *validator) patchDocument(at, target, kind string, data []byte) {
 	if kind == "json" {
 		v.jsonPatch(at, target, data)
 		return
@@ -94,14 +114,32 @@ func (v *validator) podArguments(at, target string, object map[string]any) {
 	containers, _ := spec["containers"].([]any)
 	for i, c := range containers {
 		container, _ := c.(map[string]any)
+		if container["name"] != target {
+			continue
+		}
 		for _, field := range []string{"command", "args"} {
 			list, _ := container[field].([]any)
-			for j, word := range list {
-				if text, ok := word.(string); ok && strings.HasPrefix(text, "--") {
-					v.argument(fmt.Sprintf("%s.spec.containers[%d].%s[%d]", at, i, field, j), target, text, field == "command")
-				}
-			}
+			v.arguments(fmt.Sprintf("%s.spec.containers[%d].%s", at, i, field), target, list, field == "command")
 		}
+	}
+}
+
+// arguments looks at the words of a command line. A value may be the word after its
+// flag.
+func (v *validator) arguments(at, component string, list []any, whole bool) {
+	for i, word := range list {
+		text, _ := word.(string)
+		if !strings.HasPrefix(text, "--") {
+			continue
+		}
+		next := ""
+		if i+1 < len(list) {
+			next, _ = list[i+1].(string)
+		}
+		if next != "" && !strings.HasPrefix(next, "-") && !strings.Contains(text, "=") {
+			text += "=" + next
+		}
+		v.argument(fmt.Sprintf("%s[%d]", at, i), component, text, whole)
 	}
 }
 
@@ -120,7 +158,10 @@ func (v *validator) argument(at, component, word string, whole bool) {
 
 var jsonPatchOps = []string{"add", "remove", "replace", "move", "copy", "test"}
 
-var commandPath = regexp.MustCompile(`^/spec/containers/[0-9]+/(command|args)/`)
+var (
+	commandPath  = regexp.MustCompile(`^/spec/containers/[0-9]+/(command|args)/`)
+	wholeCommand = regexp.MustCompile(`^/spec/containers/[0-9]+/(command|args)$`)
+)
 
 // jsonPatch looks at a list of operations (RFC 6902).
 func (v *validator) jsonPatch(at, target string, data []byte) {
@@ -146,6 +187,7 @@ func (v *validator) jsonPatch(at, target string, data []byte) {
 			continue
 		}
 		word, isText := op.Value.(string)
+		list, isList := op.Value.([]any)
 		switch {
 		case target == "kubeletconfiguration" && (op.Op == "add" || op.Op == "replace"):
 			if object := nested(op.Path, op.Value); object != nil {
@@ -153,6 +195,8 @@ func (v *validator) jsonPatch(at, target string, data []byte) {
 			}
 		case isText && commandPath.MatchString(op.Path) && strings.HasPrefix(word, "--"):
 			v.argument(place, target, word, false)
+		case isList && wholeCommand.MatchString(op.Path) && target != "corednsdeployment":
+			v.arguments(place+".value", target, list, true)
 		}
 	}
 }
