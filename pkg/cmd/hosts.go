@@ -61,10 +61,15 @@ func sshEnvironment() (ssh.Environment, error) {
 	}
 	// It is for %l in names of files only.
 	env.Hostname, _ = os.Hostname()
-	if runtime.GOOS != "windows" {
-		env.SystemKnownHosts = []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
-		env.ConfigFiles = append(env.ConfigFiles, "/etc/ssh/ssh_config")
+	system := "/etc/ssh"
+	if runtime.GOOS == "windows" {
+		system = filepath.Join(os.Getenv("ProgramData"), "ssh")
+		if env.AgentSocket == "" {
+			env.AgentSocket = `\\.\pipe\openssh-ssh-agent` // where OpenSSH's agent for Windows is
+		}
 	}
+	env.SystemKnownHosts = []string{filepath.Join(system, "ssh_known_hosts"), filepath.Join(system, "ssh_known_hosts2")}
+	env.ConfigFiles = append(env.ConfigFiles, filepath.Join(system, "ssh_config"))
 	// One that is in the working directory only is not run (exec.ErrDot).
 	if path, err := exec.LookPath("ssh"); err == nil {
 		env.SSH = path

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"net"
 	"os"
 	"strings"
 
@@ -20,11 +20,13 @@ type keyring struct {
 	// tried names the keys, notes say why some could not be used.
 	tried []string
 	notes []string
-	agent net.Conn
+	agent io.Closer
 	// certificates are the users' ones that were found, by the key they are of.
 	certificates map[string][]certificate
 	// used are the public keys that are among the signers.
 	used map[string]bool
+	// algorithms say which keys may be used.
+	algorithms Algorithms
 }
 
 // close ends the talk with ssh-agent; its signers are of no use then.
@@ -41,7 +43,7 @@ func (k *keyring) close() {
 // used is passed over, and is an error only when the user named it in the
 // Cluster file and there is no other.
 func loadKeys(t Target) (*keyring, error) {
-	k := &keyring{certificates: map[string][]certificate{}, used: map[string]bool{}}
+	k := &keyring{certificates: map[string][]certificate{}, used: map[string]bool{}, algorithms: t.Algorithms}
 	for _, path := range t.Certificates {
 		k.addCertificate(path, true)
 	}
@@ -73,14 +75,26 @@ func (k *keyring) add(s xssh.Signer, what string) {
 	}
 	k.used[blob] = true
 	for _, c := range k.certificates[blob] {
-		with, err := xssh.NewCertSigner(c.cert, s)
-		if err != nil {
-			k.notes = append(k.notes, fmt.Sprintf("the certificate %s can't be used: %v", c.path, err))
+		key, why := k.algorithms.userKey(s, true)
+		var with xssh.Signer
+		if why == "" {
+			var err error
+			if with, err = xssh.NewCertSigner(c.cert, key); err != nil {
+				why = err.Error()
+			}
+		}
+		if why != "" {
+			k.notes = append(k.notes, fmt.Sprintf("the certificate %s can't be used: %s", c.path, why))
 			continue
 		}
 		k.offer(with, "the certificate "+c.path)
 	}
-	k.offer(s, what)
+	key, why := k.algorithms.userKey(s, false)
+	if why != "" {
+		k.notes = append(k.notes, fmt.Sprintf("%s is not used: %s", what, why))
+		return
+	}
+	k.offer(key, what)
 }
 
 func (k *keyring) offer(s xssh.Signer, what string) {
@@ -92,7 +106,7 @@ func (k *keyring) agentKeys(t Target) []xssh.Signer {
 	if t.AgentSocket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unix", t.AgentSocket)
+	conn, err := dialAgent(t.AgentSocket)
 	if err != nil {
 		k.notes = append(k.notes, fmt.Sprintf("ssh-agent does not answer: %v", err))
 		return nil

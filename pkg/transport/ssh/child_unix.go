@@ -3,6 +3,8 @@
 package ssh
 
 import (
+	"io"
+	"net"
 	"os/exec"
 	"syscall"
 	"time"
@@ -29,3 +31,6 @@ func shellCommand(shell, line string) *exec.Cmd {
 
 // end asks a child to end, as OpenSSH does with a ProxyCommand.
 func end(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGHUP) }
+
+// dialAgent connects to ssh-agent's socket.
+func dialAgent(socket string) (io.ReadWriteCloser, error) { return net.Dial("unix", socket) }

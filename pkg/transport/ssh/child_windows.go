@@ -1,7 +1,11 @@
 package ssh
 
 import (
+	"io"
+	"net"
+	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -26,3 +30,12 @@ func shellCommand(_, line string) *exec.Cmd {
 
 // end ends a child; Windows has no signal that asks.
 func end(cmd *exec.Cmd) error { return cmd.Process.Kill() }
+
+// dialAgent connects to ssh-agent: OpenSSH's for Windows has a named pipe, others a
+// socket.
+func dialAgent(socket string) (io.ReadWriteCloser, error) {
+	if strings.HasPrefix(strings.ReplaceAll(socket, "/", `\`), `\\.\pipe\`) {
+		return os.OpenFile(socket, os.O_RDWR, 0)
+	}
+	return net.Dial("unix", socket)
+}

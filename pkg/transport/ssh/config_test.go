@@ -117,6 +117,12 @@ var configurations = []struct {
 	{name: "ProxyCommand before ProxyJump", config: "Host cp1\n ProxyCommand nc -x \"a b\" %h %p # all\nHost *\n ProxyJump a\n", query: query{host: "cp1"}},
 	{name: "ProxyCommand none", config: "Host cp1\n ProxyCommand none\nHost *\n ProxyCommand nc %h %p\n", query: query{host: "cp1"}},
 	{name: "ProxyUseFdpass", config: "Host cp1\n ProxyCommand nc %h %p\n ProxyUseFdpass yes\n", query: query{host: "cp1"}},
+	{name: "lists of algorithms", config: "Ciphers aes256-ctr,aes128-ctr\nMACs hmac-sha2-512\nKexAlgorithms ecdh-sha2-nistp256\n" +
+		"HostKeyAlgorithms rsa-sha2-512,ssh-ed25519\nPubkeyAcceptedAlgorithms ssh-ed25519\nCASignatureAlgorithms ssh-ed25519\nRequiredRSASize 3072\n", query: query{host: "cp1"}},
+	{name: "the first list counts", config: "Host cp1\n Ciphers aes256-ctr\nHost *\n Ciphers aes128-ctr\n", query: query{host: "cp1"}},
+	{name: "keywords of before", config: "PubkeyAcceptedKeyTypes ssh-ed25519\n", query: query{host: "cp1"}},
+	{name: "what is not taken", config: "PKCS11Provider /usr/lib/p11.so\nSecurityKeyProvider /usr/lib/sk.so\nVerifyHostKeyDNS yes\n" +
+		"PubkeyAuthentication no\nBindInterface lo\nKnownHostsCommand /bin/cat /keys\n", query: query{host: "cp1"}},
 	{name: "told already", config: "Host *\n User config\n Port 1\n ProxyJump a\n", query: query{host: "cp1", user: "root", port: 23, noProxy: true}},
 	{name: "an address of IPv6", config: "Host fd00::*\n Port 7\n", query: query{host: "fd00::1"}},
 }

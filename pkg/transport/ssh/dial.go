@@ -142,6 +142,7 @@ func (d *Dialer) connect(ctx context.Context, t Target, through *Conn) (*Conn, e
 	// A deadline on the connection would not work through a jump host.
 	stop := context.AfterFunc(limited, func() { _ = conn.Close() }) // the handshake then fails, and says so
 	sshConn, channels, requests, err := xssh.NewClientConn(conn, t.Addr(), &xssh.ClientConfig{
+		Config:            t.Algorithms.config(),
 		User:              t.User,
 		Auth:              []xssh.AuthMethod{xssh.PublicKeys(keys.signers...)},
 		HostKeyCallback:   check.callback,
@@ -244,6 +245,11 @@ func handshakeError(ctx, limited context.Context, t Target, keys *keyring, check
 		if e := check.noCommonKey(); e != nil {
 			return e
 		}
+	}
+	if errors.As(err, &negotiation) {
+		return &Error{Kind: Unreachable, Host: t.Name, Err: err,
+			Message: fmt.Sprintf("%s and this program have no algorithm in common: %v", t.Addr(), err),
+			Hint:    "look at Ciphers, MACs, KexAlgorithms and HostKeyAlgorithms, of your SSH configuration and of the host's sshd"}
 	}
 	return &Error{Kind: Unreachable, Host: t.Name, Err: err,
 		Message: fmt.Sprintf("%s does not talk SSH as expected: %v", t.Addr(), err),

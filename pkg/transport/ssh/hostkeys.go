@@ -66,7 +66,7 @@ func (h *hostKeys) forTarget(t Target, warn func(string)) (*check, error) {
 	if n := len(c.known.unread); n > 0 {
 		h.warnOnce(warn, fmt.Sprintf("known_hosts: what can't be read is passed over: %s", strings.Join(c.known.unread, ", ")))
 	}
-	c.algorithms = c.knownAlgorithms()
+	c.algorithms = t.Algorithms.hostKeys(c.knownAlgorithms())
 	return c, nil
 }
 
@@ -145,8 +145,12 @@ func (c *check) certificateFits(cert *xssh.Certificate) bool {
 	if cert.CertType != xssh.HostCert || !has(c.authorities(), cert.SignatureKey) {
 		return false
 	}
-	if cert.Signature == nil || cert.Signature.Format == xssh.KeyAlgoRSA {
-		return false // RSA with SHA-1, no longer in CASignatureAlgorithms
+	may := c.target.Algorithms.CASignatures
+	if len(may) == 0 {
+		may = algorithmLists()["casignaturealgorithms"].usual // without RSA with SHA-1
+	}
+	if cert.Signature == nil || !slices.Contains(may, cert.Signature.Format) || c.target.Algorithms.tooShort(cert.SignatureKey) != "" {
+		return false
 	}
 	principal := strings.ToLower(first(c.target.HostKeyAlias, c.target.Host))
 	return new(xssh.CertChecker).CheckCert(principal, cert) == nil
@@ -159,6 +163,11 @@ func (c *check) callback(_ string, _ net.Addr, key xssh.PublicKey) error {
 		c.err = &Error{Kind: HostKeyChanged, Host: c.target.Name,
 			Message: fmt.Sprintf("the key of %s, %s, is revoked (%s)", c.target.Addr(), xssh.FingerprintSHA256(key), where),
 			Hint:    "somebody else may have it; ask who runs the host"}
+		return c.err
+	}
+	if why := c.target.Algorithms.tooShort(key); why != "" {
+		c.err = &Error{Kind: Config, Host: c.target.Name, Message: fmt.Sprintf("the key of %s, %s, is not taken: %s", c.target.Addr(), xssh.FingerprintSHA256(key), why),
+			Hint: "give the host a longer key, or one of another type: ssh-keygen -A makes those that are missing"}
 		return c.err
 	}
 	if cert, ok := key.(*xssh.Certificate); ok {

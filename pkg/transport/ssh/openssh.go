@@ -166,7 +166,7 @@ func parseAnswer(data []byte) answer {
 	a := answer{}
 	for _, line := range lines(data) {
 		key, value, _ := strings.Cut(line, " ")
-		key = strings.ToLower(key)
+		key = canonical(strings.ToLower(key))
 		a[key] = append(a[key], value)
 	}
 	return a

@@ -16,6 +16,7 @@ func raw(keyword string) bool {
 // counts, but for those that collect. Keywords that a login here does not need
 // are none of its business.
 func (e *evaluation) option(keyword, rest string, words []string, at string) {
+	keyword = canonical(keyword)
 	if raw(keyword) {
 		words = []string{strings.TrimRight(rest, " \t\r\f")}
 	}
@@ -51,6 +52,11 @@ func (e *evaluation) option(keyword, rest string, words []string, at string) {
 		value = strings.Join(words, " ")
 	case "identitiesonly", "hashknownhosts", "proxyusefdpass":
 		value = yesNo(value)
+	case "pubkeyauthentication", "verifyhostkeydns":
+		value = map[string]string{"yes": "true", "no": "false"}[yesNo(value)]
+		if value == "" {
+			value = strings.ToLower(words[0])
+		}
 	case "addressfamily":
 		value = strings.ToLower(value)
 	case "hostkeyalias":
@@ -73,10 +79,24 @@ func wanted(keyword string) bool {
 	switch keyword {
 	case "hostname", "user", "port", "userknownhostsfile", "globalknownhostsfile", "identityfile", "certificatefile",
 		"identityagent", "identitiesonly", "hostkeyalias", "hashknownhosts", "revokedhostkeys", "knownhostscommand",
-		"proxyjump", "proxycommand", "proxyusefdpass", "connecttimeout", "addressfamily", "bindaddress":
+		"proxyjump", "proxycommand", "proxyusefdpass", "connecttimeout", "addressfamily", "bindaddress",
+		"ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms", "casignaturealgorithms", "requiredrsasize",
+		"pkcs11provider", "securitykeyprovider", "verifyhostkeydns", "pubkeyauthentication", "bindinterface":
 		return true
 	}
 	return false
+}
+
+// canonical is a keyword's name of today, for one that is called otherwise in older
+// configurations, and by older clients.
+func canonical(keyword string) string {
+	switch keyword {
+	case "pubkeyacceptedkeytypes":
+		return "pubkeyacceptedalgorithms"
+	case "smartcarddevice":
+		return "pkcs11provider"
+	}
+	return keyword
 }
 
 func yesNo(v string) string {

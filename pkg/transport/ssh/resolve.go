@@ -70,6 +70,8 @@ type Target struct {
 	HostKeyAlias string
 	// Sudo is nil when the user's being root decides.
 	Sudo *bool
+	// Algorithms are those that the connection may use.
+	Algorithms Algorithms
 	// ConnectTimeout bounds connection and login.
 	ConnectTimeout time.Duration
 	// Network is tcp, or tcp4 or tcp6 where AddressFamily says so; empty for tcp.
@@ -160,15 +162,40 @@ func (r resolver) target(ctx context.Context) (Target, error) {
 	if v := values.value("revokedhostkeys"); v != "" && v != "none" {
 		t.RevokedHostKeys = r.expand(v, t)
 	}
-	if v := values.value("knownhostscommand"); v != "" && v != "none" {
-		r.config.warn("KnownHostsCommand of your SSH configuration is not run; host keys are looked up in files")
+	if t.Algorithms, err = r.algorithms(values); err != nil {
+		return t, err
 	}
+	r.notTaken(values)
 	if v := values.value("bindaddress"); v != "none" {
 		t.BindAddress = v
 	}
 	t.Network = map[string]string{"inet": "tcp4", "inet6": "tcp6"}[values.value("addressfamily")]
 	r.identities(values, &t)
 	return t, r.proxies(ctx, values, &t)
+}
+
+// notTaken warns of settings that would decide something for ssh, and can't here.
+func (r resolver) notTaken(values settings) {
+	for _, s := range []struct{ key, name, instead string }{
+		{"knownhostscommand", "KnownHostsCommand", "is not run; host keys are looked up in files"},
+		{"pkcs11provider", "PKCS11Provider", "is not loaded; have ssh-agent hold the token's keys: ssh-add -s PROVIDER"},
+		{"securitykeyprovider", "SecurityKeyProvider", "is not loaded; keys on a security key are used by way of ssh-agent: ssh-add KEY"},
+		{"verifyhostkeydns", "VerifyHostKeyDNS", "is not heeded; host keys are looked up in files"},
+		{"pubkeyauthentication", "PubkeyAuthentication", "is not heeded; keys are the only way to log in from here"},
+		{"bindinterface", "BindInterface", "is not heeded; use BindAddress"},
+	} {
+		switch v := values.value(s.key); strings.ToLower(v) {
+		case "", "none", "internal":
+		case "no", "false":
+			if s.key == "pubkeyauthentication" {
+				r.config.warn(s.name + " " + v + " of your SSH configuration " + s.instead)
+			}
+		default:
+			if s.key != "pubkeyauthentication" {
+				r.config.warn(s.name + " of your SSH configuration " + s.instead)
+			}
+		}
+	}
 }
 
 // identities are the Cluster file's key, else ssh_config's, else the usual
