@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,6 +48,8 @@ type Gate struct {
 	Name  string
 	// Problem says what is wrong with it.
 	Problem string
+	// Stuck says that it can't be taken out there.
+	Stuck bool
 }
 
 // observeGates are the documents that have feature gates, by their ConfigMap's name. A
@@ -86,7 +89,8 @@ func refusedGates(c *v1alpha1.Cluster, version string, documents map[string]stri
 	if err != nil {
 		return nil, fmt.Errorf("spec.kubeadm of the Cluster document: %w", err)
 	}
-	return append(out, withoutOwn(own, version)...), nil
+	found, err := withoutOwn(own, version)
+	return append(out, found...), err
 }
 
 // without takes what a version refuses out of a document. The text is the same when
@@ -105,7 +109,7 @@ func (p gatePlace) without(text, version string) (string, []Gate, error) {
 }
 
 // withoutOwn does the same to what the Cluster document hands through to kubeadm.
-func withoutOwn(c *v1alpha1.Cluster, version string) []Gate {
+func withoutOwn(c *v1alpha1.Cluster, version string) ([]Gate, error) {
 	k := c.Spec.Kubeadm
 	var out []Gate
 	for _, part := range []struct {
@@ -119,7 +123,16 @@ func withoutOwn(c *v1alpha1.Cluster, version string) []Gate {
 	} {
 		out = append(out, cutGates("spec.kubeadm."+part.name, part.raw, part.kubeadm, version)...)
 	}
-	return out
+	for _, name := range slices.Sorted(maps.Keys(k.Patches)) {
+		text, found, err := cutPatch(name, k.Patches[name], version)
+		if err != nil {
+			return nil, err
+		}
+		if k.Patches[name] = text; len(found) > 0 {
+			out = append(out, found...)
+		}
+	}
+	return out, nil
 }
 
 // cutGates takes the gates out of one document: of its featureGates, and of all lists
@@ -133,9 +146,10 @@ func cutGates(place string, doc map[string]any, kubeadm bool, version string) []
 	if gates, ok := doc["featureGates"].(map[string]any); ok {
 		for _, name := range slices.Sorted(maps.Keys(gates)) {
 			on, _ := gates[name].(bool)
-			if why := refused(known, version, name, on); why != "" {
+			// null takes one out, in a patch.
+			if why := refused(known, version, name, on); why != "" && gates[name] != nil {
 				delete(gates, name)
-				out = append(out, Gate{place + ".featureGates", name, why})
+				out = append(out, Gate{Place: place + ".featureGates", Name: name, Problem: why})
 			}
 		}
 		if len(gates) == 0 {
@@ -171,7 +185,7 @@ func cutArguments(place string, part map[string]any, version string) []Gate {
 			for _, name := range slices.Sorted(maps.Keys(gates)) {
 				if why := refused(flagtable.ComponentGates(), version, name, gates[name]); why != "" {
 					delete(gates, name)
-					out = append(out, Gate{place + "." + list, name, why})
+					out = append(out, Gate{Place: place + "." + list, Name: name, Problem: why})
 				}
 			}
 			if len(gates) < before {
@@ -206,8 +220,10 @@ func checkGates(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) 
 	}
 	var out []Finding
 	for _, g := range all {
-		f := Finding{Check: CheckGates, Blocks: !spec.RemoveFeatureGates, Message: g.Place + ": " + g.Problem}
-		if spec.RemoveFeatureGates {
+		f := Finding{Check: CheckGates, Blocks: g.Stuck || !spec.RemoveFeatureGates, Message: g.Place + ": " + g.Problem}
+		if g.Stuck {
+			f.Hint = "it is in more than a setting and can't be taken out by itself: kubectl -n " + v1alpha1.SystemNamespace + " edit configmap " + v1alpha1.ClusterConfigMap
+		} else if spec.RemoveFeatureGates {
 			f.Message += "; " + g.Name + " is removed there"
 			f.Hint = "remove it from your Cluster file as well"
 		} else {
@@ -242,17 +258,18 @@ func removeGates(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 			names = append(names, g.Name+" of "+g.Place)
 		}
 	}
+	var unread error
 	_, err := document.Change(ctx, t.Clients.Kube, func(c *v1alpha1.Cluster) *v1alpha1.Cluster {
-		found := withoutOwn(c, version)
+		var found []Gate
+		if found, unread = withoutOwn(c, version); len(found) == 0 || unread != nil {
+			return nil
+		}
 		for _, g := range found {
 			names = append(names, g.Name+" of "+g.Place)
 		}
-		if len(found) == 0 {
-			return nil
-		}
 		return c
 	})
-	if err != nil {
+	if err := errors.Join(err, unread); err != nil {
 		return engine.Outcome{}, err
 	}
 	if len(names) == 0 {

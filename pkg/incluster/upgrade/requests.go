@@ -76,7 +76,8 @@ func awaitHeard(ctx context.Context, t engine.Turn) error {
 }
 
 func checkContent(_ context.Context, t engine.Turn) (node.Request, error) {
-	r, err := request(tasks.UpgradeCheck, checkTimeout, upgrade.CheckSpec{Version: t.Operation.Spec.Upgrade.Version})
+	r, err := request(tasks.UpgradeCheck, checkTimeout, upgrade.CheckSpec{Version: t.Operation.Spec.Upgrade.Version,
+		RemoveFeatureGates: t.Operation.Spec.Upgrade.RemoveFeatureGates})
 	// The node's backup may run at the same time, and only one task does on a host.
 	r.LockTimeout += backup.Timeout
 	return r, err
@@ -139,8 +140,12 @@ func upgradeControlPlane(first bool) func(context.Context, engine.Turn) (node.Re
 		if err != nil {
 			return node.Request{}, err
 		}
+		patches, err := patches(t)
+		if err != nil {
+			return node.Request{}, err
+		}
 		return request(tasks.UpgradeControlPlane, upgrade.ControlPlaneTimeout, upgrade.ControlPlaneSpec{
-			Version: t.Operation.Spec.Upgrade.Version, First: first, Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
+			Version: t.Operation.Spec.Upgrade.Version, First: first, Config: config, Patches: patches,
 			LocalEndpoint: "https://" + serverAddress(t.Cluster, h),
 		})
 	}
@@ -154,7 +159,11 @@ func upgradeKubelet(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err := keepPrevious(ctx, t); err != nil {
 		return node.Request{}, err
 	}
-	spec := upgrade.KubeletSpec{Version: t.Operation.Spec.Upgrade.Version, ControlPlane: h.Has(v1alpha1.RoleControlPlane), Patches: t.Cluster.Spec.Kubeadm.Patches}
+	spec := upgrade.KubeletSpec{Version: t.Operation.Spec.Upgrade.Version, ControlPlane: h.Has(v1alpha1.RoleControlPlane),
+		RemoveFeatureGates: t.Operation.Spec.Upgrade.RemoveFeatureGates}
+	if spec.Patches, err = patches(t); err != nil {
+		return node.Request{}, err
+	}
 	if spec.Config, err = config(t); err != nil {
 		return node.Request{}, err
 	}
@@ -168,6 +177,23 @@ func keepPrevious(ctx context.Context, t engine.Turn) error {
 		return fmt.Errorf("read node %s: %w", t.Step.Node, err)
 	}
 	return notePrevious(ctx, t, n, t.Operation.Spec.Upgrade.Version)
+}
+
+// patches are kubeadm's, without what removeGates has taken out of the stored document:
+// the coordinator may have read that before.
+func patches(t engine.Turn) (map[string]string, error) {
+	out := maps.Clone(t.Cluster.Spec.Kubeadm.Patches)
+	if !t.Operation.Spec.Upgrade.RemoveFeatureGates {
+		return out, nil
+	}
+	for name, content := range out {
+		text, _, err := cutPatch(name, content, t.Operation.Spec.Upgrade.Version)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = text
+	}
+	return out, nil
 }
 
 func config(t engine.Turn) ([]byte, error) {

@@ -117,6 +117,11 @@ func (spec KubeletSpec) exchange(ctx context.Context, env node.Env, rel release)
 	if err := run.Run(ctx, env); err != nil {
 		return err
 	}
+	if spec.RemoveFeatureGates {
+		if err := removeGates(ctx, h, rel.version); err != nil {
+			return err
+		}
+	}
 	if err := settle(h, kubeletFiles); err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ const (
 type CheckSpec struct {
 	// Version to go to: v1.36.3.
 	Version string `json:"version"`
+	// RemoveFeatureGates says that KubeletSpec has it too.
+	RemoveFeatureGates bool `json:"removeFeatureGates,omitempty"`
 }
 
 // CheckData is what was found.
@@ -70,6 +72,9 @@ type KubeletSpec struct {
 	Config []byte `json:"config"`
 	// Patches are kubeadm patch files by name.
 	Patches map[string]string `json:"patches,omitempty"`
+	// RemoveFeatureGates takes the gates that the version has no more, or has locked to
+	// another value, out of the kubelet's flags that kubeadm has written.
+	RemoveFeatureGates bool `json:"removeFeatureGates,omitempty"`
 }
 
 // RollbackSpec puts back on a node what was kept of a version: the kubelet with

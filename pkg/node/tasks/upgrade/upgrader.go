@@ -74,6 +74,9 @@ func Check(ctx context.Context, env node.Env, spec CheckSpec) (any, error) {
 		if err := checkRoom(h, rel, host.FreeBytes); err != nil {
 			return nil, err
 		}
+		if err := checkGates(h, spec.Version, spec.RemoveFeatureGates); err != nil {
+			return nil, err
+		}
 	}
 	versions, err := podVersions(h)
 	if err != nil {

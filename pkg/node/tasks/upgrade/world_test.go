@@ -33,6 +33,8 @@ import (
 const (
 	oldVersion, newVersion = "v1.35.4", "v1.36.3"
 
+	runtimeSocket = "--container-runtime-endpoint=unix:///run/containerd/containerd.sock"
+
 	applyLine  = ReleasesDir + "/" + newVersion + "/kubeadm upgrade apply --config /dev/stdin --yes"
 	nodeLine   = ReleasesDir + "/" + newVersion + "/kubeadm upgrade node --config /dev/stdin"
 	configLine = ReleasesDir + "/" + newVersion + "/kubeadm upgrade node phase kubelet-config --config /dev/stdin"
@@ -70,7 +72,7 @@ func newWorld(t *testing.T, controlPlane bool) *world {
 	}
 	w.release(newVersion, nil)
 	w.put(kubeletConfig, w.kubeletConfig(oldVersion))
-	w.put(kubeletFlags, `KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/containerd/containerd.sock"`)
+	w.put(kubeletFlags, `KUBELET_KUBEADM_ARGS="`+runtimeSocket+`"`)
 	w.put("/agent", "the agent")
 	if controlPlane {
 		for _, c := range components {
@@ -352,7 +354,9 @@ func (w *world) podSteps(component string) []func() {
 func (w *world) configSteps() []func() {
 	var steps []func()
 	if !w.there(instanceConfig) {
-		steps = append(steps, func() { w.put(kubeletFlags, "") }, func() { w.put(kubeletFlags, `KUBELET_KUBEADM_ARGS=""`) },
+		// Of the flags it takes out the runtime's socket alone.
+		rest := strings.Replace(w.read(kubeletFlags), runtimeSocket, "", 1)
+		steps = append(steps, func() { w.put(kubeletFlags, "") }, func() { w.put(kubeletFlags, rest) },
 			func() { w.put(instanceConfig, "") }, func() { w.put(instanceConfig, "kind: KubeletConfiguration\n# instance\n") })
 	}
 	return append(steps, func() { w.put(kubeletConfig, "") }, func() { w.put(kubeletConfig, w.kubeletConfig(newVersion)) })
