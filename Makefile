@@ -47,6 +47,18 @@ build: setup ## Build bin/kubectl-ha and bin/lab, static
 unit: setup ## Run the unit tests, and those against real programs where the lab has built them
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
 	@env $$(hack/binaries.sh $(KUBERNETES)) $(GOTEST) -json ./cmd/... ./pkg/... ./manifests/... ./hack/... ./test/... | bin/testsum
+	@$(MAKE) --no-print-directory balancer BALANCER_RUN='TestFollows|TestHandOver|TestStrangers'
+
+# Which of the load balancer's tests run.
+BALANCER_RUN ?= .
+
+# They are about what happens within seconds: nothing else runs beside them.
+.PHONY: balancer
+balancer: setup ## Run the load balancer's tests with the lab's haproxy and nginx; `make unit` runs a few of them
+	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
+	@programs=$$(hack/binaries.sh proxies); if [ -n "$$programs" ]; then \
+		env $$programs $(GOTEST) -count=1 -json -run '$(BALANCER_RUN)' ./pkg/node/balancer | bin/testsum; \
+	else echo "the load balancer's tests need the lab's haproxy and nginx: bin/lab build"; fi
 
 # What has goroutines of its own, or locks since it is called from several.
 RACE := $(addprefix ./pkg/,bootstrap/... bundle/... cmd doctor etcd incluster incluster/engine incluster/images \

@@ -2,6 +2,7 @@
 # Prints, as assignments for env(1), where the lab has built the real programs
 # that the integration tests run: binaries.sh KUBERNETES_VERSION. Tests whose
 # program is not named are skipped, so what is not built is left out.
+# binaries.sh proxies: haproxy and nginx, whose tests want the machine for themselves.
 set -eu
 build=${LAB_CACHE:-$HOME/.cache/kubectl-ha-lab}/build
 
@@ -16,6 +17,11 @@ found() {
 	done
 }
 
+if [ "$1" = proxies ]; then
+	found HAPROXY proxy-programs- haproxy
+	found NGINX proxy-programs- nginx
+	exit
+fi
 found KUBE_APISERVER "kubernetes-$1-" kube-apiserver
 found KUBE_CONTROLLER_MANAGER "kubernetes-$1-" kube-controller-manager
 found KUBE_SCHEDULER "kubernetes-$1-" kube-scheduler

@@ -135,6 +135,9 @@ func (b *builder) publish(ctx context.Context, roots rootTars) error {
 	if err := b.publishFiles(ctx); err != nil {
 		return err
 	}
+	if err := b.proxyPrograms(roots.proxies); err != nil {
+		return err
+	}
 	layers, err := b.makeLayers(roots)
 	if err != nil {
 		return err
