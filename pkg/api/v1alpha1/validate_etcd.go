@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	parsedversion "k8s.io/apimachinery/pkg/util/version"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/flagtable"
 )
 
@@ -76,5 +78,22 @@ func CheckEtcdArgs(args map[string]string, version string) (FieldErrors, []Field
 			v.fail(at, "%s", p.Message)
 		}
 	}
+	// https://github.com/etcd-io/etcd/security/advisories/GHSA-3wh4-j44w-pg92
+	if minor := flagtable.Minor(version); args["client-crl-file"] != "" && args["listen-client-http-urls"] != "" && olderThan(version, revoking[minor]) {
+		v.fail(at, "client-crl-file is not looked at by etcd %s when listen-client-http-urls is set; take %s or later", version, revoking[minor])
+	}
 	return v.errs, v.warnings
+}
+
+// revoking are the first versions of etcd whose gRPC listener of its own looks at
+// client-crl-file; all later minor versions do.
+var revoking = map[string]string{"3.5": "v3.5.32", "3.6": "v3.6.13"}
+
+func olderThan(version, first string) bool {
+	v, err := parsedversion.ParseGeneric(version)
+	if err != nil || first == "" {
+		return false
+	}
+	older, err := v.Compare(first)
+	return err == nil && older < 0
 }

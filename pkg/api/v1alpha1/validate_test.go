@@ -68,6 +68,10 @@ func TestValidateErrors(t *testing.T) {
 		{"etcd dashes", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"--a": "b"} }, "without the leading dashes"},
 		{"etcd own", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"name": "b"} }, "name is set by kubectl ha"},
 		{"etcd guard", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"strict-reconfig-check": "false"} }, "strict-reconfig-check is set by kubectl ha"},
+		{"etcd that does not look at its list", func(s *ClusterSpec) {
+			s.Etcd.Version = "v3.6.12"
+			s.Etcd.ExtraArgs = map[string]string{"client-crl-file": "/x", "listen-client-http-urls": "https://127.0.0.1:2382"}
+		}, "spec.etcd.extraArgs: client-crl-file is not looked at by etcd v3.6.12 when listen-client-http-urls is set; take v3.6.13 or later"},
 		{"etcd misspelt", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"client-crl-fil": "/x"} }, "spec.etcd.extraArgs: etcd has no flag client-crl-fil, did you mean client-crl-file?"},
 		{"etcd nanoseconds", func(s *ClusterSpec) { s.Etcd.ExtraArgs = map[string]string{"grpc-keepalive-timeout": "20000000000"} }, "must be a duration with its unit"},
 		{"etcd version's flag", func(s *ClusterSpec) {

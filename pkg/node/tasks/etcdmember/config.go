@@ -130,7 +130,7 @@ func (s Spec) checkArgs(ctx context.Context, h *host.Host) error {
 	}
 	out, err := h.Query(ctx, host.Command{Argv: append(argv, "--version"), Timeout: 30 * time.Second})
 	if err == nil {
-		return nil
+		return s.checkRevocation(h, string(out.Stdout))
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out.Stderr)), "\n")
 	if first == "" {

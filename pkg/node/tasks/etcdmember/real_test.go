@@ -25,16 +25,8 @@ func TestRealEtcdTakesTheSettings(t *testing.T) {
 	s.Args = map[string]string{"auto-compaction-retention": "8", "heartbeat-interval": "150", "pre-vote": "true", "log-level": "info",
 		"grpc-keepalive-timeout": "33s", "client-crl-file": dir + "/crl.pem", "cipher-suites": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}
 	cmd := exec.Command(binary)
-	for line := range strings.Lines(string(s.config())) {
-		name, quoted, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
-		if !ok || strings.HasPrefix(name, "#") {
-			continue
-		}
-		value, err := strconv.Unquote(quoted)
-		if err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		cmd.Env = append(cmd.Env, name+"="+strings.ReplaceAll(value, PKIDir, dir))
+	for _, line := range environmentOf(t, s) {
+		cmd.Env = append(cmd.Env, strings.ReplaceAll(line, PKIDir, dir))
 	}
 	done := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() }) // it ends by itself, or the test fails below
 	defer done.Stop()
@@ -57,4 +49,22 @@ func TestRealEtcdTakesTheSettings(t *testing.T) {
 	if t.Failed() {
 		t.Logf("%s", out)
 	}
+}
+
+// environmentOf is what systemd makes of the file.
+func environmentOf(t *testing.T, s Spec) []string {
+	t.Helper()
+	var out []string
+	for line := range strings.Lines(string(s.config())) {
+		name, quoted, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		value, err := strconv.Unquote(quoted)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		out = append(out, name+"="+value)
+	}
+	return out
 }
