@@ -42,6 +42,11 @@ var ownFlags = map[string]map[string]string{
 	},
 }
 
+// AnonymousOnly is the part of an AuthenticationConfiguration that admits who has no
+// login to what a cluster of kubeadm needs, and to nothing else.
+const AnonymousOnly = "anonymous: {enabled: true, conditions: [{path: /livez}, {path: /readyz}, {path: /healthz}, " +
+	"{path: /api/v1/namespaces/kube-public/configmaps/cluster-info}]}"
+
 // needed are values without which a cluster of several control planes does not work.
 func needed(component, flag, value string) string {
 	has := func(word string) bool { return slices.Contains(strings.Split(value, ","), word) }
@@ -55,8 +60,9 @@ func needed(component, flag, value string) string {
 	case component == apiserver && flag == "authorization-mode" && !(has("Node") && has("RBAC")):
 		return "the kubelets need Node, and everybody else RBAC; name both"
 	case component == apiserver && flag == "anonymous-auth" && value == "false":
-		return "the kubelet and the watch of the virtual IP ask for /livez and /readyz without a login; " +
-			"an AuthenticationConfiguration can admit nobody else"
+		// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#anonymous-authenticator-configuration
+		return "the kubelet's probes and the watch of the virtual IP ask for /livez and /readyz without a login, and hosts that join ask so for cluster-info. " +
+			"Leave it out, and admit strangers there alone by an AuthenticationConfiguration (authentication-config, with its file in extraVolumes): " + AnonymousOnly
 	case component == controllerManager && flag == "controllers" && !has("bootstrapsigner"):
 		return "hosts join with what bootstrapsigner signs; name it as well: *,bootstrapsigner,tokencleaner"
 	}
