@@ -12,7 +12,6 @@ import (
 // out, and so is whoever asks doctor. After that another host is added.
 func TestLearnerOfADeadHost(t *testing.T) {
 	c := copyWithHosts(t, 5)
-	c.settled(t)
 	address := map[string]string{}
 	for _, h := range c.cached.Hosts {
 		address[h.Name] = h.Address
