@@ -79,6 +79,7 @@ func (in *StepStatus) DeepCopyInto(out *StepStatus) {
 // DeepCopyInto copies everything into out; they share nothing.
 func (in *OperationStatus) DeepCopyInto(out *OperationStatus) {
 	*out = *in
+	out.Conditions = slices.Clone(in.Conditions)
 	out.StartedAt = copyTime(in.StartedAt)
 	out.FinishedAt = copyTime(in.FinishedAt)
 	if in.Steps != nil {

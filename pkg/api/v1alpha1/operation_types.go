@@ -90,6 +90,12 @@ func (p OperationPhase) Final() bool {
 // OperationStatus is what was planned and done. It never holds a secret.
 type OperationStatus struct {
 	Phase OperationPhase `json:"phase,omitempty"`
+	// ObservedGeneration is the metadata.generation that all else here is about. -1, the
+	// resource's default: no coordinator has seen the Operation yet.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions say for other programs what Phase says. They follow from all else, and are
+	// computed whenever the status is written.
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Message is one line for people: what runs now, or why it ended.
 	Message string `json:"message,omitempty"`
 	// Coordinator is the pod that carries it out.

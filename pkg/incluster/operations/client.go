@@ -105,9 +105,17 @@ func (c *Client) Modify(ctx context.Context, name string, change func(*v1alpha1.
 	return c.modify(ctx, name, change)
 }
 
-// ModifyStatus changes an Operation's status; see modify for change.
+// ModifyStatus changes an Operation's status; see modify for change. The conditions are made
+// to say what the changed status does.
 func (c *Client) ModifyStatus(ctx context.Context, name string, change func(*v1alpha1.Operation) error) (*v1alpha1.Operation, error) {
-	return c.modify(ctx, name, change, "status")
+	return c.modify(ctx, name, func(op *v1alpha1.Operation) error {
+		if err := change(op); err != nil {
+			return err
+		}
+		op.Status.ObservedGeneration = op.Generation
+		op.Status.Conditions = Conditions(op, metav1.Now().Rfc3339Copy())
+		return nil
+	}, "status")
 }
 
 // modify reads, changes and writes, over again when somebody else wrote in
