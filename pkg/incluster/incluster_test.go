@@ -144,6 +144,7 @@ func TestJoin(t *testing.T) {
 	coordinate(t, s.Config, f)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
+	waited := awaitCondition(ctx, t, s)
 	var mu sync.Mutex
 	var told []string
 	sink := report.SinkFunc(func(e report.Event) {
@@ -169,6 +170,10 @@ func TestJoin(t *testing.T) {
 		}
 	}
 	checkColumns(t, s)
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	checkTold(t, s)
 	again(t, s, f)
 }
 

@@ -38,9 +38,7 @@ func TestCreateWithAnOlderResource(t *testing.T) {
 		[]byte(`[{"op":"replace","path":"`+enum+`","value":["Join"]}]`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	prune := v1alpha1.OperationSpec{Type: v1alpha1.OperationPruneImages, PruneImages: &v1alpha1.PruneImagesSpec{
-		Nodes: []v1alpha1.NodeImages{{Name: "w1", Refs: []string{"example.com/old:v1"}}}}}
-	op, err := ops.Create(t.Context(), prune)
+	op, err := ops.Create(t.Context(), prune())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -157,6 +158,7 @@ func TestCoordinatorPolicy(t *testing.T) {
 	h.daemonSets()
 	h.patches()
 	h.secrets()
+	h.events()
 	h.others()
 	h.whileLent()
 }
@@ -350,6 +352,28 @@ func (h *held) secrets() {
 	}
 }
 
+// events: it tells of Operations, in its own name.
+func (h *held) events() {
+	h.Helper()
+	for what, c := range map[string]struct {
+		change func(*eventsv1.Event)
+		by     string
+	}{
+		"as it is":                 {func(*eventsv1.Event) {}, nobody},
+		"about a node":             {func(e *eventsv1.Event) { e.Regarding.Kind, e.Regarding.APIVersion = "Node", "v1" }, thePolicy},
+		"about nothing":            {func(e *eventsv1.Event) { e.Regarding = corev1.ObjectReference{} }, thePolicy},
+		"about another's type":     {func(e *eventsv1.Event) { e.Regarding.APIVersion = "example.com/v1" }, thePolicy},
+		"in the name of a kubelet": {func(e *eventsv1.Event) { e.ReportingController = "kubelet" }, thePolicy},
+		"in another namespace":     {func(e *eventsv1.Event) { e.Namespace, e.Regarding.Namespace = "kube-system", "kube-system" }, theRole},
+	} {
+		e := &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Name: "tried", Namespace: "default"}, EventTime: metav1.NowMicro(), Type: "Normal", Reason: "Started", Action: "Start",
+			ReportingController: "kubectl-ha.dev/coordinator", ReportingInstance: "test", Regarding: corev1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: "x"}}
+		c.change(e)
+		_, err := h.c.Kube.EventsV1().Events(e.Namespace).Create(h.Context(), e, metav1.CreateOptions{DryRun: dry})
+		h.tried("an Event, "+what, err, c.by)
+	}
+}
+
 // roles: what the coordinator may do it may pass on to nobody.
 func (h *held) roles() {
 	h.Helper()
@@ -479,6 +503,12 @@ func TestNarrowedRole(t *testing.T) {
 		{"bind", "rbac.authorization.k8s.io", "clusterroles", "", "ha-loadbalancer", false},
 		{"escalate", "rbac.authorization.k8s.io", "clusterroles", "", "ha-loadbalancer", false},
 		{"list", "coordination.k8s.io", "leases", "kube-node-lease", "", true},
+		// Events about Operations are where those are about what has no namespace.
+		{"create", "events.k8s.io", "events", "default", "", true},
+		{"patch", "events.k8s.io", "events", "default", "any", false},
+		{"list", "events.k8s.io", "events", "default", "", false},
+		{"create", "events.k8s.io", "events", "kube-system", "", false},
+		{"create", "", "events", "default", "", false},
 		{"list", "coordination.k8s.io", "leases", "kube-system", "", false},
 		{"create", "", "pods/eviction", "default", "any", true},
 		{"delete", "", "pods", "default", "any", true},

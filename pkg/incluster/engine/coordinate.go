@@ -242,9 +242,10 @@ func validate(steps []v1alpha1.StepStatus, def Definition) error {
 	return nil
 }
 
-// writeStatus changes the status as long as this coordinator is in charge.
+// writeStatus changes the status as long as this coordinator is in charge, and records what
+// has happened by that.
 func (r *run) writeStatus(ctx context.Context, change func(*v1alpha1.Operation)) (*v1alpha1.Operation, error) {
-	return r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
+	op, err := r.ops.ModifyStatus(ctx, r.Operation, func(op *v1alpha1.Operation) error {
 		if op.Status.Coordinator != r.Identity {
 			return fmt.Errorf("%w: %s", errReplaced, op.Status.Coordinator)
 		}
@@ -254,6 +255,10 @@ func (r *run) writeStatus(ctx context.Context, change func(*v1alpha1.Operation))
 		change(op)
 		return nil
 	})
+	if err == nil {
+		r.note(ctx, op)
+	}
+	return op, err
 }
 
 // release gives back what was lent for the Operation and takes the finalizer away; with it

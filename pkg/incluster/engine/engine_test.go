@@ -228,6 +228,7 @@ func TestEngine(t *testing.T) {
 		"two-coordinators": testTwoCoordinators, "lease-lost": testLeaseLost, "deleted": testDeleted, "no-plan": testNoPlan,
 		"turn": testTurn, "no-turn": testNoTurn, "plan-fails": testPlanFails, "plan-again": testPlanAgain, "aborted-before-plan": testAbortedBeforePlan,
 		"removed": testRemoved, "removed-with-lease": testRemovedWithLease,
+		"told": testTold, "told-later": testToldLater, "told-in-part": testToldInPart, "may-not-tell": testMayNotTell,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -34,7 +35,12 @@ type run struct {
 	ended chan ending
 	// unwritten are endings that are not in the status yet.
 	unwritten []ending
-	wait      sync.WaitGroup
+	// noted is the status of which all Events are made; unsent are those that are not recorded
+	// yet, stepEvents counts the failed steps.
+	noted      v1alpha1.OperationStatus
+	unsent     []*eventsv1.Event
+	stepEvents int
+	wait       sync.WaitGroup
 
 	mu       sync.Mutex
 	progress map[string]string
@@ -68,6 +74,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		return r.release(ctx, op)
 	}
 	if err == nil {
+		r.noted = op.Status
 		err = r.takeOver(ctx)
 	}
 	looks := r.ops.Follow(ctx, r.Operation)
@@ -79,7 +86,9 @@ func (r *run) carryOut(ctx context.Context) error {
 		}
 		if op.Status.Phase.Final() {
 			r.Sink.Emit(report.Event{Kind: report.Info, Message: fmt.Sprintf("%s: %s", op.Status.Phase, op.Status.Message)})
-			return r.release(ctx, op)
+			err = r.release(ctx, op)
+			r.sendEvents(ctx)
+			return err
 		}
 		err = r.sleep(ctx, looks, tick.C, op)
 	}

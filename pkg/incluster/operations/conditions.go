@@ -49,7 +49,7 @@ func Conditions(op *v1alpha1.Operation, now metav1.Time) []metav1.Condition {
 // standing is the one of Complete, Failed and Paused that holds, none while the Operation is on
 // its way, and why.
 func standing(op *v1alpha1.Operation) (holds, reason, message string) {
-	message = shorten(op.Status.Message)
+	message = Shorten(op.Status.Message)
 	switch op.Status.Phase {
 	case v1alpha1.OperationSucceeded:
 		return v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, message
@@ -61,7 +61,7 @@ func standing(op *v1alpha1.Operation) (holds, reason, message string) {
 		failures := Failures(op.Status)
 		switch {
 		case len(failures) > 0:
-			return v1alpha1.ConditionFailed, v1alpha1.ReasonStepFailed, shorten(strings.Join(failures, "; "))
+			return v1alpha1.ConditionFailed, v1alpha1.ReasonStepFailed, Shorten(strings.Join(failures, "; "))
 		case len(op.Status.Steps) == 0:
 			return v1alpha1.ConditionFailed, v1alpha1.ReasonPlanFailed, message
 		}
@@ -88,8 +88,9 @@ func underWay(op *v1alpha1.Operation) string {
 	return v1alpha1.ReasonRunning
 }
 
-// shorten cuts a text to the bound of a condition's message, between two characters.
-func shorten(s string) string {
+// Shorten cuts a text to the bound of a condition's message, which is an Event's as well, between
+// two characters.
+func Shorten(s string) string {
 	const more = "…"
 	if len(s) <= v1alpha1.MaxConditionMessage {
 		return s

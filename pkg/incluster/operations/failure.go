@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -49,6 +50,16 @@ func cut(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+}
+
+// FailureNote is a failed step in short: its ID, the message, and what to do next; no output.
+func FailureNote(s v1alpha1.StepStatus) string {
+	head, rest, _ := strings.Cut(s.Message, "\n")
+	note := s.ID + ": " + head
+	if next, _, _ := strings.Cut(rest, "\n"); strings.HasPrefix(next, hintMark) {
+		note += "\n" + next
+	}
+	return note
 }
 
 // failureEvent puts a failed step's message into an event's fields.
