@@ -32,7 +32,7 @@ func newOperation(streams genericiooptions.IOStreams) *cobra.Command {
 		GroupID: groupAccess,
 		Long: paragraphs(
 			"Everything that changes the cluster is an Operation: a resource in it that says what is wanted, how it is done step by step, and how far that is. A coordinator inside the cluster carries it out; whoever starts one may close the laptop.",
-			"`kubectl get operations` shows them as well."),
+			"`kubectl get operations` shows them as well, `kubectl describe operation NAME` what happened, and `kubectl wait --for=condition=Complete operation/NAME` waits for one."),
 		Example: examples(`
 			kubectl ha operation list
 			kubectl ha operation watch

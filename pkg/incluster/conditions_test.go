@@ -134,6 +134,9 @@ func checkTold(t *testing.T, s *kubetest.Server) {
 	if out := run("wait", "--for=condition=Complete", "--timeout=1m", "operation/"+op.GetName()); !strings.Contains(out, "condition met") {
 		t.Errorf("kubectl wait said %s", out)
 	}
+	// As the guide has it, for who wants to know of a failure at once.
+	run("wait", "--for=jsonpath={.status.finishedAt}", "--timeout=1m", "operation/"+op.GetName())
+	run("wait", "--for=condition=Complete", "--timeout=0", "operation/"+op.GetName())
 	run("wait", "--for=condition=Failed=false", "--timeout=1m", "operation/"+op.GetName())
 	out := run("describe", "operation", op.GetName())
 	_, told, _ := strings.Cut(out, "\nEvents:")
