@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -13,8 +14,17 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
-// ours are the role bindings in the system namespace that kubectl-ha makes there.
-var ours = []string{"ha-coordinator", "ha-csr-approver"}
+// ours are the role bindings in the system namespace that kubectl-ha makes there, and the
+// service account of that namespace that each is for.
+var ours = map[string]string{"ha-coordinator": "ha-coordinator", "ha-csr-approver": "csr-approver"}
+
+// isOurs goes by whom a binding is for as well: a name alone anybody may have chosen.
+func isOurs(b rbacv1.RoleBinding) bool {
+	account, ok := ours[b.Name]
+	return ok && !slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool {
+		return s.Kind != rbacv1.ServiceAccountKind || s.Name != account || s.Namespace != v1alpha1.SystemNamespace
+	})
+}
 
 // CheckNamespace refuses a system namespace that somebody else has given rights in: whoever
 // may write there is root on every node, once Operations run. It is for clusters that have no
@@ -32,7 +42,7 @@ func CheckNamespace(ctx context.Context, kube kubernetes.Interface) error {
 	}
 	var foreign []string
 	for _, b := range list.Items {
-		if !slices.Contains(ours, b.Name) {
+		if !isOurs(b) {
 			foreign = append(foreign, b.Name)
 		}
 	}

@@ -13,8 +13,11 @@ import (
 
 func TestCheckNamespace(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ha-system"}}
-	binding := func(namespace, name string) runtime.Object {
-		return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	binding := func(namespace, name string, to ...rbacv1.Subject) runtime.Object {
+		return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Subjects: to}
+	}
+	account := func(namespace, name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 	}
 	for _, tt := range []struct {
 		name string
@@ -23,7 +26,10 @@ func TestCheckNamespace(t *testing.T) {
 	}{
 		{"none", nil, ""},
 		{"empty", []runtime.Object{namespace}, ""},
-		{"of an interrupted adoption", []runtime.Object{namespace, binding("ha-system", "ha-coordinator")}, ""},
+		{"of an interrupted adoption", []runtime.Object{namespace, binding("ha-system", "ha-coordinator", account("ha-system", "ha-coordinator")), binding("ha-system", "ha-csr-approver", account("ha-system", "csr-approver"))}, ""},
+		{"by a name of ours", []runtime.Object{namespace, binding("ha-system", "ha-csr-approver", rbacv1.Subject{Kind: rbacv1.UserKind, Name: "eve"})}, "(ha-csr-approver)"},
+		{"of ours and more", []runtime.Object{namespace, binding("ha-system", "ha-csr-approver", account("ha-system", "csr-approver"), account("ha-system", "default"))}, "(ha-csr-approver)"},
+		{"of another namespace's account", []runtime.Object{namespace, binding("ha-system", "ha-coordinator", account("default", "ha-coordinator"))}, "(ha-coordinator)"},
 		{"with somebody's rights", []runtime.Object{namespace, binding("ha-system", "ha-coordinator"), binding("ha-system", "developers")}, "(developers)"},
 		{"rights elsewhere", []runtime.Object{namespace, binding("default", "developers")}, ""},
 	} {
