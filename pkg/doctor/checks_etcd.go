@@ -104,9 +104,11 @@ func strangers(list []inspect.EtcdEntry, hosts map[string]string) []Finding {
 	for _, m := range list {
 		members = append(members, etcd.Member{Name: m.Name, PeerURLs: m.PeerURLs, Learner: m.Learner})
 	}
+	unplaced := etcd.Unplaced(members, hosts)
 	var out []Finding
 	for i, m := range members {
-		if etcd.Owner(members, hosts, m) != "" {
+		// One that runs may be that of a host whose address is a name.
+		if etcd.Owner(members, hosts, m) != "" || list[i].Started && len(unplaced) > 0 {
 			continue
 		}
 		what, handle := m.String(), m.Handle()

@@ -271,6 +271,22 @@ func TestNothingUnseenIsInOrder(t *testing.T) {
 	}
 }
 
+// Hosts of etcd in a cluster that was adopted may go by names, which no member does.
+func TestMembersOfHostsWithNames(t *testing.T) {
+	hosts := map[string]string{"cp1": "192.0.2.9", "etcd1": "etcd-0.example.com", "etcd2": "etcd-1.example.com", "etcd3": "etcd-2.example.com"}
+	list := etcdList()
+	for i, name := range []string{"infra0", "infra1", "infra2"} {
+		list[i].Name = name
+	}
+	if found := strangers(list, hosts); len(found) > 0 {
+		t.Errorf("they may be theirs: %+v", found)
+	}
+	list = append(list, inspect.EtcdEntry{ID: "d", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true})
+	if found := strangers(list, hosts); len(found) != 1 || !strings.Contains(found[0].Found, "192.0.2.4") {
+		t.Errorf("one that was never started: %+v", found)
+	}
+}
+
 func TestKeepalivedOfAnotherTool(t *testing.T) {
 	in := well()
 	facts(&in, "cp3", func(f *inspect.Facts) { f.VIP.Checks, f.Units = true, nil })

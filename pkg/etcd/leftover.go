@@ -91,6 +91,22 @@ func Owner(members []Member, hosts map[string]string, m Member) string {
 	return m.Name
 }
 
+// Unplaced are the hosts, by name, whose member can't be told: their address is a name, as in
+// a cluster that was adopted, and no member is at it. One of the members that seem to be no
+// host's may be theirs. It is pure.
+func Unplaced(members []Member, hosts map[string]string) (out []string) {
+	for _, name := range sorted(hosts) {
+		address := hosts[name]
+		if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil || address == "" {
+			continue
+		}
+		if !slices.ContainsFunc(members, func(m Member) bool { return m.at(address) || m.Name == name }) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 func (m Member) at(address string) bool {
 	return slices.ContainsFunc(m.PeerURLs, func(u string) bool {
 		parsed, err := url.Parse(u)

@@ -81,6 +81,16 @@ func TestOwner(t *testing.T) {
 	}
 }
 
+// Hosts that go by names, and members that go by addresses, are not matched by guessing.
+func TestUnplaced(t *testing.T) {
+	members := append(crowd(), Member{ID: 9, Name: "infra0", PeerURLs: []string{"https://etcd-0.example.com:2380"}}, Member{ID: 10, Name: "infra1", PeerURLs: []string{"https://10.0.0.31:2380"}})
+	got := Unplaced(members, map[string]string{"cp1": "10.0.0.11", "lost": "10.0.0.99", "six": "[2001:db8::7]", "node": "",
+		"etcd1": "etcd-0.example.com", "etcd2": "etcd-1.example.com", "infra0": "etcd-7.example.com"})
+	if strings.Join(got, " ") != "etcd2" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestCanDrop(t *testing.T) {
 	up := func(ids ...uint64) (out []MemberStatus) {
 		for _, id := range ids {

@@ -125,6 +125,10 @@ func (s DropSpec) choose(v etcd.View) (_ etcd.Member, found bool, err error) {
 	if owner := etcd.Owner(v.Members, s.Hosts, m); owner != "" {
 		return m, true, host.WithHint(fmt.Errorf("the etcd member %s is that of %s, which is part of the cluster", m, owner), "take the whole host out: kubectl ha node remove "+owner)
 	}
+	if unplaced := etcd.Unplaced(v.Members, s.Hosts); m.Started() && len(unplaced) > 0 {
+		return m, true, host.WithHint(fmt.Errorf("whose the etcd member %s is can't be told: the address of %s is a name, and no member goes by it", m, strings.Join(unplaced, ", ")),
+			"when you know that it is nobody's: etcdctl member remove "+fmt.Sprintf("%x", m.ID))
+	}
 	if err := etcd.CanDrop(v, m); err != nil {
 		return m, true, host.WithHint(fmt.Errorf("the etcd member %s must stay: %w", m, err),
 			"when it answers: make its host part of the cluster (kubectl ha node add), or stop its etcd first (systemctl disable --now etcd); otherwise bring other members back")

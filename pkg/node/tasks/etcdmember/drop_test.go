@@ -64,6 +64,21 @@ func TestDropChoose(t *testing.T) {
 	}
 }
 
+// In a cluster that was adopted etcd's hosts may go by names: a member of theirs that is away is
+// not taken for one of nobody. One that was never started is nobody's.
+func TestDropOfHostsWithNames(t *testing.T) {
+	list := []etcd.Member{member(1, "infra0", "10.0.0.1"), member(2, "infra1", "10.0.0.2"), member(3, "infra2", "10.0.0.3"), learner(4, "", "10.0.0.4")}
+	hosts := map[string]string{"cp1": "10.0.0.9", "etcd1": "etcd-0.example.com", "etcd2": "etcd-1.example.com", "etcd3": "etcd-2.example.com"}
+	v := etcd.View{Members: list, Status: answering(1, 2)}
+	_, _, err := DropSpec{Member: "https://10.0.0.3:2380", Hosts: hosts}.choose(v)
+	if err == nil || !strings.Contains(err.Error(), "etcd1, etcd2, etcd3") || !strings.Contains(host.Hint(err), "etcdctl member remove 3") {
+		t.Errorf("a member that is away: %v (%s)", err, host.Hint(err))
+	}
+	if _, found, err := (DropSpec{Member: "https://10.0.0.4:2380", Hosts: hosts}).choose(v); !found || err != nil {
+		t.Errorf("a learner that was never started: %v, %v", found, err)
+	}
+}
+
 // TestStatesOfAJoin: whenever a node add stops between its learner and the document, there is a
 // way on by running it again on a host that lives, and a way back when the host is lost. The
 // document does not have the host in any of them: what comes after is node remove's
