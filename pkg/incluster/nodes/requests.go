@@ -73,7 +73,8 @@ func leaveSpec(ctx context.Context, t engine.Turn) (etcdmember.LeaveSpec, error)
 	}
 	all := members(t.Cluster)
 	all[spec.Node] = address
-	return etcdmember.LeaveSpec{Name: spec.Node, Address: address, Members: all}, nil
+	_, listed := t.Cluster.Host(spec.Node)
+	return etcdmember.LeaveSpec{Name: spec.Node, Address: address, Members: all, MayBeNone: !listed}, nil
 }
 
 func mayLeave(ctx context.Context, t engine.Turn) (node.Request, error) {
@@ -131,6 +132,9 @@ func answered(r node.Result) string {
 	var d etcdmember.LeaveData
 	if json.Unmarshal(r.Data, &d) != nil {
 		return "" // Only the data got lost on its way, not the result.
+	}
+	if d.Gone && d.Members == 0 {
+		return "it has no member"
 	}
 	text := fmt.Sprintf("%d of %d other members answer", d.Answer, d.Members)
 	if d.Gone {

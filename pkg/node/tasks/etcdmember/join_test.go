@@ -214,6 +214,22 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// A control plane of another tool may have its login to etcd elsewhere. A node that its document
+// does not know has no member then: kubectl-ha adds none there.
+func TestLeaveWithoutALogin(t *testing.T) {
+	env := node.Env{Host: hosttest.New(t, hosttest.NewCommander(t))}
+	for name, task := range map[string]func(context.Context, node.Env, LeaveSpec) (any, error){"may it": MayLeave, "leave": Leave} {
+		spec := LeaveSpec{Name: "w9", Address: "10.0.0.9", Members: map[string]string{"a": "10.0.0.1"}}
+		if _, err := task(t.Context(), env, spec); err == nil || !strings.Contains(err.Error(), "no certificates for etcd") {
+			t.Errorf("%s, of one that the document has: %v", name, err)
+		}
+		spec.MayBeNone = true
+		if got, err := task(t.Context(), env, spec); err != nil || got != (LeaveData{Gone: true}) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func TestLeaveLook(t *testing.T) {
 	spec := LeaveSpec{Name: "a", Address: "10.0.0.1"}
 	list := []etcd.Member{member(1, "a", "10.0.0.1"), member(2, "b", "10.0.0.2"), member(3, "c", "10.0.0.3")}

@@ -25,6 +25,9 @@ type LeaveSpec struct {
 	Address string `json:"address"`
 	// Members maps all members' names to addresses, with the one that leaves.
 	Members map[string]string `json:"members"`
+	// MayBeNone tells that the host may have no member: no document has it. Where this host has no
+	// login to etcd it has none, since then it is not kubectl-ha that adds members here.
+	MayBeNone bool `json:"mayBeNone,omitempty"`
 }
 
 // LeaveData is what was seen.
@@ -40,6 +43,9 @@ type LeaveData struct {
 // members themselves, at their TLS ports, and changes nothing.
 func MayLeave(ctx context.Context, env node.Env, spec LeaveSpec) (_ any, err error) {
 	client, err := spec.connect(ctx, env.Host, spec.Members)
+	if spec.none(err) {
+		return LeaveData{Gone: true}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +78,9 @@ func (s LeaveSpec) look(v etcd.View) (LeaveData, error) {
 // have agreed on a leader again. One that is gone already is no change.
 func Leave(ctx context.Context, env node.Env, spec LeaveSpec) (_ any, err error) {
 	client, err := spec.connect(ctx, env.Host, spec.Members)
+	if spec.none(err) {
+		return LeaveData{Gone: true}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +109,9 @@ func Leave(ctx context.Context, env node.Env, spec LeaveSpec) (_ any, err error)
 	return data, nil
 }
 
+// none tells whether this error of connect says that the host has no member.
+func (s LeaveSpec) none(err error) bool { return s.MayBeNone && errors.Is(err, errNoLogin) }
+
 func (s LeaveSpec) connect(ctx context.Context, h *host.Host, members map[string]string) (*etcd.Client, error) {
 	id, err := Identity(h)
 	if err != nil {
@@ -111,6 +123,9 @@ func (s LeaveSpec) connect(ctx context.Context, h *host.Host, members map[string
 	}
 	return etcd.Connect(ctx, endpoints, id)
 }
+
+// errNoLogin is what Identity finds on a host that kubectl-ha, or kubeadm, gave no login to etcd.
+var errNoLogin = errors.New("this host has no certificates for etcd")
 
 // Identity reads the certificates with which a host may talk to etcd: a member's
 // own, or those of an apiserver.
@@ -133,5 +148,5 @@ func Identity(h *host.Host) (etcd.TLS, error) {
 			return etcd.TLS{}, fmt.Errorf("the host's certificates for etcd: %w", err)
 		}
 	}
-	return etcd.TLS{}, host.WithHint(errors.New("this host has no certificates for etcd"), "only control planes and etcd members have")
+	return etcd.TLS{}, host.WithHint(errNoLogin, "only control planes and etcd members have, and those of other tools may have them elsewhere")
 }
