@@ -48,8 +48,12 @@ func (d *downloader) get(ctx context.Context, item download, progress func(done,
 	}
 	if err := w.Commit(); err != nil {
 		if errors.Is(err, errDigest) {
-			return "", fmt.Errorf("download %s: %s is not what %s says it is, "+
+			err = fmt.Errorf("download %s: %s is not what %s says it is, "+
 				"and was thrown away; check the mirror, or a proxy on the way: %w", item.name, fileURL, whose, err)
+			if item.digest != "" && d.mirror != "" {
+				err = fmt.Errorf("%w\nnext: %s", err, ownBuilds)
+			}
+			return "", err
 		}
 		return "", fmt.Errorf("download %s: %w", item.name, err)
 	}

@@ -195,8 +195,7 @@ func wantedImages(kubeadm, named []string, opts CreateOptions) ([]wantedImage, e
 // a mirror whose word is to be taken.
 func (o CreateOptions) pin(ref string) digest.Digest {
 	if o.TrustMirror {
-		named, err := reference.ParseNormalizedNamed(ref)
-		if err != nil || o.Mirror != "" || o.Mirrors[reference.Domain(named)] != "" {
+		if o.Mirror != "" || o.Mirrors[domainOf(ref)] != "" {
 			return ""
 		}
 	}

@@ -89,6 +89,18 @@ func (p *puller) location(ref string) (location string, plain bool, err error) {
 	return named.String(), false, nil
 }
 
+// ownBuilds is what to do about a mirror that is not what upstream is.
+const ownBuilds = "a mirror of builds of its own is taken as it is with --trust-mirror, or spec.images.trustMirror in the Cluster file"
+
+// domainOf is the registry of a reference; empty when it is none.
+func domainOf(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	return reference.Domain(named)
+}
+
 // opened is an image whose manifest and config are known, and its source.
 type opened struct {
 	image  Image
@@ -126,6 +138,9 @@ func (p *puller) open(ctx context.Context, want wantedImage) (*opened, error) {
 	})
 	if err != nil && want.pin != "" {
 		err = fmt.Errorf("this release of kubectl-ha wants it with the digest %s: %w", want.pin, err)
+		if _, has := p.mirrors[domainOf(want.ref)]; has || p.host != "" {
+			err = fmt.Errorf("%w\nnext: when the mirror lacks that, copy the whole image there (skopeo copy --all); %s", err, ownBuilds)
+		}
 	}
 	return out, err
 }
