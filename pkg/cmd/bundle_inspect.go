@@ -113,7 +113,7 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	line("%s", summary(c))
 	line("%s", b.Digest())
 	if b.Signed() {
-		line("Signed; `%s bundle verify --key`tells whether by whom it should be", displayName)
+		line("Signed; `%s bundle verify --key` tells whether by whom it should be", displayName)
 	}
 	if c.KubernetesVersion != "" {
 		line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)

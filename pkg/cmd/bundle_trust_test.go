@@ -76,6 +76,9 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 			t.Errorf("got %s", out)
 		}
 	}
+	if out := mustRun(t, "bundle", "inspect", "signed.tar"); !strings.Contains(out, "`kubectl ha bundle verify --key` tells") {
+		t.Errorf("got %s", out)
+	}
 	other := "sha256:" + strings.Repeat("0a", 32)
 	for what, tc := range map[string]struct {
 		args []string
