@@ -131,7 +131,14 @@ func (o *nodeRemoveOptions) complete(node string) {
 // what is taken out, for people; and a name that an object may have.
 func (o *nodeRemoveOptions) what() (text, object string) {
 	if o.spec.EtcdMember != "" {
-		return "the etcd member " + o.spec.EtcdMember, "etcd-member"
+		// Of another member it is another object.
+		name := strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+				return r
+			}
+			return '-'
+		}, strings.ToLower(strings.TrimPrefix(o.spec.EtcdMember, "https://")))
+		return "the etcd member " + o.spec.EtcdMember, "etcd-member-" + strings.Trim(name, "-")
 	}
 	return o.spec.Node, o.spec.Node
 }

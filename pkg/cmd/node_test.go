@@ -8,6 +8,7 @@ import (
 	"testing"
 	"text/template"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
@@ -109,6 +110,21 @@ func TestRemoveArgs(t *testing.T) {
 		}
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", line, err, want)
+		}
+	}
+}
+
+// What is printed for one member is not what is printed for another: an Operation's intent
+// can't be changed.
+func TestRemoveMemberObject(t *testing.T) {
+	for member, want := range map[string]string{
+		"https://10.0.0.4:2380": "etcd-member-10-0-0-4-2380", "https://[2001:DB8::4]:2380": "etcd-member-2001-db8--4--2380",
+		"8e9e05c52164694d": "etcd-member-8e9e05c52164694d", "CP_4": "etcd-member-cp-4",
+	} {
+		o := &nodeRemoveOptions{spec: v1alpha1.RemoveNodeSpec{EtcdMember: member}}
+		_, got := o.what()
+		if got != want || len(validation.IsDNS1123Subdomain("removenode-"+got)) > 0 {
+			t.Errorf("%s: %s, want %s", member, got, want)
 		}
 	}
 }
