@@ -7,8 +7,6 @@ import (
 	"github.com/distribution/reference"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -20,32 +18,48 @@ import (
 // looks, and for what goes on with an Operation that has its agents already. What
 // creates one calls ensureAgent.
 func clusterAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-	source, err := newAgentSource()
+	all, err := lookingAgents(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	return all.usual, nil
+}
+
+// looking are the agents that may look at nodes: this program's own, as far as it has them,
+// and those that most nodes have.
+type looking struct{ own, usual v1alpha1.Agents }
+
+// lookingAgents needs no agent of this program's, which may not have those of all nodes, as
+// long as the cluster has some: whoever ends an Operation is not to look for a file first.
+func lookingAgents(ctx context.Context, config *rest.Config) (looking, error) {
+	source, _, nodes, err := agentNodes(ctx, config)
 	if err != nil {
-		return nil, err
-	}
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	own, err := source.Agents(ctx, nodes.Items)
-	if err != nil {
-		return nil, err
+		return looking{}, err
 	}
 	ops, err := incluster.NewOperations(config, nil)
 	if err != nil {
-		return nil, err
+		return looking{}, err
 	}
 	all, err := ops.List(ctx)
 	// A cluster of another tool knows no Operations.
 	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, err
+		return looking{}, clusterError(err)
 	}
-	return chooseAgents(nodes.Items, knownAgents(all), own), nil
+	own, lacking := source.present(ctx, nodes)
+	out := lookingOf(nodes, knownAgents(all), own)
+	if len(out.usual) == 0 {
+		return looking{}, lacking
+	}
+	return out, nil
+}
+
+// lookingOf is pure.
+func lookingOf(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Agents) looking {
+	otherwise := own
+	if len(own) == 0 && len(known) > 0 {
+		otherwise = known[0]
+	}
+	return looking{own, chooseAgents(nodes, known, otherwise)}
 }
 
 // knownAgents are those that have carried out Operations of this cluster, the last first.

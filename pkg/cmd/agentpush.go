@@ -8,9 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -50,19 +48,11 @@ func readyOperations(ctx context.Context, streams genericiooptions.IOStreams, co
 // waited for. Nodes that can't take part now are left out, and told of. output is as for
 // newProgress.
 func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, output string) (v1alpha1.Agents, error) {
-	source, err := newAgentSource()
+	source, kube, nodes, err := agentNodes(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, clusterError(err)
-	}
-	own, err := source.Agents(ctx, nodes.Items)
+	own, err := source.Agents(ctx, nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +64,11 @@ func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config
 	if err != nil {
 		return nil, clusterError(err)
 	}
-	lacking, away := withoutAgent(nodes.Items, all, own, time.Now())
+	known := knownAgents(all)
+	if err := refuseUnknown(nodes, known, own); err != nil {
+		return nil, err
+	}
+	lacking, away := withoutAgent(nodes, all, own, time.Now())
 	o := &imagesPushOptions{imagesOptions: imagesOptions{IOStreams: streams, output: output, config: config, kube: kube},
 		via: viaAPI, port: v1alpha1.DefaultPeerPort}
 	if len(away) > 0 {
@@ -82,12 +76,31 @@ func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config
 			return nil, err
 		}
 	}
-	for _, p := range planAgents(lacking, nodes.Items, knownAgents(all), own) {
+	for _, p := range planAgents(lacking, nodes, known, own) {
 		if err := o.pushAgent(ctx, ops.WithAgents(p.carrier), source, p); err != nil {
 			return nil, fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
 		}
 	}
 	return own, nil
+}
+
+// refuseUnknown refuses a cluster whose nodes have an agent that no Operation names, and not
+// this program's: an earlier version's, with which a cluster was adopted and which has carried
+// nothing out yet. Nothing that they report can be run, and what this program creates would
+// wait for its own agent for ever. It is pure.
+func refuseUnknown(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Agents) error {
+	if len(known) > 0 || having(nodes, own) > 0 {
+		return nil
+	}
+	for _, n := range nodes {
+		for _, i := range n.Status.Images {
+			if at := slices.IndexFunc(i.Names, bundle.IsAgentImage); at >= 0 {
+				return fmt.Errorf("%s has an agent (%s) that no Operation of this cluster has named, and not this program's\nnext: %s adopt --ssh puts this program's onto the nodes, and in a cluster that it has made %s bootstrap -f CLUSTER; they tell of it within five minutes",
+					n.Name, i.Names[at], displayName, displayName)
+			}
+		}
+	}
+	return nil
 }
 
 // withoutAgent are the nodes that do not have an agent's image as far as is known, and

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,49 @@ func TestAgentNames(t *testing.T) {
 		}
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// A program that has no agent for the nodes still ends an Operation, and looks at nodes.
+func TestLookingWithoutOwnAgents(t *testing.T) {
+	own, older, former := agentVersions()
+	known := []v1alpha1.Agents{older, former}
+	for name, tc := range map[string]struct {
+		nodes []corev1.Node
+		known []v1alpha1.Agents
+		own   v1alpha1.Agents
+		want  string
+	}{
+		"all":                          {[]corev1.Node{agentNode("w1", olderAgent)}, known, own, older.Image()},
+		"none, and nodes have one":     {[]corev1.Node{agentNode("w1", formerAgent)}, known, nil, former.Image()},
+		"none, and nodes tell nothing": {[]corev1.Node{agentNode("w1")}, known, nil, older.Image()},
+		"nobody has any":               {[]corev1.Node{agentNode("w1")}, nil, nil, ""},
+	} {
+		if got := lookingOf(tc.nodes, tc.known, tc.own); got.usual.Image() != tc.want || got.own.Image() != tc.own.Image() {
+			t.Errorf("%s: %+v, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// On a cluster that an earlier version has adopted, and which has had no Operation since, nobody
+// waits for an agent that is nowhere.
+func TestRefuseUnknown(t *testing.T) {
+	own, older, _ := agentVersions()
+	for name, tc := range map[string]struct {
+		nodes   []corev1.Node
+		known   []v1alpha1.Agents
+		refused bool
+	}{
+		"an earlier version's":      {[]corev1.Node{agentNode("w1", "registry.k8s.io/pause:3.10"), agentNode("w2", formerAgent)}, nil, true},
+		"an older one by digest":    {[]corev1.Node{agentNode("w1", olderAgent)}, nil, true},
+		"placed anew on one":        {[]corev1.Node{agentNode("w1", formerAgent, ownAgent), agentNode("w2", formerAgent)}, nil, false},
+		"nodes have not told yet":   {[]corev1.Node{agentNode("w1")}, nil, false},
+		"an Operation has named it": {[]corev1.Node{agentNode("w1", olderAgent)}, []v1alpha1.Agents{older}, false},
+	} {
+		err := refuseUnknown(tc.nodes, tc.known, own)
+		if (err != nil) != tc.refused || err != nil && !strings.Contains(err.Error(), "adopt --ssh") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -132,19 +132,34 @@ func (a *agentSource) Image(ctx context.Context, arch string) (bundle.Image, bun
 
 // Agents are this program's for the architectures of these nodes, named by their digests.
 func (a *agentSource) Agents(ctx context.Context, nodes []corev1.Node) (v1alpha1.Agents, error) {
-	var out v1alpha1.Agents
-	for _, arch := range agentArchs(nodes, a.arch) {
-		image, _, err := a.Image(ctx, arch)
-		if err != nil {
-			return nil, err
-		}
-		_, sum, err := a.Binary(arch)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v1alpha1.Agent{Arch: arch, Image: image.Ref + "@" + image.Manifest.Digest.String(), SHA256: sum})
+	out, lacking := a.present(ctx, nodes)
+	if lacking != nil {
+		return nil, lacking
 	}
 	return out, nil
+}
+
+// present are those of Agents that this program has, and why it has not all of them. That is
+// enough for who only looks, or goes on with an Operation that has its agents.
+func (a *agentSource) present(ctx context.Context, nodes []corev1.Node) (out v1alpha1.Agents, lacking error) {
+	for _, arch := range agentArchs(nodes, a.arch) {
+		one, err := a.agent(ctx, arch)
+		if err != nil {
+			lacking = errors.Join(lacking, err)
+			continue
+		}
+		out = append(out, one)
+	}
+	return out, lacking
+}
+
+func (a *agentSource) agent(ctx context.Context, arch string) (v1alpha1.Agent, error) {
+	image, _, err := a.Image(ctx, arch)
+	if err != nil {
+		return v1alpha1.Agent{}, err
+	}
+	_, sum, err := a.Binary(arch)
+	return v1alpha1.Agent{Arch: arch, Image: image.Ref + "@" + image.Manifest.Digest.String(), SHA256: sum}, err
 }
 
 // agentArchs are the nodes' architectures, the control planes' most frequent one first,
@@ -166,19 +181,28 @@ func agentArchs(nodes []corev1.Node, otherwise string) []string {
 
 // ownAgents are this program's agents for a cluster's nodes.
 func ownAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	source, _, nodes, err := agentNodes(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return source.Agents(ctx, nodes)
+}
+
+// agentNodes are the cluster's nodes, and the source of their agents.
+func agentNodes(ctx context.Context, config *rest.Config) (*agentSource, kubernetes.Interface, []corev1.Node, error) {
 	source, err := newAgentSource()
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, clusterError(err)
 	}
-	return source.Agents(ctx, nodes.Items)
+	return source, kube, nodes.Items, nil
 }
 
 // agentDigest is that of this program's image for an architecture, for bootstrap.Config.

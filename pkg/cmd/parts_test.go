@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -50,6 +51,25 @@ func TestAgentSource(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), "kubectl-ha-agent-linux-"+tc.hosts) {
 			t.Errorf("the error does not name what is missing: %v", err)
 		}
+	}
+}
+
+// TestAgentsThatAreThere: who creates an Operation needs an agent for all nodes, who looks takes
+// what there is.
+func TestAgentsThatAreThere(t *testing.T) {
+	own := filepath.Join(t.TempDir(), "kubectl-ha")
+	if err := os.WriteFile(own, []byte("agent"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &agentSource{executable: own, goos: "linux", arch: "amd64", sums: map[string]string{}}
+	arm := corev1.Node{}
+	arm.Status.NodeInfo.Architecture = "arm64"
+	nodes := []corev1.Node{{}, arm}
+	if got, err := s.Agents(t.Context(), nodes); err == nil || got != nil || !strings.Contains(err.Error(), "kubectl-ha-agent-linux-arm64") {
+		t.Errorf("for all: %+v, %v", got, err)
+	}
+	if got, lacking := s.present(t.Context(), nodes); len(got) != 1 || got[0].Arch != "amd64" || len(got[0].SHA256) != 64 || lacking == nil {
+		t.Errorf("those that there are: %+v, %v", got, lacking)
 	}
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
@@ -28,18 +29,16 @@ func inspectNodes(ctx context.Context, o *statusOptions, looker *status.Looker, 
 	if err != nil {
 		return status.Inspection{}, err
 	}
-	own, err := ownAgents(ctx, config)
-	if err != nil {
-		return status.Inspection{}, clusterError(err)
-	}
-	usual, err := clusterAgents(ctx, config)
+	all, err := lookingAgents(ctx, config)
 	if err != nil {
 		return status.Inspection{}, clusterError(err)
 	}
 	// What a node has just got it does not report for minutes: its own one first.
-	agents := []v1alpha1.Agents{own}
-	if usual.Image() != own.Image() {
-		agents = append(agents, usual)
+	var agents []v1alpha1.Agents
+	for _, one := range []v1alpha1.Agents{all.own, all.usual} {
+		if len(one) > 0 && !slices.ContainsFunc(agents, func(a v1alpha1.Agents) bool { return a.Image() == one.Image() }) {
+			agents = append(agents, one)
+		}
 	}
 	return status.Inspect(ctx, config, looker.Cluster(), agents, r.Nodes, logLines)
 }

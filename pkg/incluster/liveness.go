@@ -121,7 +121,7 @@ func podState(p corev1.Pod) string {
 	for _, c := range p.Status.ContainerStatuses {
 		switch {
 		case c.State.Waiting != nil && c.State.Waiting.Reason == "ErrImageNeverPull":
-			return "the agent image is not in the image store of " + where + "; kubectl ha bootstrap puts it there"
+			return "the agent image is not in the image store of " + where + "; kubectl ha bootstrap puts it there, or in a cluster that was adopted kubectl ha adopt --ssh"
 		case c.State.Waiting != nil:
 			return "on " + where + ": " + c.State.Waiting.Reason
 		case c.State.Terminated != nil:

@@ -33,7 +33,7 @@ func TestPodStates(t *testing.T) {
 		"not scheduled yet":      {[]corev1.Pod{fresh, lost}, "not scheduled yet"},
 		"lost, replaced":         {[]corev1.Pod{lost, runs("w1")}, "on w1: Running"},
 		"lost":                   {[]corev1.Pod{lost}, "on w3: Running, being removed"},
-		"neither can start":      {[]corev1.Pod{noImage, crashed}, "on w2: it ended with 2; the agent image is not in the image store of w1; kubectl ha bootstrap puts it there"},
+		"neither can start":      {[]corev1.Pod{noImage, crashed}, "on w2: it ended with 2; the agent image is not in the image store of w1; kubectl ha bootstrap puts it there, or in a cluster that was adopted kubectl ha adopt --ssh"},
 		"ended":                  {[]corev1.Pod{done}, "on w2: it ended with 0"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -92,7 +92,8 @@ func inspectBy(ctx context.Context, clients *client.Clients, run string, agents 
 	for i, one := range agents {
 		facts, err = inspectNode(ctx, clients, engine.JobName(run, n.Name, int32(i+1)), one, n, spec)
 		var start *job.StartError
-		if !errors.As(err, &start) {
+		var none *v1alpha1.NoAgentError
+		if !errors.As(err, &start) && !errors.As(err, &none) {
 			return facts, err
 		}
 	}

@@ -44,7 +44,18 @@ func (a Agents) For(arch string) (Agent, error) {
 			return one, nil
 		}
 	}
-	return Agent{}, fmt.Errorf("there is no agent for %s nodes, only %d for others: begin anew, with a kubectl ha that has one beside it", arch, len(a))
+	return Agent{}, &NoAgentError{Arch: arch, Others: len(a)}
+}
+
+// NoAgentError says that none of the Agents is for an architecture, and how many are for others.
+type NoAgentError struct {
+	Arch   string
+	Others int
+}
+
+// Error says what to do.
+func (e *NoAgentError) Error() string {
+	return fmt.Sprintf("there is no agent for %s nodes, only %d for others: begin anew, with a kubectl ha that has one beside it", e.Arch, e.Others)
 }
 
 // Matching are the agents when their first has an image, and else an agent with that image
@@ -64,7 +75,7 @@ func (op *Operation) Agents() (Agents, error) {
 	var all Agents
 	if text := op.Annotations[AnnotationAgents]; text != "" {
 		if err := json.Unmarshal([]byte(text), &all); err != nil {
-			return nil, fmt.Errorf("operation %s: its annotation %s can't be read: %w", op.Name, AnnotationAgents, err)
+			return nil, fmt.Errorf("operation %s: its annotation %s can't be read: %w\nnext: kubectl annotate operation %s %s- removes it, and %s is what counts", op.Name, AnnotationAgents, err, op.Name, AnnotationAgents, AnnotationAgentImage)
 		}
 	}
 	return all.Matching(op.Annotations[AnnotationAgentImage]), nil

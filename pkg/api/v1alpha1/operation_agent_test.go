@@ -26,7 +26,7 @@ func TestOperationAgents(t *testing.T) {
 		"an earlier version's":    {annotations: map[string]string{AnnotationAgentImage: "old:v1"}, want: Agents{{Image: "old:v1"}}},
 		"noted":                   {annotations: noted(both), want: both},
 		"taken over by an older":  {annotations: takenOver, want: Agents{{Image: "old:v1"}}},
-		"not of this form":        {annotations: map[string]string{AnnotationAgentImage: "a", AnnotationAgents: "a"}, err: AnnotationAgents},
+		"not of this form":        {annotations: map[string]string{AnnotationAgentImage: "a", AnnotationAgents: "a"}, err: "next: kubectl annotate operation op " + AnnotationAgents + "-"},
 		"agents without an image": {annotations: map[string]string{AnnotationAgents: `[{"image":"a"}]`}},
 	} {
 		op := &Operation{}

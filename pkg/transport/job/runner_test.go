@@ -271,7 +271,7 @@ func testNoImage(c *cluster) {
 	c.status(c.pod("no-image"), state(corev1.PodPending, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImageNeverPull", Message: "not present"}}))
 	var start *job.StartError
 	got := c.await(end)
-	if !errors.As(got.err, &start) || start.Node != "n1" || !strings.Contains(got.err.Error(), "agent:1") || !strings.Contains(got.err.Error(), "ErrImageNeverPull") {
+	if !errors.As(got.err, &start) || start.Node != "n1" || !strings.Contains(got.err.Error(), "agent:1") || !strings.Contains(got.err.Error(), "ErrImageNeverPull") || !strings.Contains(start.Hint, "kubectl ha adopt --ssh") {
 		c.Errorf("got %v", got.err)
 	}
 	// It must not start later, when somebody brings the image.

@@ -196,7 +196,7 @@ func (w *waiter) deadline(ctx context.Context) error {
 func (w *waiter) startError(reason string) error {
 	return &StartError{
 		Node: w.host, Job: w.Name, Reason: reason,
-		Hint: fmt.Sprintf("see that the image %s is in the image store of %s (kubectl ha bootstrap puts it there), then resume", w.image, w.host),
+		Hint: fmt.Sprintf("see that the image %s is in the image store of %s (kubectl ha bootstrap puts it there, or in a cluster that was adopted kubectl ha adopt --ssh), then resume", w.image, w.host),
 	}
 }
 
