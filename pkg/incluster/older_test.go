@@ -5,12 +5,17 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
 // TestCreateWithAnOlderResource: a cluster whose Operation resource an older
@@ -44,5 +49,43 @@ func TestCreateWithAnOlderResource(t *testing.T) {
 	}
 	if op.Spec.Type != v1alpha1.OperationPruneImages {
 		t.Errorf("it was created as %s", op.Spec.Type)
+	}
+}
+
+// TestRemoveMemberWithAnOlderResource: the resource of a version that knew hosts alone drops the
+// member from an Operation, and refuses what is left. It is brought up to date, and what it has
+// stored stays valid.
+func TestRemoveMemberWithAnOlderResource(t *testing.T) {
+	s, f := start(t)
+	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
+		t.Fatal(err)
+	}
+	clients, err := client.New(s.Config)
+	f.must(err)
+	objects, err := apply.Load(manifests.FS, manifests.OperationCRD)
+	f.must(err)
+	versions, _, err := unstructured.NestedSlice(objects[0].Object, "spec", "versions")
+	f.must(err)
+	version, ok := versions[0].(map[string]any)
+	if !ok {
+		t.Fatalf("versions are %v", versions)
+	}
+	at := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "removeNode"}
+	unstructured.RemoveNestedField(version, append(at, "properties", "etcdMember")...)
+	unstructured.RemoveNestedField(version, append(at, "x-kubernetes-validations")...)
+	f.must(unstructured.SetNestedStringSlice(version, []string{"node"}, append(at, "required")...))
+	f.must(unstructured.SetNestedSlice(objects[0].Object, versions, "spec", "versions"))
+	_, err = apply.Apply(t.Context(), clients, objects, apply.Options{Force: true})
+	f.must(err)
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
+	f.must(err)
+	host, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &v1alpha1.RemoveNodeSpec{Node: "w1"}})
+	f.must(err)
+	f.must(operations.New(clients.Dynamic).Delete(t.Context(), host.Name))
+	const peer = "https://10.77.0.14:2380"
+	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &v1alpha1.RemoveNodeSpec{EtcdMember: peer}})
+	f.must(err)
+	if got := op.Spec.RemoveNode; got == nil || got.EtcdMember != peer || got.Node != "" {
+		t.Errorf("it was created for %+v", got)
 	}
 }
