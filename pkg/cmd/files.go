@@ -83,7 +83,8 @@ func loadManifest(c *v1alpha1.Cluster, dir string) error {
 	}
 	data, err := readFile(path, nil)
 	if err != nil {
-		return usageErrorf("spec.network.manifest: %w", err)
+		return usageErrorf("spec.network.manifest: %w\nnext: put the file there; a cluster that was made with it keeps a copy: kubectl get secret --namespace %s %s -o jsonpath='{.data.network-manifest}' | base64 -d",
+			err, v1alpha1.SystemNamespace, v1alpha1.ClusterConfigMap)
 	}
 	n.ManifestContent = string(data)
 	return nil

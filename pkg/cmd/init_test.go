@@ -64,7 +64,7 @@ func TestManifestNextToTheClusterFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := loadCluster(path, nil); err == nil || !strings.Contains(err.Error(), "net.yaml") {
+	if _, _, err := loadCluster(path, nil); err == nil || !strings.Contains(err.Error(), "net.yaml") || !strings.Contains(err.Error(), "kubectl get secret --namespace ha-system cluster") {
 		t.Errorf("got %v", err)
 	}
 	const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: net}\n"
