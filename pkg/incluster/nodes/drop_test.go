@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 )
@@ -119,5 +120,20 @@ func TestDropped(t *testing.T) {
 		if got := dropped(node.Result{Data: raw}); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+// Of a node that no document has the task is told that it may have no member.
+func TestLeaveSpec(t *testing.T) {
+	c := testCluster(3, 0)
+	for name, want := range map[string]bool{"cp1": false, "x9": true} {
+		op := &v1alpha1.Operation{Spec: v1alpha1.OperationSpec{RemoveNode: &v1alpha1.RemoveNodeSpec{Node: name, Address: "10.0.0.9"}}}
+		got, err := leaveSpec(t.Context(), engine.Turn{Env: engine.Env{Operation: op, Cluster: c}})
+		if err != nil || got.MayBeNone != want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	if got := answered(node.Result{Data: []byte(`{"gone":true,"members":0,"answer":0}`)}); got != "it has no member" {
+		t.Errorf("told as %q", got)
 	}
 }
