@@ -188,7 +188,7 @@ func (h *held) nodeJobs() {
 		"no command":       {agent(func(c *corev1.Container) { c.Command = nil }), thePolicy},
 		"one more arg":     {agent(func(c *corev1.Container) { c.Args = append(c.Args, "--help") }), thePolicy},
 		"other args":       {agent(func(c *corev1.Container) { c.Args = []string{"agent", "coordinate"} }), thePolicy},
-		"an environment":   {agent(func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "A", Value: "b"}} }), thePolicy},
+		"an environment":   {agent(func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "A", Value: "b"}} }), "if a webhook adds to it, exempt ha-system"},
 		"a lifecycle hook": {agent(func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{PostStart: hook()} }), thePolicy},
 		"a probe": {agent(func(c *corev1.Container) {
 			c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: hook().Exec}}
