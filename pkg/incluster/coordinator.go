@@ -177,6 +177,9 @@ func worked(op *v1alpha1.Operation) []string {
 	return nil
 }
 
+// controlPlaneLabel is kubeadm's, of control planes.
+const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+
 // nodeAffinity keeps coordinators on control planes, and there away from the nodes that are
 // worked on. A coordinator's token is as good as root on every host, and a node's kubelet can
 // have it: on a control plane that is nothing new. Of several architectures they are on the one
@@ -185,7 +188,7 @@ func worked(op *v1alpha1.Operation) []string {
 func nodeAffinity(worked []string, agents v1alpha1.Agents) *corev1.NodeAffinity {
 	a := &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
-			Key: "node-role.kubernetes.io/control-plane", Operator: corev1.NodeSelectorOpExists,
+			Key: controlPlaneLabel, Operator: corev1.NodeSelectorOpExists,
 		}}}},
 	}}
 	if len(agents) > 1 {

@@ -92,6 +92,34 @@ func TestCoordinatorJobOfSeveralArchitectures(t *testing.T) {
 	}
 }
 
+// The last control plane of an architecture leaves: the coordinators are on another's, which is
+// there to the end.
+func TestCoordinatorsStay(t *testing.T) {
+	arm, amd := v1alpha1.Agent{Arch: "arm64", Image: "agent@sha256:a"}, v1alpha1.Agent{Arch: "amd64", Image: "agent@sha256:b"}
+	plane := func(name, arch string) corev1.Node {
+		n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		n.Status.NodeInfo.Architecture = arch
+		return n
+	}
+	both := []corev1.Node{plane("cp1", "amd64"), plane("cp2", "arm64")}
+	for name, tt := range map[string]struct {
+		planes  []corev1.Node
+		leaving string
+		want    v1alpha1.Agents
+	}{
+		"the last of the first":  {both, "cp1", v1alpha1.Agents{arm, amd}},
+		"the last of the second": {both, "cp2", v1alpha1.Agents{amd, arm}},
+		"a worker":               {both, "w1", v1alpha1.Agents{amd, arm}},
+		"one of two":             {append(both, plane("cp3", "amd64")), "cp1", v1alpha1.Agents{amd, arm}},
+		"nobody is left":         {both[:1], "cp1", v1alpha1.Agents{amd, arm}},
+	} {
+		given := v1alpha1.Agents{amd, arm}
+		if got := staying(given, tt.planes, tt.leaving); !slices.Equal(got, tt.want) || given[0] != amd {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
 // A coordinator that is not the program which its Operation names takes nothing up.
 func TestCoordinatorChecksItself(t *testing.T) {
 	own, err := host.FileSum(host.SelfPath)

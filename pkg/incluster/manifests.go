@@ -26,10 +26,14 @@ func (o *Operations) Manifests(ctx context.Context, spec v1alpha1.OperationSpec,
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind},
 		ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(string(spec.Type)) + "-" + strings.ReplaceAll(name, ".", "-")}, Spec: spec,
 	}
-	if err := op.SetAgents(o.agents); err != nil {
+	agents, err := o.agentsFor(ctx, spec)
+	if err != nil {
 		return nil, err
 	}
-	job, err := coordinatorJob(op, cluster, o.agents)
+	if err := op.SetAgents(agents); err != nil {
+		return nil, err
+	}
+	job, err := coordinatorJob(op, cluster, agents)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,11 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
 	want := &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
-	if err := want.SetAgents(o.agents); err != nil {
+	agents, err := o.agentsFor(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := want.SetAgents(agents); err != nil {
 		return nil, err
 	}
 	op, err := o.createCurrent(ctx, cluster, want)
@@ -83,7 +87,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	if err := o.grant(ctx, op, cluster); err != nil {
 		return op, err
 	}
-	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, o.agents); err != nil {
+	if err := ensureCoordinator(ctx, o.clients.Kube, op, cluster, agents); err != nil {
 		return op, err
 	}
 	// The new one is under way; what can't be removed now the next one removes.
