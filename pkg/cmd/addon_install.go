@@ -52,7 +52,7 @@ func newAddonInstall(shared addonOptions) *cobra.Command {
 			kubectl ha addon install monitoring --without grafana
 
 			# Without the internet
-			kubectl ha bundle create --addons etcd-operator -o addons.tar
+			kubectl ha bundle create --addons etcd-operator --out addons.tar
 			kubectl ha images push addons.tar
 			kubectl ha addon install etcd-operator --bundle addons.tar
 

@@ -44,7 +44,7 @@ func TestEtcdOperatorsFile(t *testing.T) {
 		"not there":       {nil, []string{path, "404"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, _, errOut := run(t, "bundle", "create", "--addons", "etcd-operator", "--mirror", upstream(t, c.files), "-o", out)
+			code, _, errOut := run(t, "bundle", "create", "--addons", "etcd-operator", "--mirror", upstream(t, c.files), "--out", out)
 			if code == ExitOK {
 				t.Fatal("a bundle was made")
 			}
@@ -72,12 +72,12 @@ func TestUpstreamsFileInABundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	mirror, with, without := upstream(t, map[string]string{"/example.com/v1/install.yaml": content}), filepath.Join(dir, "with.tar"), filepath.Join(dir, "without.tar")
-	mustRun(t, "bundle", "create", "--addons", dir, "--mirror", mirror, "-o", with)
+	mustRun(t, "bundle", "create", "--addons", dir, "--mirror", mirror, "--out", with)
 	if shown := mustRun(t, "bundle", "inspect", with); !strings.Contains(shown, "install.yaml") {
 		t.Errorf("the bundle does not tell of it: %s", shown)
 	}
 	savedImage(t, filepath.Join(dir, "a.tar"), "example.com/team/a:v1", "somebody")
-	mustRun(t, "bundle", "create", "--from", filepath.Join(dir, "a.tar"), "-o", without)
+	mustRun(t, "bundle", "create", "--from", filepath.Join(dir, "a.tar"), "--out", without)
 	for _, c := range []struct {
 		source addonSource
 		want   string

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -23,7 +22,7 @@ func newBundle(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: paragraphs(
 			"A bundle is one file with the images and host programs of one Kubernetes version, each by its digest: an OCI layout. It crosses your link to the hosts once; they pass it to each other. No host needs the internet or a registry."),
 		Example: examples(`
-			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` -o bundle.tar
+			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --out bundle.tar
 			kubectl ha bundle inspect bundle.tar
 			kubectl ha bundle verify bundle.tar
 			kubectl ha bundle diff old.tar bundle.tar`),
@@ -48,7 +47,7 @@ type bundleCreateOptions struct {
 func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &bundleCreateOptions{IOStreams: streams}
 	c := &cobra.Command{
-		Use:   "create -o FILE [--kubernetes-version V | -f CLUSTER] [IMAGES]",
+		Use:   "create --out FILE [--kubernetes-version V | -f CLUSTER] [IMAGES]",
 		Short: "Download everything that a version needs into one file",
 		Long: paragraphs(
 			"Downloads the images and host programs of one Kubernetes version, checks them, and writes them into one file. The same inputs give the same bytes. An interrupted run goes on where it was. Without a version the bundle holds images only.",
@@ -57,40 +56,41 @@ func newBundleCreate(streams genericiooptions.IOStreams) *cobra.Command {
 			"Logins of registries are read from --auth-file, or else from where podman, skopeo and docker keep them: $REGISTRY_AUTH_FILE, containers/auth.json below $XDG_RUNTIME_DIR and ~/.config, ~/.docker/config.json. Programs that these name (credsStore, credHelpers) are asked; one that fails is warned of, and what is public is pulled without it."),
 		Example: examples(`
 			# For amd64 hosts, with flannel's images
-			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` -o bundle.tar
+			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --out bundle.tar
 
 			# What the Cluster file wants: version, registry, mirrors, network plugin, extra images
-			kubectl ha bundle create -f cluster.yaml -o bundle.tar
+			kubectl ha bundle create -f cluster.yaml --out bundle.tar
 
 			# For hosts of two kinds, with the load balancer and the images of one's own applications
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --arch amd64,arm64 \
-			  --load-balancer haproxy --from-manifest deploy/ --add-image quay.io/team/tool:v1 -o bundle.tar
+			  --load-balancer haproxy --from-manifest deploy/ --add-image quay.io/team/tool:v1 --out all.tar
 
 			# Images only, some of them from files
-			kubectl ha bundle create --from saved.tar --from quay.io/team/app:v2=app-oci/ -o images.tar
+			kubectl ha bundle create --from saved.tar --from quay.io/team/app:v2=app-oci/ --out images.tar
 
 			# A file that was saved by IDs: its images have no names
-			kubectl ha bundle create --from app:v1=saved.tar:@0 --from db:v1=saved.tar:@1 -o images.tar
+			kubectl ha bundle create --from app:v1=saved.tar:@0 --from db:v1=saved.tar:@1 --out images.tar
 
 			# Only what the bundle that is there already lacks
-			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --since old.tar -o difference.tar
+			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --since old.tar --out difference.tar
 
 			# Signed, for those who carry it over
 			openssl genpkey -algorithm ed25519 -out sign.key
 			openssl pkey -in sign.key -pubout -out sign.pub
-			kubectl ha bundle create -f cluster.yaml --sign-key sign.key -o bundle.tar
+			kubectl ha bundle create -f cluster.yaml --sign-key sign.key --out bundle.tar
 
 			# Through a mirror that serves upstream's files and images under their own paths
-			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com -o bundle.tar`),
+			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com --out bundle.tar`),
 		Args: noArgs,
 		RunE: inOrder(o),
 	}
-	o.addFlags(c.Flags())
+	o.addFlags(c)
 	return c
 }
 
-func (o *bundleCreateOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVarP(&o.opts.Output, "output", "o", "", "the `file` to write")
+func (o *bundleCreateOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	addOutFlag(c, o.IOStreams, &o.opts.Output, "the `file` to write")
 	f.StringVarP(&o.file, "filename", "f", "", "take version and sources from this Cluster `file`; flags go before")
 	f.StringVar(&o.opts.KubernetesVersion, "kubernetes-version", "", "the Kubernetes `version`, such as "+v1alpha1.DefaultKubernetesVersion)
 	f.StringVar(&o.opts.EtcdVersion, "etcd-version", "", "the etcd `version` (default "+bundle.DefaultEtcdVersion+")")
@@ -206,7 +206,7 @@ func (o *bundleCreateOptions) Validate() error {
 		return usageErrorf("--trust-mirror is for --mirror and --registry-mirror, and neither is given")
 	}
 	if o.opts.Output == "" {
-		return usageErrorf("name the file to write with -o")
+		return usageErrorf("name the file to write with --out")
 	}
 	switch o.opts.NetworkPlugin {
 	case "", v1alpha1.NetworkPluginFlannel, v1alpha1.NetworkPluginManifest, v1alpha1.NetworkPluginNone:

@@ -56,12 +56,12 @@ func TestBundleOfFiles(t *testing.T) {
 	savedImage(t, file("a1.tar"), "example.com/team/a:v1", "somebody")
 	savedImage(t, file("a2.tar"), "example.com/team/a:v2", "somebody else")
 	savedImage(t, file("b.tar"), "example.com/team/b:v1", "somebody")
-	made := mustRun(t, "bundle", "create", "--from", file("a1.tar"), "--from", file("b.tar"), "-o", file("old.tar"))
+	made := mustRun(t, "bundle", "create", "--from", file("a1.tar"), "--from", file("b.tar"), "--out", file("old.tar"))
 	if !strings.Contains(made, "old.tar: 2 images for amd64") {
 		t.Errorf("got %s", made)
 	}
-	mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "-o", file("new.tar"))
-	left := mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--since", file("old.tar"), "-o", file("difference.tar"))
+	mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--out", file("new.tar"))
+	left := mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--since", file("old.tar"), "--out", file("difference.tar"))
 	if !strings.Contains(left, "2 blobs (0.4 KiB) are left out, since "+file("old.tar")+" has them") ||
 		!strings.Contains(left, "kubectl ha images push "+file("difference.tar")+" --base "+file("old.tar")+"\n") || strings.Contains(left, "already") {
 		t.Errorf("got %s", left)
@@ -127,13 +127,13 @@ func TestBundleMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"create", "-o", "x"}, ExitUsage, "--from"},
-		{[]string{"create", "-o", "x", "--from", "a.tar", "--arch", "mips"}, ExitUsage, "--arch mips"},
-		{[]string{"create", "-o", "x", "--from", "a.tar", "--load-balancer", "envoy"}, ExitUsage, "--load-balancer envoy"},
-		{[]string{"create", "-o", "x", "--from", "a.tar", "--arch", "arm64"}, ExitFailed, "it is for linux/amd64"},
-		{[]string{"create", "-o", "x", "--from", "none.tar"}, ExitFailed, "none.tar"},
-		{[]string{"create", "-o", "x", "--from-manifest", "none.yaml"}, ExitFailed, "none.yaml"},
-		{[]string{"create", "-o", "x", "--from", "a.tar", "--since", "cut.tar"}, ExitFailed, "not a bundle"},
+		{[]string{"create", "--out", "x"}, ExitUsage, "--from"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--arch", "mips"}, ExitUsage, "--arch mips"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--load-balancer", "envoy"}, ExitUsage, "--load-balancer envoy"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--arch", "arm64"}, ExitFailed, "it is for linux/amd64"},
+		{[]string{"create", "--out", "x", "--from", "none.tar"}, ExitFailed, "none.tar"},
+		{[]string{"create", "--out", "x", "--from-manifest", "none.yaml"}, ExitFailed, "none.yaml"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--since", "cut.tar"}, ExitFailed, "not a bundle"},
 		{[]string{"inspect", "cut.tar"}, ExitUsage, "not a bundle"},
 		{[]string{"diff", "cut.tar"}, ExitUsage, "name two"},
 		{[]string{"diff", "cut.tar", "cut.tar"}, ExitUsage, "not a bundle"},

@@ -42,13 +42,13 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 	key, pub := writeKeys(t, "mine")
 	_, others := writeKeys(t, "another")
 	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
-	made := mustRun(t, "bundle", "create", "--from", "a.tar", "--sign-key", key, "-o", "signed.tar")
-	mustRun(t, "bundle", "create", "--from", "a.tar", "-o", "plain.tar")
+	made := mustRun(t, "bundle", "create", "--from", "a.tar", "--sign-key", key, "--out", "signed.tar")
+	mustRun(t, "bundle", "create", "--from", "a.tar", "--out", "plain.tar")
 	secret, err := os.ReadFile(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := runIn(t, string(secret), "bundle", "create", "--from", "a.tar", "--sign-key", "-", "-o", "again.tar"); code != ExitOK {
+	if code, _, errOut := runIn(t, string(secret), "bundle", "create", "--from", "a.tar", "--sign-key", "-", "--out", "again.tar"); code != ExitOK {
 		t.Errorf("a key on standard input: %s", errOut)
 	}
 	one, err := os.ReadFile("signed.tar")
@@ -125,7 +125,7 @@ func TestSignKeyMistakes(t *testing.T) {
 		"trust in no mirror":      {[]string{"--trust-mirror"}, "--trust-mirror is for --mirror"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			code, _, errOut := run(t, append([]string{"bundle", "create", "--from", "a.tar", "-o", "x.tar"}, tc.args...)...)
+			code, _, errOut := run(t, append([]string{"bundle", "create", "--from", "a.tar", "--out", "x.tar"}, tc.args...)...)
 			if code != ExitUsage || !strings.Contains(errOut, tc.want) {
 				t.Errorf("exit code %d; %s, want %q", code, errOut, tc.want)
 			}
@@ -162,7 +162,7 @@ func TestAnotherBundleTouchesNothing(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
-	mustRun(t, "bundle", "create", "--from", "a.tar", "-o", "plain.tar")
+	mustRun(t, "bundle", "create", "--from", "a.tar", "--out", "plain.tar")
 	if err := os.WriteFile("cluster.yaml", []byte(trustCluster), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func readFile(path string, in io.Reader) ([]byte, error) {
 // never leaves a half-written one.
 func writeNew(path string, data []byte, mode fs.FileMode, force bool) (err error) {
 	if _, statErr := os.Lstat(path); statErr == nil && !force {
-		return usageErrorf("%s is there already; choose another with -o, or replace it with --force", path)
+		return usageErrorf("%s is there already; choose another with --out, or replace it with --force", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".kubectl-ha-*")
 	if err != nil {

@@ -29,9 +29,9 @@ type initOptions struct {
 }
 
 func newInit(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &initOptions{IOStreams: streams}
+	o := &initOptions{IOStreams: streams, file: defaultClusterFile}
 	c := &cobra.Command{
-		Use:     "init [-o FILE]",
+		Use:     "init [--out FILE]",
 		Short:   "Write a commented Cluster file",
 		GroupID: groupCluster,
 		Long: paragraphs(
@@ -59,7 +59,7 @@ func newInit(streams genericiooptions.IOStreams) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&o.file, "output", "o", defaultClusterFile, "the `file` to write; - is standard output")
+	addOutFlag(c, streams, &o.file, "the `file` to write; - is standard output")
 	f.BoolVar(&o.force, "force", false, "replace the file when it is there")
 	f.StringVar(&o.inventory, "from-inventory", "", "convert this Ansible inventory `file` of kubeadm2ha")
 	f.StringVar(&o.name, "name", "", "the cluster's name (default: one of its own, such as ha-x7k2p)")

@@ -39,7 +39,7 @@ func TestInitWritesAFileThatIsValid(t *testing.T) {
 
 func TestInitToStandardOutput(t *testing.T) {
 	t.Chdir(t.TempDir())
-	code, out, _ := run(t, "init", "-o", "-")
+	code, out, _ := run(t, "init", "--out", "-")
 	if _, _, err := v1alpha1.Load([]byte(out), ""); code != ExitOK || err != nil {
 		t.Errorf("%d %v", code, err)
 	}
@@ -49,7 +49,7 @@ func TestInitToStandardOutput(t *testing.T) {
 }
 
 func TestClusterFileFromStandardInput(t *testing.T) {
-	_, file, _ := run(t, "init", "-o", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
+	_, file, _ := run(t, "init", "--out", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
 	code, _, errOut := runIn(t, file, "bootstrap", "-f", "-")
 	if code != ExitUsage || !strings.Contains(errOut, "--yes") {
 		t.Errorf("%d %s", code, errOut)
@@ -58,7 +58,7 @@ func TestClusterFileFromStandardInput(t *testing.T) {
 
 func TestManifestNextToTheClusterFile(t *testing.T) {
 	dir := t.TempDir()
-	_, file, _ := run(t, "init", "-o", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
+	_, file, _ := run(t, "init", "--out", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
 	file = strings.Replace(file, "\nspec:\n", "\nspec:\n  network: {plugin: manifest, manifest: net.yaml}\n", 1)
 	path := filepath.Join(dir, "cluster.yaml")
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {

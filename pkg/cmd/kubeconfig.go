@@ -57,7 +57,7 @@ const ownFiles = "-"
 func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &kubeconfigOptions{IOStreams: streams, access: newAccess()}
 	c := &cobra.Command{
-		Use:     "kubeconfig [--vip | --loadbalancer | --node NAME] [--merge [FILE] | -o FILE]",
+		Use:     "kubeconfig [--vip | --loadbalancer | --node NAME] [--merge [FILE] | --out FILE]",
 		Short:   "Make yourself or somebody else a kubeconfig for the cluster",
 		GroupID: groupAccess,
 		Long: paragraphs(
@@ -73,7 +73,7 @@ func newKubeconfig(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha kubeconfig --vip -f cluster.yaml --merge
 
 			# For a colleague and a working day, through the load balancer
-			kubectl ha kubeconfig --loadbalancer --user alice --group devs --duration 8h -o alice.kubeconfig
+			kubectl ha kubeconfig --loadbalancer --user alice --group devs --duration 8h --out alice.conf
 
 			# Without a secret in the file: the plugin is asked for it, and renews it
 			kubectl ha kubeconfig --exec --merge`),
@@ -105,7 +105,7 @@ func (o *kubeconfigOptions) addFlags(c *cobra.Command) {
 	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`; with no kubeconfig flag given, the way in is SSH")
 	f.StringVar(&o.merge, "merge", "", "put it into this `file`, or without one into your own kubeconfig ($KUBECONFIG, else ~/.kube/config); an entry that is there gets the new address and identity and keeps all else; what was there is kept in a copy")
 	f.Lookup("merge").NoOptDefVal = ownFiles
-	f.StringVarP(&o.output, "output", "o", "", "the `file` to write (default NAME.kubeconfig); - is standard output")
+	addOutFlag(c, o.IOStreams, &o.output, "the `file` to write (default NAME.kubeconfig); - is standard output")
 	f.DurationVar(&o.duration, "duration", 0, "how long the identity lives, 10m to 8760h")
 	f.StringVar(&o.user, userFlag, "", "make it for the user of this `name`, who may do what roles are bound to it")
 	f.StringArrayVar(&o.groups, "group", nil, "with --user, a `group` that the user is in; may be repeated")
@@ -158,7 +158,7 @@ func (o *kubeconfigOptions) Validate() error {
 	case where > 1:
 		return usageErrorf("--vip, --loadbalancer and --node exclude each other")
 	case o.merge != "" && o.output != "":
-		return usageErrorf("--merge and -o exclude each other")
+		return usageErrorf("--merge and --out exclude each other")
 	case o.duration != 0 && (o.duration < kubeconfig.MinDuration || o.duration > kubeconfig.MaxDuration):
 		return usageErrorf("--duration must be between %s and %s", kubeconfig.MinDuration, kubeconfig.MaxDuration)
 	case len(o.groups) > 0 && o.user == "":
@@ -246,7 +246,7 @@ func (o *kubeconfigOptions) validateOutput() error {
 	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return usageErrorf("the kubeconfig can't go to %w; choose another file with -o, or --merge", err)
+	return usageErrorf("the kubeconfig can't go to %w; choose another file with --out, or --merge", err)
 }
 
 // store puts the kubeconfig where it was asked for, and says where that is.

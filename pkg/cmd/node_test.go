@@ -50,7 +50,7 @@ func TestOneBundleForAReplacement(t *testing.T) {
 	dir := t.TempDir()
 	image, file := filepath.Join(dir, "a.tar"), filepath.Join(dir, "bundle.tar")
 	savedImage(t, image, "example.com/team/a:v1", "somebody")
-	mustRun(t, "bundle", "create", "--from", image, "-o", file)
+	mustRun(t, "bundle", "create", "--from", image, "--out", file)
 	stored := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "test"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: "10.0.0.100",
 		Hosts: []v1alpha1.Host{{Name: "cp1", Address: "10.0.0.11", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, {Name: "w1", Address: "10.0.0.21"}}}}
 	stored.SetDefaults()

@@ -58,7 +58,7 @@ func newSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
 			"Secrets are never read. What looks like one in a log or a document is left out: private keys, tokens, passwords in URLs. Names and addresses of hosts stay; look through it before you give it to others."),
 		Example: examples(`
 			kubectl ha support-bundle
-			kubectl ha support-bundle -o incident.tar.gz --lines 2000
+			kubectl ha support-bundle --out incident.tar.gz --lines 2000
 
 			# When the API can't tell where the hosts are
 			kubectl ha support-bundle -f cluster.yaml`),
@@ -72,7 +72,7 @@ func newSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	addAccess(c, o.access)
 	f := c.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "the `file` to write (default a name with the time in it, here); - is standard output")
+	addOutFlag(c, streams, &o.output, "the `file` to write (default a name with the time in it, here); - is standard output")
 	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`, for when the API can't tell where the hosts are")
 	f.IntVar(&o.lines, "lines", supportLogLines, "how many of each log's last lines")
 	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")

@@ -222,18 +222,18 @@ func (e *edit) store(now time.Time) (copied string, err error) {
 func refuseTaken(mine, c *clientcmdapi.Config) error {
 	for name, cluster := range c.Clusters {
 		if old := mine.Clusters[name]; other(old, cluster) {
-			return fmt.Errorf("%w: your kubeconfig has another cluster %s at %s; write a file of its own with -o, or remove that entry: kubectl config delete-cluster %s",
+			return fmt.Errorf("%w: your kubeconfig has another cluster %s at %s; write a file of its own with --out, or remove that entry: kubectl config delete-cluster %s",
 				ErrTaken, name, old.Server, name)
 		}
 	}
 	for name, context := range c.Contexts {
 		if old := mine.Contexts[name]; old != nil && other(mine.Clusters[old.Cluster], c.Clusters[context.Cluster]) {
-			return fmt.Errorf("%w: your kubeconfig has a context %s of another cluster, %s; write a file of its own with -o, or give that one another name: kubectl config rename-context %s NEW",
+			return fmt.Errorf("%w: your kubeconfig has a context %s of another cluster, %s; write a file of its own with --out, or give that one another name: kubectl config rename-context %s NEW",
 				ErrTaken, name, old.Cluster, name)
 		}
 		for used, old := range mine.Contexts {
 			if old.AuthInfo == context.AuthInfo && other(mine.Clusters[old.Cluster], c.Clusters[context.Cluster]) {
-				return fmt.Errorf("%w: your kubeconfig has a user %s, whom the context %s has for another cluster, %s; write a file of its own with -o",
+				return fmt.Errorf("%w: your kubeconfig has a user %s, whom the context %s has for another cluster, %s; write a file of its own with --out",
 					ErrTaken, context.AuthInfo, used, old.Cluster)
 			}
 		}

@@ -116,7 +116,7 @@ func (c *cluster) same(t *testing.T, before []string) {
 func (c *cluster) bringAddons(t *testing.T, addons ...string) string {
 	t.Helper()
 	bundle := filepath.Join(t.TempDir(), "addons.tar")
-	r := c.ha(t, suiteDeadline, "bundle", "create", "--addons", strings.Join(addons, ","), "--mirror", c.cached.Mirror, "--trust-mirror", "-o", bundle)
+	r := c.ha(t, suiteDeadline, "bundle", "create", "--addons", strings.Join(addons, ","), "--mirror", c.cached.Mirror, "--trust-mirror", "--out", bundle)
 	if r.code != 0 {
 		t.Fatalf("bundle create --addons: %s", r)
 	}

@@ -69,7 +69,7 @@ func (l *lab) bundle(t testing.TB) string {
 		return out
 	}
 	out := filepath.Join(suite.dir, "bundle-"+l.version+".tar")
-	r := l.ha(t, 5*time.Minute, "bundle", "create", "--kubernetes-version", l.version, "--mirror", l.cached.Mirror, "--trust-mirror", "-o", out)
+	r := l.ha(t, 5*time.Minute, "bundle", "create", "--kubernetes-version", l.version, "--mirror", l.cached.Mirror, "--trust-mirror", "--out", out)
 	if r.code != 0 {
 		t.Fatalf("bundle create: %s", r)
 	}

@@ -158,7 +158,7 @@ func (c *cluster) dashboardAdmin(t *testing.T) {
 	c.is(t, client, account)
 	for _, args := range [][]string{{"kubeconfig", "--vip"}, {"kubeconfig", "--admin-user", "--duration", "1h"}} {
 		out := filepath.Join(t.TempDir(), "admin.kubeconfig")
-		if r := c.ha(t, suiteDeadline, append(args, "-o", out, "--kubeconfig", c.kubeconfig)...); r.code != 0 {
+		if r := c.ha(t, suiteDeadline, append(args, "--out", out, "--kubeconfig", c.kubeconfig)...); r.code != 0 {
 			t.Fatalf("%v: %s", args, r)
 		}
 		config, err := clientcmd.BuildConfigFromFlags("", out)

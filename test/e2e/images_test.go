@@ -76,7 +76,7 @@ func (c *cluster) makeImage(t *testing.T, title string, megabytes int) pushedIma
 	if err := tarball.WriteToFile(archive, tag, img); err != nil {
 		t.Fatal(err)
 	}
-	if r := c.ha(t, suiteDeadline, "bundle", "create", "--from", archive, "-o", p.bundle); r.code != 0 {
+	if r := c.ha(t, suiteDeadline, "bundle", "create", "--from", archive, "--out", p.bundle); r.code != 0 {
 		t.Fatalf("bundle create: %s", r)
 	}
 	info, err := os.Stat(p.bundle)

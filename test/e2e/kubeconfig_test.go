@@ -41,7 +41,7 @@ func TestKubeconfigFor(t *testing.T) {
 func (c *cluster) kubeconfigFor(t *testing.T, flags ...string) (path, said string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "for.kubeconfig")
-	r := c.ha(t, suiteDeadline, append([]string{"kubeconfig", "--kubeconfig", c.kubeconfig, "-o", path}, flags...)...)
+	r := c.ha(t, suiteDeadline, append([]string{"kubeconfig", "--kubeconfig", c.kubeconfig, "--out", path}, flags...)...)
 	if r.code != 0 {
 		t.Fatalf("kubeconfig %v: %s", flags, r)
 	}
@@ -143,7 +143,7 @@ func errorText(err error) string {
 func (c *cluster) testKubeconfigAdminUser(t *testing.T) {
 	ctx := context.Background()
 	const name, namespace = "admin-user", "ha-system"
-	if r := c.ha(t, suiteDeadline, "kubeconfig", "--admin-user", "--kubeconfig", c.kubeconfig, "-o", filepath.Join(t.TempDir(), "no")); r.code != 2 || !strings.Contains(r.stderr, "--admin-user makes it") {
+	if r := c.ha(t, suiteDeadline, "kubeconfig", "--admin-user", "--kubeconfig", c.kubeconfig, "--out", filepath.Join(t.TempDir(), "no")); r.code != 2 || !strings.Contains(r.stderr, "--admin-user makes it") {
 		t.Errorf("without the account: %s", r)
 	}
 	accounts := c.client.CoreV1().ServiceAccounts(namespace)

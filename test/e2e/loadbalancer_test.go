@@ -176,7 +176,7 @@ func TestLoadBalancerIdle(t *testing.T) {
 // apiservers get connections.
 func (c *cluster) testBalancedAccess(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "new.kubeconfig")
-	r := c.ha(t, suiteDeadline, "kubeconfig", "--kubeconfig", c.kubeconfig, "-o", out)
+	r := c.ha(t, suiteDeadline, "kubeconfig", "--kubeconfig", c.kubeconfig, "--out", out)
 	if r.code != 0 || !strings.Contains(r.stdout, ":"+balancedPort) {
 		t.Fatal(r)
 	}
@@ -363,7 +363,7 @@ func rolledOut(ds *appsv1.DaemonSet, generation int64) bool {
 // shell that nobody types into are all still there after a while.
 func (c *cluster) testIdle(t *testing.T, rest time.Duration) {
 	out := filepath.Join(t.TempDir(), "idle.kubeconfig")
-	if r := c.ha(t, suiteDeadline, "kubeconfig", "--loadbalancer", "--kubeconfig", c.kubeconfig, "-o", out); r.code != 0 {
+	if r := c.ha(t, suiteDeadline, "kubeconfig", "--loadbalancer", "--kubeconfig", c.kubeconfig, "--out", out); r.code != 0 {
 		t.Fatal(r)
 	}
 	pods, err := c.client.CoreV1().Pods("kube-system").List(context.Background(), metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "status.phase=Running,spec.nodeName=cp1"})

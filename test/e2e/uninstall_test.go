@@ -46,7 +46,7 @@ func (c *cluster) metricsServer(t *testing.T) {
 	t.Helper()
 	bundle := filepath.Join(t.TempDir(), "addons.tar")
 	for _, args := range [][]string{
-		{"bundle", "create", "--addons", "metrics-server", "--mirror", c.cached.Mirror, "--trust-mirror", "-o", bundle},
+		{"bundle", "create", "--addons", "metrics-server", "--mirror", c.cached.Mirror, "--trust-mirror", "--out", bundle},
 		{"images", "push", bundle, "--kubeconfig", c.kubeconfig},
 		{"addon", "install", "metrics-server", "--bundle", bundle, "--yes", "--kubeconfig", c.kubeconfig},
 	} {

@@ -28,7 +28,7 @@ func TestKubeconfigVerb(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "new.kubeconfig")
-			r := c.ha(t, suiteDeadline, append(args, "-o", out)...)
+			r := c.ha(t, suiteDeadline, append(args, "--out", out)...)
 			if r.code != 0 {
 				t.Fatal(r)
 			}

@@ -96,7 +96,7 @@ func (b Bed) Bundle(ctx context.Context, st Status, version, path string) error 
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	if err := b.Command(ctx, nil, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", version, "--mirror", st.Mirror, "--trust-mirror", "-o", path).Run(); err != nil {
+	if err := b.Command(ctx, nil, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", version, "--mirror", st.Mirror, "--trust-mirror", "--out", path).Run(); err != nil {
 		return fmt.Errorf("bundle create: %w", err)
 	}
 	return nil

@@ -173,7 +173,7 @@ func (b *bench) cluster(ctx context.Context) error {
 		return err
 	}
 	bundle := filepath.Join(b.dir, "cluster.tar")
-	if err := b.command(ctx, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", b.version, "--mirror", st.Mirror, "--trust-mirror", "-o", bundle).Run(); err != nil {
+	if err := b.command(ctx, "bin/kubectl-ha", "bundle", "create", "--kubernetes-version", b.version, "--mirror", st.Mirror, "--trust-mirror", "--out", bundle).Run(); err != nil {
 		return err
 	}
 	if err := b.command(ctx, "bin/kubectl-ha", "bootstrap", "-f", file, "--bundle", bundle, "--yes", "--kubeconfig-out", b.kubeconfig).Run(); err != nil {

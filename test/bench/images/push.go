@@ -44,7 +44,7 @@ func (b *bench) push(ctx context.Context, n int, seed uint64) (pushed, error) {
 	if err := l.write(b.size); err != nil {
 		return p, err
 	}
-	if err := b.command(ctx, "bin/kubectl-ha", "bundle", "create", "--from", l.dir, "-o", p.bundle).Run(); err != nil {
+	if err := b.command(ctx, "bin/kubectl-ha", "bundle", "create", "--from", l.dir, "--out", p.bundle).Run(); err != nil {
 		return p, err
 	}
 	info, err := os.Stat(p.bundle)
