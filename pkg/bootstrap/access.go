@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
 // dialTimeout bounds the try to reach the API by way of one host.
@@ -42,6 +43,7 @@ func (a Access) RESTConfig() (*rest.Config, error) {
 	}
 	cfg.Dial = a.Dial
 	cfg.UserAgent = "kubectl-ha"
+	apihttp.LogBodies(cfg)
 	return cfg, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
 )
 
@@ -98,5 +99,6 @@ func adminConfig(ctx context.Context, hosts *ssh.Hosts, c *v1alpha1.Cluster, h v
 	}
 	config.Host = "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
 	config.Dial = hosts.DialContext(h.Name)
+	apihttp.LogBodies(config)
 	return config, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
 // renewTimeout bounds the renewal of credentials, which kubectl waits for.
@@ -77,6 +78,7 @@ func renew(ctx context.Context, content []byte, duration time.Duration) (*kubeco
 	if err != nil {
 		return nil, err
 	}
+	apihttp.LogBodies(config)
 	old, err := clientcmd.Load(content)
 	if err != nil {
 		return nil, err

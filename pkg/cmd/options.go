@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
 // newAccess makes kubectl's flags that choose the cluster and the login, without
@@ -31,7 +34,11 @@ func restConfig(access *genericclioptions.ConfigFlags) (*rest.Config, error) {
 		return nil, usageErrorf("there is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or make one with `%s kubeconfig --vip -f %s`", displayName, defaultClusterFile)
 	}
 	config, err := access.ToRESTConfig()
-	return config, withCode(ExitUsage, err)
+	if err != nil {
+		return nil, withCode(ExitUsage, err)
+	}
+	apihttp.LogBodies(config)
+	return config, nil
 }
 
 // addAccess adds the flags to a verb, marked so that its help leaves them to
@@ -56,16 +63,22 @@ func accessFlags(access *genericclioptions.ConfigFlags) []*pflag.Flag {
 	return out
 }
 
+// commonFlags are the flags that the help of the commands leaves out.
+func commonFlags() *pflag.FlagSet {
+	set := pflag.NewFlagSet("common", pflag.ContinueOnError)
+	newAccess().AddFlags(set)
+	addVerbosity(set, io.Discard)
+	return set
+}
+
 func newOptions(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "options",
 		Short: "List the flags that choose the cluster and the login",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			set := pflag.NewFlagSet("access", pflag.ContinueOnError)
-			newAccess().AddFlags(set)
-			_, err := fmt.Fprintf(streams.Out, "Every command that talks to a running cluster takes these flags, as kubectl does:\n\n%s",
-				set.FlagUsagesWrapped(helpWidth))
+			_, err := fmt.Fprintf(streams.Out, "Every command that talks to a running cluster takes these flags, as kubectl does, and every command takes -v:\n\n%s",
+				commonFlags().FlagUsagesWrapped(helpWidth))
 			return err
 		},
 	}

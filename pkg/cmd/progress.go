@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"golang.org/x/term"
+	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -58,7 +59,7 @@ func newSink(w io.Writer, format string) (sink report.Sink, end func()) {
 		return report.JSON(w), nothing
 	}
 	style := styleFor(w)
-	if f, ok := terminal(w); ok && drawable() {
+	if f, ok := terminal(w); ok && drawable() && !klog.V(1).Enabled() { // A log would be written into live lines.
 		size := func() (columns, rows int) {
 			columns, rows, err := term.GetSize(int(f.Fd()))
 			if err != nil {

@@ -115,9 +115,7 @@ func referenceOf(b *strings.Builder, c *cobra.Command) {
 	}
 	flags := ownFlags(c)
 	if c.Name() == "options" {
-		set := pflag.NewFlagSet("access", pflag.ContinueOnError)
-		newAccess().AddFlags(set)
-		flags = strings.TrimRight(set.FlagUsagesWrapped(helpWidth), "\n")
+		flags = strings.TrimRight(commonFlags().FlagUsagesWrapped(helpWidth), "\n")
 	}
 	if flags != "" {
 		fmt.Fprintf(b, "\n```\n%s\n```\n", flags)

@@ -11,8 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/yamldoc"
 )
@@ -30,22 +28,16 @@ const (
 
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
-	quietLibraries()
-	root := NewRoot(streams)
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := quietLibraries()
+	if err == nil {
+		root := NewRoot(streams)
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
+	}
 	if err != nil {
 		printError(ctx, streams.ErrOut, err)
 	}
 	return exitCode(ctx, err)
-}
-
-// quietLibraries keeps client-go's own log lines out of ours. What matters in
-// them comes back as errors.
-func quietLibraries() {
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 }
 
 // printError prints the message of an error. An interruption is no failure of
@@ -99,6 +91,7 @@ func NewRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
+	addVerbosity(root.PersistentFlags(), streams.ErrOut)
 	root.AddGroup(
 		&cobra.Group{ID: groupCluster, Title: "Make a cluster:"},
 		&cobra.Group{ID: groupBundle, Title: "Prepare what it is made of:"},

@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
 // Dial opens a connection; rest.Config.Dial.
@@ -59,6 +61,7 @@ func verify(ctx context.Context, content []byte, want expected, dial Dial, timeo
 		return errors.New("the new kubeconfig has no credentials")
 	}
 	config.Dial, config.Timeout = dial, verifyRequest
+	apihttp.LogBodies(config)
 	// The wait below is bounded; client-go's limit would only end it early.
 	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)

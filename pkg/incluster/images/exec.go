@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
@@ -34,11 +32,9 @@ func (f *Feeder) execute(ctx context.Context, pod string) (*stream, error) {
 		// Each end gets its error by reading or writing.
 		_, _ = input.Close(), output.Close()
 	}}}
-	// client-go would log the end of the connection as an error of its own.
-	quiet := klog.NewContext(ctx, logr.Discard())
 	go func() {
 		defer cancel()
-		err := executor.StreamWithContext(quiet, remotecommand.StreamOptions{Stdin: stdin, Stdout: stdout, Stderr: writer(s.complain)})
+		err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: stdin, Stdout: stdout, Stderr: writer(s.complain)})
 		if err == nil {
 			err = io.EOF
 		}

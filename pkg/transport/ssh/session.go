@@ -8,8 +8,10 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	xssh "golang.org/x/crypto/ssh"
+	"k8s.io/klog/v2"
 )
 
 // Process is a command that runs on a host.
@@ -22,6 +24,7 @@ type Process struct {
 	conn    *Conn
 	session *xssh.Session
 	argv    []string
+	began   time.Time
 	stderr  tail
 }
 
@@ -38,7 +41,7 @@ func (c *Conn) Start(ctx context.Context, argv []string) (*Process, error) {
 	if err != nil {
 		return nil, c.sessionError("opening a session", err)
 	}
-	p := &Process{conn: c, session: session, argv: argv}
+	p := &Process{conn: c, session: session, argv: argv, began: time.Now()}
 	p.stderr.limit = stderrKept
 	session.Stderr = &p.stderr
 	p.Stdin, err = session.StdinPipe()
@@ -50,8 +53,10 @@ func (c *Conn) Start(ctx context.Context, argv []string) (*Process, error) {
 	}
 	if err != nil {
 		_ = session.Close() // the error below says it all
+		klog.V(4).InfoS("SSH command can't be started", "host", c.target.Name, "argv", argv, "err", err)
 		return nil, c.sessionError("starting "+argv[0], err)
 	}
+	klog.V(4).InfoS("SSH command begins", "host", c.target.Name, "argv", argv)
 	return p, nil
 }
 
@@ -69,6 +74,7 @@ func (c *Conn) sessionError(doing string, err error) error {
 // before. The error is an *ExitError or, when the connection ended first, an *Error.
 func (p *Process) Wait() error {
 	err := p.session.Wait()
+	defer func() { p.log(err) }()
 	var exit *xssh.ExitError
 	var missing *xssh.ExitMissingError
 	switch {
@@ -85,6 +91,22 @@ func (p *Process) Wait() error {
 	default:
 		return fmt.Errorf("%s: wait for %s: %w", p.conn.target.Name, p.argv[0], err)
 	}
+}
+
+// log tells of a command that has ended, at klog's level 4. No argv holds a secret: those
+// travel by standard input.
+func (p *Process) log(err error) {
+	var exit *xssh.ExitError
+	kv := []any{"host", p.conn.target.Name, "argv", p.argv, "took", time.Since(p.began).Round(time.Millisecond)}
+	switch {
+	case err == nil:
+		kv = append(kv, "exit", 0)
+	case errors.As(err, &exit) && exit.Signal() == "":
+		kv = append(kv, "exit", exit.ExitStatus())
+	default:
+		kv = append(kv, "err", err)
+	}
+	klog.V(4).InfoS("SSH command ended", kv...)
 }
 
 // Close ends the session, whatever the command is doing. It sees its standard
