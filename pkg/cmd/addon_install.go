@@ -28,8 +28,8 @@ type addonInstallOptions struct {
 	companions []string
 	source     addonSource
 	dryRun     bool
-	detach     bool
-	yes        bool
+	waitFlags
+	yes bool
 }
 
 // addonChoice is one addon that is about to be installed.
@@ -80,9 +80,9 @@ func (o *addonInstallOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.source.bundle, "bundle", "", "take upstream's manifests from this bundle (`file`)")
 	o.source.trust.addFlags(f, "bundle-")
 	f.StringVar(&o.source.mirror, "mirror", "", "a base `URL` that serves upstream's files under their own paths")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and end")
-	f.BoolVar(&o.detach, "detach", false, "begin it, and leave")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	addDryRun(f, &o.dryRun, "show what would be done, and end")
+	o.add(f, "", "begin it, and leave")
+	addYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), json: an event per line; or yaml: the manifests, and nothing is done")
 }
 
@@ -130,11 +130,11 @@ func (o *addonInstallOptions) Run(ctx context.Context) error {
 			packed[c.item.Name] = c.packed
 		}
 		return install.HandOver(ctx, o.clients.Kube, op, packed, certificates)
-	}, o.detach)
+	}, o.waitFlags)
 }
 
 // create brings this program's agent, creates the Operation and shows it.
-func (o *addonOptions) create(ctx context.Context, spec v1alpha1.OperationSpec, handOver func(context.Context, *v1alpha1.Operation) error, detach bool) error {
+func (o *addonOptions) create(ctx context.Context, spec v1alpha1.OperationSpec, handOver func(context.Context, *v1alpha1.Operation) error, waits waitFlags) error {
 	ops, err := readyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (o *addonOptions) create(ctx context.Context, spec v1alpha1.OperationSpec, 
 	if err != nil {
 		return clusterError(err)
 	}
-	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, detach)
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, waits)
 }
 
 // handingOver creates Operations with what is handed over for them.

@@ -19,8 +19,8 @@ type addonUninstallOptions struct {
 	names         []string
 	deleteObjects bool
 	dryRun        bool
-	detach        bool
-	yes           bool
+	waitFlags
+	yes bool
 }
 
 func newAddonUninstall(shared addonOptions) *cobra.Command {
@@ -49,9 +49,9 @@ func newAddonUninstall(shared addonOptions) *cobra.Command {
 func (o *addonUninstallOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&o.deleteObjects, "delete-objects", false, "also delete objects of the addon's resources that it did not make")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be removed, and end")
-	f.BoolVar(&o.detach, "detach", false, "begin it, and leave")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	addDryRun(f, &o.dryRun, "show what would be removed, and end")
+	o.add(f, "", "begin it, and leave")
+	addYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 }
 
@@ -98,7 +98,7 @@ func (o *addonUninstallOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	return o.create(ctx, spec, nil, o.detach)
+	return o.create(ctx, spec, nil, o.waitFlags)
 }
 
 func namesOf(all []install.Inventory) []string {

@@ -65,8 +65,8 @@ func newAdopt(streams genericiooptions.IOStreams) *cobra.Command {
 	f.BoolVar(&o.ssh, "ssh", false, "put the agent and its image on the nodes as well")
 	f.StringVar(&o.sshUser, "ssh-user", "", "with --ssh: log in as this `user`, root or one with sudo (default what your SSH settings say)")
 	addHostKeyFlag(c, &o.hostKey)
-	f.BoolVar(&o.dryRun, "dry-run", false, "only print the document")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	addDryRun(f, &o.dryRun, "only print the document")
+	addYes(f, &o.yes, "")
 	return c
 }
 

@@ -23,13 +23,13 @@ import (
 // doctorOptions look for what breaks clusters, and mend some of it.
 type doctorOptions struct {
 	genericiooptions.IOStreams
-	access  *genericclioptions.ConfigFlags
-	output  string
-	fix     bool
-	quick   bool
-	yes     bool
-	dryRun  bool
-	detach  bool
+	access *genericclioptions.ConfigFlags
+	output string
+	fix    bool
+	quick  bool
+	yes    bool
+	dryRun bool
+	waitFlags
 	config  *rest.Config
 	cluster *v1alpha1.Cluster
 	ours    bool
@@ -73,17 +73,17 @@ func newDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&o.fix, "fix", false, "mend what is safe to, after showing it")
 	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")
-	f.BoolVar(&o.dryRun, "dry-run", false, "with --fix: only show what would be done")
-	f.BoolVar(&o.detach, "detach", false, "with --fix: begin it, and leave")
-	f.BoolVarP(&o.yes, "yes", "y", false, "with --fix: do not ask")
+	addDryRun(f, &o.dryRun, "with --fix: only show what would be done")
+	o.add(f, "with --fix: ", "begin it, and leave")
+	addYes(f, &o.yes, "with --fix: ")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
 	return c
 }
 
 // Validate refuses what contradicts itself.
 func (o *doctorOptions) Validate() error {
-	if !o.fix && (o.dryRun || o.detach || o.yes) {
-		return usageErrorf("--dry-run, --detach and --yes go with --fix")
+	if !o.fix && (o.dryRun || o.detach || o.yes || o.timeout != 0) {
+		return usageErrorf("--dry-run, --wait, --detach, --timeout and --yes go with --fix")
 	}
 	return checkOutput(o.output)
 }
@@ -198,7 +198,7 @@ func (o *doctorOptions) renew(ctx context.Context, addons []string) error {
 		return nil
 	}
 	again := &addonInstallOptions{addonOptions: addonOptions{IOStreams: o.IOStreams, access: o.access, output: o.output},
-		args: addons, dryRun: o.dryRun, detach: o.detach, yes: true}
+		args: addons, dryRun: o.dryRun, waitFlags: o.waitFlags, yes: true}
 	return again.Run(ctx)
 }
 
@@ -216,7 +216,9 @@ func (o *doctorOptions) operate(ctx context.Context, d *diagnosis) error {
 		return clusterError(err)
 	}
 	// What comes after it waits for its end.
-	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach && len(d.Addons) == 0)
+	waits := o.waitFlags
+	waits.detach = o.detach && len(d.Addons) == 0
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, waits)
 }
 
 // printDiagnosis prints a line a check, and below it what was found.

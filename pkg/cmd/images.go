@@ -51,13 +51,13 @@ func newImages(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 func (o *imagesOptions) addSelector(c *cobra.Command, what string) {
-	c.Flags().StringVar(&o.selector, "nodes", "", what+" the nodes with these labels, by a `selector` such as role=edge,zone!=a")
+	addSelector(c, o.ErrOut, &o.selector, what)
 }
 
 // connect reaches the cluster.
 func (o *imagesOptions) connect() (err error) {
 	if _, err := labels.Parse(o.selector); err != nil {
-		return usageErrorf("--nodes %s: %w", o.selector, err)
+		return usageErrorf("--selector %s: %w", o.selector, err)
 	}
 	if o.config, err = restConfig(o.access); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (o *imagesOptions) nodes(ctx context.Context) ([]corev1.Node, error) {
 		return nil, clusterError(err)
 	}
 	if len(list.Items) == 0 {
-		return nil, usageErrorf("--nodes %s: no node has these labels", o.selector)
+		return nil, usageErrorf("--selector %s: no node has these labels", o.selector)
 	}
 	return list.Items, nil
 }

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 )
 
@@ -22,6 +20,7 @@ type imagesPruneOptions struct {
 	unused bool
 	yes    bool
 	dryRun bool
+	waitFlags
 }
 
 func newImagesPrune(shared imagesOptions) *cobra.Command {
@@ -55,8 +54,9 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 	f.StringVar(&o.keep, "keep", "", "the Kubernetes `version` whose images stay")
 	f.BoolVar(&o.unused, "unused", false, "also remove all other images that no pod names")
 	o.addSelector(c, "prune only")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be removed, and end")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	o.add(f, "", "begin it, and leave")
+	addDryRun(f, &o.dryRun, "show what would be removed, and end")
+	addYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: what is chosen, then an event per line")
 	return c
 }
@@ -88,14 +88,7 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return clusterError(err)
 	}
-	p := newProgress(o.Out, o.output)
-	err = ops.Watch(ctx, op.Name, p)
-	p.Close()
-	var failed *incluster.FailedError
-	if err != nil && !errors.As(err, &failed) && ctx.Err() == nil {
-		return clusterError(err)
-	}
-	return err
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.waitFlags)
 }
 
 // choose says what could go.

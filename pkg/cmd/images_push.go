@@ -35,6 +35,7 @@ type imagesPushOptions struct {
 	via      string
 	port     int32
 	dryRun   bool
+	yes      bool
 	bases    []string
 	trust    bundleTrust
 	pull     bundle.CreateOptions
@@ -52,7 +53,7 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 			"Images that only control planes run go to control planes only. An interrupted push goes on with what is missing when it is run again. While another Operation is in progress it is waited for."),
 		Example: examples(`
 			kubectl ha images push bundle.tar
-			kubectl ha images push docker.io/library/nginx:1.29 --nodes role=edge
+			kubectl ha images push docker.io/library/nginx:1.29 -l role=edge
 
 			# Leave room on the link; show only what would go where
 			kubectl ha images push bundle.tar --max-rate 50Mbit
@@ -82,7 +83,8 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	f.StringVar(&o.pull.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`), for REF")
 	f.StringArrayVar(&o.bases, "base", nil, "the bundle (`file`) that BUNDLE is only the difference to; may be repeated")
 	o.trust.addFlags(f, "bundle-")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go where, and end")
+	addYes(f, &o.yes, "nothing is asked here; as on the other commands: ")
+	addDryRun(f, &o.dryRun, "show what would go where, and end")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 	return c
 }

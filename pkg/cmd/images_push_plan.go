@@ -48,7 +48,7 @@ func planPushes(c bundle.Contents, nodes []corev1.Node, all []v1alpha1.Operation
 		}
 		p := push{arch: arch, images: c.ForArch(arch).Images}
 		if len(p.images) == 0 {
-			return nil, fmt.Errorf("the bundle is for %s, but %s is %s; choose nodes with --nodes, or make a bundle with `%s bundle create --arch %s`",
+			return nil, fmt.Errorf("the bundle is for %s, but %s is %s; choose nodes with --selector, or make a bundle with `%s bundle create --arch %s`",
 				strings.Join(c.Archs(), " and "), some[0].Name, arch, displayName, arch)
 		}
 		p.matrix = images.Compare(some, pushedImages(p.images), allNodes)

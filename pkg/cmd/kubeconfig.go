@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
 // kubeconfigOptions make a kubeconfig.
@@ -50,6 +51,9 @@ type kubeconfigOptions struct {
 // userFlag is who the new kubeconfig is for; in kubectl's own flags, of which it takes the
 // place here, it is a login of the old one.
 const userFlag = "user"
+
+// requestTimeoutFlag says nothing of which cluster is meant.
+const requestTimeoutFlag = "request-timeout"
 
 // ownFiles is --merge without a file: kubectl's own rules.
 const ownFiles = "-"
@@ -139,7 +143,7 @@ func (o *kubeconfigOptions) Complete(c *cobra.Command) error {
 	}
 	o.cluster, o.overSSH = cluster, true
 	for _, f := range accessFlags(o.access) {
-		if f.Name != userFlag && c.Flags().Changed(f.Name) {
+		if f.Name != userFlag && f.Name != requestTimeoutFlag && c.Flags().Changed(f.Name) {
 			o.overSSH = false
 		}
 	}
@@ -229,8 +233,16 @@ func (o *kubeconfigOptions) wayIn(ctx context.Context) (config *rest.Config, thr
 		}
 	})
 	defer sink.Close()
-	config, through, leave, err = adminOverSSH(ctx, o.cluster, o.hostKey.policy, quiet)
-	return config, through, leave, unreachable(err)
+	limit, err := clientcmd.ParseTimeout(*o.access.Timeout)
+	if err != nil {
+		return nil, nil, nil, usageErrorf("--%s: %w", requestTimeoutFlag, err)
+	}
+	if config, through, leave, err = adminOverSSH(ctx, o.cluster, o.hostKey.policy, quiet); err != nil {
+		return nil, nil, nil, unreachable(err)
+	}
+	config.Timeout = limit
+	apihttp.LimitRequests(config)
+	return config, through, leave, nil
 }
 
 // validateOutput refuses to replace a kubeconfig of other clusters.

@@ -209,7 +209,7 @@ func (o *loadBalancerOptions) install(ctx context.Context) error {
 	if err := o.bring(ctx, lacking); err != nil {
 		return err
 	}
-	if err := o.operate(ctx, o.stored, spec, o.detach); err != nil || o.detach || o.output == outputJSON {
+	if err := o.operate(ctx, o.stored, spec, o.waitFlags); err != nil || o.detach || o.output == outputJSON {
 		return err
 	}
 	_, err = fmt.Fprintf(o.Out, "%s hands https://%s to %s\n", o.spec.Type, want.BalancedEndpoint(), plural(len(want.ControlPlanes()), "API server", "API servers"))
@@ -336,7 +336,7 @@ func (o *loadBalancerOptions) remove(ctx context.Context) error {
 	if err := o.ask(ctx, "Remove the load balancer? Kubeconfigs that point at "+o.stored.BalancedEndpoint()+" stop working."); err != nil {
 		return err
 	}
-	return o.operate(ctx, o.stored, spec, o.detach)
+	return o.operate(ctx, o.stored, spec, o.waitFlags)
 }
 
 // ownAccess warns of a kubeconfig that leads through what is about to be removed.

@@ -32,7 +32,7 @@ type nodeOptions struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
 	dryRun bool
-	detach bool
+	waitFlags
 	yes    bool
 	output string
 
@@ -69,9 +69,9 @@ func newNode(streams genericiooptions.IOStreams) *cobra.Command {
 
 func (o *nodeOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&o.dryRun, "dry-run", false, "show the plan, and end")
-	f.BoolVar(&o.detach, "detach", false, "leave once the cluster does the rest by itself")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	addDryRun(f, &o.dryRun, "show the plan, and end")
+	o.add(f, "", "leave once the cluster does the rest by itself")
+	addYes(f, &o.yes, "")
 }
 
 // connect reads the stored document of the cluster that the kubeconfig names.
@@ -105,7 +105,7 @@ func (o *nodeOptions) ask(ctx context.Context, question string) error {
 
 // operate has the cluster carry out an Operation, and shows it. One for the same that
 // is unfinished is taken up. c is stored before, unless it is nil.
-func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1alpha1.OperationSpec, leave bool) error {
+func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1alpha1.OperationSpec, waits waitFlags) error {
 	all, err := o.ops.List(ctx)
 	if err != nil {
 		return clusterError(err)
@@ -115,7 +115,7 @@ func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1a
 			if err := o.ops.Resume(ctx, op.Name); err != nil {
 				return clusterError(err)
 			}
-			return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, leave)
+			return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, waits)
 		}
 	}
 	ops, err := readyOperations(ctx, o.IOStreams, o.config, c, o.output)
@@ -126,7 +126,7 @@ func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1a
 	if err != nil {
 		return clusterError(err)
 	}
-	return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, leave)
+	return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, waits)
 }
 
 // refuseOther refuses while another Operation than one for the same is unfinished,

@@ -180,7 +180,7 @@ func (o *nodeAddOptions) Run(ctx context.Context) error {
 		if err := o.ask(ctx, "Add them to the cluster?"); err != nil {
 			return err
 		}
-		return o.inside(ctx, o.detach)
+		return o.inside(ctx, o.waitFlags)
 	}
 	if err := o.outside(ctx, p, o.dryRun, func(ctx context.Context, ssh plan.Plan) error {
 		p.plan.Steps = append(ssh.Steps, p.plan.Steps...)
@@ -191,7 +191,7 @@ func (o *nodeAddOptions) Run(ctx context.Context) error {
 	}); err != nil || o.dryRun {
 		return err
 	}
-	return o.inside(ctx, o.detach)
+	return o.inside(ctx, o.waitFlags)
 }
 
 func (o *nodeAddOptions) close() {
@@ -261,12 +261,12 @@ func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, 
 }
 
 // inside stores the document and has the cluster do the rest.
-func (o *nodeAddOptions) inside(ctx context.Context, leave bool) error {
+func (o *nodeAddOptions) inside(ctx context.Context, waits waitFlags) error {
 	if _, err := incluster.Install(ctx, o.config, o.merged); err != nil {
 		return clusterError(err)
 	}
 	if err := o.bringBalancer(ctx, o.merged, o.names); err != nil {
 		return err
 	}
-	return o.operate(ctx, nil, o.operation(), leave)
+	return o.operate(ctx, nil, o.operation(), waits)
 }

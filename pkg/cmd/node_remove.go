@@ -69,7 +69,8 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 	}
 	o.addFlags(c)
 	addDrainFlags(c, &o.spec, &o.drain)
-	c.Flags().StringVarP(&o.file, "file", "f", "", "the Cluster `file` that says how to log in to the host, to clean it afterwards")
+	c.Flags().StringVarP(&o.file, "filename", "f", "", "the Cluster `file` that says how to log in to the host, to clean it afterwards")
+	addFormer(c.Flags(), o.ErrOut, "file", "filename")
 	addHostKeyFlag(c, &o.hostKey)
 	c.Flags().StringVar(&o.spec.EtcdMember, "etcd-member", "", "in the place of a node: a `member` of etcd that no host has any more, by its peer URL, address, name or ID")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
@@ -85,7 +86,7 @@ func (o *nodeRemoveOptions) validateMember(c *cobra.Command, args []string) erro
 	if strings.TrimSpace(o.spec.EtcdMember) == "" {
 		return usageErrorf("--etcd-member is empty: name the member by its peer URL, address, name or ID")
 	}
-	for _, name := range []string{"file", "drain-timeout", "force-drain", "delete-emptydir-data", "fenced"} {
+	for _, name := range []string{"filename", "file", "drain-timeout", "force-drain", "delete-emptydir-data", "fenced"} {
 		if c.Flags().Changed(name) {
 			return usageErrorf("--%s is about a host, and --etcd-member about a member of etcd that has none", name)
 		}
@@ -166,7 +167,7 @@ func (o *nodeRemoveOptions) Run(ctx context.Context) error {
 	if err := o.ask(ctx, fmt.Sprintf("Take %s out of the cluster?", what)); err != nil {
 		return err
 	}
-	if err := o.operate(ctx, o.stored, o.operation(), o.detach); err != nil || o.detach || o.spec.EtcdMember != "" {
+	if err := o.operate(ctx, o.stored, o.operation(), o.waitFlags); err != nil || o.detach || o.spec.EtcdMember != "" {
 		return err
 	}
 	return o.afterwards(ctx, seen)

@@ -50,8 +50,8 @@ func newNodeReplace(streams genericiooptions.IOStreams, access *genericclioption
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&o.add.dryRun, "dry-run", false, "look at the new host, show the plan, and end")
-	f.BoolVarP(&o.add.yes, "yes", "y", false, "do not ask")
+	addDryRun(f, &o.add.dryRun, "look at the new host, show the plan, and end")
+	addYes(f, &o.add.yes, "")
 	o.add.addHostFlags(c)
 	addDrainFlags(c, &o.remove.spec, &o.remove.drain)
 	f.StringVarP(&o.add.output, "output", "o", "", "text (default), or json: the plan, then an event per line")
@@ -170,18 +170,18 @@ func (o *nodeReplaceOptions) Run(ctx context.Context) error {
 		return err
 	}
 	if o.lost && !o.out {
-		if err := o.remove.operate(ctx, o.remove.stored, o.remove.operation(), false); err != nil {
+		if err := o.remove.operate(ctx, o.remove.stored, o.remove.operation(), waitFlags{}); err != nil {
 			return err
 		}
 	}
 	if err := o.add.outside(ctx, add, false, nil); err != nil {
 		return err
 	}
-	if err := o.add.inside(ctx, false); err != nil {
+	if err := o.add.inside(ctx, waitFlags{}); err != nil {
 		return err
 	}
 	if !o.lost && !o.out {
-		if err := o.remove.operate(ctx, o.add.merged, o.remove.operation(), false); err != nil {
+		if err := o.remove.operate(ctx, o.add.merged, o.remove.operation(), waitFlags{}); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,7 @@ func TestRemoveArgs(t *testing.T) {
 		"--etcd-member cp4":                    "",
 		"cp4 --etcd-member 10":                 "in the place of a node",
 		"--etcd-member=":                       "--etcd-member is empty",
-		"--etcd-member cp4 -f cluster.yaml":    "--file is about a host",
+		"--etcd-member cp4 -f cluster.yaml":    "--filename is about a host",
 		"--etcd-member cp4 --fenced":           "--fenced is about a host",
 		"--etcd-member cp4 --force-drain":      "--force-drain is about a host",
 		"--etcd-member cp4 --drain-timeout 1m": "--drain-timeout is about a host",

@@ -20,7 +20,8 @@ type operationOptions struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
 	output string
-	ops    *incluster.Operations
+	waitFlags
+	ops *incluster.Operations
 }
 
 func newOperation(streams genericiooptions.IOStreams) *cobra.Command {
@@ -180,6 +181,7 @@ func (o *operationOptions) newWatch() *cobra.Command {
 		},
 	}
 	o.addOutput(c, "text (default), or json: an event per line")
+	o.addTimeout(c.Flags(), "")
 	return c
 }
 
@@ -192,6 +194,8 @@ func (o *operationOptions) watch(ctx context.Context, name string) error {
 	if err != nil {
 		return clusterError(err)
 	}
+	ctx, stop := o.limited(ctx)
+	defer stop()
 	shown := newProgress(o.Out, o.output)
 	err = o.ops.Watch(ctx, op.Name, shown)
 	shown.Close()

@@ -19,7 +19,6 @@ import (
 func newAccess() *genericclioptions.ConfigFlags {
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.Namespace = nil
-	flags.Timeout = nil
 	return flags
 }
 
@@ -38,6 +37,7 @@ func restConfig(access *genericclioptions.ConfigFlags) (*rest.Config, error) {
 		return nil, withCode(ExitUsage, err)
 	}
 	apihttp.LogBodies(config)
+	apihttp.LimitRequests(config)
 	return config, nil
 }
 

@@ -65,8 +65,8 @@ func newUninstall(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	addFileFlag(c, &o.file)
 	f := c.Flags()
-	f.BoolVar(&o.dryRun, "dry-run", false, "list everything that would be done on every host, change nothing")
-	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask for the cluster's name and address")
+	addDryRun(f, &o.dryRun, "list everything that would be done on every host, change nothing")
+	addYes(f, &o.yes, "")
 	f.BoolVar(&o.noSnapshot, "no-snapshot", false, "don't take a last snapshot of etcd: without a majority of its members there can be none")
 	f.StringVar(&o.snapshotOut, "snapshot-out", "", "the `file` for the last snapshot of etcd (default NAME-etcd-TIME.db)")
 	f.BoolVar(&o.forget, "forget", false, "remove what this machine has of the cluster as well, with the etcd CA's key, once no host is left")

@@ -31,8 +31,7 @@ type upgradeOptions struct {
 	file   string
 	trust  bundleTrust
 	dryRun bool
-	detach bool
-	wait   bool
+	waitFlags
 	yes    bool
 	output string
 
@@ -78,10 +77,9 @@ func newUpgrade(streams genericiooptions.IOStreams) *cobra.Command {
 	addAccess(c, o.access)
 	o.addSpec(c)
 	f := c.Flags()
-	f.BoolVar(&o.dryRun, "dry-run", false, "show the plan, and end")
-	f.BoolVar(&o.wait, "wait", true, "watch it until it ends; leaving does not end it")
-	f.BoolVar(&o.detach, "detach", false, "begin it, and leave")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	addDryRun(f, &o.dryRun, "show the plan, and end")
+	o.add(f, "", "begin it, and leave")
+	addYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
 	c.AddCommand(newUpgradePlan(streams, o.access), newRollbackNode(streams, o.access))
 	return c
@@ -210,7 +208,7 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return clusterError(err)
 	}
-	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach || !o.wait)
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.waitFlags)
 }
 
 // operations are the verbs of Operations, to look; what creates one gives them the
@@ -238,11 +236,13 @@ func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
 }
 
 // watchOrLeave shows an Operation until it ends, or says how that is done.
-func watchOrLeave(ctx context.Context, streams genericiooptions.IOStreams, ops *incluster.Operations, name, output string, leave bool) error {
-	if leave {
+func watchOrLeave(ctx context.Context, streams genericiooptions.IOStreams, ops *incluster.Operations, name, output string, waits waitFlags) error {
+	if waits.detach {
 		_, err := fmt.Fprintf(streams.Out, "operation %s is begun; %s operation watch %s shows it\n", name, displayName, name)
 		return err
 	}
+	ctx, stop := waits.limited(ctx)
+	defer stop()
 	shown := newProgress(streams.Out, output)
 	err := ops.Watch(ctx, name, shown)
 	shown.Close()

@@ -47,8 +47,8 @@ func newRollbackNode(streams genericiooptions.IOStreams, access *genericclioptio
 	}
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "the kept `version`; by default the one before the node's last upgrade")
-	f.BoolVar(&o.detach, "detach", false, "begin it, and leave")
-	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	o.add(f, "", "begin it, and leave")
+	addYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 	return c
 }
@@ -101,5 +101,5 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return clusterError(err)
 	}
-	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.detach)
+	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.waitFlags)
 }

@@ -419,7 +419,7 @@ func TestImagesByRoleAndName(t *testing.T) {
 	if r := c.try(t, worker, nil, "ctr", "-n", "k8s.io", "images", "ls", "-q"); strings.Contains(r.stdout, scheduler) {
 		t.Fatalf("%s has a control plane's image: %s", worker, r)
 	}
-	r = c.images(t, pushDeadline, "push", scheduler, "--mirror", c.cached.Mirror, "--trust-mirror", "--nodes", workersOnly, "--via", "direct")
+	r = c.images(t, pushDeadline, "push", scheduler, "--mirror", c.cached.Mirror, "--trust-mirror", "--selector", workersOnly, "--via", "direct")
 	if r.code != 0 {
 		t.Fatal(r)
 	}

@@ -3,12 +3,13 @@ package yamldoc
 import "strings"
 
 // Nearest returns the candidate most like name, or "" when none is near: at
-// most a third of the letters differ. Case does not count.
+// most a third of the letters differ, and one more; of a short name half of them. Case
+// does not count.
 func Nearest(name string, candidates []string) string {
 	if len(name) > 64 {
 		return ""
 	}
-	best, bestDistance := "", len(name)/3+2
+	best, bestDistance := "", min(len(name)/3+2, len(name)/2+1)
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d

@@ -9,10 +9,10 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"address", "labels", "name", "roles", "ssh"}
+	known := []string{"address", "as", "labels", "name", "roles", "ssh"}
 	for name, want := range map[string]string{
 		"adress": "address", "Address": "address", "nmae": "name", "role": "roles", "lables": "labels",
-		"shs": "ssh", "zzzz": "", "": "", "addresses": "address", strings.Repeat("a", 1000): "",
+		"shs": "ssh", "yes": "", "zzzz": "", "": "", "addresses": "address", strings.Repeat("a", 1000): "",
 	} {
 		if got := Nearest(name, known); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)

@@ -83,7 +83,7 @@ func (b *bench) carry(ctx context.Context, p *pushed) (err error) {
 	peak := make(chan int64, 1)
 	go func() { peak <- agentPeak(watch) }()
 	cmd := b.command(ctx, "bin/kubectl-ha", "--kubeconfig", b.kubeconfig, "images", "push", p.bundle,
-		"--nodes", "kubernetes.io/hostname in ("+strings.Join(b.nodes(p.nodes), ",")+")", "-o", "json")
+		"--selector", "kubernetes.io/hostname in ("+strings.Join(b.nodes(p.nodes), ",")+")", "-o", "json")
 	cmd.Stdout = nil
 	out, err := cmd.StdoutPipe()
 	if err != nil {
