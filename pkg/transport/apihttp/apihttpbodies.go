@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -130,9 +131,25 @@ func logBody(what string, r *http.Request, why, contentType string, data []byte)
 	case err != nil || !strings.HasSuffix(kind, "json") && !strings.HasSuffix(kind, "yaml") && kind != "text/plain":
 		body = fmt.Sprintf("left out: %d bytes of %q", len(data), contentType)
 	default:
-		body = shortened(report.Redact(string(data)))
+		body = shortened(masked(string(data)))
 	}
 	klog.V(8).InfoS(what, "verb", r.Method, "url", r.URL.String(), "body", body)
+}
+
+// Fields, and variables of a pod's environment, that are called like secrets; the quotes may
+// be those of JSON in JSON. Never assigned to.
+var secretFields = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)([\w.-]*(?:client-key-data|token|password|passwd|secret|certificate-?key|api-?key)\\*"\s*:\s*\\*")[^"\\]+`),
+	regexp.MustCompile(`(?i)(\\*"name\\*"\s*:\s*\\*"[^"\\]*(?:token|passw|secret|key|credential)[^"\\]*\\*"\s*,\s*\\*"value\\*"\s*:\s*\\*")[^"\\]+`),
+}
+
+// masked takes out of a body what looks like a secret: one may be where nobody expects it.
+func masked(body string) string {
+	body = report.Redact(body)
+	for _, f := range secretFields {
+		body = f.ReplaceAllString(body, "${1}[secret]")
+	}
+	return body
 }
 
 // shortened cuts a body as kubectl does.

@@ -192,6 +192,22 @@ func TestBodiesThatAreLogged(t *testing.T) {
 	}
 }
 
+// TestMasked: what is called like a secret has no value left, and the rest is untouched.
+func TestMasked(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"env":[{"name":"DB_PASSWORD","value":"hunter2"},{"name":"MODE","value":"fast"}]}`: `{"env":[{"name":"DB_PASSWORD","value":"[secret]"},{"name":"MODE","value":"fast"}]}`,
+		`{"a":"{\"token\":\"hunter2\",\"b\":1}"}`:                                           `{"a":"{\"token\":\"[secret]\",\"b\":1}"}`,
+		`{"last":"{\"name\":\"API_KEY\",\"value\":\"hunter2\"}"}`:                           `{"last":"{\"name\":\"API_KEY\",\"value\":\"[secret]\"}"}`,
+		`{"apiKey": "hunter2", "tokenExpiry": 3}`:                                           `{"apiKey": "[secret]", "tokenExpiry": 3}`,
+		`{"secret":{"secretName":"etcd-client"},"automountServiceAccountToken":false}`:      `{"secret":{"secretName":"etcd-client"},"automountServiceAccountToken":false}`,
+		`{"image":"example.com/a@sha256:` + strings.Repeat("0f", 32) + `"}`:                 `{"image":"example.com/a@sha256:` + strings.Repeat("0f", 32) + `"}`,
+	} {
+		if got := masked(body); got != want {
+			t.Errorf("%s\nbecame %s", body, got)
+		}
+	}
+}
+
 // TestLongBodiesAreCut, as kubectl does.
 func TestLongBodiesAreCut(t *testing.T) {
 	body := strings.Repeat("x", 20000)
