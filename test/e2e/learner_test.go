@@ -33,7 +33,7 @@ func TestLearnerOfADeadHost(t *testing.T) {
 	if r := add(); r.code == 0 || !strings.Contains(r.String(), verb) {
 		t.Errorf("node add beside the learner: %s", tail(r.String(), 6000))
 	}
-	if r := c.ha(t, suiteDeadline, "doctor", "--kubeconfig", c.kubeconfig); !strings.Contains(r.stdout, verb) {
+	if r := c.ha(t, suiteDeadline, "doctor", "--kubeconfig", c.kubeconfig); !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), verb) {
 		t.Errorf("doctor does not tell of it: %s", r)
 	}
 	if r := remove("cp4"); r.code != 3 || !strings.Contains(r.stdout, "--etcd-member") {
