@@ -19,7 +19,7 @@ import (
 )
 
 // within bounds every wait of these tests.
-const within = time.Minute
+const within = 3 * time.Minute
 
 const testPiece = 16 << 10
 
