@@ -51,6 +51,5 @@ func refuseFormat(c *cobra.Command, output *pflag.Flag, value string) error {
 	if !slices.Contains(formats, name) {
 		return nil
 	}
-	return usageErrorf("-o %s is a format, and %s writes only its own: leave -o out, and name the file to write with --%s (%s)",
-		value, c.CommandPath(), outFlag, c.Flag(outFlag).Usage)
+	return usageErrorf("-o %s: %s has one format only; name the file to write with --%s FILE", value, c.CommandPath(), outFlag)
 }

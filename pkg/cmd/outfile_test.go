@@ -47,7 +47,7 @@ func TestFormatsAreNoFiles(t *testing.T) {
 	for _, verb := range []string{"init", "kubeconfig", "bundle create --add-image example.com/a:v1", "support-bundle"} {
 		for _, format := range []string{"yaml", "json", "name", "wide", "JSON", "jsonpath={.users}", "custom-columns=A:.b"} {
 			code, out, errOut := run(t, append(strings.Fields(verb), "-o", format)...)
-			if code != ExitUsage || out != "" || !strings.Contains(errOut, "-o "+format+" is a format") || !strings.Contains(errOut, "with --out") {
+			if code != ExitUsage || out != "" || !strings.Contains(errOut, "-o "+format+": kubectl ha ") || !strings.Contains(errOut, "with --out") {
 				t.Errorf("%s -o %s: exit code %d, %q", verb, format, code, errOut)
 			}
 		}
