@@ -130,7 +130,7 @@ func order(all []need, run string, full bool) (chosen, left []need, err error) {
 		for _, n := range all {
 			switch {
 			case n.on != p || !match.MatchString(n.test):
-			case run == "" && n.tier == long && !full:
+			case run == "" && n.tier != quick && !full:
 				left = append(left, n)
 			default:
 				chosen = append(chosen, n)
