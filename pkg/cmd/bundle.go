@@ -240,7 +240,7 @@ func (o *bundleCreateOptions) Run(ctx context.Context) error {
 	return o.tell(contents)
 }
 
-// tell says what was made, by its digest, and what in it was not verified.
+// tell says what was not verified, and at the end what was made, with its digest.
 func (o *bundleCreateOptions) tell(contents bundle.Contents) error {
 	digest, err := contents.Digest()
 	if err != nil {
@@ -249,13 +249,13 @@ func (o *bundleCreateOptions) tell(contents bundle.Contents) error {
 	t := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	// A tabwriter keeps its errors until Flush.
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
-	line("%s: %s", o.opts.Output, summary(contents))
+	if err := printUnverified(t, "", contents, "\n"); err != nil {
+		return err
+	}
 	line("%s", digest)
+	line("%s: %s", o.opts.Output, summary(contents))
 	if contents.Since != nil {
 		line("%s", leftOut(contents, o.opts))
-	}
-	if err := printUnverified(t, contents); err != nil {
-		return err
 	}
 	return t.Flush()
 }

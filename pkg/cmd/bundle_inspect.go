@@ -147,7 +147,7 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	for _, f := range c.Files {
 		line("%s\t%s\t%.12s\t%s", f.Name, size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
 	}
-	if err := printUnverified(t, c); err != nil {
+	if err := printUnverified(t, "\n", c, ""); err != nil {
 		return err
 	}
 	return t.Flush()

@@ -48,14 +48,14 @@ func knownBy(check bundle.Check, source string) string {
 	return "not recorded: the bundle was made by an older " + displayName
 }
 
-// printUnverified writes them as a table, and nothing when there are none. w may be a
-// tabwriter, whose errors come with Flush.
-func printUnverified(w io.Writer, c bundle.Contents) error {
+// printUnverified writes them as a table between two texts, and nothing when there are none. w
+// may be a tabwriter, whose errors come with Flush.
+func printUnverified(w io.Writer, before string, c bundle.Contents, after string) error {
 	list := unverifiedOf(c)
 	if len(list) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(w, "\nNOT VERIFIED\tKNOWN BY"); err != nil {
+	if _, err := fmt.Fprint(w, before, "NOT VERIFIED\tKNOWN BY\n"); err != nil {
 		return err
 	}
 	for _, u := range list {
@@ -63,5 +63,6 @@ func printUnverified(w io.Writer, c bundle.Contents) error {
 			return err
 		}
 	}
-	return nil
+	_, err := fmt.Fprint(w, after)
+	return err
 }
