@@ -3,6 +3,7 @@ package etcd
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -79,7 +80,7 @@ func AddressOf(text string) string {
 // other member is at its address. So a host that came anew under an old name does not keep the
 // old one's member, and one whose peers use another network keeps its own. It is pure.
 func Owner(members []Member, hosts map[string]string, m Member) string {
-	for _, name := range sorted(hosts) {
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
 		if m.at(hosts[name]) {
 			return name
 		}
@@ -95,7 +96,7 @@ func Owner(members []Member, hosts map[string]string, m Member) string {
 // a cluster that was adopted, and no member is at it. One of the members that seem to be no
 // host's may be theirs. It is pure.
 func Unplaced(members []Member, hosts map[string]string) (out []string) {
-	for _, name := range sorted(hosts) {
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
 		address := hosts[name]
 		if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil || address == "" {
 			continue
@@ -112,15 +113,6 @@ func (m Member) at(address string) bool {
 		parsed, err := url.Parse(u)
 		return err == nil && sameHost(parsed.Hostname(), address)
 	})
-}
-
-func sorted(hosts map[string]string) []string {
-	out := make([]string, 0, len(hosts))
-	for name := range hosts {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // String names a member so that Find finds it alone: by its first peer URL, with its name

@@ -120,7 +120,7 @@ func prometheusComponent() component {
 	}}
 }
 
-// ownMain is a component whose main package is one of ours, name.go.txt of the assets: it
+// ownMain is a component whose main package is one of ours, mains/NAME of the assets: it
 // has what a lab uses, where upstream's has the software kits of every cloud as well,
 // which would double the build.
 func ownMain(name, version, ldflags, module string) component {

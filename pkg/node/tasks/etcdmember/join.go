@@ -87,16 +87,22 @@ func retreat(ctx context.Context, env node.Env, spec Spec) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	list, err := client.Members(ctx)
-	if err != nil {
+	m, known, err := spec.self(ctx, client)
+	if err != nil || !known || m.Started() || !m.Learner {
 		return err
-	}
-	m, known := etcd.At(list, httpsURL(spec.Address, PeerPort))
-	if !known || m.Started() || !m.Learner {
-		return nil
 	}
 	env.Progress("taking the learner back, which was not started")
 	return client.Remove(ctx, m.ID, enterTimeout, told(env))
+}
+
+// self is this host's member, where etcd lists one.
+func (s Spec) self(ctx context.Context, client *etcd.Client) (_ etcd.Member, known bool, err error) {
+	list, err := client.Members(ctx)
+	if err != nil {
+		return etcd.Member{}, false, err
+	}
+	m, known := etcd.At(list, httpsURL(s.Address, PeerPort))
+	return m, known, nil
 }
 
 // mayEnter refuses a host that was a member before in another life.
@@ -147,11 +153,10 @@ func vote(ctx context.Context, env node.Env, spec Spec) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	list, err := client.Members(ctx)
+	m, known, err := spec.self(ctx, client)
 	if err != nil {
 		return err
 	}
-	m, known := etcd.At(list, httpsURL(spec.Address, PeerPort))
 	if !known {
 		return fmt.Errorf("etcd does not list this host any more; somebody has removed it meanwhile")
 	}

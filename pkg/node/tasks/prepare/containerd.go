@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -81,7 +80,7 @@ func (p *preparer) useForeign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.noAgentRegistry(ctx, inForce); err != nil {
+	if err := p.noAgentRegistry(ctx, configPath(inForce)); err != nil {
 		return err
 	}
 	return p.runContainerd(ctx, restart, append(ours(p.h, c.config), c.config)...)
@@ -127,10 +126,7 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 		}
 		restart = restart || changed
 	}
-	inForce := table{}
-	if err := toml.Unmarshal(config, &inForce); err != nil {
-		return err
-	}
+	dirs := certsDir
 	// Others' tools, such as a GPU's, add drop-ins to it, which may have the last word.
 	if files, err := configFiles(p.h, containerdConfig); err != nil {
 		return err
@@ -141,11 +137,13 @@ func (p *preparer) installContainerd(ctx context.Context) error {
 			return err
 		}
 		restart = restart || changed
-		if inForce, err = p.dump(ctx, c); err != nil {
+		inForce, err := p.dump(ctx, c)
+		if err != nil {
 			return err
 		}
+		dirs = configPath(inForce)
 	}
-	if err := p.noAgentRegistry(ctx, inForce); err != nil {
+	if err := p.noAgentRegistry(ctx, dirs); err != nil {
 		return err
 	}
 	// What containerd makes for itself as it runs. What has something in it is
@@ -263,15 +261,20 @@ func (p *preparer) mirrors(ctx context.Context) error {
 	return nil
 }
 
+// configPath is where containerd looks for registries: directories, with colons between them.
+func configPath(inForce table) string {
+	path, _ := registryOf(inForce)["config_path"].(string)
+	return path
+}
+
 // noAgentRegistry has containerd pull nothing by the name of the agent's image, whatever a
 // mirror of all registries (_default) or a resolver says: there is a file of its own for that
 // host, with a server that may not be asked. It is in the first of the directories in force,
 // of which the first that knows the host or has a _default counts. Where there is none, there
 // is no _default, and nothing of others' configuration is changed for it.
 // https://github.com/containerd/containerd/blob/main/docs/hosts.md
-func (p *preparer) noAgentRegistry(ctx context.Context, inForce table) error {
-	path, _ := registryOf(inForce)["config_path"].(string)
-	dir, _, _ := strings.Cut(path, ":")
+func (p *preparer) noAgentRegistry(ctx context.Context, dirs string) error {
+	dir, _, _ := strings.Cut(dirs, ":")
 	if !filepath.IsAbs(dir) {
 		return nil
 	}

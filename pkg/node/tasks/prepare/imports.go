@@ -180,7 +180,7 @@ func dropInContent(now table, spec Spec) ([]byte, error) {
 			runtime["runtime_type"] = kind
 		}
 	}
-	if theirs, _ := registryOf(now)["config_path"].(string); theirs != "" && len(spec.RegistryMirrors) > 0 {
+	if theirs := configPath(now); theirs != "" && len(spec.RegistryMirrors) > 0 {
 		registry, err := at(t, "plugins", criV2, "registry")
 		if err != nil {
 			return nil, err
