@@ -9,7 +9,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/
 COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 # Without these containers/image wants C libraries.
 TAGS        := containers_image_openpgp,containers_image_docker_daemon_stub,containers_image_storage_stub,exclude_graphdriver_btrfs
-PKG         := github.com/kubectl-ha/kubectl-ha/pkg/cmd
+PKG         := github.com/kubectl-ha/kubectl-ha/pkg/program
 LDFLAGS     := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT)
 GOBUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags=$(TAGS)
 GOTEST      := CGO_ENABLED=0 go test -trimpath -tags=$(TAGS)

@@ -115,8 +115,8 @@ func TestAgentsAreBuiltForWorkstationsOfOtherKinds(t *testing.T) {
 func TestProgramsKnowTheirAgents(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "go.mod"), "module github.com/kubectl-ha/kubectl-ha\n\ngo 1.26\n")
-	write(t, filepath.Join(dir, "pkg/cmd/cmd.go"), "// Package cmd has what is stamped.\npackage cmd\n\nvar version, commit, agentSums = \"\", \"\", \"\"\n\n// Sums are the stamp.\nfunc Sums() string { return version + commit + agentSums }\n")
-	write(t, filepath.Join(dir, "cmd/kubectl-ha/main.go"), "package main\n\nimport (\n\t\"os\"\n\n\t\"github.com/kubectl-ha/kubectl-ha/pkg/cmd\"\n)\n\nfunc main() { os.Stdout.WriteString(cmd.Sums()) }\n")
+	write(t, filepath.Join(dir, "pkg/program/program.go"), "// Package program has what is stamped.\npackage program\n\nvar version, commit, agentSums = \"\", \"\", \"\"\n\n// Sums are the stamp.\nfunc Sums() string { return version + commit + agentSums }\n")
+	write(t, filepath.Join(dir, "cmd/kubectl-ha/main.go"), "package main\n\nimport (\n\t\"os\"\n\n\t\"github.com/kubectl-ha/kubectl-ha/pkg/program\"\n)\n\nfunc main() { os.Stdout.WriteString(program.Sums()) }\n")
 	wanted := []platform{{"darwin", "arm64"}, {"linux", "arm64"}, {"linux", "amd64"}}
 	var sums [2]string
 	for n := range sums {

@@ -20,7 +20,7 @@ import (
 const project = "https://github.com/kubectl-ha/kubectl-ha"
 
 // versionPackage has the variables that the linker stamps.
-const versionPackage = "github.com/kubectl-ha/kubectl-ha/pkg/cmd"
+const versionPackage = "github.com/kubectl-ha/kubectl-ha/pkg/program"
 
 // platforms are those of workstations that kubectl itself has.
 const platforms = "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64"

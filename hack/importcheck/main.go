@@ -1,6 +1,6 @@
 // Command importcheck tells which packages import upwards or sideways:
 //
-//	cmd -> pkg/cmd -> {bootstrap, incluster} -> {node, transport, bundle, etcd, …} -> {api, report, plan}
+//	cmd -> pkg/cmd -> pkg/action -> {bootstrap, incluster} -> {node, transport, bundle, etcd, …} -> {api, report, plan}
 //
 // bootstrap and incluster never import each other, foreign libraries stay in
 // their rooms, and nothing that ships imports the tests.
@@ -26,9 +26,10 @@ const module = "github.com/kubectl-ha/kubectl-ha"
 var levels = [][]string{
 	{"cmd", "hack", "test"},
 	{"pkg/cmd"},
+	{"pkg/action"},
 	{"pkg/bootstrap", "pkg/incluster", "pkg/status", "pkg/doctor"},
 	{"pkg/kubeconfig", "pkg/node", "pkg/transport", "pkg/bundle", "pkg/etcd", "pkg/kubeadm", "pkg/pki", "pkg/inventory"},
-	{"pkg/api", "pkg/report", "pkg/plan", "pkg/spdx", "manifests"},
+	{"pkg/api", "pkg/report", "pkg/plan", "pkg/spdx", "pkg/program", "manifests"},
 }
 
 // strangers never import each other, although they are on one level.

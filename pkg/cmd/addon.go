@@ -13,6 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
@@ -60,7 +61,7 @@ func (o *addonOptions) connect(ctx context.Context) (err error) {
 		return err
 	}
 	o.installed, err = install.Inventories(ctx, o.clients.Kube)
-	return clusterError(err)
+	return action.OfCluster(err)
 }
 
 // find is what is known of an installed addon.
@@ -86,18 +87,18 @@ func catalogue(args []string) (all addon.Catalogue, names []string, err error) {
 	for _, arg := range args {
 		if !isFolder(arg) {
 			if all[arg] == nil {
-				return nil, nil, usageErrorf("there is no addon %s; there are %s, or name a folder, such as ./%s", arg, strings.Join(all.Names(), ", "), arg)
+				return nil, nil, action.Invalidf("there is no addon %s; there are %s, or name a folder, such as ./%s", arg, strings.Join(all.Names(), ", "), arg)
 			}
 			names = append(names, arg)
 			continue
 		}
 		a, err := addon.Load(os.DirFS(arg))
 		if err != nil {
-			return nil, nil, withCode(ExitUsage, fmt.Errorf("%s: %w", arg, err))
+			return nil, nil, action.As(action.Invalid, fmt.Errorf("%s: %w", arg, err))
 		}
 		name := a.Descriptor.Name
 		if all[name] != nil {
-			return nil, nil, usageErrorf("%s: there is an addon %s already; give yours another name", arg, name)
+			return nil, nil, action.Invalidf("%s: there is an addon %s already; give yours another name", arg, name)
 		}
 		all[name] = a
 		names = append(names, name)

@@ -11,11 +11,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/feed"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // addonInstallOptions install addons.
@@ -61,7 +66,7 @@ func newAddonInstall(shared addonOptions) *cobra.Command {
 		ValidArgsFunction: completeAddons,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("name an addon; %s addon list shows them", displayName)
+				return action.Invalidf("name an addon; %s addon list shows them", program.Name)
 			}
 			o.args = args
 			return o.Run(c.Context())
@@ -78,7 +83,7 @@ func newAddonInstall(shared addonOptions) *cobra.Command {
 func (o *addonInstallOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.source.bundle, "bundle", "", "take upstream's manifests from this bundle (`file`)")
-	o.source.trust.addFlags(f, "bundle-")
+	addTrustFlags(f, &o.source.trust, "bundle-")
 	f.StringVar(&o.source.mirror, "mirror", "", "a base `URL` that serves upstream's files under their own paths")
 	addDryRun(f, &o.dryRun, "show what would be done, and end")
 	o.add(f, "", "begin it, and leave")
@@ -91,7 +96,7 @@ func (o *addonInstallOptions) Run(ctx context.Context) error {
 	if err := checkOutput(o.output, outputYAML); err != nil {
 		return err
 	}
-	if err := o.source.trust.requires(o.source.bundle != "", "--bundle"); err != nil {
+	if err := o.source.trust.Requires(o.source.bundle != "", "--bundle"); err != nil {
 		return err
 	}
 	all, names, err := catalogue(o.args)
@@ -135,13 +140,16 @@ func (o *addonInstallOptions) Run(ctx context.Context) error {
 
 // create brings this program's agent, creates the Operation and shows it.
 func (o *addonOptions) create(ctx context.Context, spec v1alpha1.OperationSpec, handOver func(context.Context, *v1alpha1.Operation) error, waits waitFlags) error {
-	ops, err := readyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output)
+	shown := newProgress(o.Out, o.output)
+	defer shown.Close()
+	ops, err := agents.Ready(ctx, o.config, o.cluster, shown)
 	if err != nil {
 		return err
 	}
-	op, err := createWhenFree(ctx, handingOver{ops, handOver}, spec, o.ErrOut)
+	op, err := feed.CreateWhenFree(ctx, handingOver{ops, handOver}, spec, shown)
+	shown.Close()
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, waits)
 }
@@ -161,7 +169,7 @@ func (h handingOver) Create(ctx context.Context, spec v1alpha1.OperationSpec) (*
 func (o *addonInstallOptions) choose(ctx context.Context, all addon.Catalogue, names []string) ([]addonChoice, error) {
 	order, err := all.Order(append(slices.Clone(names), o.companions...)...)
 	if err != nil {
-		return nil, withCode(ExitUsage, err)
+		return nil, action.As(action.Invalid, err)
 	}
 	used := map[string]bool{}
 	var out []addonChoice
@@ -189,7 +197,7 @@ func (o *addonInstallOptions) choose(ctx context.Context, all addon.Catalogue, n
 	}
 	for _, v := range slices.Concat(o.with, o.without) {
 		if !used[v] {
-			return nil, usageErrorf("no addon that is installed has a variant %s", v)
+			return nil, action.Invalidf("no addon that is installed has a variant %s", v)
 		}
 	}
 	return out, nil
@@ -240,24 +248,24 @@ func (o *addonInstallOptions) manifests(chosen []addonChoice) error {
 
 // facts are as the coordinator has them; the agent's image only stands for it.
 func (o *addonInstallOptions) facts() addon.Facts {
-	return addon.Facts{Cluster: o.cluster, AgentImage: agentRepository}
+	return addon.Facts{Cluster: o.cluster, AgentImage: bundle.AgentRepository}
 }
 
 // show prints the steps, and refuses what would fail.
 func (o *addonInstallOptions) show(ctx context.Context, spec v1alpha1.OperationSpec, chosen []addonChoice) error {
 	nodes, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	seen := o.seen(nodes.Items)
 	for _, c := range chosen {
 		seen.Addons[c.item.Name] = c.addon
 		objects, err := c.addon.Render(o.facts(), c.item.Variants)
 		if err != nil {
-			return withCode(ExitUsage, err)
+			return action.As(action.Invalid, err)
 		}
 		if err := install.Foreign(ctx, o.clients, c.item.Name, objects); err != nil {
-			return withCode(ExitFindings, clusterError(err))
+			return action.As(action.Findings, action.OfCluster(err))
 		}
 	}
 	return o.showPlan(spec, seen)
@@ -275,7 +283,7 @@ func (o *addonOptions) seen(nodes []corev1.Node) install.Seen {
 func (o *addonOptions) showPlan(spec v1alpha1.OperationSpec, seen install.Seen) error {
 	steps, err := install.Plan(&v1alpha1.Operation{Spec: spec}, o.cluster, seen)
 	if err != nil {
-		return withCode(ExitFindings, err)
+		return action.As(action.Findings, err)
 	}
 	if o.output == outputJSON {
 		return writeJSONLine(o.Out, map[string]any{"plan": steps})
@@ -305,7 +313,7 @@ func (o *addonInstallOptions) certificates(ctx context.Context, chosen []addonCh
 			}
 			good, err := install.Good(ctx, o.clients.Kube, cert, pki.Request{}, time.Now())
 			if err != nil {
-				return nil, clusterError(err)
+				return nil, action.OfCluster(err)
 			}
 			if good {
 				continue
@@ -339,7 +347,7 @@ func (o *addonInstallOptions) etcdCertificate(ctx context.Context, name string, 
 		return nil, err
 	}
 	if !found {
-		return nil, withCode(ExitFindings, fmt.Errorf("the addon %s reads etcd with a certificate that etcd's CA has signed, and its key is not in %s: "+
+		return nil, action.As(action.Findings, fmt.Errorf("the addon %s reads etcd with a certificate that etcd's CA has signed, and its key is not in %s: "+
 			"run this where the cluster was bootstrapped, or copy that directory from there", name, dir))
 	}
 	pair, err := pki.Issue(ca, pki.Request{CommonName: cert.CommonName, Client: true})

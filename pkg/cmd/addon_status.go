@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // addonListed is a line of `addon list`.
@@ -141,7 +143,7 @@ func (o *addonOptions) status(ctx context.Context, names []string) error {
 	}
 	for _, n := range names {
 		if _, there := o.find(n); !there {
-			return usageErrorf("%s is not installed", n)
+			return action.Invalidf("%s is not installed", n)
 		}
 	}
 	states := []addonState{}
@@ -152,7 +154,7 @@ func (o *addonOptions) status(ctx context.Context, names []string) error {
 		}
 		lacks, err := install.Unhealthy(ctx, o.clients, &inv)
 		if err != nil {
-			return clusterError(err)
+			return action.OfCluster(err)
 		}
 		s := addonState{Name: inv.Name, Version: inv.Version, Variants: inv.Variants, For: inv.For, State: inv.State,
 			Healthy: len(lacks) == 0 && inv.State == install.Installed, Lacks: lacks, Objects: inv.Objects}
@@ -165,7 +167,7 @@ func (o *addonOptions) status(ctx context.Context, names []string) error {
 		return err
 	}
 	if len(sick) > 0 {
-		return withCode(ExitFindings, fmt.Errorf("not well: %s", strings.Join(sick, ", ")))
+		return action.As(action.Findings, fmt.Errorf("not well: %s", strings.Join(sick, ", ")))
 	}
 	return nil
 }
@@ -175,7 +177,7 @@ func (o *addonOptions) printStates(states []addonState) error {
 		return o.document(states)
 	}
 	if len(states) == 0 {
-		_, err := fmt.Fprintf(o.Out, "No addon is installed; %s addon list shows what there is.\n", displayName)
+		_, err := fmt.Fprintf(o.Out, "No addon is installed; %s addon list shows what there is.\n", program.Name)
 		return err
 	}
 	t := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)

@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // addonUninstallOptions remove addons.
@@ -36,7 +38,7 @@ func newAddonUninstall(shared addonOptions) *cobra.Command {
 			kubectl ha addon uninstall etcd-operator --delete-objects`),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("name an addon; %s addon status shows what is installed", displayName)
+				return action.Invalidf("name an addon; %s addon status shows what is installed", program.Name)
 			}
 			o.names = args
 			return o.Run(c.Context())
@@ -80,15 +82,15 @@ func (o *addonUninstallOptions) Run(ctx context.Context) error {
 		spec.Addon.Addons = append(spec.Addon.Addons, v1alpha1.AddonItem{Name: inv.Name, Version: inv.Version})
 		_, users, err := install.Instances(ctx, o.clients, inv.Objects)
 		if err != nil {
-			return clusterError(err)
+			return action.OfCluster(err)
 		}
 		if len(users) > 0 && !o.deleteObjects {
-			return withCode(ExitFindings, install.UsersError(inv.Name, users))
+			return action.As(action.Findings, install.UsersError(inv.Name, users))
 		}
 	}
 	nodes, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	if err := o.showPlan(spec, o.seen(nodes.Items)); err != nil || o.dryRun {
 		return err

@@ -12,10 +12,15 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // adoptOptions store a Cluster document for a cluster of somebody else's making.
@@ -54,7 +59,7 @@ func newAdopt(streams genericiooptions.IOStreams) *cobra.Command {
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.sshUser != "" && !o.ssh {
-				return usageErrorf("--ssh-user goes with --ssh")
+				return action.Invalidf("--ssh-user goes with --ssh")
 			}
 			return o.Run(c.Context())
 		},
@@ -83,29 +88,29 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 		c, err := incluster.StoredCluster(ctx, kube)
 		switch {
 		case err == nil && o.ssh:
-			if err := o.ask(ctx, fmt.Sprintf("Put the agent on %s?", plural(len(c.Nodes()), "node", "nodes"))); err != nil {
+			if err := o.ask(ctx, fmt.Sprintf("Put the agent on %s?", report.Plural(len(c.Nodes()), "node", "nodes"))); err != nil {
 				return err
 			}
 			return o.placeAgents(ctx, c)
 		case err == nil:
-			return usageErrorf("this cluster has a Cluster document already, of the name %s; nothing was changed", c.Metadata.Name)
+			return action.Invalidf("this cluster has a Cluster document already, of the name %s; nothing was changed", c.Metadata.Name)
 		case !apierrors.IsNotFound(err):
 			// There may be one all the same, and what is found would overwrite it.
-			return clusterError(fmt.Errorf("whether this cluster has a Cluster document already can't be told; nothing was changed: %w", err))
+			return action.OfCluster(fmt.Errorf("whether this cluster has a Cluster document already can't be told; nothing was changed: %w", err))
 		}
 	}
 	if !o.dryRun {
 		if err := adopt.CheckNamespace(ctx, kube); err != nil {
-			return clusterError(err)
+			return action.OfCluster(err)
 		}
 	}
 	seen, err := adopt.Observe(ctx, kube)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	cluster, err := adopt.Cluster(seen, o.virtualIP)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	document, err := v1alpha1.Marshal(cluster)
 	if err != nil {
@@ -116,14 +121,14 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 	}
 	question := "Store this in the cluster?"
 	if o.ssh {
-		question = fmt.Sprintf("Store this in the cluster, and put the agent on %s?", plural(len(cluster.Nodes()), "node", "nodes"))
+		question = fmt.Sprintf("Store this in the cluster, and put the agent on %s?", report.Plural(len(cluster.Nodes()), "node", "nodes"))
 	}
 	if err := o.ask(ctx, question); err != nil {
 		return err
 	}
 	changed, err := incluster.Install(ctx, o.config, cluster)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	next := "adopt --ssh` puts the agent on the nodes, which what looks at them, or changes them, needs"
 	if o.ssh {
@@ -132,7 +137,7 @@ func (o *adoptOptions) Run(ctx context.Context) (err error) {
 		}
 		next = "doctor` tells how the cluster stands"
 	}
-	_, err = fmt.Fprintf(o.ErrOut, "stored; %s changed. `%s %s.\n", plural(len(changed), "object", "objects"), displayName, next)
+	_, err = fmt.Fprintf(o.ErrOut, "stored; %s changed. `%s %s.\n", report.Plural(len(changed), "object", "objects"), program.Name, next)
 	return err
 }
 
@@ -146,7 +151,7 @@ func (o *adoptOptions) ask(ctx context.Context, question string) error {
 
 // placeAgents puts the agent on the nodes, over SSH.
 func (o *adoptOptions) placeAgents(ctx context.Context, c *v1alpha1.Cluster) error {
-	image, err := ownAgentImage()
+	image, err := agents.OwnImage()
 	if err != nil {
 		return err
 	}
@@ -155,11 +160,11 @@ func (o *adoptOptions) placeAgents(ctx context.Context, c *v1alpha1.Cluster) err
 	}
 	shown := newProgress(o.ErrOut, "")
 	defer shown.Close()
-	hosts, err := connect(ctx, c, o.hostKey.policy, shown, c.Nodes()...)
+	hosts, err := connect(ctx, c, &o.hostKey, shown, c.Nodes()...)
 	if hosts == nil {
 		return err
 	}
-	defer closeHosts(hosts, shown)
+	defer remote.Close(hosts, shown)
 	// Those that are reached get theirs, whoever is not.
 	return errors.Join(bootstrap.PlaceAgents(ctx, hosts, c, image, shown), err)
 }

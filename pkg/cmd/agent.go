@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 )
 
@@ -54,7 +55,7 @@ func newAgentRun(streams genericiooptions.IOStreams) *cobra.Command {
 // Validate refuses what only makes sense with a file.
 func (o *agentRunOptions) Validate() error {
 	if o.request == "" && (o.enterHost || o.terminationLog != "") {
-		return usageErrorf("--enter-host and --termination-log need --request")
+		return action.Invalidf("--enter-host and --termination-log need --request")
 	}
 	return nil
 }

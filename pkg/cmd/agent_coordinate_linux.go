@@ -9,6 +9,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -45,7 +46,7 @@ func (o *coordinateOptions) Complete() (err error) {
 // Validate asks for what the Job sets.
 func (o *coordinateOptions) Validate() error {
 	if o.operation == "" || o.agentImage == "" {
-		return usageErrorf("--operation and --agent-image are needed")
+		return action.Invalidf("--operation and --agent-image are needed")
 	}
 	return nil
 }

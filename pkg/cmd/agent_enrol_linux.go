@@ -12,9 +12,13 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -22,41 +26,41 @@ import (
 // what is otherwise done to it over SSH.
 func newAgentEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 	var file string
-	var trust bundleTrust
+	var trust bundles.Trust
 	c := &cobra.Command{
 		Use:   "enrol --bundle FILE",
 		Short: "Prepare and enrol this host, as standard input says",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
-				return usageErrorf("run it as root")
+				return action.Invalidf("run it as root")
 			}
 			var e enrolment
 			if err := json.NewDecoder(streams.In).Decode(&e); err != nil {
-				return usageErrorf("the request on standard input can't be read: %w", err)
+				return action.Invalidf("the request on standard input can't be read: %w", err)
 			}
 			return e.run(c.Context(), streams, file, trust)
 		},
 	}
 	c.Flags().StringVar(&file, "bundle", "", "the bundle `file`")
-	trust.addFlags(c.Flags(), "bundle-")
+	addTrustFlags(c.Flags(), &trust, "bundle-")
 	return c
 }
 
 // run enrols this host.
-func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, file string, trust bundleTrust) error {
+func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, file string, trust bundles.Trust) error {
 	cluster, err := v1alpha1.Decode([]byte(e.Cluster), "the request's Cluster")
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	cluster.SetDefaults()
-	b, err := trust.open(file)
+	b, err := trust.Open(file)
 	if err != nil {
 		return err
 	}
 	defer b.Close() //nolint:errcheck // only read
 	if err := b.Verify(ctx, report.Discard()); err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	local, err := newLocalHost(e.Host)
 	if err != nil {
@@ -64,9 +68,9 @@ func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, 
 	}
 	shown := newProgress(streams.Out, "")
 	defer shown.Close()
-	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: cluster, Names: []string{e.Host}, Hosts: local, AgentImage: e.AgentImage, AgentDigest: agentDigest,
+	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: cluster, Names: []string{e.Host}, Hosts: local, AgentImage: e.AgentImage, AgentDigest: agents.Digest,
 		Bundle: func(_ context.Context, arch string) (bootstrap.Bundle, error) {
-			return b.ForArch(arch), withCode(ExitUsage, b.Contents().Check(cluster.Spec.KubernetesVersion, arch, ""))
+			return b.ForArch(arch), action.As(action.Invalid, b.Contents().Check(cluster.Spec.KubernetesVersion, arch, ""))
 		},
 		Discovery: func(context.Context) (string, string, error) { return e.Token, e.CAHash, nil },
 		Member: func(h v1alpha1.Host) (bootstrap.MemberFiles, error) {
@@ -80,7 +84,7 @@ func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, 
 	if err != nil {
 		return (&bootstrapOptions{IOStreams: streams}).explain(ctx, r, err)
 	}
-	_, err = fmt.Fprintf(streams.Out, "%s is enrolled. Delete the script, and run %s node add %s --enrolled where the Cluster file is.\n", e.Host, displayName, e.Host)
+	_, err = fmt.Fprintf(streams.Out, "%s is enrolled. Delete the script, and run %s node add %s --enrolled where the Cluster file is.\n", e.Host, program.Name, e.Host)
 	return err
 }
 

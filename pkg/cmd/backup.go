@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
@@ -58,7 +60,7 @@ func newBackup(streams genericiooptions.IOStreams) *cobra.Command {
 			}
 			backups, incomplete := find(c.Context(), config)
 			if incomplete != nil && len(backups) == 0 {
-				return clusterError(incomplete)
+				return action.OfCluster(incomplete)
 			}
 			if output == outputJSON {
 				if backups == nil {
@@ -95,7 +97,7 @@ func backupsOnHosts(ctx context.Context, config *rest.Config) ([]upgrade.Backup,
 	if err != nil {
 		return nil, err
 	}
-	agents, err := clusterAgents(ctx, config)
+	agents, err := agents.Usual(ctx, config)
 	if err != nil {
 		return nil, err
 	}

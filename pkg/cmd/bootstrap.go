@@ -12,6 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -25,7 +29,7 @@ type bootstrapOptions struct {
 	genericiooptions.IOStreams
 	file          string
 	bundleFile    string
-	trust         bundleTrust
+	trust         bundles.Trust
 	output        string
 	kubeconfigOut string
 	hostKey       hostKeyFlag
@@ -68,7 +72,7 @@ func newBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
 	addFileFlag(c, &o.file)
 	f := c.Flags()
 	f.StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
-	o.trust.addFlags(f, "bundle-")
+	addTrustFlags(f, &o.trust, "bundle-")
 	addDryRun(f, &o.dryRun, "look at the hosts, print the plan, change nothing")
 	addYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
@@ -83,7 +87,7 @@ func (o *bootstrapOptions) Complete() (err error) {
 	if o.cluster, o.warnings, err = findCluster(&o.file, o.In); err != nil {
 		return err
 	}
-	if o.image, err = ownAgentImage(); err != nil {
+	if o.image, err = agents.OwnImage(); err != nil {
 		return err
 	}
 	if o.state, err = stateDir(o.cluster); err != nil {
@@ -92,7 +96,7 @@ func (o *bootstrapOptions) Complete() (err error) {
 	if o.kubeconfigOut == "" {
 		o.kubeconfigOut = o.cluster.Metadata.Name + ".kubeconfig"
 	}
-	o.kubeconfigOut, err = filepath.Abs(expandHome(o.kubeconfigOut))
+	o.kubeconfigOut, err = filepath.Abs(bundles.ExpandHome(o.kubeconfigOut))
 	return err
 }
 
@@ -102,31 +106,31 @@ func (o *bootstrapOptions) Validate() error {
 		return err
 	}
 	if _, interactive := terminal(o.In); !o.yes && !o.dryRun && (!interactive || o.output == outputJSON || o.file == "-") {
-		return usageErrorf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
+		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
 	}
 	if err := o.validateKubeconfig(); err != nil {
 		return err
 	}
-	if err := o.trust.requires(o.bundleFile != "", "--bundle"); err != nil || o.bundleFile == "" {
+	if err := o.trust.Requires(o.bundleFile != "", "--bundle"); err != nil || o.bundleFile == "" {
 		return err
 	}
-	b, err := o.trust.open(o.bundleFile)
+	b, err := o.trust.Open(o.bundleFile)
 	if err != nil {
 		return err
 	}
 	o.bundle = b
-	return withCode(ExitUsage, b.Contents().Check(o.cluster.Spec.KubernetesVersion, "", o.cluster.Spec.Network.Plugin))
+	return action.As(action.Invalid, b.Contents().Check(o.cluster.Spec.KubernetesVersion, "", o.cluster.Spec.Network.Plugin))
 }
 
 func (o *bootstrapOptions) validateKubeconfig() error {
 	if info, err := os.Stat(filepath.Dir(o.kubeconfigOut)); err != nil || !info.IsDir() {
-		return usageErrorf("the kubeconfig can't be written to %s: there is no such directory", o.kubeconfigOut)
+		return action.Invalidf("the kubeconfig can't be written to %s: there is no such directory", o.kubeconfigOut)
 	}
 	_, err := kubeconfig.Load(o.kubeconfigOut, o.cluster.Metadata.Name)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return usageErrorf("the kubeconfig can't go to %w; choose another file with --kubeconfig-out", err)
+	return action.Invalidf("the kubeconfig can't go to %w; choose another file with --kubeconfig-out", err)
 }
 
 // Run makes the cluster.
@@ -145,14 +149,14 @@ func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
 	for _, w := range o.warnings {
 		sink.Emit(report.Event{Kind: report.Warning, Message: w.String()})
 	}
-	hosts, err := connect(ctx, o.cluster, o.hostKey.policy, sink)
+	hosts, err := connect(ctx, o.cluster, &o.hostKey, sink)
 	if hosts == nil {
 		return err
 	}
-	defer closeHosts(hosts, sink)
-	looked := begin(sink, "look", "look at the hosts")
+	defer remote.Close(hosts, sink)
+	looked := action.Begin(sink, "look", "look at the hosts")
 	access := &issuedAccess{}
-	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agentDigest, DryRun: o.dryRun,
+	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agents.Digest, DryRun: o.dryRun,
 		Bundle:     o.bundles(ctx, sink, looked),
 		Confirm:    func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) },
 		Join:       o.join(sink),
@@ -207,7 +211,7 @@ func (o *bootstrapOptions) explain(ctx context.Context, r bootstrap.Result, err 
 		}
 	}
 	if errors.Is(err, bootstrap.ErrLocked) {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
-	return unreachable(err)
+	return action.OfHosts(err)
 }

@@ -8,13 +8,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
 )
 
 // bundles gives the bundle once it is needed. One that was named is read
@@ -29,14 +31,14 @@ func (o *bootstrapOptions) bundles(ctx context.Context, sink report.Sink, looked
 		looked("")
 		if o.bundle != nil {
 			if err := <-verified; err != nil {
-				return nil, withCode(ExitUsage, err)
+				return nil, action.As(action.Invalid, err)
 			}
-			return o.bundle.ForArch(arch), withCode(ExitUsage, o.bundle.Contents().Check("", arch, ""))
+			return o.bundle.ForArch(arch), action.As(action.Invalid, o.bundle.Contents().Check("", arch, ""))
 		}
 		if o.dryRun {
 			return nil, nil
 		}
-		b, err := ensureBundle(ctx, "", o.cluster, arch, sink)
+		b, err := bundles.Ensure(ctx, "", o.cluster, arch, sink)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +88,7 @@ func (o *bootstrapOptions) join(sink report.Sink) func(context.Context, bootstra
 		if err != nil {
 			return plan.Outcome{}, err
 		}
-		agents, err := ownAgents(ctx, config)
+		agents, err := agents.Own(ctx, config)
 		if err != nil {
 			return plan.Outcome{}, err
 		}
@@ -163,16 +165,6 @@ func verifyAnyhow(ctx context.Context, content []byte, username string, through 
 		return true, kubeconfig.Verify(ctx, content, username, through)
 	}
 	return false, kubeconfig.Verify(ctx, content, username, nil)
-}
-
-// unreachable gives an error the exit code for what can't be reached, when
-// that is what it is about.
-func unreachable(err error) error {
-	var e *ssh.Error
-	if errors.As(err, &e) && e.Kind != ssh.Config && e.Kind != ssh.Agent && e.Kind != ssh.NoRoom {
-		return withCode(ExitUnreachable, err)
-	}
-	return err
 }
 
 // expiry writes when an identity ends.

@@ -10,8 +10,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 func newBundle(streams genericiooptions.IOStreams) *cobra.Command {
@@ -119,7 +123,7 @@ func (o *bundleCreateOptions) Complete() error {
 	for _, m := range o.mirrors {
 		registry, prefix, ok := strings.Cut(m, "=")
 		if !ok || registry == "" || prefix == "" {
-			return usageErrorf("--registry-mirror %s: write REGISTRY=PREFIX, such as docker.io=registry.example.com/hub", m)
+			return action.Invalidf("--registry-mirror %s: write REGISTRY=PREFIX, such as docker.io=registry.example.com/hub", m)
 		}
 		if o.opts.Mirrors == nil {
 			o.opts.Mirrors = map[string]string{}
@@ -137,7 +141,7 @@ func (o *bundleCreateOptions) Complete() error {
 		if err != nil {
 			return err
 		}
-		o.opts = withClusterSources(o.opts, c)
+		o.opts = bundles.WithClusterSources(o.opts, c)
 	}
 	if o.opts.NetworkPlugin == "" && o.opts.KubernetesVersion != "" {
 		o.opts.NetworkPlugin = v1alpha1.NetworkPluginFlannel
@@ -152,14 +156,14 @@ func (o *bundleCreateOptions) readSignKey() error {
 		return nil
 	}
 	if o.signKey == "-" && o.file == "-" {
-		return usageErrorf("-f - and --sign-key - can't both read standard input")
+		return action.Invalidf("-f - and --sign-key - can't both read standard input")
 	}
-	data, err := readKey(o.signKey, o.In)
+	data, err := bundles.ReadKey(o.signKey, o.In)
 	if err == nil {
 		o.opts.SignKey, err = bundle.SigningKey(data)
 	}
 	if err != nil {
-		return usageErrorf("--sign-key %s: %w", o.signKey, err)
+		return action.Invalidf("--sign-key %s: %w", o.signKey, err)
 	}
 	return nil
 }
@@ -167,60 +171,35 @@ func (o *bundleCreateOptions) readSignKey() error {
 // trustMirrorUsage is the help for --trust-mirror.
 const trustMirrorUsage = "take what mirrors serve as it is, although it may differ from what upstream published"
 
-// withClusterSources fills in what is not set from a Cluster file.
-func withClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.CreateOptions {
-	images := c.Spec.Images
-	for _, f := range []struct {
-		to   *string
-		from string
-	}{
-		{&opts.KubernetesVersion, c.Spec.KubernetesVersion}, {&opts.EtcdVersion, c.Spec.Etcd.Version},
-		{&opts.Registry, images.Registry}, {&opts.Mirror, images.Mirror}, {&opts.AuthFile, expandHome(images.AuthFile)},
-	} {
-		if *f.to == "" {
-			*f.to = f.from
-		}
-	}
-	if opts.NetworkPlugin == "" {
-		opts.NetworkPlugin = c.Spec.Network.Plugin
-	}
-	if len(opts.Mirrors) == 0 {
-		opts.Mirrors = images.Mirrors
-	}
-	opts.TrustMirror = opts.TrustMirror || images.TrustMirror
-	opts.ExtraImages = append(opts.ExtraImages, images.ExtraImages...)
-	return opts
-}
-
 // Validate refuses what is missing or unknown.
 func (o *bundleCreateOptions) Validate() error {
 	if o.opts.KubernetesVersion == "" {
 		if len(o.opts.ExtraImages)+len(o.opts.Manifests)+len(o.opts.From)+len(o.addons) == 0 && o.opts.NetworkPlugin == "" && o.opts.LoadBalancer == "" {
-			return usageErrorf("say what is to go into it: a version with --kubernetes-version, a Cluster file with -f, " +
+			return action.Invalidf("say what is to go into it: a version with --kubernetes-version, a Cluster file with -f, " +
 				"or images with --addons, --add-image, --from-manifest or --from")
 		}
 	} else if _, err := v1alpha1.MinorOf(o.opts.KubernetesVersion); err != nil {
-		return usageErrorf("--kubernetes-version: %w", err)
+		return action.Invalidf("--kubernetes-version: %w", err)
 	}
 	if o.opts.TrustMirror && o.opts.Mirror == "" && len(o.opts.Mirrors) == 0 {
-		return usageErrorf("--trust-mirror is for --mirror and --registry-mirror, and neither is given")
+		return action.Invalidf("--trust-mirror is for --mirror and --registry-mirror, and neither is given")
 	}
 	if o.opts.Output == "" {
-		return usageErrorf("name the file to write with --out")
+		return action.Invalidf("name the file to write with --out")
 	}
 	switch o.opts.NetworkPlugin {
 	case "", v1alpha1.NetworkPluginFlannel, v1alpha1.NetworkPluginManifest, v1alpha1.NetworkPluginNone:
 	default:
-		return usageErrorf("--network-plugin %s is not known; use flannel, manifest or none", o.opts.NetworkPlugin)
+		return action.Invalidf("--network-plugin %s is not known; use flannel, manifest or none", o.opts.NetworkPlugin)
 	}
 	switch o.opts.LoadBalancer {
 	case "", v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
 	default:
-		return usageErrorf("--load-balancer %s is not known; use %s or %s", o.opts.LoadBalancer, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+		return action.Invalidf("--load-balancer %s is not known; use %s or %s", o.opts.LoadBalancer, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
 	}
 	for _, arch := range o.opts.Archs {
 		if !slices.Contains(bundle.Archs(), arch) {
-			return usageErrorf("--arch %s is not known; use %s", arch, strings.Join(bundle.Archs(), " or "))
+			return action.Invalidf("--arch %s is not known; use %s", arch, strings.Join(bundle.Archs(), " or "))
 		}
 	}
 	return checkOutput(o.output)
@@ -264,5 +243,5 @@ func (o *bundleCreateOptions) tell(contents bundle.Contents) error {
 func leftOut(c bundle.Contents, opts bundle.CreateOptions) string {
 	left := c.LeftOut()
 	return fmt.Sprintf("%d blobs (%s) are left out, since %s has them; both are pushed together: %s images push %s --base %s",
-		len(left), size(bundle.SizeOf(left)), opts.Since, displayName, opts.Output, opts.Since)
+		len(left), report.Size(bundle.SizeOf(left)), opts.Since, program.Name, opts.Output, opts.Since)
 }

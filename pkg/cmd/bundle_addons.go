@@ -3,6 +3,7 @@ package cmd
 import (
 	"slices"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
@@ -21,7 +22,7 @@ func (o *bundleCreateOptions) addAddons() error {
 	}
 	order, err := all.Order(names...)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	for _, a := range order {
 		d := a.Descriptor

@@ -8,7 +8,10 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 type bundleDiffOptions struct {
@@ -28,7 +31,7 @@ func newBundleDiff(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha bundle diff v1.36.tar v1.37.tar -o json`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageErrorf("name two bundles' files: %s", c.UseLine())
+				return action.Invalidf("name two bundles' files: %s", c.UseLine())
 			}
 			return checkOutput(o.output)
 		},
@@ -42,7 +45,7 @@ func newBundleDiff(streams genericiooptions.IOStreams) *cobra.Command {
 func (o *bundleDiffOptions) Run(from, to string) error {
 	var both []bundle.Contents
 	for _, path := range []string{from, to} {
-		b, err := openBundle(path)
+		b, err := bundles.Open(path)
 		if err != nil {
 			return err
 		}
@@ -78,13 +81,13 @@ func printDifference(w io.Writer, d bundle.Difference, archs bool) error {
 		if to == c.From.Version {
 			to += " (other content)"
 		}
-		line("%s\t%.20s\t%.40s\t%s", name(c.To.Item), c.From.Version, to, size(c.To.Bytes))
+		line("%s\t%.20s\t%.40s\t%s", name(c.To.Item), c.From.Version, to, report.Size(c.To.Bytes))
 	}
 	if len(d.Added) > 0 {
 		line("\nADDED\tVERSION\tTO MOVE")
 	}
 	for _, a := range d.Added {
-		line("%s\t%.20s\t%s", name(a.Item), a.Version, size(a.Bytes))
+		line("%s\t%.20s\t%s", name(a.Item), a.Version, report.Size(a.Bytes))
 	}
 	if len(d.Removed) > 0 {
 		line("\nREMOVED\tVERSION")
@@ -98,7 +101,7 @@ func printDifference(w io.Writer, d bundle.Difference, archs bool) error {
 	case d.Blobs == 0:
 		line("\nNothing would have to move.")
 	default:
-		line("\n%s in %s would have to move; what several share is moved once.", size(d.Bytes), plural(d.Blobs, "blob", "blobs"))
+		line("\n%s in %s would have to move; what several share is moved once.", report.Size(d.Bytes), report.Plural(d.Blobs, "blob", "blobs"))
 	}
 	return t.Flush()
 }

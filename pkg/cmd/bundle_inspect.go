@@ -11,26 +11,21 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // summary is a bundle in a line.
 func summary(c bundle.Contents) string {
 	hosts := strings.Join(c.Archs(), " and ")
 	if c.KubernetesVersion == "" {
-		return fmt.Sprintf("%s for %s, %s", plural(len(c.Images), "image", "images"), hosts, size(c.Size()))
+		return fmt.Sprintf("%s for %s, %s", report.Plural(len(c.Images), "image", "images"), hosts, report.Size(c.Size()))
 	}
 	return fmt.Sprintf("Kubernetes %s for %s, %d images and %d programs, %s",
-		c.KubernetesVersion, hosts, len(c.Images), len(c.Binaries), size(c.Size()))
-}
-
-// size writes bytes for people.
-func size(n int64) string {
-	if n < 1<<20 {
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+		c.KubernetesVersion, hosts, len(c.Images), len(c.Binaries), report.Size(c.Size()))
 }
 
 type bundleInspectOptions struct {
@@ -83,7 +78,7 @@ type inspected struct {
 
 // Run prints what is in it.
 func (o *bundleInspectOptions) Run(path string) error {
-	b, err := openBundle(path)
+	b, err := bundles.Open(path)
 	if err != nil {
 		return err
 	}
@@ -98,13 +93,6 @@ func (o *bundleInspectOptions) Run(path string) error {
 	return printContents(o.Out, b)
 }
 
-// openBundle opens a bundle, a difference together with its bases; what is
-// wrong with it is the caller's to correct.
-func openBundle(path string, bases ...string) (*bundle.Bundle, error) {
-	b, err := bundle.OpenWithBases(path, bases...)
-	return b, withCode(ExitUsage, err)
-}
-
 func printContents(w io.Writer, b *bundle.Bundle) error {
 	c := b.Contents()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -113,7 +101,7 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	line("%s", summary(c))
 	line("%s", b.Digest())
 	if b.Signed() {
-		line("Signed; `%s bundle verify --key` tells whether by whom it should be", displayName)
+		line("Signed; `%s bundle verify --key` tells whether by whom it should be", program.Name)
 	}
 	if c.KubernetesVersion != "" {
 		line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)
@@ -127,13 +115,13 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	}
 	line("\nIMAGE\t%sSIZE\tFOR\tDIGEST", arch("ARCH"))
 	for _, i := range c.Images {
-		line("%s\t%s%s\t%s\t%s", i.Ref, arch(i.Arch), size(bundle.SizeOf(i.Blobs)), forWhom(i.For), i.Manifest.Digest)
+		line("%s\t%s%s\t%s\t%s", i.Ref, arch(i.Arch), report.Size(bundle.SizeOf(i.Blobs)), forWhom(i.For), i.Manifest.Digest)
 	}
 	if len(c.Binaries) > 0 {
 		line("\nPROGRAM\t%sVERSION\tSIZE\tFOR\tSHA256\tFROM", arch("ARCH"))
 	}
 	for _, p := range c.Binaries {
-		line("%s\t%s%s\t%s\t%s\t%.12s\t%s", p.Path, arch(p.Arch), p.Version, size(p.Size), forWhom(p.For), p.SHA256, p.Source)
+		line("%s\t%s%s\t%s\t%s\t%.12s\t%s", p.Path, arch(p.Arch), p.Version, report.Size(p.Size), forWhom(p.For), p.SHA256, p.Source)
 	}
 	if len(c.Addons) > 0 {
 		line("\nADDON\tVERSION\tIMAGES")
@@ -145,7 +133,7 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 		line("\nMANIFEST\tSIZE\tSHA256\tFROM")
 	}
 	for _, f := range c.Files {
-		line("%s\t%s\t%.12s\t%s", f.Name, size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
+		line("%s\t%s\t%.12s\t%s", f.Name, report.Size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
 	}
 	if err := printUnverified(t, "\n", c, ""); err != nil {
 		return err
@@ -169,5 +157,5 @@ func missing(b *bundle.Bundle) string {
 		return ""
 	}
 	return fmt.Sprintf("Only the difference to the bundle %s: %d blobs (%s) are in that one and not here.",
-		b.Contents().Since.Bundle, len(left), size(bundle.SizeOf(left)))
+		b.Contents().Since.Bundle, len(left), report.Size(bundle.SizeOf(left)))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // unverified is what nobody vouches for but where it came from.
@@ -45,7 +46,7 @@ func knownBy(check bundle.Check, source string) string {
 	case check == bundle.CheckNone:
 		return "the local file that it came from"
 	}
-	return "not recorded: the bundle was made by an older " + displayName
+	return "not recorded: the bundle was made by an older " + program.Name
 }
 
 // printUnverified writes them as a table between two texts, and nothing when there are none. w

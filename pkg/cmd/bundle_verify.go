@@ -7,13 +7,15 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 )
 
 type bundleVerifyOptions struct {
 	genericiooptions.IOStreams
 	bases []string
-	trust bundleTrust
+	trust bundles.Trust
 }
 
 func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
@@ -30,14 +32,14 @@ func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
 		Args: oneArg("the bundle's file"),
 		RunE: func(c *cobra.Command, args []string) error { return o.Run(c.Context(), args[0]) },
 	}
-	o.trust.addFlags(c.Flags(), "")
+	addTrustFlags(c.Flags(), &o.trust, "")
 	c.Flags().StringArrayVar(&o.bases, "base", nil, "the bundle (`FILE`) that has what this one leaves out; may be repeated")
 	return c
 }
 
 // Run reads it.
 func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
-	b, err := o.trust.open(path, o.bases...)
+	b, err := o.trust.Open(path, o.bases...)
 	if err != nil {
 		return err
 	}
@@ -46,7 +48,7 @@ func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
 	err = b.Verify(ctx, p)
 	p.Close()
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	if left := missing(b); left != "" {
 		_, err = fmt.Fprintf(o.Out, "%s is sound as far as it goes: %s\n%s\n%s\n", path, summary(b.Contents()), left, o.vouched(b))
@@ -59,9 +61,9 @@ func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
 // vouched says what is known of where it comes from.
 func (o *bundleVerifyOptions) vouched(b *bundle.Bundle) string {
 	switch {
-	case o.trust.key != "":
-		return "Signed by the owner of " + o.trust.key + "; its digest is " + b.Digest().String()
-	case o.trust.digest != "":
+	case o.trust.KeyFile != "":
+		return "Signed by the owner of " + o.trust.KeyFile + "; its digest is " + b.Digest().String()
+	case o.trust.Digest != "":
 		return "Its digest is the one that was given."
 	case b.Signed():
 		return "Signed, but by whom was not asked (--key); its digest is " + b.Digest().String()

@@ -3,6 +3,8 @@ package cmd
 import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 )
 
 func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
@@ -23,7 +25,7 @@ func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
 		Args:      cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageErrorf("name one shell: %v", shells)
+				return action.Invalidf("name one shell: %v", shells)
 			}
 			root := c.Root()
 			// The script must name the program as the shell finds it, not kubectl.
@@ -38,7 +40,7 @@ func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(streams.Out)
 			}
-			return usageErrorf("shell %q is not known; use one of %v", args[0], shells)
+			return action.Invalidf("shell %q is not known; use one of %v", args[0], shells)
 		},
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // The names of the addons and the variant that the dashboard's verbs are about.
@@ -75,7 +77,7 @@ func newDashboardInstall(shared addonOptions) *cobra.Command {
 			if err := o.Run(c.Context()); err != nil || o.dryRun || o.detach || o.output != "" && o.output != outputText {
 				return err
 			}
-			_, err := fmt.Fprintf(o.Out, "%s\nlog in with the token of: %s dashboard token\n", o.url(), displayName)
+			_, err := fmt.Fprintf(o.Out, "%s\nlog in with the token of: %s dashboard token\n", o.url(), program.Name)
 			return err
 		},
 	}
@@ -113,7 +115,7 @@ func (o *addonOptions) installedDashboard(ctx context.Context) error {
 		return err
 	}
 	if _, there := o.find(addonDashboard); !there {
-		return usageErrorf("the dashboard is not installed; %s dashboard install does that", displayName)
+		return action.Invalidf("the dashboard is not installed; %s dashboard install does that", program.Name)
 	}
 	return nil
 }
@@ -150,7 +152,7 @@ func newDashboardToken(shared addonOptions) *cobra.Command {
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if life < minTokenLife || life > maxTokenLife {
-				return usageErrorf("--duration must be between %s and %s", minTokenLife, maxTokenLife)
+				return action.Invalidf("--duration must be between %s and %s", minTokenLife, maxTokenLife)
 			}
 			if err := o.installedDashboard(c.Context()); err != nil {
 				return err
@@ -172,10 +174,10 @@ func (o *addonOptions) token(ctx context.Context, account string, life time.Dura
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
 	got, err := o.clients.Kube.CoreV1().ServiceAccounts(manifests.DashboardNamespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
 	if apierrors.IsNotFound(err) && account == manifests.DashboardAdmin {
-		return usageErrorf("there is no %s; %s dashboard install --admin-user makes it", account, displayName)
+		return action.Invalidf("there is no %s; %s dashboard install --admin-user makes it", account, program.Name)
 	}
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	if time.Until(got.Status.ExpirationTimestamp.Time) < life-time.Minute {
 		// The API server may have a shorter limit than was asked for.

@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/tools/portforward"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // headlampPort is the dashboard's port in its pod.
@@ -39,7 +41,7 @@ func newDashboardOpen(shared addonOptions) *cobra.Command {
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.port < 0 || o.port > 65535 {
-				return usageErrorf("--port %d is no port", o.port)
+				return action.Invalidf("--port %d is no port", o.port)
 			}
 			return o.Run(c.Context())
 		},
@@ -72,7 +74,7 @@ func (o *dashboardOpenOptions) Run(ctx context.Context) error {
 	go func() { ended <- forward.ForwardPorts() }()
 	select {
 	case err := <-ended:
-		return clusterError(fmt.Errorf("forward a port to the dashboard: %w", err))
+		return action.OfCluster(fmt.Errorf("forward a port to the dashboard: %w", err))
 	case <-ready:
 	}
 	ports, err := forward.GetPorts()
@@ -80,7 +82,7 @@ func (o *dashboardOpenOptions) Run(ctx context.Context) error {
 		return err
 	}
 	address := fmt.Sprintf("https://127.0.0.1:%d", ports[0].Local)
-	if _, err := fmt.Fprintf(o.Out, "%s (Ctrl-C ends it; %s dashboard token prints a token to log in with)\n", address, displayName); err != nil {
+	if _, err := fmt.Fprintf(o.Out, "%s (Ctrl-C ends it; %s dashboard token prints a token to log in with)\n", address, program.Name); err != nil {
 		return err
 	}
 	if !o.noBrowser {
@@ -94,14 +96,14 @@ func (o *dashboardOpenOptions) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // Ctrl-C is how this ends.
 	}
-	return clusterError(err)
+	return action.OfCluster(err)
 }
 
 // pod is one of the dashboard's that is ready.
 func (o *dashboardOpenOptions) pod(ctx context.Context) (string, error) {
 	pods, err := o.clients.Kube.CoreV1().Pods(manifests.DashboardNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=headlamp"})
 	if err != nil {
-		return "", clusterError(err)
+		return "", action.OfCluster(err)
 	}
 	for _, p := range pods.Items {
 		for _, c := range p.Status.Conditions {

@@ -12,10 +12,12 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/doctor"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -83,7 +85,7 @@ func newDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 // Validate refuses what contradicts itself.
 func (o *doctorOptions) Validate() error {
 	if !o.fix && (o.dryRun || o.detach || o.yes || o.timeout != 0) {
-		return usageErrorf("--dry-run, --wait, --detach, --timeout and --yes go with --fix")
+		return action.Invalidf("--dry-run, --wait, --detach, --timeout and --yes go with --fix")
 	}
 	return checkOutput(o.output)
 }
@@ -107,7 +109,7 @@ func (o *doctorOptions) Run(ctx context.Context) error {
 	}
 	for _, c := range d.Checks {
 		if c.State == doctor.Problem {
-			return withCode(ExitFindings, errSaid)
+			return action.As(action.Findings, errSaid)
 		}
 	}
 	return nil
@@ -129,7 +131,7 @@ func (o *doctorOptions) examine(ctx context.Context) (*diagnosis, error) {
 		return nil, err
 	}
 	if r.API.Error != "" {
-		return nil, withCode(ExitUnreachable, fmt.Errorf("%s: %s; kubectl ha status -f FILE looks at each host", r.API.Asked, r.API.Error))
+		return nil, action.As(action.Unreachable, fmt.Errorf("%s: %s; kubectl ha status -f FILE looks at each host", r.API.Asked, r.API.Error))
 	}
 	_, stored := incluster.StoredCluster(ctx, clients.Kube)
 	in := doctor.Input{Cluster: looker.Cluster(), Ours: stored == nil}
@@ -166,7 +168,7 @@ func (o *doctorOptions) mend(ctx context.Context, d *diagnosis) error {
 		_, err := fmt.Fprintln(o.ErrOut, "Nothing of this is mended by itself.")
 		return err
 	case !o.ours:
-		return usageErrorf("this cluster has no stored Cluster document: run `%s adopt` first", displayName)
+		return action.Invalidf("this cluster has no stored Cluster document: run `%s adopt` first", program.Name)
 	}
 	names := make([]string, 0, len(d.Fixes)+len(d.Addons))
 	for _, f := range d.Fixes {
@@ -213,7 +215,7 @@ func (o *doctorOptions) operate(ctx context.Context, d *diagnosis) error {
 	}
 	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationMend, Mend: &v1alpha1.MendSpec{Fixes: d.Fixes}})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	// What comes after it waits for its end.
 	waits := o.waitFlags
@@ -247,7 +249,7 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnosis) error {
 	for _, u := range d.Unseen {
 		indented(&b, "  ", "not seen: "+u)
 	}
-	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d in order", d.Cluster, plural(counts[doctor.Problem], "problem", "problems"), plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
+	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d in order", d.Cluster, report.Plural(counts[doctor.Problem], "problem", "problems"), report.Plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
 	if n := counts[doctor.Skipped]; n > 0 {
 		fmt.Fprintf(&b, ", %d not looked at:", n)
 	}

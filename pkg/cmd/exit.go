@@ -3,7 +3,8 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 )
 
 // The exit codes, of every command, each with one meaning. They are part of the interface
@@ -33,40 +34,26 @@ var ErrInterrupted = errors.New("interrupted")
 // errSaid is an error of which all has been said in the output.
 var errSaid = errors.New("see above")
 
-// coded is an error with the exit code that it ends the process with.
-type coded struct {
-	code int
-	err  error
-}
-
-func (c *coded) Error() string { return c.err.Error() }
-func (c *coded) Unwrap() error { return c.err }
-
-// withCode gives an error its exit code; nil stays nil.
-func withCode(code int, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &coded{code: code, err: err}
-}
-
-// usageErrorf is an error about what the caller wrote.
-func usageErrorf(format string, args ...any) error {
-	return withCode(ExitUsage, fmt.Errorf(format, args...))
-}
-
-// exitCode finds the exit code of an error: the innermost one that was given,
+// exitCode finds the exit code of an error: that of its kind,
 // else interruption, else ExitFailed.
 func exitCode(ctx context.Context, err error) int {
-	var c *coded
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.Is(context.Cause(ctx), ErrInterrupted):
 		return ExitInterrupted
-	case errors.As(err, &c):
-		return c.code
-	default:
-		return ExitFailed
 	}
+	switch action.KindOf(err) {
+	case action.Invalid:
+		return ExitUsage
+	case action.Findings:
+		return ExitFindings
+	case action.Unreachable:
+		return ExitUnreachable
+	case action.Broken:
+		return ExitBroken
+	case action.Timeout:
+		return ExitTimeout
+	}
+	return ExitFailed
 }

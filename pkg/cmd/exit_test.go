@@ -1,16 +1,20 @@
 package cmd
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 )
 
 // exitConstants are the codes of exit.go with what their comments say.
@@ -59,40 +63,21 @@ func TestExitCodesOfThePage(t *testing.T) {
 	}
 }
 
-// TestExitCodesAreNamed: a code is given by its constant's name, so that none has a
-// meaning beside the table.
-func TestExitCodesAreNamed(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	given := 0
-	for _, path := range files {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
+// TestKindsHaveCodes: each kind of error has one exit code, however it is wrapped, and an
+// interruption comes before all of them.
+func TestKindsHaveCodes(t *testing.T) {
+	interrupted, interrupt := context.WithCancelCause(t.Context())
+	interrupt(ErrInterrupted)
+	for kind, want := range map[action.Kind]int{
+		action.Invalid: ExitUsage, action.Findings: ExitFindings, action.Unreachable: ExitUnreachable,
+		action.Broken: ExitBroken, action.Timeout: ExitTimeout, "": ExitFailed, "Another": ExitFailed,
+	} {
+		err := fmt.Errorf("on the way: %w", action.As(kind, errors.New("it failed")))
+		if got := exitCode(t.Context(), err); got != want {
+			t.Errorf("%q: %d, want %d", kind, got, want)
 		}
-		set := token.NewFileSet()
-		file, err := parser.ParseFile(set, path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
+		if got := exitCode(interrupted, err); got != ExitInterrupted {
+			t.Errorf("%q, interrupted: %d", kind, got)
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, is := n.(*ast.CallExpr)
-			if !is {
-				return true
-			}
-			if f, is := call.Fun.(*ast.Ident); !is || f.Name != "withCode" {
-				return true
-			}
-			given++
-			// code is what findingsError chooses among constants.
-			if name, is := call.Args[0].(*ast.Ident); !is || !strings.HasPrefix(name.Name, "Exit") && name.Name != "code" {
-				t.Errorf("%s: an exit code without a name", set.Position(call.Pos()))
-			}
-			return true
-		})
-	}
-	if given < 30 {
-		t.Errorf("only %d calls were looked at", given)
 	}
 }

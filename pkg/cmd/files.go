@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // defaultClusterFile is read when -f is not given.
@@ -37,9 +39,9 @@ func findClusterFile(given string) (string, error) {
 	case err == nil:
 		return defaultClusterFile, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return "", usageErrorf("no Cluster file: name it with -f, or write one with `%s init`", displayName)
+		return "", action.Invalidf("no Cluster file: name it with -f, or write one with `%s init`", program.Name)
 	default:
-		return "", usageErrorf("look for %s: %w", defaultClusterFile, err)
+		return "", action.Invalidf("look for %s: %w", defaultClusterFile, err)
 	}
 }
 
@@ -66,7 +68,7 @@ func loadCluster(path string, in io.Reader) (*v1alpha1.Cluster, []v1alpha1.Field
 	}
 	c, warnings, err := v1alpha1.Load(data, name)
 	if err != nil {
-		return nil, warnings, withCode(ExitUsage, err)
+		return nil, warnings, action.As(action.Invalid, err)
 	}
 	return c, warnings, loadManifest(c, dir)
 }
@@ -83,7 +85,7 @@ func loadManifest(c *v1alpha1.Cluster, dir string) error {
 	}
 	data, err := readFile(path, nil)
 	if err != nil {
-		return usageErrorf("spec.network.manifest: %w\nnext: put the file there; a cluster that was made with it keeps a copy: kubectl get secret --namespace %s %s -o jsonpath='{.data.network-manifest}' | base64 -d",
+		return action.Invalidf("spec.network.manifest: %w\nnext: put the file there; a cluster that was made with it keeps a copy: kubectl get secret --namespace %s %s -o jsonpath='{.data.network-manifest}' | base64 -d",
 			err, v1alpha1.SystemNamespace, v1alpha1.ClusterConfigMap)
 	}
 	n.ManifestContent = string(data)
@@ -95,17 +97,17 @@ func readFile(path string, in io.Reader) ([]byte, error) {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, withCode(ExitUsage, err)
+			return nil, action.As(action.Invalid, err)
 		}
 		defer f.Close() //nolint:errcheck // only read
 		in = f
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxClusterFile+1))
 	if err != nil {
-		return nil, usageErrorf("read %s: %w", path, err)
+		return nil, action.Invalidf("read %s: %w", path, err)
 	}
 	if len(data) > maxClusterFile {
-		return nil, usageErrorf("%s has more than %d MiB; that is no such file", path, maxClusterFile>>20)
+		return nil, action.Invalidf("%s has more than %d MiB; that is no such file", path, maxClusterFile>>20)
 	}
 	return data, nil
 }
@@ -114,7 +116,7 @@ func readFile(path string, in io.Reader) ([]byte, error) {
 // never leaves a half-written one.
 func writeNew(path string, data []byte, mode fs.FileMode, force bool) (err error) {
 	if _, statErr := os.Lstat(path); statErr == nil && !force {
-		return usageErrorf("%s is there already; choose another with --out, or replace it with --force", path)
+		return action.Invalidf("%s is there already; choose another with --out, or replace it with --force", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".kubectl-ha-*")
 	if err != nil {

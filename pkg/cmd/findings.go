@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -80,26 +81,18 @@ func count(findings []bootstrap.Finding) (inTheWay, warnings int) {
 // findingsError is nil when nothing stands in the way. Its message was shown
 // with the findings. A host that can't be reached has an exit code of its own.
 func findingsError(findings []bootstrap.Finding) error {
-	code, bad := ExitFindings, 0
+	kind, bad := action.Findings, 0
 	for _, f := range findings {
 		if f.Severity != bootstrap.Error {
 			continue
 		}
 		bad++
 		if f.Check == "connection" {
-			code = ExitUnreachable
+			kind = action.Unreachable
 		}
 	}
 	if bad == 0 {
 		return nil
 	}
-	return withCode(code, fmt.Errorf("%s in the way; nothing was changed", plural(bad, "thing stands", "things stand")))
-}
-
-// plural counts things.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return action.As(kind, fmt.Errorf("%s in the way; nothing was changed", report.Plural(bad, "thing stands", "things stand")))
 }

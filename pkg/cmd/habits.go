@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 )
 
 // The flags that kubectl has as well are added here, so that each is the same on every
@@ -105,7 +107,7 @@ func (w *waitFlags) addTimeout(f *pflag.FlagSet, when string) {
 }
 
 // errTimeout is the cause of a watch's end.
-var errTimeout = withCode(ExitTimeout, errors.New("the --timeout has passed"))
+var errTimeout = action.As(action.Timeout, errors.New("the --timeout has passed"))
 
 // limited is the context of a watch.
 func (w *waitFlags) limited(ctx context.Context) (context.Context, context.CancelFunc) {

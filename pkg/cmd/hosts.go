@@ -2,21 +2,17 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
@@ -90,83 +86,17 @@ func loginName() string {
 	return ""
 }
 
-// resolve finds out how to log in to the hosts, and tells what of the caller's
-// SSH configuration is left out.
-func resolve(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, sink report.Sink) ([]ssh.Target, error) {
+// login is how the caller logs in to hosts.
+func (h *hostKeyFlag) login() (remote.Login, error) {
 	env, err := sshEnvironment()
-	if err != nil {
-		return nil, err
-	}
-	config, err := ssh.LoadConfig(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	var targets []ssh.Target
-	var errs []error
-	for _, h := range hosts {
-		t, err := ssh.Resolve(ctx, h, c.SSHFor(h), config, env)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		targets = append(targets, t)
-	}
-	for _, w := range config.Warnings() {
-		sink.Emit(report.Event{Kind: report.Warning, Message: w})
-	}
-	return targets, withCode(ExitUsage, errors.Join(errs...))
+	return remote.Login{Environment: env, HostKeys: h.policy}, err
 }
 
-// connect logs in to the hosts, all of the Cluster's when none is named. The
-// Hosts are usable although there is an error: it is about those that can't be
-// reached.
-func connect(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy, sink report.Sink, only ...v1alpha1.Host) (*ssh.Hosts, error) {
-	if len(only) == 0 {
-		only = c.Spec.Hosts
-	}
-	targets, err := resolve(ctx, c, only, sink)
+// connect is remote.Connect with the caller's login.
+func connect(ctx context.Context, c *v1alpha1.Cluster, h *hostKeyFlag, sink report.Sink, only ...v1alpha1.Host) (*ssh.Hosts, error) {
+	login, err := h.login()
 	if err != nil {
 		return nil, err
 	}
-	source, err := newAgentSource()
-	if err != nil {
-		return nil, err
-	}
-	end := begin(sink, "connect", "log in to "+plural(len(targets), "host", "hosts"))
-	dialer := ssh.NewDialer(policy)
-	dialer.Warn = func(message string) { sink.Emit(report.Event{Kind: report.Warning, Message: message}) }
-	hosts, err := ssh.Connect(ctx, dialer, targets, source)
-	failure := ""
-	if failed := slices.Sorted(maps.Keys(hosts.Failed())); len(failed) > 0 {
-		failure = "not to " + strings.Join(failed, ", ")
-	}
-	end(failure)
-	return hosts, withCode(ExitUnreachable, err)
-}
-
-// begin tells that something of the workstation's own has begun; the returned
-// function that it has ended, well without a failure. It does so once.
-func begin(sink report.Sink, id, title string) (end func(failure string)) {
-	started := time.Now()
-	sink.Emit(report.Event{Time: started, Kind: report.StepStarted, Step: id, Title: title})
-	var once sync.Once
-	return func(failure string) {
-		once.Do(func() {
-			e := report.Event{Time: time.Now(), Kind: report.StepDone, Step: id, Title: title, Elapsed: time.Since(started)}
-			if failure != "" {
-				e.Kind, e.Error = report.StepFailed, failure
-			}
-			sink.Emit(e)
-		})
-	}
-}
-
-// closeHosts ends the connections; what goes wrong with that spoils nothing.
-func closeHosts(hosts *ssh.Hosts, sink report.Sink) {
-	if err := hosts.Close(); err != nil {
-		sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("close the connections to the hosts: %v", err)})
-	}
+	return remote.Connect(ctx, c, login, sink, only...)
 }

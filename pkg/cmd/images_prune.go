@@ -1,23 +1,22 @@
 package cmd
 
 import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	prune "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 )
 
 // imagesPruneOptions remove images.
 type imagesPruneOptions struct {
 	imagesOptions
-	keep   string
-	unused bool
+	prune.PruneOptions
 	yes    bool
 	dryRun bool
 	waitFlags
@@ -38,8 +37,8 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion),
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.keep == "" {
-				return usageErrorf("name the Kubernetes version that is kept with --keep, such as --keep %s", v1alpha1.DefaultKubernetesVersion)
+			if o.Keep == "" {
+				return action.Invalidf("name the Kubernetes version that is kept with --keep, such as --keep %s", v1alpha1.DefaultKubernetesVersion)
 			}
 			if err := checkOutput(o.output); err != nil {
 				return err
@@ -51,8 +50,8 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.keep, "keep", "", "the Kubernetes `version` whose images stay")
-	f.BoolVar(&o.unused, "unused", false, "also remove all other images that no pod names")
+	f.StringVar(&o.Keep, "keep", "", "the Kubernetes `version` whose images stay")
+	f.BoolVar(&o.Unused, "unused", false, "also remove all other images that no pod names")
 	o.addSelector(c, "prune only")
 	o.add(f, "", "begin it, and leave")
 	addDryRun(f, &o.dryRun, "show what would be removed, and end")
@@ -63,87 +62,33 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 
 // Run shows what would go, asks, and has it done.
 func (o *imagesPruneOptions) Run(ctx context.Context) error {
-	chosen, err := o.choose(ctx)
+	o.Config, o.Selector = o.config, o.selector
+	shown := newProgress(o.ErrOut, "")
+	defer shown.Close()
+	p, err := prune.PlanPrune(ctx, o.PruneOptions, shown)
 	if err != nil {
 		return err
 	}
-	if err := o.show(chosen); err != nil || len(chosen) == 0 || o.dryRun {
+	shown.Close()
+	if err := o.show(p.Chosen); err != nil || len(p.Chosen) == 0 || o.dryRun {
 		return err
 	}
 	if !o.yes {
 		if err := confirm(ctx, o.In, o.ErrOut, "Remove these images?"); err != nil {
 			return err
 		}
-		// The answer may have come late.
-		if chosen, err = o.recheck(ctx, chosen); err != nil || len(chosen) == 0 {
+		if err := p.Recheck(ctx); err != nil {
 			return err
 		}
+		if len(p.Chosen) == 0 {
+			return o.show(nil)
+		}
 	}
-	ops, err := readyOperations(ctx, o.IOStreams, o.config, nil, o.output)
+	ops, name, err := p.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	op, err := createWhenFree(ctx, ops, v1alpha1.OperationSpec{Type: v1alpha1.OperationPruneImages,
-		PruneImages: &v1alpha1.PruneImagesSpec{Nodes: chosen}}, o.ErrOut)
-	if err != nil {
-		return clusterError(err)
-	}
-	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.waitFlags)
-}
-
-// choose says what could go.
-func (o *imagesPruneOptions) choose(ctx context.Context) ([]v1alpha1.NodeImages, error) {
-	keep, err := o.kubernetesImages(ctx, "keep", o.keep)
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := o.nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	pods, err := o.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, clusterError(err)
-	}
-	opts := images.PruneOptions{Unused: o.unused, Never: []string{agentRepository, bundle.FormerAgentRepository}}
-	for _, i := range keep {
-		opts.Keep = append(opts.Keep, i.Ref)
-	}
-	if err := o.tellCut(images.Cut(nodes)); err != nil {
-		return nil, err
-	}
-	return images.Prunable(nodes, pods.Items, opts), nil
-}
-
-// tellCut says of which nodes not all is seen.
-func (o *imagesPruneOptions) tellCut(nodes []string) error {
-	if len(nodes) == 0 {
-		return nil
-	}
-	_, err := fmt.Fprintf(o.ErrOut, "only the 50 largest images are seen on %s: their kubelets report no more, and smaller ones stay\n", strings.Join(nodes, ", "))
-	return err
-}
-
-// recheck takes out of what was chosen what pods use by now, and says so.
-func (o *imagesPruneOptions) recheck(ctx context.Context, chosen []v1alpha1.NodeImages) ([]v1alpha1.NodeImages, error) {
-	nodes, err := o.nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	pods, err := o.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, clusterError(err)
-	}
-	left, inUse := images.Recheck(chosen, nodes, pods.Items)
-	for _, ref := range inUse {
-		if _, err := fmt.Fprintf(o.ErrOut, "%s stays: a pod needs it by now\n", ref); err != nil {
-			return nil, err
-		}
-	}
-	if len(left) == 0 {
-		return nil, o.show(nil)
-	}
-	return left, nil
+	return watchOrLeave(ctx, o.IOStreams, ops, name, o.output, o.waitFlags)
 }
 
 func (o *imagesPruneOptions) show(chosen []v1alpha1.NodeImages) error {
@@ -158,7 +103,7 @@ func (o *imagesPruneOptions) show(chosen []v1alpha1.NodeImages) error {
 		return err
 	}
 	for _, n := range chosen {
-		if _, err := fmt.Fprintf(o.Out, "%s: %s\n", n.Name, plural(len(n.Refs), "image", "images")); err != nil {
+		if _, err := fmt.Fprintf(o.Out, "%s: %s\n", n.Name, report.Plural(len(n.Refs), "image", "images")); err != nil {
 			return err
 		}
 		for _, ref := range n.Refs {

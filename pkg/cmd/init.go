@@ -9,7 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // initOptions writes a Cluster file.
@@ -94,7 +96,7 @@ func (o *initOptions) Complete() error {
 		for _, g := range kind.given {
 			name, address, ok := strings.Cut(g, "=")
 			if _, err := netip.ParseAddr(address); !ok || name == "" || err != nil {
-				return usageErrorf("--%s %s: write NAME=ADDRESS, such as cp1=192.0.2.11", kind.flag, g)
+				return action.Invalidf("--%s %s: write NAME=ADDRESS, such as cp1=192.0.2.11", kind.flag, g)
 			}
 			o.params.Hosts = append(o.params.Hosts, v1alpha1.Host{Name: name, Address: address, Roles: []v1alpha1.Role{kind.role}})
 		}
@@ -106,19 +108,19 @@ func (o *initOptions) Complete() error {
 func (o *initOptions) Validate() error {
 	if o.inventory != "" {
 		if o.name+o.version+o.virtualIP != "" || len(o.params.Hosts) > 0 {
-			return usageErrorf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
+			return action.Invalidf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
 		}
 		return nil
 	}
 	if len(o.params.Hosts) > 0 && len(o.controlPlanes) == 0 {
-		return usageErrorf("with --worker or --etcd at least one --control-plane is needed")
+		return action.Invalidf("with --worker or --etcd at least one --control-plane is needed")
 	}
 	data, err := v1alpha1.Template(o.params)
 	if err != nil {
 		return err
 	}
 	if _, _, err := v1alpha1.Load(data, ""); err != nil {
-		return usageErrorf("these values make no valid Cluster file:\n%w", err)
+		return action.Invalidf("these values make no valid Cluster file:\n%w", err)
 	}
 	return nil
 }
@@ -143,6 +145,6 @@ func (o *initOptions) Run() error {
 	if len(o.params.Hosts) > 0 && o.virtualIP != "" {
 		what = "Look at the hosts next; nothing is changed:"
 	}
-	_, err = fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, displayName, o.file)
+	_, err = fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, program.Name, o.file)
 	return err
 }

@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/inventory"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // runFromInventory writes the Cluster file that an Ansible inventory of
@@ -19,14 +21,14 @@ func (o *initOptions) runFromInventory() error {
 	}
 	result, err := inventory.Convert(data, filepath.Base(o.inventory), os.DirFS(filepath.Dir(o.inventory)))
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	document, err := v1alpha1.Marshal(result.Cluster)
 	if err != nil {
 		return err
 	}
 	told := conversion(result)
-	text := commented(fmt.Sprintf("Made of %s by `%s init --from-inventory`.\n\n%s", filepath.Base(o.inventory), displayName, told)) + string(document)
+	text := commented(fmt.Sprintf("Made of %s by `%s init --from-inventory`.\n\n%s", filepath.Base(o.inventory), program.Name, told)) + string(document)
 	_, warnings, wrong := v1alpha1.Load([]byte(text), o.file)
 	if o.file == "-" {
 		_, err = o.Out.Write([]byte(text))
@@ -50,7 +52,7 @@ func (o *initOptions) tellConversion(told string, warnings []v1alpha1.FieldWarni
 	case wrong != nil:
 		fmt.Fprintf(&b, "\n%s written. It is not complete yet:\n  %s\n", o.file, strings.ReplaceAll(wrong.Error(), "\n", "\n  "))
 	default:
-		fmt.Fprintf(&b, "\n%s written. Look at the hosts next; nothing is changed:\n  %s preflight -f %s\n", o.file, displayName, o.file)
+		fmt.Fprintf(&b, "\n%s written. Look at the hosts next; nothing is changed:\n  %s preflight -f %s\n", o.file, program.Name, o.file)
 	}
 	_, err := fmt.Fprint(o.ErrOut, b.String())
 	return err

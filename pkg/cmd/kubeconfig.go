@@ -16,8 +16,11 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
@@ -160,22 +163,22 @@ func (o *kubeconfigOptions) Validate() error {
 	}
 	switch {
 	case where > 1:
-		return usageErrorf("--vip, --loadbalancer and --node exclude each other")
+		return action.Invalidf("--vip, --loadbalancer and --node exclude each other")
 	case o.merge != "" && o.output != "":
-		return usageErrorf("--merge and --out exclude each other")
+		return action.Invalidf("--merge and --out exclude each other")
 	case o.duration != 0 && (o.duration < kubeconfig.MinDuration || o.duration > kubeconfig.MaxDuration):
-		return usageErrorf("--duration must be between %s and %s", kubeconfig.MinDuration, kubeconfig.MaxDuration)
+		return action.Invalidf("--duration must be between %s and %s", kubeconfig.MinDuration, kubeconfig.MaxDuration)
 	case len(o.groups) > 0 && o.user == "":
-		return usageErrorf("--group is for --user")
+		return action.Invalidf("--group is for --user")
 	case o.user != "" && o.adminUser:
-		return usageErrorf("--user and --admin-user exclude each other")
+		return action.Invalidf("--user and --admin-user exclude each other")
 	case strings.HasPrefix(o.user, "system:"):
-		return usageErrorf("--user %s: names that begin with system: are those of the cluster's own parts", o.user)
+		return action.Invalidf("--user %s: names that begin with system: are those of the cluster's own parts", o.user)
 	}
 	for _, g := range o.groups {
 		if strings.HasPrefix(g, "system:") {
 			// kube-apiserver refuses system:masters in such a certificate as well.
-			return usageErrorf("--group %s: groups that begin with system: are the cluster's own; bind a role to a group of yours", g)
+			return action.Invalidf("--group %s: groups that begin with system: are the cluster's own; bind a role to a group of yours", g)
 		}
 	}
 	return nil
@@ -197,9 +200,9 @@ func (o *kubeconfigOptions) Run(ctx context.Context) error {
 	issued, err := kubeconfig.Issue(ctx, config, o.options())
 	if err != nil {
 		if errors.Is(err, kubeconfig.ErrNoAccount) {
-			return usageErrorf("%w\nnext: %s addon install dashboard --admin-user makes it", err, displayName)
+			return action.Invalidf("%w\nnext: %s addon install dashboard --admin-user makes it", err, program.Name)
 		}
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	content, err := kubeconfig.Encode(issued.Config)
 	if err != nil {
@@ -207,7 +210,7 @@ func (o *kubeconfigOptions) Run(ctx context.Context) error {
 	}
 	far, err := verifyIssued(ctx, content, issued, through)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	if content, err = o.withExec(issued, content); err != nil {
 		return err
@@ -235,10 +238,14 @@ func (o *kubeconfigOptions) wayIn(ctx context.Context) (config *rest.Config, thr
 	defer sink.Close()
 	limit, err := clientcmd.ParseTimeout(*o.access.Timeout)
 	if err != nil {
-		return nil, nil, nil, usageErrorf("--%s: %w", requestTimeoutFlag, err)
+		return nil, nil, nil, action.Invalidf("--%s: %w", requestTimeoutFlag, err)
 	}
-	if config, through, leave, err = adminOverSSH(ctx, o.cluster, o.hostKey.policy, quiet); err != nil {
-		return nil, nil, nil, unreachable(err)
+	login, err := o.hostKey.login()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if config, through, leave, err = remote.Admin(ctx, o.cluster, login, quiet); err != nil {
+		return nil, nil, nil, action.OfHosts(err)
 	}
 	config.Timeout = limit
 	apihttp.LimitRequests(config)
@@ -258,7 +265,7 @@ func (o *kubeconfigOptions) validateOutput() error {
 	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return usageErrorf("the kubeconfig can't go to %w; choose another file with --out, or --merge", err)
+	return action.Invalidf("the kubeconfig can't go to %w; choose another file with --out, or --merge", err)
 }
 
 // store puts the kubeconfig where it was asked for, and says where that is.
@@ -271,7 +278,7 @@ func (o *kubeconfigOptions) store(content []byte, issued *kubeconfig.Issued) (st
 		}
 		done, err := kubeconfig.Merge(paths, issued.Config, time.Now())
 		if errors.Is(err, kubeconfig.ErrTaken) {
-			return "", withCode(ExitUsage, err)
+			return "", action.As(action.Invalid, err)
 		}
 		where := "merged into " + done.File
 		for _, b := range done.Backups {

@@ -10,16 +10,18 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // target finds out what the kubeconfig is to point at.
 func (o *kubeconfigOptions) target(ctx context.Context, config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	stored, err := incluster.StoredCluster(ctx, client)
 	switch {
@@ -29,19 +31,19 @@ func (o *kubeconfigOptions) target(ctx context.Context, config *rest.Config) err
 		// Which load balancer there is the cluster knows, not the file.
 		o.cluster.Spec.LoadBalancer = stored.Spec.LoadBalancer
 	case o.cluster == nil:
-		return clusterError(fmt.Errorf("%w (or give the Cluster file with -f)", err))
+		return action.OfCluster(fmt.Errorf("%w (or give the Cluster file with -f)", err))
 	}
 	lb := o.cluster.Spec.LoadBalancer
 	o.name, o.server = o.cluster.Metadata.Name, serverURL(o.cluster)
 	switch {
 	case o.balanced && !lb.Enabled:
-		return usageErrorf("there is no load balancer; %s loadbalancer install sets one up", displayName)
+		return action.Invalidf("there is no load balancer; %s loadbalancer install sets one up", program.Name)
 	case o.balanced:
 		o.server = "https://" + o.cluster.BalancedEndpoint()
 	case o.node != "":
 		h, ok := o.cluster.Host(o.node)
 		if !ok || !h.Has(v1alpha1.RoleControlPlane) {
-			return usageErrorf("--node %s: this is no control plane of the cluster %s", o.node, o.name)
+			return action.Invalidf("--node %s: this is no control plane of the cluster %s", o.node, o.name)
 		}
 		o.name += "-" + o.node
 		o.server = "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(o.cluster.Spec.APIServerPort)))

@@ -1,6 +1,12 @@
 package cmd
 
 import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	push "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +35,7 @@ type loadBalancerOptions struct {
 	port   int32
 	image  string
 	bundle string
-	trust  bundleTrust
+	trust  bundles.Trust
 	useFor []string
 
 	spec v1alpha1.LoadBalancerSpec
@@ -86,7 +92,7 @@ func newLoadBalancerInstall(streams genericiooptions.IOStreams, access *genericc
 	f.StringSliceVar(&o.useFor, "use-for", nil, "who uses it: kube-proxy, kubelets (those of the workers, and cluster-info), kubeconfig (of `kubectl ha kubeconfig`)")
 	f.StringVar(&o.image, "image", "", "the image's `reference`, in place of the one that this program was tested with")
 	f.StringVar(&o.bundle, "bundle", "", "take the image from this bundle (`file`)")
-	o.trust.addFlags(f, "bundle-")
+	addTrustFlags(f, &o.trust, "bundle-")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
 	return c
 }
@@ -151,7 +157,7 @@ func (o *loadBalancerOptions) uses() []v1alpha1.LoadBalancerUse {
 
 // Validate refuses what can't be.
 func (o *loadBalancerOptions) Validate() error {
-	if err := o.trust.requires(o.bundle != "", "--bundle"); err != nil {
+	if err := o.trust.Requires(o.bundle != "", "--bundle"); err != nil {
 		return err
 	}
 	var known []string
@@ -160,17 +166,17 @@ func (o *loadBalancerOptions) Validate() error {
 	}
 	for _, u := range o.useFor {
 		if !slices.Contains(known, u) {
-			return usageErrorf("--use-for %s is not known; use any of %s", u, strings.Join(known, ","))
+			return action.Invalidf("--use-for %s is not known; use any of %s", u, strings.Join(known, ","))
 		}
 	}
 	switch o.kind {
 	case "", v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
 	default:
-		return usageErrorf("--type %s is not known; use %s or %s", o.kind, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+		return action.Invalidf("--type %s is not known; use %s or %s", o.kind, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
 	}
 	// The pods have no rights of root, so the ports below are not theirs.
 	if o.port != 0 && (o.port < 1024 || o.port > 65535) {
-		return usageErrorf("--port %d: use 1024 to 65535", o.port)
+		return action.Invalidf("--port %d: use 1024 to 65535", o.port)
 	}
 	if err := checkOutput(o.output, outputYAML); err != nil {
 		return err
@@ -182,7 +188,7 @@ func (o *loadBalancerOptions) Validate() error {
 func (o *loadBalancerOptions) install(ctx context.Context) error {
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationLoadBalancer, LoadBalancer: &o.spec}
 	if o.output == outputYAML {
-		return o.manifests(ctx, spec, o.spec.Type, "The control planes must have "+o.spec.Image+" before: "+displayName+" images push "+o.spec.Image)
+		return o.manifests(ctx, spec, o.spec.Type, "The control planes must have "+o.spec.Image+" before: "+program.Name+" images push "+o.spec.Image)
 	}
 	if err := o.refuseOther(ctx, spec); err != nil && !o.dryRun {
 		return err
@@ -190,7 +196,7 @@ func (o *loadBalancerOptions) install(ctx context.Context) error {
 	want := loadbalancer.Wanted(o.stored, &o.spec)
 	steps, err := loadbalancer.Plan(&v1alpha1.Operation{Spec: spec}, o.stored)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	lacking, err := o.lacking(ctx)
 	if err != nil {
@@ -212,7 +218,7 @@ func (o *loadBalancerOptions) install(ctx context.Context) error {
 	if err := o.operate(ctx, o.stored, spec, o.waitFlags); err != nil || o.detach || o.output == outputJSON {
 		return err
 	}
-	_, err = fmt.Fprintf(o.Out, "%s hands https://%s to %s\n", o.spec.Type, want.BalancedEndpoint(), plural(len(want.ControlPlanes()), "API server", "API servers"))
+	_, err = fmt.Fprintf(o.Out, "%s hands https://%s to %s\n", o.spec.Type, want.BalancedEndpoint(), report.Plural(len(want.ControlPlanes()), "API server", "API servers"))
 	return err
 }
 
@@ -226,7 +232,7 @@ func (o *loadBalancerOptions) showPlan(c *v1alpha1.Cluster, steps []v1alpha1.Ste
 func (o *loadBalancerOptions) lacking(ctx context.Context) ([]string, error) {
 	list, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: controlPlaneLabel})
 	if err != nil {
-		return nil, clusterError(err)
+		return nil, action.OfCluster(err)
 	}
 	var out []string
 	for _, n := range list.Items {
@@ -252,7 +258,7 @@ func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error
 	}
 	from := o.spec.Image
 	if o.bundle != "" {
-		b, err := o.trust.open(o.bundle)
+		b, err := o.trust.Open(o.bundle)
 		if err != nil {
 			return err
 		}
@@ -261,7 +267,7 @@ func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error
 			return err
 		}
 		if !has {
-			return usageErrorf("%s does not have %s; make one with `%s bundle create --load-balancer %s`", o.bundle, o.spec.Image, displayName, o.spec.Type)
+			return action.Invalidf("%s does not have %s; make one with `%s bundle create --load-balancer %s`", o.bundle, o.spec.Image, program.Name, o.spec.Type)
 		}
 		from = o.bundle
 	}
@@ -269,12 +275,11 @@ func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error
 }
 
 // push puts a bundle's images, or an image, onto the nodes with these labels.
-func (o *nodeOptions) push(ctx context.Context, from string, trust bundleTrust, selector string) error {
-	push := &imagesPushOptions{
-		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, selector: selector, output: o.output, config: o.config, kube: o.clients.Kube},
-		args:          []string{from}, trust: trust, via: viaAPI, port: v1alpha1.DefaultPeerPort,
-	}
-	return push.Run(ctx)
+func (o *nodeOptions) push(ctx context.Context, from string, trust bundles.Trust, selector string) error {
+	shown := newProgress(o.Out, o.output)
+	defer shown.Close()
+	_, err := push.RunPush(ctx, push.PushOptions{Config: o.config, What: []string{from}, Trust: trust, Selector: selector}, shown)
+	return err
 }
 
 // bringBalancer puts the image of the load balancer that is there onto hosts that are
@@ -282,7 +287,7 @@ func (o *nodeOptions) push(ctx context.Context, from string, trust bundleTrust, 
 func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, names []string) error {
 	image, err := loadbalancer.Image(ctx, o.clients.Kube)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	var lacking, labels []string
 	for _, name := range names {
@@ -292,7 +297,7 @@ func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, na
 		}
 		n, err := o.clients.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return clusterError(err)
+			return action.OfCluster(err)
 		}
 		if !hasImage(*n, image) {
 			lacking = append(lacking, name)
@@ -303,8 +308,8 @@ func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, na
 	if len(lacking) == 0 {
 		return nil
 	}
-	if err := o.push(ctx, image, bundleTrust{}, corev1.LabelHostname+" in ("+strings.Join(labels, ",")+")"); err != nil {
-		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, displayName)
+	if err := o.push(ctx, image, bundles.Trust{}, corev1.LabelHostname+" in ("+strings.Join(labels, ",")+")"); err != nil {
+		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, program.Name)
 	}
 	return nil
 }
@@ -320,7 +325,7 @@ func (o *loadBalancerOptions) remove(ctx context.Context) error {
 	}
 	image, err := loadbalancer.Image(ctx, o.clients.Kube)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	have := o.stored.Spec.LoadBalancer
 	if image == "" && !have.Enabled {
@@ -345,5 +350,5 @@ func (o *loadBalancerOptions) ownAccess() error {
 	if err != nil || port != strconv.Itoa(int(o.stored.Spec.LoadBalancer.Port)) {
 		return nil //nolint:nilerr // an address of another kind is not ours
 	}
-	return withCode(ExitUsage, errors.New("your kubeconfig leads through the load balancer that is to be removed\nnext: "+displayName+" kubeconfig --vip makes one that does not; nothing was changed"))
+	return action.As(action.Invalid, errors.New("your kubeconfig leads through the load balancer that is to be removed\nnext: "+program.Name+" kubeconfig --vip makes one that does not; nothing was changed"))
 }

@@ -13,7 +13,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // loadBalancerStatusOptions look at the load balancer.
@@ -50,7 +53,7 @@ func newLoadBalancerStatus(streams genericiooptions.IOStreams, access *genericcl
 func (o *loadBalancerStatusOptions) Run(ctx context.Context) error {
 	seen, err := loadbalancer.Look(ctx, o.clients, o.stored)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	switch o.output {
 	case outputJSON:
@@ -66,12 +69,12 @@ func (o *loadBalancerStatusOptions) Run(ctx context.Context) error {
 	if err != nil || len(seen.Problems) == 0 {
 		return err
 	}
-	return withCode(ExitFindings, fmt.Errorf("the load balancer is not as it should be:\n%s", strings.Join(seen.Problems, "\n")))
+	return action.As(action.Findings, fmt.Errorf("the load balancer is not as it should be:\n%s", strings.Join(seen.Problems, "\n")))
 }
 
 func printLoadBalancer(w io.Writer, s *loadbalancer.Status, now time.Time) error {
 	if !s.Installed {
-		_, err := fmt.Fprintf(w, "There is no load balancer; %s loadbalancer install sets one up.\n", displayName)
+		_, err := fmt.Fprintf(w, "There is no load balancer; %s loadbalancer install sets one up.\n", program.Name)
 		return err
 	}
 	uses := "nobody was asked to use it"
@@ -97,7 +100,7 @@ func printLoadBalancer(w io.Writer, s *loadbalancer.Status, now time.Time) error
 			if !h.Up {
 				one = h.Name + " down (" + h.Reason + ")"
 			} else if h.Streams >= 0 {
-				one = fmt.Sprintf("%s up, %s", h.Name, plural(h.Streams, "stream", "streams"))
+				one = fmt.Sprintf("%s up, %s", h.Name, report.Plural(h.Streams, "stream", "streams"))
 			}
 			servers = append(servers, one)
 		}

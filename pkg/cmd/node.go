@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -25,6 +27,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // nodeOptions are what the verbs about hosts of a cluster that runs share.
@@ -79,9 +82,9 @@ func (o *nodeOptions) connect(ctx context.Context) (err error) {
 	if o.config, o.clients, o.stored, err = storedCluster(ctx, o.access); err != nil {
 		return err
 	}
-	agents, err := clusterAgents(ctx, o.config)
+	agents, err := agents.Usual(ctx, o.config)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	o.ops, err = incluster.NewOperations(o.config, agents)
 	return err
@@ -90,7 +93,7 @@ func (o *nodeOptions) connect(ctx context.Context) (err error) {
 // validateYes refuses to begin what nobody can be asked about.
 func (o *nodeOptions) validateYes() error {
 	if _, interactive := terminal(o.In); !o.yes && !o.dryRun && o.output != outputYAML && (!interactive || o.output == outputJSON) {
-		return usageErrorf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
+		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
 	}
 	return nil
 }
@@ -108,12 +111,12 @@ func (o *nodeOptions) ask(ctx context.Context, question string) error {
 func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1alpha1.OperationSpec, waits waitFlags) error {
 	all, err := o.ops.List(ctx)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	for _, op := range all {
 		if operations.Unfinished(op) && !op.Spec.Aborted && sameIntent(op.Spec, spec) {
 			if err := o.ops.Resume(ctx, op.Name); err != nil {
-				return clusterError(err)
+				return action.OfCluster(err)
 			}
 			return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, waits)
 		}
@@ -124,7 +127,7 @@ func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1a
 	}
 	op, err := ops.Create(ctx, spec)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	return watchOrLeave(ctx, o.IOStreams, o.ops, op.Name, o.output, waits)
 }
@@ -134,7 +137,7 @@ func (o *nodeOptions) operate(ctx context.Context, c *v1alpha1.Cluster, spec v1a
 func (o *nodeOptions) refuseOther(ctx context.Context, specs ...v1alpha1.OperationSpec) error {
 	all, err := o.ops.List(ctx)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	for _, op := range all {
 		same := slices.ContainsFunc(specs, func(s v1alpha1.OperationSpec) bool { return sameIntent(op.Spec, s) })
@@ -164,7 +167,7 @@ func sameIntent(a, b v1alpha1.OperationSpec) bool {
 func (o *nodeOptions) manifests(ctx context.Context, spec v1alpha1.OperationSpec, name, comment string) error {
 	objects, err := o.ops.Manifests(ctx, spec, name)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	if _, err := fmt.Fprintf(o.Out, "# %s\n", comment); err != nil {
 		return err
@@ -217,7 +220,7 @@ func (o *nodeOptions) show(c *v1alpha1.Cluster, p *nodePlan) error {
 	if p.OK {
 		return nil
 	}
-	return withCode(ExitFindings, fmt.Errorf("%s in the way; nothing was changed", plural(len(bad), "thing stands", "things stand")))
+	return action.As(action.Findings, fmt.Errorf("%s in the way; nothing was changed", report.Plural(len(bad), "thing stands", "things stand")))
 }
 
 func (o *nodeOptions) showText(c *v1alpha1.Cluster, p *nodePlan) error {
@@ -237,7 +240,7 @@ func (o *nodeOptions) showText(c *v1alpha1.Cluster, p *nodePlan) error {
 	if err := printFindings(o.Out, styleFor(o.Out), found); err != nil || !o.dryRun || !p.OK {
 		return err
 	}
-	_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", plural(len(p.plan.Pending()), "step", "steps"))
+	_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", report.Plural(len(p.plan.Pending()), "step", "steps"))
 	return err
 }
 
@@ -272,7 +275,7 @@ func caHash(ctx context.Context, kube kubernetes.Interface) (string, error) {
 // sameCluster refuses a file that is not about the cluster of the kubeconfig.
 func sameCluster(file, stored *v1alpha1.Cluster) error {
 	if file.Metadata.Name != stored.Metadata.Name || file.Spec.VirtualIP != stored.Spec.VirtualIP {
-		return usageErrorf("the Cluster file is about %s at %s, and your kubeconfig about %s at %s: name the right one with -f or --kubeconfig",
+		return action.Invalidf("the Cluster file is about %s at %s, and your kubeconfig about %s at %s: name the right one with -f or --kubeconfig",
 			file.Metadata.Name, file.Endpoint(), stored.Metadata.Name, stored.Endpoint())
 	}
 	return nil

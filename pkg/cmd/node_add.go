@@ -10,6 +10,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -23,7 +27,7 @@ type nodeAddOptions struct {
 	nodeOptions
 	file       string
 	bundleFile string
-	trust      bundleTrust
+	trust      bundles.Trust
 	hostKey    hostKeyFlag
 	print      bool
 	enrolled   bool
@@ -55,7 +59,7 @@ func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.Co
 			kubectl ha node add w3 -f cluster.yaml --enrolled`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("name the hosts to add, as they are called in the Cluster file: %s", c.UseLine())
+				return action.Invalidf("name the hosts to add, as they are called in the Cluster file: %s", c.UseLine())
 			}
 			return nil
 		},
@@ -79,7 +83,7 @@ func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.Co
 func (o *nodeAddOptions) addHostFlags(c *cobra.Command) {
 	addFileFlag(c, &o.file)
 	c.Flags().StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
-	o.trust.addFlags(c.Flags(), "bundle-")
+	addTrustFlags(c.Flags(), &o.trust, "bundle-")
 	addHostKeyFlag(c, &o.hostKey)
 }
 
@@ -91,7 +95,7 @@ func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
 		return err
 	}
 	if o.print && (o.enrolled || len(o.names) > 1) {
-		return usageErrorf("--print is for one host at a time, and not together with --enrolled")
+		return action.Invalidf("--print is for one host at a time, and not together with --enrolled")
 	}
 	if !o.print {
 		if err := o.validateYes(); err != nil {
@@ -109,13 +113,13 @@ func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
 
 // readFile reads the Cluster file, and finds out where things are.
 func (o *nodeAddOptions) readFile() (err error) {
-	if err := o.trust.requires(o.bundleFile != "", "--bundle"); err != nil {
+	if err := o.trust.Requires(o.bundleFile != "", "--bundle"); err != nil {
 		return err
 	}
 	if o.given, _, err = findCluster(&o.file, o.In); err != nil {
 		return err
 	}
-	if o.image, err = ownAgentImage(); err != nil {
+	if o.image, err = agents.OwnImage(); err != nil {
 		return err
 	}
 	o.state, err = stateDir(o.given)
@@ -130,26 +134,26 @@ func (o *nodeAddOptions) merge() error {
 	}
 	for _, name := range o.names {
 		if _, ok := o.given.Host(name); !ok {
-			return usageErrorf("%s has no host %s: put it there first, with its address and roles", o.file, name)
+			return action.Invalidf("%s has no host %s: put it there first, with its address and roles", o.file, name)
 		}
 	}
 	o.merged = nodes.With(o.stored, o.given, o.names...)
 	o.merged.Spec.SSH, o.merged.Spec.Proxy = o.given.Spec.SSH, o.given.Spec.Proxy
 	if problems, _ := o.merged.Validate(); len(problems) > 0 {
-		return withCode(ExitUsage, fmt.Errorf("the cluster with these hosts: %w", problems))
+		return action.As(action.Invalid, fmt.Errorf("the cluster with these hosts: %w", problems))
 	}
 	if o.bundleFile == "" {
 		return nil
 	}
 	// A replacement merges twice, and has one bundle.
 	if o.boot.bundle == nil {
-		b, err := o.trust.open(o.bundleFile)
+		b, err := o.trust.Open(o.bundleFile)
 		if err != nil {
 			return err
 		}
 		o.boot.bundle = b
 	}
-	return withCode(ExitUsage, o.boot.bundle.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
+	return action.As(action.Invalid, o.boot.bundle.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
 }
 
 // operation is what the cluster is asked for.
@@ -205,7 +209,7 @@ func (o *nodeAddOptions) close() {
 func (o *nodeAddOptions) plan(ctx context.Context, change func(*nodes.Observation)) (*nodePlan, error) {
 	seen, err := nodes.Observe(ctx, o.clients, o.merged, "")
 	if err != nil {
-		return nil, clusterError(err)
+		return nil, action.OfCluster(err)
 	}
 	if change != nil {
 		change(&seen)
@@ -234,14 +238,14 @@ func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, 
 		h, _ := o.merged.Host(name)
 		only = append(only, h)
 	}
-	hosts, err := connect(ctx, o.merged, o.hostKey.policy, sink, only...)
+	hosts, err := connect(ctx, o.merged, &o.hostKey, sink, only...)
 	if hosts == nil {
 		return err
 	}
-	defer closeHosts(hosts, sink)
-	looked := begin(sink, "look", "look at "+plural(len(only), "host", "hosts"))
+	defer remote.Close(hosts, sink)
+	looked := action.Begin(sink, "look", "look at "+report.Plural(len(only), "host", "hosts"))
 	o.boot.cluster, o.boot.dryRun = o.merged, dryRun
-	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agentDigest, DryRun: dryRun,
+	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agents.Digest, DryRun: dryRun,
 		Bundle: o.boot.bundles(ctx, sink, looked), Discovery: discovery(o.clients)}
 	if ask != nil {
 		config.Confirm = func(ctx context.Context, ssh plan.Plan) error {
@@ -263,7 +267,7 @@ func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, 
 // inside stores the document and has the cluster do the rest.
 func (o *nodeAddOptions) inside(ctx context.Context, waits waitFlags) error {
 	if _, err := incluster.Install(ctx, o.config, o.merged); err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	if err := o.bringBalancer(ctx, o.merged, o.names); err != nil {
 		return err

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // enrolment is all that a host needs that enrols itself: what the workstation would
@@ -42,7 +44,7 @@ func refuseReadable(w io.Writer) error {
 		return fmt.Errorf("look at where the script is printed to: %w", err)
 	}
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return usageErrorf("the script holds secrets, and others than you may read the file that it would be printed to (mode %04o); make it anew with (umask 077; … > FILE), or chmod 600 it first", info.Mode().Perm())
+		return action.Invalidf("the script holds secrets, and others than you may read the file that it would be printed to (mode %04o); make it anew with (umask 077; … > FILE), or chmod 600 it first", info.Mode().Perm())
 	}
 	return nil
 }
@@ -50,7 +52,7 @@ func refuseReadable(w io.Writer) error {
 // printScript prints a script that does on the host what is otherwise done over SSH.
 func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 	if bad := nodes.Blocking(p.Findings); len(bad) > 0 {
-		return withCode(ExitFindings, &nodes.Refused{Findings: bad})
+		return action.As(action.Findings, &nodes.Refused{Findings: bad})
 	}
 	if err := refuseReadable(o.Out); err != nil {
 		return err
@@ -69,7 +71,7 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 		e.Member = &files
 	}
 	if e.Token, e.CAHash, err = discovery(o.clients)(ctx); err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	// Whoever names the bundle here gets it there, or nothing.
 	digest := ""
@@ -84,7 +86,7 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 	if err != nil {
 		return err
 	}
-	err = t.Execute(o.Out, map[string]string{"Host": h.Name, "Cluster": o.merged.Metadata.Name, "Display": displayName, "File": o.file,
+	err = t.Execute(o.Out, map[string]string{"Host": h.Name, "Cluster": o.merged.Metadata.Name, "Display": program.Name, "File": o.file,
 		"Until": time.Now().Add(bootstrap.TokenLife).UTC().Format(time.RFC3339), "Request": string(request), "Digest": digest})
 	if err != nil {
 		return err
@@ -93,6 +95,6 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 		return nil
 	}
 	_, err = fmt.Fprintf(o.ErrOut, "The script holds secrets. Run it on %s as root, beside the Linux program and the bundle, before %s; then: %s node add %s -f %s --enrolled\n",
-		h.Name, time.Now().Add(bootstrap.TokenLife).Local().Format("15:04"), displayName, h.Name, o.file)
+		h.Name, time.Now().Add(bootstrap.TokenLife).Local().Format("15:04"), program.Name, h.Name, o.file)
 	return err
 }

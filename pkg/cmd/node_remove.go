@@ -11,9 +11,12 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
@@ -81,14 +84,14 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 // drained nor cleaned.
 func (o *nodeRemoveOptions) validateMember(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageErrorf("--etcd-member is in the place of a node: leave %s out", strings.Join(args, " "))
+		return action.Invalidf("--etcd-member is in the place of a node: leave %s out", strings.Join(args, " "))
 	}
 	if strings.TrimSpace(o.spec.EtcdMember) == "" {
-		return usageErrorf("--etcd-member is empty: name the member by its peer URL, address, name or ID")
+		return action.Invalidf("--etcd-member is empty: name the member by its peer URL, address, name or ID")
 	}
 	for _, name := range []string{"filename", "file", "drain-timeout", "force-drain", "delete-emptydir-data", "fenced"} {
 		if c.Flags().Changed(name) {
-			return usageErrorf("--%s is about a host, and --etcd-member about a member of etcd that has none", name)
+			return action.Invalidf("--%s is about a host, and --etcd-member about a member of etcd that has none", name)
 		}
 	}
 	return nil
@@ -103,7 +106,7 @@ func (o *nodeRemoveOptions) Complete(ctx context.Context, node string) error {
 		return err
 	}
 	if o.drain <= 0 {
-		return usageErrorf("--drain-timeout %s is no time at all", o.drain)
+		return action.Invalidf("--drain-timeout %s is no time at all", o.drain)
 	}
 	if err := o.connect(ctx); err != nil {
 		return err
@@ -178,7 +181,7 @@ func (o *nodeRemoveOptions) Run(ctx context.Context) error {
 func (o *nodeRemoveOptions) plan(ctx context.Context, c *v1alpha1.Cluster, change func(*nodes.Observation)) (*nodePlan, nodes.Observation, error) {
 	seen, err := nodes.Observe(ctx, o.clients, c, o.spec.Node)
 	if err != nil {
-		return nil, seen, clusterError(err)
+		return nil, seen, action.OfCluster(err)
 	}
 	if change != nil {
 		change(&seen)
@@ -209,9 +212,9 @@ func (o *nodeRemoveOptions) afterwards(ctx context.Context, seen nodes.Observati
 	text := fmt.Sprintf("Take %s out of your Cluster file as well.\n", o.spec.Node)
 	switch {
 	case lost:
-		text += fmt.Sprintf("Never start %s again with its old disks: it would take itself for a part of the cluster. Wipe it, or run %s uninstall for it first.\n", o.spec.Node, displayName)
+		text += fmt.Sprintf("Never start %s again with its old disks: it would take itself for a part of the cluster. Wipe it, or run %s uninstall for it first.\n", o.spec.Node, program.Name)
 	case !cleaned:
-		text += fmt.Sprintf("Containers, images and data are still on %s; %s uninstall removes them.\n", o.spec.Node, displayName)
+		text += fmt.Sprintf("Containers, images and data are still on %s; %s uninstall removes them.\n", o.spec.Node, program.Name)
 	}
 	_, err := fmt.Fprint(o.Out, text)
 	return err
@@ -240,16 +243,16 @@ func (o *nodeRemoveOptions) clean(ctx context.Context) error {
 	}
 	shown := newProgress(o.Out, o.output)
 	defer shown.Close()
-	hosts, err := connect(ctx, o.given, o.hostKey.policy, shown, h)
+	hosts, err := connect(ctx, o.given, &o.hostKey, shown, h)
 	if hosts == nil {
 		return err
 	}
-	defer closeHosts(hosts, shown)
-	end := begin(shown, "clean", "take back what was made on "+h.Name)
+	defer remote.Close(hosts, shown)
+	end := action.Begin(shown, "clean", "take back what was made on "+h.Name)
 	left, err := o.cleanBy(ctx, hosts, h.Name, shown)
 	if err != nil {
 		end(err.Error())
-		return unreachable(err)
+		return action.OfHosts(err)
 	}
 	end("")
 	for _, l := range left {

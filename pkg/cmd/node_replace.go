@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
@@ -37,7 +38,7 @@ func newNodeReplace(streams genericiooptions.IOStreams, access *genericclioption
 			kubectl ha node replace w1 w2 -f cluster.yaml --delete-emptydir-data --yes`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 || args[0] == args[1] {
-				return usageErrorf("name the host that leaves, and the one that comes: %s", c.UseLine())
+				return action.Invalidf("name the host that leaves, and the one that comes: %s", c.UseLine())
 			}
 			return nil
 		},
@@ -64,7 +65,7 @@ func (o *nodeReplaceOptions) Complete(ctx context.Context, old, fresh string) er
 		return err
 	}
 	if o.remove.drain <= 0 {
-		return usageErrorf("--drain-timeout %s is no time at all", o.remove.drain)
+		return action.Invalidf("--drain-timeout %s is no time at all", o.remove.drain)
 	}
 	if err := o.add.validateYes(); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (o *nodeReplaceOptions) Complete(ctx context.Context, old, fresh string) er
 	o.out, o.lost = !listed && !isNode, isNode && n.Lost != ""
 	if o.out {
 		if _, added := o.add.stored.Host(fresh); !added && !slices.ContainsFunc(o.add.given.Spec.Hosts, func(h v1alpha1.Host) bool { return h.Name == fresh }) {
-			return usageErrorf("there is neither a node %s to be replaced, nor a host %s in %s", old, fresh, o.add.file)
+			return action.Invalidf("there is neither a node %s to be replaced, nor a host %s in %s", old, fresh, o.add.file)
 		}
 	}
 	return o.add.merge()
@@ -105,7 +106,7 @@ func (o *nodeReplaceOptions) settled(ctx context.Context, old string) (nodes.Obs
 	for {
 		seen, err := nodes.Observe(ctx, o.add.clients, o.add.stored, "")
 		if err != nil {
-			return seen, clusterError(err)
+			return seen, action.OfCluster(err)
 		}
 		why, away := seen.EtcdAway[old]
 		if n, isNode := seen.Nodes[old]; isNode && n.NotReady != "" {
@@ -115,7 +116,7 @@ func (o *nodeReplaceOptions) settled(ctx context.Context, old string) (nodes.Obs
 			return seen, nil
 		}
 		if time.Since(begun) > settles {
-			return seen, withCode(ExitFindings, fmt.Errorf("%s is not well (%s), but its kubelet is heard of: mend it, or switch it off for good, and run this again; nothing was changed", old, why))
+			return seen, action.As(action.Findings, fmt.Errorf("%s is not well (%s), but its kubelet is heard of: mend it, or switch it off for good, and run this again; nothing was changed", old, why))
 		}
 		if !told {
 			if _, err := fmt.Fprintf(o.add.ErrOut, "%s does not answer (%s): waiting whether it comes back or counts as lost\n", old, why); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 func TestSameIntent(t *testing.T) {
@@ -136,7 +137,7 @@ func TestEnrolScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	if err := script.Execute(&b, map[string]string{"Host": "w3", "Cluster": "test", "Display": displayName, "File": "cluster.yaml", "Until": "soon", "Request": `{"token":"SECRET $HOME"}`}); err != nil {
+	if err := script.Execute(&b, map[string]string{"Host": "w3", "Cluster": "test", "Display": program.Name, "File": "cluster.yaml", "Until": "soon", "Request": `{"token":"SECRET $HOME"}`}); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(b.String(), "\n") {

@@ -6,13 +6,15 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // operationOptions are what all verbs of Operations share.
@@ -69,26 +71,11 @@ func (o *operationOptions) completeToAct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	agents, err := clusterAgents(ctx, config)
+	agents, err := agents.Usual(ctx, config)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	o.ops, err = incluster.NewOperations(config, agents)
-	return err
-}
-
-// clusterError gives an error of the API the exit code that is its own.
-func clusterError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case apierrors.IsNotFound(err):
-		return withCode(ExitUsage, err)
-	case apierrors.IsUnauthorized(err):
-		return withCode(ExitUnreachable, fmt.Errorf("the cluster does not know the login of your kubeconfig; it may have expired: %w", err))
-	case operations.Unreachable(err):
-		return withCode(ExitUnreachable, fmt.Errorf("the cluster does not answer: %w", err))
-	}
 	return err
 }
 
@@ -105,9 +92,9 @@ func (o *operationOptions) newVerb(verb, short, done string, do func(context.Con
 				return err
 			}
 			if err := do(c.Context(), args[0]); err != nil {
-				return clusterError(err)
+				return action.OfCluster(err)
 			}
-			_, err := fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows it\n", args[0], done, displayName, args[0])
+			_, err := fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows it\n", args[0], done, program.Name, args[0])
 			return err
 		},
 	}
@@ -126,7 +113,9 @@ func (o *operationOptions) resume(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		agents, err := ensureAgent(ctx, o.IOStreams, config, o.output)
+		shown := newProgress(o.Out, o.output)
+		agents, err := agents.Ensure(ctx, config, shown)
+		shown.Close()
 		if err != nil {
 			return err
 		}
@@ -192,7 +181,7 @@ func (o *operationOptions) addOutput(c *cobra.Command, usage string) {
 func (o *operationOptions) watch(ctx context.Context, name string) error {
 	op, err := o.pick(ctx, name)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	ctx, stop := o.limited(ctx)
 	defer stop()
@@ -209,7 +198,7 @@ func (o *operationOptions) watch(ctx context.Context, name string) error {
 	case errors.As(err, &failed) || ctx.Err() != nil:
 		return err
 	}
-	return clusterError(err)
+	return action.OfCluster(err)
 }
 
 // pick finds the Operation of that name, or the one that a person means who
@@ -223,7 +212,7 @@ func (o *operationOptions) pick(ctx context.Context, name string) (*v1alpha1.Ope
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, usageErrorf("there is no Operation in this cluster")
+		return nil, action.Invalidf("there is no Operation in this cluster")
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		if operations.Unfinished(all[i]) {

@@ -11,7 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -33,7 +35,7 @@ func (o *operationOptions) newList() *cobra.Command {
 			}
 			all, err := o.ops.List(c.Context())
 			if err != nil {
-				return clusterError(err)
+				return action.OfCluster(err)
 			}
 			if o.output == outputJSON {
 				list := v1alpha1.OperationList{Items: all}
@@ -57,26 +59,10 @@ func printOperations(w io.Writer, all []v1alpha1.Operation, now time.Time) error
 	_, _ = fmt.Fprintln(t, "NAME\tTYPE\tPHASE\tPROGRESS\tAGE\tMESSAGE")
 	for _, op := range all {
 		message, _, _ := strings.Cut(op.Status.Message, "\n")
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", op.Name, op.Spec.Type, phaseOf(op), op.Status.Progress,
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", op.Name, op.Spec.Type, operations.Phase(op), op.Status.Progress,
 			duration.HumanDuration(now.Sub(op.CreationTimestamp.Time)), message)
 	}
 	return t.Flush()
-}
-
-// phaseOf is the phase, with what was asked for and has not come about yet.
-func phaseOf(op v1alpha1.Operation) string {
-	phase := op.Status.Phase
-	if phase == "" {
-		phase = v1alpha1.OperationPending
-	}
-	switch {
-	case phase.Final():
-	case op.Spec.Aborted:
-		return string(phase) + " (aborting)"
-	case op.Spec.Paused && phase != v1alpha1.OperationPaused:
-		return string(phase) + " (pausing)"
-	}
-	return string(phase)
 }
 
 func (o *operationOptions) newShow() *cobra.Command {
@@ -96,7 +82,7 @@ func (o *operationOptions) newShow() *cobra.Command {
 			}
 			op, err := o.pick(c.Context(), nameIn(args))
 			if err != nil {
-				return clusterError(err)
+				return action.OfCluster(err)
 			}
 			if o.output == outputJSON {
 				op.APIVersion, op.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind
@@ -111,7 +97,7 @@ func (o *operationOptions) newShow() *cobra.Command {
 
 func printOperation(w io.Writer, style report.Style, op v1alpha1.Operation, now time.Time) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Operation  %s\nType       %s\nPhase      %s %s\n", op.Name, op.Spec.Type, phaseOf(op), op.Status.Progress)
+	fmt.Fprintf(&b, "Operation  %s\nType       %s\nPhase      %s %s\n", op.Name, op.Spec.Type, operations.Phase(op), op.Status.Progress)
 	if op.Status.StartedAt != nil {
 		fmt.Fprintf(&b, "Started    %s, took %s\n", op.Status.StartedAt.Local().Format(time.DateTime), took(op.Status.StartedAt, op.Status.FinishedAt, now))
 	}

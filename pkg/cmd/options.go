@@ -11,6 +11,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
@@ -27,14 +29,14 @@ func newAccess() *genericclioptions.ConfigFlags {
 func restConfig(access *genericclioptions.ConfigFlags) (*rest.Config, error) {
 	raw, err := access.ToRawKubeConfigLoader().RawConfig()
 	if err != nil {
-		return nil, withCode(ExitUsage, err)
+		return nil, action.As(action.Invalid, err)
 	}
 	if len(raw.Clusters) == 0 && *access.APIServer == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
-		return nil, usageErrorf("there is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or make one with `%s kubeconfig --vip -f %s`", displayName, defaultClusterFile)
+		return nil, action.Invalidf("there is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or make one with `%s kubeconfig --vip -f %s`", program.Name, defaultClusterFile)
 	}
 	config, err := access.ToRESTConfig()
 	if err != nil {
-		return nil, withCode(ExitUsage, err)
+		return nil, action.As(action.Invalid, err)
 	}
 	apihttp.LogBodies(config)
 	apihttp.LimitRequests(config)

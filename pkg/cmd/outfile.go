@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 )
 
 // outFlag names the file that a verb writes to. -o is a format everywhere, as in kubectl.
@@ -37,7 +39,7 @@ func addOutFlag(c *cobra.Command, streams genericiooptions.IOStreams, path *stri
 			return err
 		}
 		if c.Flag(outFlag).Changed {
-			return usageErrorf("--out and -o exclude each other: name the file with --out")
+			return action.Invalidf("--out and -o exclude each other: name the file with --out")
 		}
 		*path = old
 		_, err := fmt.Fprintf(streams.ErrOut, "warning: -o %s: the file to write is named with --out %s; the next release takes -o for a format only\n", old, old)
@@ -51,5 +53,5 @@ func refuseFormat(c *cobra.Command, output *pflag.Flag, value string) error {
 	if !slices.Contains(formats, name) {
 		return nil
 	}
-	return usageErrorf("-o %s: %s has one format only; name the file to write with --%s FILE", value, c.CommandPath(), outFlag)
+	return action.Invalidf("-o %s: %s has one format only; name the file to write with --%s FILE", value, c.CommandPath(), outFlag)
 }

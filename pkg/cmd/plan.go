@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -47,8 +48,8 @@ next:
 func printPlan(w io.Writer, style report.Style, c *v1alpha1.Cluster, p plan.Plan) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nCluster %s: Kubernetes %s, API at %s, %s, %s, %s\n\n", c.Metadata.Name, c.Spec.KubernetesVersion, c.Endpoint(),
-		plural(len(c.ControlPlanes()), "control plane", "control planes"), plural(len(c.EtcdMembers()), "etcd member", "etcd members"),
-		plural(len(c.Workers()), "worker", "workers"))
+		report.Plural(len(c.ControlPlanes()), "control plane", "control planes"), report.Plural(len(c.EtcdMembers()), "etcd member", "etcd members"),
+		report.Plural(len(c.Workers()), "worker", "workers"))
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, l := range planLines(p) {
 		sign, note := "+", ""
@@ -83,7 +84,7 @@ func (o *bootstrapOptions) printPlan(p plan.Plan) error {
 		if err := printPlan(o.Out, styleFor(o.Out), o.cluster, p); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", plural(len(p.Pending()), "step", "steps"))
+		_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
 	steps := []planStep{}
@@ -107,13 +108,13 @@ func (o *bootstrapOptions) summary(r bootstrap.Result, access *issuedAccess, too
 	}
 	fmt.Fprintf(&b, "\nCluster %s %s, after %s: Kubernetes %s at %s.\n\n", name, state, report.Elapsed(took), o.cluster.Spec.KubernetesVersion, serverURL(o.cluster))
 	fmt.Fprintf(&b, "  export KUBECONFIG=%s\n", o.kubeconfigOut)
-	fmt.Fprintf(&b, "  kubectl get nodes\n  %s operation list\n\n", displayName)
+	fmt.Fprintf(&b, "  kubectl get nodes\n  %s operation list\n\n", program.Name)
 	if access.identity != "" {
 		fmt.Fprintf(&b, "The kubeconfig is for %s; it %s.\n", access.identity, expiry(access.expires))
 	} else {
 		fmt.Fprintf(&b, "The kubeconfig is as it was; it %s.\n", expiry(access.expires))
 	}
-	fmt.Fprintf(&b, "A new one, or one for somebody else: %s kubeconfig --vip\n", displayName)
+	fmt.Fprintf(&b, "A new one, or one for somebody else: %s kubeconfig --vip\n", program.Name)
 	if access.far {
 		fmt.Fprintf(&b, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.cluster.Endpoint())
 	}

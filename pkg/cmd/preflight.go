@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -89,25 +91,25 @@ func (o *preflightOptions) Run(ctx context.Context) error {
 	if err := printFindings(o.Out, styleFor(o.Out), found); err != nil || result != nil {
 		return errors.Join(err, result)
 	}
-	hosts := plural(len(o.cluster.Spec.Hosts), "host", "hosts")
-	_, err = fmt.Fprintf(o.Out, "%s looked at, nothing stands in the way, %s.\n", hosts, plural(warnings, "warning", "warnings"))
+	hosts := report.Plural(len(o.cluster.Spec.Hosts), "host", "hosts")
+	_, err = fmt.Fprintf(o.Out, "%s looked at, nothing stands in the way, %s.\n", hosts, report.Plural(warnings, "warning", "warnings"))
 	return err
 }
 
 // look connects and judges: a bootstrap's dry run up to the plan, without any
 // bundle. Hosts that can't be reached are findings as well.
 func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]bootstrap.Finding, error) {
-	hosts, err := connect(ctx, o.cluster, o.hostKey.policy, sink)
+	hosts, err := connect(ctx, o.cluster, &o.hostKey, sink)
 	if hosts == nil {
 		return nil, err
 	}
-	defer closeHosts(hosts, sink)
+	defer remote.Close(hosts, sink)
 	state, err := stateDir(o.cluster)
 	if err != nil {
 		return nil, err
 	}
 	noBundle := func(context.Context, string) (bootstrap.Bundle, error) { return nil, nil }
-	end := begin(sink, "look", "look at the hosts")
+	end := action.Begin(sink, "look", "look at the hosts")
 	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: state, DryRun: true, Bundle: noBundle},
 		withoutFindings(sink))
 	end("")

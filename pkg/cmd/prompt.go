@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 )
 
 // errDeclined: the person said no.
@@ -20,7 +22,7 @@ func askable(in io.Reader) error {
 		return nil
 	}
 	if _, ok := terminal(in); !ok {
-		return usageErrorf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes; nothing was changed")
+		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes; nothing was changed")
 	}
 	return nil
 }
@@ -56,6 +58,6 @@ func answered(ctx context.Context, in io.Reader, out io.Writer, question string,
 		if good(a) {
 			return nil
 		}
-		return withCode(ExitUsage, errDeclined)
+		return action.As(action.Invalid, errDeclined)
 	}
 }

@@ -12,12 +12,10 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/yamldoc"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
-
-// displayName is how people call the program; kubectl finds the plugin by its
-// file name, kubectl-ha.
-const displayName = "kubectl ha"
 
 // The groups of verbs in the help.
 const (
@@ -80,7 +78,7 @@ func NewRoot(streams genericiooptions.IOStreams) *cobra.Command {
 
 			# Make the cluster
 			kubectl ha bootstrap -f cluster.yaml`),
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: displayName},
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: program.Name},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -120,9 +118,9 @@ func runGroup(cmd *cobra.Command, args []string) error {
 	}
 	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
 	if near := yamldoc.Nearest(args[0], names); near != "" {
-		return usageErrorf("%s; did you mean %q?", message, near)
+		return action.Invalidf("%s; did you mean %q?", message, near)
 	}
-	return usageErrorf("%s; see %s --help", message, cmd.CommandPath())
+	return action.Invalidf("%s; see %s --help", message, cmd.CommandPath())
 }
 
 // flagError says what is wrong with a flag and, when it is unknown, which one
@@ -140,16 +138,16 @@ func flagError(cmd *cobra.Command, err error) error {
 			}
 		})
 		if near := yamldoc.Nearest(unknown.GetSpecifiedName(), names); near != "" {
-			return usageErrorf("%w; did you mean --%s?", err, near)
+			return action.Invalidf("%w; did you mean --%s?", err, near)
 		}
 	}
-	return usageErrorf("%w; see %s --help", err, cmd.CommandPath())
+	return action.Invalidf("%w; see %s --help", err, cmd.CommandPath())
 }
 
 // noArgs refuses arguments, naming the first.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageErrorf("%s takes no argument, but was given %q", cmd.CommandPath(), args[0])
+		return action.Invalidf("%s takes no argument, but was given %q", cmd.CommandPath(), args[0])
 	}
 	return nil
 }
@@ -158,7 +156,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func oneArg(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usageErrorf("name %s, and nothing else: %s", what, c.UseLine())
+			return action.Invalidf("name %s, and nothing else: %s", what, c.UseLine())
 		}
 		return nil
 	}

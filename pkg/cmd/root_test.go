@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
@@ -149,7 +150,7 @@ func TestEveryMistakeInTheFileAtOnce(t *testing.T) {
 func TestInterruptedHasItsOwnCode(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(ErrInterrupted)
-	if got := exitCode(ctx, usageErrorf("x")); got != ExitInterrupted {
+	if got := exitCode(ctx, action.Invalidf("x")); got != ExitInterrupted {
 		t.Errorf("got %d", got)
 	}
 	if got := exitCode(ctx, nil); got != ExitOK {

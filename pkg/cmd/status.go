@@ -9,6 +9,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
@@ -69,11 +70,11 @@ func newStatus(streams genericiooptions.IOStreams) *cobra.Command {
 func (o *statusOptions) Validate() error {
 	switch {
 	case o.output != "" && o.output != "text" && o.output != outputWide && o.output != outputJSON:
-		return usageErrorf("-o %s: use text, wide or json", o.output)
+		return action.Invalidf("-o %s: use text, wide or json", o.output)
 	case o.interval < 500*time.Millisecond:
-		return usageErrorf("--interval must be at least 500ms")
+		return action.Invalidf("--interval must be at least 500ms")
 	case o.watch && o.deep:
-		return usageErrorf("--deep starts a task on each node, and does not go with --watch")
+		return action.Invalidf("--deep starts a task on each node, and does not go with --watch")
 	}
 	return nil
 }
@@ -148,9 +149,9 @@ func (o *statusOptions) show(r status.Report) error {
 func healthError(h status.Health) error {
 	switch h {
 	case status.Degraded:
-		return withCode(ExitFindings, errSaid)
+		return action.As(action.Findings, errSaid)
 	case status.Broken:
-		return withCode(ExitBroken, errSaid)
+		return action.As(action.Broken, errSaid)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -29,13 +31,13 @@ func inspectNodes(ctx context.Context, o *statusOptions, looker *status.Looker, 
 	if err != nil {
 		return status.Inspection{}, err
 	}
-	all, err := lookingAgents(ctx, config)
+	all, err := agents.Looking(ctx, config)
 	if err != nil {
-		return status.Inspection{}, clusterError(err)
+		return status.Inspection{}, action.OfCluster(err)
 	}
 	// What a node has just got it does not report for minutes: its own one first.
 	var agents []v1alpha1.Agents
-	for _, one := range []v1alpha1.Agents{all.own, all.usual} {
+	for _, one := range []v1alpha1.Agents{all.Own, all.Usual} {
 		if len(one) > 0 && !slices.ContainsFunc(agents, func(a v1alpha1.Agents) bool { return a.Image() == one.Image() }) {
 			agents = append(agents, one)
 		}

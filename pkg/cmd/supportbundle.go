@@ -20,12 +20,14 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/doctor"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -65,7 +67,7 @@ func newSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.lines < 0 || o.lines > 20000 {
-				return usageErrorf("--lines must be between 0 and 20000")
+				return action.Invalidf("--lines must be between 0 and 20000")
 			}
 			return o.Run(c.Context())
 		},
@@ -97,12 +99,12 @@ func (o *supportOptions) Run(ctx context.Context) error {
 	}
 	out, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	if err := errors.Join(writeSupport(out, files), out.Close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.ErrOut, "%s written: %s, %s not had. Look through it before you give it away.\n", name, plural(len(files), "file", "files"), plural(len(missed), "thing", "things"))
+	_, err = fmt.Fprintf(o.ErrOut, "%s written: %s, %s not had. Look through it before you give it away.\n", name, report.Plural(len(files), "file", "files"), report.Plural(len(missed), "thing", "things"))
 	return err
 }
 
@@ -127,7 +129,7 @@ func (o *supportOptions) collect(ctx context.Context) (map[string][]byte, []stri
 	}
 	b.addJSON("status.json", r)
 	b.add("status.txt", []byte(status.Render(r, report.Style{}, true)))
-	b.addJSON("version.json", build())
+	b.addJSON("version.json", program.Read())
 	if r.API.Error == "" {
 		b.addDiagnosis(ctx, s, doctor.Input{Cluster: looker.Cluster(), Report: r, Inspection: found})
 		b.addCluster(ctx, s, o.lines)

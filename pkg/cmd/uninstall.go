@@ -16,6 +16,9 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap/uninstall"
@@ -87,7 +90,7 @@ func (o *uninstallOptions) Complete() (err error) {
 	if o.snapshotOut == "" {
 		o.snapshotOut = fmt.Sprintf("%s-etcd-%s.db", o.cluster.Metadata.Name, time.Now().UTC().Format("20060102-150405"))
 	}
-	o.snapshotOut, err = filepath.Abs(expandHome(o.snapshotOut))
+	o.snapshotOut, err = filepath.Abs(bundles.ExpandHome(o.snapshotOut))
 	return err
 }
 
@@ -97,19 +100,19 @@ func (o *uninstallOptions) Validate() error {
 		return err
 	}
 	if _, interactive := terminal(o.In); !o.yes && !o.dryRun && (!interactive || o.output == outputJSON || o.file == "-") {
-		return usageErrorf("nobody can be asked, since there is no terminal to ask on: add --yes, or --dry-run to see what would be done")
+		return action.Invalidf("nobody can be asked, since there is no terminal to ask on: add --yes, or --dry-run to see what would be done")
 	}
 	if o.noSnapshot {
 		return nil
 	}
 	if info, err := os.Stat(filepath.Dir(o.snapshotOut)); err != nil || !info.IsDir() {
-		return usageErrorf("the snapshot can't be written to %s: there is no such directory", o.snapshotOut)
+		return action.Invalidf("the snapshot can't be written to %s: there is no such directory", o.snapshotOut)
 	}
 	if _, err := os.Lstat(o.snapshotOut); !errors.Is(err, fs.ErrNotExist) {
-		return usageErrorf("there is something at %s already; choose another file with --snapshot-out", o.snapshotOut)
+		return action.Invalidf("there is something at %s already; choose another file with --snapshot-out", o.snapshotOut)
 	}
 	if o.forget && uninstall.Within(o.state, o.snapshotOut) {
-		return usageErrorf("--forget would remove the snapshot with %s; choose another place with --snapshot-out", o.state)
+		return action.Invalidf("--forget would remove the snapshot with %s; choose another place with --snapshot-out", o.state)
 	}
 	return nil
 }
@@ -122,11 +125,11 @@ func (o *uninstallOptions) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { shown.Emit(interrupted()) })
 	defer stop()
 
-	hosts, err := connect(ctx, o.cluster, o.hostKey.policy, shown)
+	hosts, err := connect(ctx, o.cluster, &o.hostKey, shown)
 	if hosts == nil {
 		return err
 	}
-	defer closeHosts(hosts, shown)
+	defer remote.Close(hosts, shown)
 	result, err := uninstall.Run(ctx, uninstall.Config{Cluster: o.cluster, Hosts: hosts, Failed: hosts.Failed(), StateDir: o.state,
 		SnapshotFile: o.snapshotOut, NoSnapshot: o.noSnapshot, Unidentified: o.nameOnly, Forget: o.forget, DryRun: o.dryRun,
 		Confirm: func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) }}, shown)
@@ -145,9 +148,9 @@ func (o *uninstallOptions) refused(err error) error {
 	var found *bootstrap.PreflightError
 	switch {
 	case errors.As(err, &found):
-		return withCode(ExitFindings, err)
+		return action.As(action.Findings, err)
 	case errors.Is(err, bootstrap.ErrLocked):
-		return withCode(ExitUsage, err)
+		return action.As(action.Invalid, err)
 	}
 	return err
 }
@@ -194,7 +197,7 @@ func (o *uninstallOptions) outcome(ctx context.Context, r uninstall.Result, err 
 	if away == nil {
 		return nil
 	}
-	return withCode(ExitUnreachable, away)
+	return action.As(action.Unreachable, away)
 }
 
 // unreachable names the hosts to which there was no way; nil for none.
@@ -217,7 +220,7 @@ func (o *uninstallOptions) unreachable(r uninstall.Result) error {
 		what = "not looked at"
 	}
 	return fmt.Errorf("%s, since there is no way to them:\n%s\nrun the same command again when they are back",
-		plural(len(left), "host is "+what, "hosts are "+what), strings.Join(lines, "\n"))
+		report.Plural(len(left), "host is "+what, "hosts are "+what), strings.Join(lines, "\n"))
 }
 
 // report tells what was done, or would be.
@@ -238,7 +241,7 @@ func (o *uninstallOptions) report(r uninstall.Result, took time.Duration) error 
 	var b strings.Builder
 	free := len(r.Hosts) - len(r.Left())
 	fmt.Fprintf(&b, "\nCluster %s: %s as before kubectl-ha, %d left, after %s.\n", o.cluster.Metadata.Name,
-		plural(free, "host is", "hosts are"), len(r.Left()), report.Elapsed(took))
+		report.Plural(free, "host is", "hosts are"), len(r.Left()), report.Elapsed(took))
 	for _, h := range r.Hosts {
 		for _, l := range h.Left {
 			fmt.Fprintf(&b, "  %s keeps %s\n", h.Host, l)
@@ -267,7 +270,7 @@ func (o *uninstallOptions) printChanges(r uninstall.Result) error {
 		if len(h.Changes) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "%s, %s:\n", h.Host, plural(len(h.Changes), "change", "changes"))
+		fmt.Fprintf(&b, "%s, %s:\n", h.Host, report.Plural(len(h.Changes), "change", "changes"))
 		for _, c := range h.Changes {
 			line := fmt.Sprintf("  %-8s %s", c.Action, c.Target)
 			if c.Note != "" {

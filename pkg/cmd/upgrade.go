@@ -13,12 +13,16 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
 // upgradeOptions bring a cluster to another version of Kubernetes.
@@ -29,7 +33,7 @@ type upgradeOptions struct {
 	only   string
 	drain  time.Duration
 	file   string
-	trust  bundleTrust
+	trust  bundles.Trust
 	dryRun bool
 	waitFlags
 	yes    bool
@@ -90,7 +94,7 @@ func (o *upgradeOptions) addSpec(c *cobra.Command) {
 	f := c.Flags()
 	o.spec.DeleteEmptyDirData = new(bool)
 	f.StringVar(&o.file, "bundle", "", "take images and programs from this bundle (`file`)")
-	o.trust.addFlags(f, "bundle-")
+	addTrustFlags(f, &o.trust, "bundle-")
 	f.StringVar(&o.only, "only", "", "upgrade this `part` only: control-plane or nodes, which are the workers")
 	f.StringVar(&o.spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
 	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
@@ -124,40 +128,40 @@ func (o *upgradeOptions) Complete(ctx context.Context, version string) error {
 	if o.file == "" {
 		return nil
 	}
-	if o.bundle, err = o.trust.open(o.file); err != nil {
+	if o.bundle, err = o.trust.Open(o.file); err != nil {
 		return err
 	}
 	if o.spec.Version == "" {
 		o.spec.Version = o.bundle.Contents().KubernetesVersion
 	}
 	if has := o.bundle.Contents().KubernetesVersion; has != o.spec.Version {
-		return errors.Join(usageErrorf("%s is for Kubernetes %s, not %s", o.file, has, o.spec.Version), o.bundle.Close())
+		return errors.Join(action.Invalidf("%s is for Kubernetes %s, not %s", o.file, has, o.spec.Version), o.bundle.Close())
 	}
 	return nil
 }
 
 // Validate refuses what can't be.
 func (o *upgradeOptions) Validate() error {
-	if err := o.trust.requires(o.file != "", "--bundle"); err != nil {
+	if err := o.trust.Requires(o.file != "", "--bundle"); err != nil {
 		return err
 	}
 	switch o.spec.Only {
 	case v1alpha1.UpgradeAll, v1alpha1.UpgradeControlPlanes, v1alpha1.UpgradeNodes:
 	default:
-		return usageErrorf("--only %s is not known; use control-plane or nodes", o.only)
+		return action.Invalidf("--only %s is not known; use control-plane or nodes", o.only)
 	}
 	if o.drain <= 0 {
-		return usageErrorf("--drain-timeout %s is no time at all", o.drain)
+		return action.Invalidf("--drain-timeout %s is no time at all", o.drain)
 	}
 	if o.spec.KeepBackups < 1 {
-		return usageErrorf("--keep-backups %d: one at least is kept", o.spec.KeepBackups)
+		return action.Invalidf("--keep-backups %d: one at least is kept", o.spec.KeepBackups)
 	}
 	if _, err := upgrade.Nodes(&v1alpha1.Cluster{}, &o.spec, upgrade.Observation{}); err != nil {
-		return usageErrorf("--max-unavailable: %w", err)
+		return action.Invalidf("--max-unavailable: %w", err)
 	}
 	for _, check := range o.spec.Ignore {
 		if !slices.Contains(upgrade.Ignorable(), check) {
-			return usageErrorf("--ignore %s: this can't be ignored; what can is %s", check, strings.Join(upgrade.Ignorable(), ", "))
+			return action.Invalidf("--ignore %s: this can't be ignored; what can is %s", check, strings.Join(upgrade.Ignorable(), ", "))
 		}
 	}
 	return checkOutput(o.output, outputYAML)
@@ -206,7 +210,7 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 	}
 	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.waitFlags)
 }
@@ -214,9 +218,9 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 // operations are the verbs of Operations, to look; what creates one gives them the
 // agent that readyOperations brings.
 func (o *upgradeOptions) operations(ctx context.Context) (*incluster.Operations, error) {
-	agents, err := clusterAgents(ctx, o.config)
+	agents, err := agents.Usual(ctx, o.config)
 	if err != nil {
-		return nil, clusterError(err)
+		return nil, action.OfCluster(err)
 	}
 	return incluster.NewOperations(o.config, agents)
 }
@@ -225,7 +229,7 @@ func (o *upgradeOptions) operations(ctx context.Context) (*incluster.Operations,
 func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
 	all, err := ops.List(ctx)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	for _, op := range all {
 		if operations.Unfinished(op) && (op.Spec.Upgrade != nil || op.Spec.RollbackNode != nil) {
@@ -238,7 +242,7 @@ func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
 // watchOrLeave shows an Operation until it ends, or says how that is done.
 func watchOrLeave(ctx context.Context, streams genericiooptions.IOStreams, ops *incluster.Operations, name, output string, waits waitFlags) error {
 	if waits.detach {
-		_, err := fmt.Fprintf(streams.Out, "operation %s is begun; %s operation watch %s shows it\n", name, displayName, name)
+		_, err := fmt.Fprintf(streams.Out, "operation %s is begun; %s operation watch %s shows it\n", name, program.Name, name)
 		return err
 	}
 	ctx, stop := waits.limited(ctx)
@@ -252,10 +256,10 @@ func watchOrLeave(ctx context.Context, streams genericiooptions.IOStreams, ops *
 		_, err = fmt.Fprintf(streams.Out, "operation %s succeeded\n", name)
 	case errors.As(err, &failed) && failed.Phase == v1alpha1.OperationFailed:
 		if node := failedNode(ctx, ops, name); node != "" {
-			err = fmt.Errorf("%w\nor abort it, and %s upgrade rollback-node %s puts back what the node had before", err, displayName, node)
+			err = fmt.Errorf("%w\nor abort it, and %s upgrade rollback-node %s puts back what the node had before", err, program.Name, node)
 		}
 	case err != nil && failed == nil && ctx.Err() == nil:
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	return err
 }

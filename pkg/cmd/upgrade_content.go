@@ -1,6 +1,12 @@
 package cmd
 
 import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	push "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+
 	"context"
 	"fmt"
 	"io"
@@ -23,7 +29,7 @@ const outputYAML = "yaml"
 
 // manifests prints the Operation and its coordinator's Job, with this program's agent.
 func (o *upgradeOptions) manifests(ctx context.Context) error {
-	agents, err := ownAgents(ctx, o.config)
+	agents, err := agents.Own(ctx, o.config)
 	if err != nil {
 		return err
 	}
@@ -34,9 +40,9 @@ func (o *upgradeOptions) manifests(ctx context.Context) error {
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec}
 	objects, err := ops.Manifests(ctx, spec, o.spec.Version)
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
-	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before, and this agent: %s images push --programs BUNDLE.\n", o.spec.Version, displayName); err != nil {
+	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before, and this agent: %s images push --programs BUNDLE.\n", o.spec.Version, program.Name); err != nil {
 		return err
 	}
 	return printManifests(o.Out, objects)
@@ -61,17 +67,16 @@ func printManifests(w io.Writer, objects []*unstructured.Unstructured) error {
 func (o *upgradeOptions) bring(ctx context.Context) error {
 	nodes, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	path, err := o.bundlePath(ctx, nodes.Items)
 	if err != nil {
 		return err
 	}
-	push := &imagesPushOptions{
-		imagesOptions: imagesOptions{IOStreams: o.IOStreams, access: o.access, output: o.output, config: o.config, kube: o.clients.Kube},
-		args:          []string{path}, trust: o.trust, programs: true, via: viaAPI, port: v1alpha1.DefaultPeerPort,
-	}
-	return push.Run(ctx)
+	shown := newProgress(o.Out, o.output)
+	defer shown.Close()
+	_, err = push.RunPush(ctx, push.PushOptions{Config: o.config, What: []string{path}, Trust: o.trust, Programs: true}, shown)
+	return err
 }
 
 // bundlePath is the bundle that was named, else the one in the cache, which is made
@@ -80,27 +85,27 @@ func (o *upgradeOptions) bundlePath(ctx context.Context, nodes []corev1.Node) (s
 	if o.file != "" {
 		return o.file, nil
 	}
-	archs := archsOf(nodes)
+	archs := agents.ArchsOf(nodes)
 	if len(archs) > 1 {
-		return "", usageErrorf("the nodes are %s: make a bundle with `%s bundle create --arch %s`, and name it with --bundle", strings.Join(archs, " and "), displayName, strings.Join(archs, ","))
+		return "", action.Invalidf("the nodes are %s: make a bundle with `%s bundle create --arch %s`, and name it with --bundle", strings.Join(archs, " and "), program.Name, strings.Join(archs, ","))
 	}
 	cluster := *o.cluster
 	cluster.Spec.KubernetesVersion = o.spec.Version
 	shown := newProgress(o.Out, o.output)
-	b, err := ensureBundle(ctx, "", &cluster, strings.Join(archs, ""), shown)
+	b, err := bundles.Ensure(ctx, "", &cluster, strings.Join(archs, ""), shown)
 	shown.Close()
 	if err != nil {
 		return "", err
 	}
 	defer b.Close() //nolint:errcheck // only read
-	return cachedBundle(&cluster, strings.Join(archs, ""))
+	return bundles.Cached(&cluster, strings.Join(archs, ""))
 }
 
 // atHand are versions that could be had: the bundle's, those of bundles in the cache,
 // and what the mirror has. Who does not answer has none.
 func (o *upgradeOptions) atHand(ctx context.Context, seen upgrade.Observation) []string {
 	var out []string
-	if dir, err := cacheDir(); err == nil {
+	if dir, err := bundles.Dir(); err == nil {
 		entries, _ := os.ReadDir(dir) // None is no error: there are none then.
 		for _, e := range entries {
 			if v, _, ok := strings.Cut(e.Name(), "-"); ok && strings.HasSuffix(e.Name(), ".tar") {

@@ -18,9 +18,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/feed"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // upgradePlan is what -o json prints, and what is shown.
@@ -50,7 +54,7 @@ func (p *upgradePlan) err() error {
 	if len(p.blocking) == 0 {
 		return nil
 	}
-	return withCode(ExitFindings, fmt.Errorf("%s in the way; nothing was changed", plural(len(p.blocking), "thing stands", "things stand")))
+	return action.As(action.Findings, fmt.Errorf("%s in the way; nothing was changed", report.Plural(len(p.blocking), "thing stands", "things stand")))
 }
 
 func newUpgradePlan(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -90,14 +94,14 @@ func newUpgradePlan(streams genericiooptions.IOStreams, access *genericclioption
 func (o *upgradeOptions) plan(ctx context.Context) (*upgradePlan, error) {
 	nodes, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, clusterError(err)
+		return nil, action.OfCluster(err)
 	}
 	p := &upgradePlan{Cluster: o.cluster.Metadata.Name, ignored: o.spec.Ignore, Nodes: []upgrade.NodePlan{}, Findings: []upgrade.Finding{}}
 	if o.spec.Version == "" {
 		// What is at hand is a matter of the network; what runs is not.
 		seen, err := upgrade.Observe(ctx, o.clients, o.cluster, upgrade.Look{})
 		if err != nil {
-			return nil, clusterError(err)
+			return nil, action.OfCluster(err)
 		}
 		p.Runs = runs(seen, o.cluster)
 		p.Available = upgrade.Allowed(o.atHand(ctx, seen), seen.Versions(o.cluster))
@@ -113,7 +117,7 @@ func (o *upgradeOptions) plan(ctx context.Context) (*upgradePlan, error) {
 	}
 	seen, err := upgrade.Observe(ctx, o.clients, o.cluster, upgrade.Look{Evictions: &o.spec, Metrics: true, Images: wanted})
 	if err != nil {
-		return nil, clusterError(err)
+		return nil, action.OfCluster(err)
 	}
 	p.Version, p.Runs = o.spec.Version, runs(seen, o.cluster)
 	p.Findings = append(p.Findings, upgrade.Check(o.cluster, &o.spec, seen, time.Now())...)
@@ -131,14 +135,14 @@ func (o *upgradeOptions) plan(ctx context.Context) (*upgradePlan, error) {
 func (o *upgradeOptions) images(nodes []corev1.Node) ([]v1alpha1.PushedImage, error) {
 	if o.bundle != nil {
 		var out []v1alpha1.PushedImage
-		for _, arch := range archsOf(nodes)[:min(1, len(nodes))] {
-			out = pushedImages(o.bundle.Contents().ForArch(arch).Images)
+		for _, arch := range agents.ArchsOf(nodes)[:min(1, len(nodes))] {
+			out = feed.Pushed(o.bundle.Contents().ForArch(arch).Images)
 		}
 		return out, nil
 	}
 	out, err := upgrade.ImagesOf(o.cluster, o.spec.Version)
 	if err != nil {
-		return nil, withCode(ExitUsage, err)
+		return nil, action.As(action.Invalid, err)
 	}
 	return out, nil
 }

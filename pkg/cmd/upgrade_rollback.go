@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
@@ -57,14 +58,14 @@ func newRollbackNode(streams genericiooptions.IOStreams, access *genericclioptio
 func (o *rollbackOptions) Run(ctx context.Context) error {
 	n, err := o.clients.Kube.CoreV1().Nodes().Get(ctx, o.node, metav1.GetOptions{})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	to := o.to
 	if to == "" {
 		to = n.Annotations[upgrade.AnnotationPrevious]
 	}
 	if to == "" {
-		return usageErrorf("nothing says what %s had before; name the version with --to", o.node)
+		return action.Invalidf("nothing says what %s had before; name the version with --to", o.node)
 	}
 	if !strings.HasPrefix(to, "v") {
 		to = "v" + to
@@ -72,7 +73,7 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 	spec := &v1alpha1.RollbackNodeSpec{Node: o.node, Version: to}
 	seen, err := upgrade.Observe(ctx, o.clients, o.cluster, upgrade.Look{})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	p := &upgradePlan{Findings: upgrade.CheckRollback(o.cluster, spec, seen)}
 	found := findingsOf(p)
@@ -80,7 +81,7 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 		return err
 	}
 	if bad, _ := count(found); bad > 0 {
-		return withCode(ExitFindings, fmt.Errorf("%s does not go back to %s; nothing was changed", o.node, to))
+		return action.As(action.Findings, fmt.Errorf("%s does not go back to %s; nothing was changed", o.node, to))
 	}
 	ops, err := o.operations(ctx)
 	if err != nil {
@@ -99,7 +100,7 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 	}
 	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: spec})
 	if err != nil {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	return watchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.waitFlags)
 }

@@ -5,8 +5,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -43,5 +46,12 @@ func storedCluster(ctx context.Context, access *genericclioptions.ConfigFlags) (
 		return nil, nil, nil, err
 	}
 	cluster, err := incluster.StoredCluster(ctx, clients.Kube)
-	return config, clients, cluster, clusterError(err)
+	return config, clients, cluster, action.OfCluster(err)
+}
+
+// readyOperations is agents.Ready, shown. output is as for newProgress.
+func readyOperations(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, c *v1alpha1.Cluster, output string) (*incluster.Operations, error) {
+	shown := newProgress(streams.Out, output)
+	defer shown.Close()
+	return agents.Ready(ctx, config, c, shown)
 }

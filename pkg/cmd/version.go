@@ -4,50 +4,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// version, commit and date are stamped by the linker (Makefile); never assigned to.
-var version, commit, date = "", "", ""
-
-// agentSums are the SHA-256 of the agents in this program's archive, stamped by hack/dist; see builtAgents.
-var agentSums = ""
-
-// Build is what the program says about itself.
-type Build struct {
-	Version   string `json:"version"`
-	Commit    string `json:"commit,omitempty"`
-	Date      string `json:"date,omitempty"`
-	GoVersion string `json:"goVersion"`
-	Platform  string `json:"platform"`
+// version is what `version -o json` prints.
+type version struct {
+	program.Build
 	// Kubernetes is the window of versions that it can make and operate.
 	Kubernetes string `json:"kubernetes"`
-}
-
-// build reads what the linker stamped, else what the go command knows.
-func build() Build {
-	b := Build{Version: version, Commit: commit, Date: date, GoVersion: runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Kubernetes: v1alpha1.SupportedVersions}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if b.Version == "" && info.Main.Version != "(devel)" {
-			b.Version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && b.Commit == "" {
-				b.Commit = s.Value
-			}
-		}
-	}
-	if b.Version == "" {
-		b.Version = "v0.0.0-dev"
-	}
-	return b
 }
 
 type versionOptions struct {
@@ -80,7 +50,7 @@ func (o *versionOptions) Validate() error { return checkOutput(o.output) }
 
 // Run prints the version.
 func (o *versionOptions) Run() error {
-	b := build()
+	b := version{program.Read(), v1alpha1.SupportedVersions}
 	if o.output == outputJSON {
 		return writeJSON(o.Out, b)
 	}
@@ -101,7 +71,7 @@ func checkOutput(format string, more ...string) error {
 			return nil
 		}
 	}
-	return usageErrorf("-o %s is not known; use one of %v", format, known[1:])
+	return action.Invalidf("-o %s is not known; use one of %v", format, known[1:])
 }
 
 // writeJSON writes one document for people and programs.

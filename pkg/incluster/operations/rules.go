@@ -101,3 +101,19 @@ func Failures(s v1alpha1.OperationStatus) []string {
 	}
 	return out
 }
+
+// Phase is where an Operation stands, in a word, with what it is told to do meanwhile.
+func Phase(op v1alpha1.Operation) string {
+	phase := op.Status.Phase
+	if phase == "" {
+		phase = v1alpha1.OperationPending
+	}
+	switch {
+	case phase.Final():
+	case op.Spec.Aborted:
+		return string(phase) + " (aborting)"
+	case op.Spec.Paused && phase != v1alpha1.OperationPaused:
+		return string(phase) + " (pausing)"
+	}
+	return string(phase)
+}

@@ -1,9 +1,8 @@
-package cmd
+package agents
 
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,15 +17,17 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// agentSource finds the program that is put on hosts: the running one when it
+// Source finds the program that is put on hosts: the running one when it
 // is fit for them, else the one next to it that the plugin's archive holds for
 // workstations of another kind.
-type agentSource struct {
+type Source struct {
 	// executable, goos and arch are of the running program.
 	executable, goos, arch string
 	// built are the SHA-256 of the agents in this program's archive, in hex by architecture;
@@ -45,7 +45,7 @@ type packedAgent struct {
 	blobs bundle.Upstream
 }
 
-func newAgentSource() (*agentSource, error) {
+func NewSource() (*Source, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the running program: %w", err)
@@ -54,28 +54,12 @@ func newAgentSource() (*agentSource, error) {
 		// krew links the program from another directory than its files'.
 		path = real
 	}
-	built, err := builtAgents(agentSums)
-	return &agentSource{executable: path, goos: runtime.GOOS, arch: runtime.GOARCH, built: built, sums: map[string]string{}}, err
-}
-
-// builtAgents reads what the linker stamped: amd64=HEX,arm64=HEX.
-func builtAgents(stamped string) (map[string]string, error) {
-	out := map[string]string{}
-	if stamped == "" {
-		return out, nil
-	}
-	for _, one := range strings.Split(stamped, ",") {
-		arch, sum, _ := strings.Cut(one, "=")
-		if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 || arch == "" {
-			return nil, fmt.Errorf("this program was built wrong: %.100q is not the checksum of an agent", one)
-		}
-		out[arch] = sum
-	}
-	return out, nil
+	built, err := program.Agents()
+	return &Source{executable: path, goos: runtime.GOOS, arch: runtime.GOARCH, built: built, sums: map[string]string{}}, err
 }
 
 // Binary returns the agent for Linux hosts of that architecture and its SHA-256 in hex.
-func (a *agentSource) Binary(arch string) (path string, sha256hex string, err error) {
+func (a *Source) Binary(arch string) (path string, sha256hex string, err error) {
 	path = a.executable
 	if a.goos != "linux" || a.arch != arch {
 		name := "kubectl-ha-agent-linux-" + arch
@@ -97,7 +81,7 @@ func (a *agentSource) Binary(arch string) (path string, sha256hex string, err er
 	// The running program is what it is; one beside it may have been put there since.
 	if want := a.built[arch]; path != a.executable && want != "" && sum != want {
 		return "", "", fmt.Errorf("%s is not the one that was built with this program (its SHA-256 is %s, not %s); take it anew from the archive of release %s",
-			path, sum, want, build().Version)
+			path, sum, want, program.Read().Version)
 	}
 	a.sums[path] = sum
 	return path, sum, nil
@@ -105,12 +89,12 @@ func (a *agentSource) Binary(arch string) (path string, sha256hex string, err er
 
 // Image is the agent's image for Linux nodes of that architecture, under this program's
 // name for it. It is made once, which takes a second.
-func (a *agentSource) Image(ctx context.Context, arch string) (bundle.Image, bundle.Upstream, error) {
+func (a *Source) Image(ctx context.Context, arch string) (bundle.Image, bundle.Upstream, error) {
 	path, _, err := a.Binary(arch)
 	if err != nil {
 		return bundle.Image{}, nil, err
 	}
-	ref, err := agentImage(a)
+	ref, err := a.Name()
 	if err != nil {
 		return bundle.Image{}, nil, err
 	}
@@ -131,7 +115,7 @@ func (a *agentSource) Image(ctx context.Context, arch string) (bundle.Image, bun
 }
 
 // Agents are this program's for the architectures of these nodes, named by their digests.
-func (a *agentSource) Agents(ctx context.Context, nodes []corev1.Node) (v1alpha1.Agents, error) {
+func (a *Source) Agents(ctx context.Context, nodes []corev1.Node) (v1alpha1.Agents, error) {
 	out, lacking := a.present(ctx, nodes)
 	if lacking != nil {
 		return nil, lacking
@@ -141,8 +125,8 @@ func (a *agentSource) Agents(ctx context.Context, nodes []corev1.Node) (v1alpha1
 
 // present are those of Agents that this program has, and why it has not all of them. That is
 // enough for who only looks, or goes on with an Operation that has its agents.
-func (a *agentSource) present(ctx context.Context, nodes []corev1.Node) (out v1alpha1.Agents, lacking error) {
-	for _, arch := range agentArchs(nodes, a.arch) {
+func (a *Source) present(ctx context.Context, nodes []corev1.Node) (out v1alpha1.Agents, lacking error) {
+	for _, arch := range archs(nodes, a.arch) {
 		one, err := a.agent(ctx, arch)
 		if err != nil {
 			lacking = errors.Join(lacking, err)
@@ -153,7 +137,7 @@ func (a *agentSource) present(ctx context.Context, nodes []corev1.Node) (out v1a
 	return out, lacking
 }
 
-func (a *agentSource) agent(ctx context.Context, arch string) (v1alpha1.Agent, error) {
+func (a *Source) agent(ctx context.Context, arch string) (v1alpha1.Agent, error) {
 	image, _, err := a.Image(ctx, arch)
 	if err != nil {
 		return v1alpha1.Agent{}, err
@@ -162,16 +146,16 @@ func (a *agentSource) agent(ctx context.Context, arch string) (v1alpha1.Agent, e
 	return v1alpha1.Agent{Arch: arch, Image: image.Ref + "@" + image.Manifest.Digest.String(), SHA256: sum}, err
 }
 
-// agentArchs are the nodes' architectures, the control planes' most frequent one first,
+// archs are the nodes' architectures, the control planes' most frequent one first,
 // since there the coordinators are. Without any node it is the one that is given.
-func agentArchs(nodes []corev1.Node, otherwise string) []string {
+func archs(nodes []corev1.Node, otherwise string) []string {
 	count := map[string]int{}
 	for _, n := range nodes {
 		if _, ok := n.Labels["node-role.kubernetes.io/control-plane"]; ok {
-			count[archOf(n)]++
+			count[ArchOf(n)]++
 		}
 	}
-	out := archsOf(nodes)
+	out := ArchsOf(nodes)
 	if len(out) == 0 {
 		return []string{otherwise}
 	}
@@ -179,18 +163,18 @@ func agentArchs(nodes []corev1.Node, otherwise string) []string {
 	return out
 }
 
-// ownAgents are this program's agents for a cluster's nodes.
-func ownAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-	source, _, nodes, err := agentNodes(ctx, config)
+// Own are this program's agents for a cluster's nodes.
+func Own(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	source, _, nodes, err := Nodes(ctx, config)
 	if err != nil {
 		return nil, err
 	}
 	return source.Agents(ctx, nodes)
 }
 
-// agentNodes are the cluster's nodes, and the source of their agents.
-func agentNodes(ctx context.Context, config *rest.Config) (*agentSource, kubernetes.Interface, []corev1.Node, error) {
-	source, err := newAgentSource()
+// Nodes are the cluster's nodes, and the source of their agents.
+func Nodes(ctx context.Context, config *rest.Config) (*Source, kubernetes.Interface, []corev1.Node, error) {
+	source, err := NewSource()
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -200,17 +184,55 @@ func agentNodes(ctx context.Context, config *rest.Config) (*agentSource, kuberne
 	}
 	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, nil, nil, clusterError(err)
+		return nil, nil, nil, action.OfCluster(err)
 	}
 	return source, kube, nodes.Items, nil
 }
 
-// agentDigest is that of this program's image for an architecture, for bootstrap.Config.
-func agentDigest(ctx context.Context, arch string) (string, error) {
-	source, err := newAgentSource()
+// Digest is that of this program's image for an architecture, for bootstrap.Config.
+func Digest(ctx context.Context, arch string) (string, error) {
+	source, err := NewSource()
 	if err != nil {
 		return "", err
 	}
 	image, _, err := source.Image(ctx, arch)
 	return image.Manifest.Digest.String(), err
+}
+
+// OwnImage is the Name of the running program's image: how nodes are told to call what
+// they import. Pods name it by its digest too, see Source.Agents.
+func OwnImage() (string, error) {
+	source, err := NewSource()
+	if err != nil {
+		return "", err
+	}
+	return source.Name()
+}
+
+// Name is the reference under which this program is on the nodes. That of
+// a release has its version; any other build goes by its contents.
+func (a *Source) Name() (string, error) {
+	if v := program.Release(); v != "" {
+		return bundle.AgentRepository + ":" + v, nil
+	}
+	sum, err := host.FileSum(a.executable)
+	if err != nil {
+		return "", fmt.Errorf("read the running program: %w", err)
+	}
+	return bundle.AgentRepository + ":dev-" + sum[:16], nil
+}
+
+// ArchOf is a node's architecture, in Go's words.
+func ArchOf(n corev1.Node) string { return cmp.Or(n.Status.NodeInfo.Architecture, "amd64") }
+
+// ArchsOf are the nodes' architectures, in order.
+func ArchsOf(nodes []corev1.Node) []string {
+	var out []string
+	for _, n := range nodes {
+		if !slices.Contains(out, ArchOf(n)) {
+			out = append(out, ArchOf(n))
+		}
+	}
+	slices.Sort(out)
+	return out
 }

@@ -1,4 +1,4 @@
-package cmd
+package agents
 
 import (
 	"fmt"
@@ -22,16 +22,16 @@ const (
 	hex64b = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 	hex64c = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 
-	ownAgent   = agentRepository + digestA
-	olderAgent = agentRepository + digestB
+	ownAgent   = bundle.AgentRepository + digestA
+	olderAgent = bundle.AgentRepository + digestB
 	// formerAgent is of a version that named its image otherwise, and by its tag.
 	formerAgent = bundle.FormerAgentRepository + ":v1.0.0"
 )
 
 // The agents of three versions, as Operations name them.
 func agentVersions() (own, older, former v1alpha1.Agents) {
-	return v1alpha1.Agents{{Arch: "amd64", Image: agentRepository + ":v1.2.0" + digestA}, {Arch: "arm64", Image: agentRepository + ":v1.2.0" + digestC}},
-		v1alpha1.Agents{{Arch: "amd64", Image: agentRepository + ":v1.1.0" + digestB}, {Arch: "arm64", Image: agentRepository + ":v1.1.0" + digestC}},
+	return v1alpha1.Agents{{Arch: "amd64", Image: bundle.AgentRepository + ":v1.2.0" + digestA}, {Arch: "arm64", Image: bundle.AgentRepository + ":v1.2.0" + digestC}},
+		v1alpha1.Agents{{Arch: "amd64", Image: bundle.AgentRepository + ":v1.1.0" + digestB}, {Arch: "arm64", Image: bundle.AgentRepository + ":v1.1.0" + digestC}},
 		v1alpha1.Agents{{Image: formerAgent}}
 }
 
@@ -77,7 +77,7 @@ func TestWithoutAgent(t *testing.T) {
 	}
 	bringing := func(digest string) v1alpha1.Operation {
 		op := ran(older, v1alpha1.StepSucceeded, time.Minute)
-		op.Spec.Images = &v1alpha1.ImagesSpec{Images: []v1alpha1.PushedImage{{Ref: agentRepository + ":v1.2.0", Digest: digest}}}
+		op.Spec.Images = &v1alpha1.ImagesSpec{Images: []v1alpha1.PushedImage{{Ref: bundle.AgentRepository + ":v1.2.0", Digest: digest}}}
 		return op
 	}
 	brought := bringing("sha256:" + hex64a)
@@ -104,8 +104,8 @@ func TestWithoutAgent(t *testing.T) {
 		"was replaced":            {node: replaced, ops: []v1alpha1.Operation{brought}, lacking: true},
 		"another node ran it":     {node: agentNode("w2"), ops: []v1alpha1.Operation{brought}, lacking: true},
 		"got another by that tag": {node: agentNode("w1"), ops: []v1alpha1.Operation{bringing("sha256:" + hex64b)}, lacking: true},
-		"has its tag alone":       {node: agentNode("w1", agentRepository+":v1.2.0"), lacking: true},
-		"has the other arch's":    {node: agentNode("w1", agentRepository+digestC), lacking: true},
+		"has its tag alone":       {node: agentNode("w1", bundle.AgentRepository+":v1.2.0"), lacking: true},
+		"has the other arch's":    {node: agentNode("w1", bundle.AgentRepository+digestC), lacking: true},
 	} {
 		lacking, away := withoutAgent([]corev1.Node{tc.node}, tc.ops, own, now)
 		if (len(lacking) == 1) != tc.lacking || (len(away) == 1) != tc.away {
@@ -117,7 +117,7 @@ func TestWithoutAgent(t *testing.T) {
 // Each node gets its agent by one that it has.
 func TestPlanAgents(t *testing.T) {
 	own, older, former := agentVersions()
-	arm := agentNode("a1", agentRepository+digestC)
+	arm := agentNode("a1", bundle.AgentRepository+digestC)
 	arm.Status.NodeInfo.Architecture = "arm64"
 	known := []v1alpha1.Agents{older, former}
 	got := planAgents([]corev1.Node{agentNode("w3", formerAgent), agentNode("w2", olderAgent), agentNode("w1", olderAgent), agentNode("w4"),
@@ -140,14 +140,14 @@ func TestPlanAgents(t *testing.T) {
 // the former name only.
 func TestAgentNames(t *testing.T) {
 	own, older, former := agentVersions()
-	image := bundle.Image{Ref: agentRepository + ":v1.2.0"}
+	image := bundle.Image{Ref: bundle.AgentRepository + ":v1.2.0"}
 	for name, tc := range map[string]struct {
 		carrier v1alpha1.Agents
 		want    []string
 	}{
-		"own":    {own, []string{agentRepository + ":v1.2.0"}},
-		"older":  {older, []string{agentRepository + ":v1.2.0"}},
-		"former": {former, []string{agentRepository + ":v1.2.0", bundle.FormerAgentRepository + ":v1.2.0"}},
+		"own":    {own, []string{bundle.AgentRepository + ":v1.2.0"}},
+		"older":  {older, []string{bundle.AgentRepository + ":v1.2.0"}},
+		"former": {former, []string{bundle.AgentRepository + ":v1.2.0", bundle.FormerAgentRepository + ":v1.2.0"}},
 	} {
 		var got []string
 		for _, i := range agentNames(image, tc.carrier) {
@@ -174,7 +174,7 @@ func TestLookingWithoutOwnAgents(t *testing.T) {
 		"none, and nodes tell nothing": {[]corev1.Node{agentNode("w1")}, known, nil, older.Image()},
 		"nobody has any":               {[]corev1.Node{agentNode("w1")}, nil, nil, ""},
 	} {
-		if got := lookingOf(tc.nodes, tc.known, tc.own); got.usual.Image() != tc.want || got.own.Image() != tc.own.Image() {
+		if got := lookersOf(tc.nodes, tc.known, tc.own); got.Usual.Image() != tc.want || got.Own.Image() != tc.own.Image() {
 			t.Errorf("%s: %+v, want %s", name, got, tc.want)
 		}
 	}
@@ -207,7 +207,7 @@ func TestRefuseUnknown(t *testing.T) {
 func TestChooseAgents(t *testing.T) {
 	own, older, former := agentVersions()
 	known := knownAgents([]v1alpha1.Operation{operationOf(t, former), operationOf(t, older)})
-	const planted = agentRepository + ":v9.9.9"
+	const planted = bundle.AgentRepository + ":v9.9.9"
 	for name, tc := range map[string]struct {
 		known []v1alpha1.Agents
 		nodes []corev1.Node
@@ -220,7 +220,7 @@ func TestChooseAgents(t *testing.T) {
 		"own of equals":          {known, []corev1.Node{agentNode("w1", olderAgent, ownAgent)}, own},
 		"the last used of two":   {known, []corev1.Node{agentNode("w1", formerAgent, olderAgent)}, older},
 		"not what a pod brought": {known, []corev1.Node{agentNode("w1", planted), agentNode("w2", planted), agentNode("w3", olderAgent)}, older},
-		"not a moved tag":        {known, []corev1.Node{agentNode("w1", agentRepository+":v1.1.0", agentRepository+digestC)}, own},
+		"not a moved tag":        {known, []corev1.Node{agentNode("w1", bundle.AgentRepository+":v1.1.0", bundle.AgentRepository+digestC)}, own},
 		"no Operation":           {nil, []corev1.Node{agentNode("w1", formerAgent), agentNode("w2", olderAgent)}, own},
 	} {
 		if got := chooseAgents(tc.nodes, tc.known, own); !slices.Equal(got, tc.want) {
@@ -257,7 +257,7 @@ func TestAgentArchs(t *testing.T) {
 		"workers of another":    {[]corev1.Node{node("amd64", false), node("amd64", false), node("arm64", true)}, []string{"arm64", "amd64"}},
 		"control planes of two": {[]corev1.Node{node("amd64", true), node("arm64", true), node("arm64", true)}, []string{"arm64", "amd64"}},
 	} {
-		if got := agentArchs(tc.nodes, "riscv64"); !slices.Equal(got, tc.want) {
+		if got := archs(tc.nodes, "riscv64"); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package cmd
+package feed
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // busyCluster refuses to create an Operation for as long as there are states of
@@ -41,11 +42,11 @@ func TestCreateWhenFree(t *testing.T) {
 		return op
 	}
 	b := &busyCluster{T: t, states: []v1alpha1.Operation{other(v1alpha1.OperationRunning, false), other(v1alpha1.OperationPaused, true)}}
-	var out strings.Builder
-	if op, err := createWhenFree(t.Context(), b, v1alpha1.OperationSpec{}, &out); err != nil || op == nil {
+	var lines []string
+	sink := report.SinkFunc(func(e report.Event) { lines = append(lines, e.Message) })
+	if op, err := CreateWhenFree(t.Context(), b, v1alpha1.OperationSpec{}, sink); err != nil || op == nil {
 		t.Fatalf("%v, %v", op, err)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], "is in progress; kubectl ha operation watch join-1") {
 		t.Fatalf("told %q", lines)
 	}

@@ -1,4 +1,4 @@
-package cmd
+package bundles
 
 import (
 	"context"
@@ -10,34 +10,34 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// cacheDir is where bundles are kept between runs.
-func cacheDir() (string, error) {
+// Dir is where bundles are kept between runs.
+func Dir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no place for bundles: %w; make one with `%s bundle create` and name it with --bundle", err, displayName)
+		return "", fmt.Errorf("there is no place for bundles: %w; make one with `%s bundle create` and name it with --bundle", err, program.Name)
 	}
 	return filepath.Join(dir, "kubectl-ha", "bundles"), nil
 }
 
-// ensureBundle opens the bundle that was named, else the one in the cache,
+// Ensure opens the bundle at path, else (path is empty) the one in the cache,
 // which is made first when it is not there.
-func ensureBundle(ctx context.Context, path string, c *v1alpha1.Cluster, arch string, sink report.Sink) (*bundle.Bundle, error) {
+func Ensure(ctx context.Context, path string, c *v1alpha1.Cluster, arch string, sink report.Sink) (*bundle.Bundle, error) {
 	if path != "" {
-		return openBundle(path)
+		return Open(path)
 	}
-	dir, err := cacheDir()
+	dir, err := Dir()
 	if err != nil {
 		return nil, err
 	}
-	opts := withClusterSources(bundle.CreateOptions{Arch: arch, WorkDir: filepath.Join(dir, "work")}, c)
-	opts.Output = filepath.Join(dir, bundleName(opts))
+	opts := WithClusterSources(bundle.CreateOptions{Arch: arch, WorkDir: filepath.Join(dir, "work")}, c)
+	opts.Output = filepath.Join(dir, Name(opts))
 	b, err := openVerified(ctx, opts.Output)
 	if err == nil || ctx.Err() != nil {
 		return b, err
@@ -51,13 +51,13 @@ func ensureBundle(ctx context.Context, path string, c *v1alpha1.Cluster, arch st
 	return bundle.Open(opts.Output)
 }
 
-// cachedBundle is where ensureBundle keeps a cluster's bundle.
-func cachedBundle(c *v1alpha1.Cluster, arch string) (string, error) {
-	dir, err := cacheDir()
+// Cached is where Ensure keeps a cluster's bundle.
+func Cached(c *v1alpha1.Cluster, arch string) (string, error) {
+	dir, err := Dir()
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, bundleName(withClusterSources(bundle.CreateOptions{Arch: arch, WorkDir: filepath.Join(dir, "work")}, c))), nil
+	return filepath.Join(dir, Name(WithClusterSources(bundle.CreateOptions{Arch: arch, WorkDir: filepath.Join(dir, "work")}, c))), nil
 }
 
 // openVerified opens a bundle and reads it through: one in the cache has lain
@@ -73,8 +73,8 @@ func openVerified(ctx context.Context, path string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// bundleName names a bundle in the cache after all that decides on its contents.
-func bundleName(o bundle.CreateOptions) string {
+// Name names a bundle in the cache after all that decides on its contents.
+func Name(o bundle.CreateOptions) string {
 	if o.EtcdVersion == "" {
 		o.EtcdVersion = bundle.DefaultEtcdVersion
 	}
@@ -91,16 +91,27 @@ func bundleName(o bundle.CreateOptions) string {
 	return o.KubernetesVersion + "-" + o.Arch + "-" + hex.EncodeToString(sum[:6]) + ".tar"
 }
 
-// expandHome replaces a leading ~/ by the caller's home.
-func expandHome(path string) string {
-	rest, ok := strings.CutPrefix(path, "~/")
-	if !ok {
-		return path
+// WithClusterSources fills in what is not set from a Cluster file.
+func WithClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.CreateOptions {
+	images := c.Spec.Images
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&opts.KubernetesVersion, c.Spec.KubernetesVersion}, {&opts.EtcdVersion, c.Spec.Etcd.Version},
+		{&opts.Registry, images.Registry}, {&opts.Mirror, images.Mirror}, {&opts.AuthFile, ExpandHome(images.AuthFile)},
+	} {
+		if *f.to == "" {
+			*f.to = f.from
+		}
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		// Left as it is, opening it says what is missing.
-		return path
+	if opts.NetworkPlugin == "" {
+		opts.NetworkPlugin = c.Spec.Network.Plugin
 	}
-	return filepath.Join(home, rest)
+	if len(opts.Mirrors) == 0 {
+		opts.Mirrors = images.Mirrors
+	}
+	opts.TrustMirror = opts.TrustMirror || images.TrustMirror
+	opts.ExtraImages = append(opts.ExtraImages, images.ExtraImages...)
+	return opts
 }

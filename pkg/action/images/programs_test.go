@@ -1,4 +1,4 @@
-package cmd
+package images
 
 import (
 	"slices"
@@ -19,14 +19,14 @@ func TestAddPrograms(t *testing.T) {
 	c := bundle.Contents{KubernetesVersion: "v1.36.3", Arch: "amd64", Binaries: []bundle.Binary{
 		binary("kubelet", bundle.ComponentKubernetes, ""), binary("kubeadm", bundle.ComponentKubernetes, ""), binary("runc", bundle.ComponentRunc, "")}}
 	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{Architecture: "amd64"}}}
-	pushes := []push{{arch: "amd64"}}
+	pushes := []Push{{Arch: "amd64"}}
 	if err := addPrograms(pushes, c, []corev1.Node{node}); err != nil {
 		t.Fatal(err)
 	}
-	if p := pushes[0]; len(p.programs) != 2 || !slices.Equal(p.targets, []string{"n1"}) {
-		t.Errorf("programs %+v to %v", p.programs, p.targets)
+	if p := pushes[0]; len(p.Programs) != 2 || !slices.Equal(p.Targets, []string{"n1"}) {
+		t.Errorf("programs %+v to %v", p.Programs, p.Targets)
 	}
-	if err := addPrograms([]push{{arch: "amd64"}}, bundle.Contents{Arch: "amd64"}, []corev1.Node{node}); err == nil {
+	if err := addPrograms([]Push{{Arch: "amd64"}}, bundle.Contents{Arch: "amd64"}, []corev1.Node{node}); err == nil {
 		t.Error("a bundle of images only has programs")
 	}
 }

@@ -1,4 +1,4 @@
-package cmd
+package agents
 
 import (
 	"context"
@@ -8,47 +8,48 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/feed"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// readyOperations makes the cluster ready for an Operation that this program creates:
+// Ready makes the cluster ready for an Operation that this program creates:
 // it stores the document, unless that is nil, and what Operations need, since the
 // cluster may have been made by an earlier version that knew no such Operation; then
-// it brings this program's agent, of which the Operations are. output is as for
-// newProgress.
-func readyOperations(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, c *v1alpha1.Cluster, output string) (*incluster.Operations, error) {
+// it brings this program's agent, of which the Operations are.
+func Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, sink report.Sink) (*incluster.Operations, error) {
 	if c != nil {
 		if _, err := incluster.Install(ctx, config, c); err != nil {
-			return nil, clusterError(err)
+			return nil, action.OfCluster(err)
 		}
 	}
-	agents, err := ensureAgent(ctx, streams, config, output)
+	agents, err := Ensure(ctx, config, sink)
 	if err != nil {
 		return nil, err
 	}
 	return incluster.NewOperations(config, agents)
 }
 
-// ensureAgent makes sure that the nodes have this program's own agent in their image
+// Ensure makes sure that the nodes have this program's own agent in their image
 // stores, and returns what pods call it, for incluster.NewOperations or
-// Operations.WithAgents. Every verb that creates an Operation calls it after it has
+// Operations.WithAgents. Whoever creates an Operation calls it after a person was
 // asked and before it creates: an older agent knows neither newer types of
 // Operations nor newer tasks, and a coordinator may run on any control plane.
 //
 // It costs one list of nodes, one of Operations and the packing of the image, of which
 // the digest is, where nothing is to be done. What is missing is brought by an Images
 // Operation of its own, which the older agent carries out; one that is in progress is
-// waited for. Nodes that can't take part now are left out, and told of. output is as for
-// newProgress.
-func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, output string) (v1alpha1.Agents, error) {
-	source, kube, nodes, err := agentNodes(ctx, config)
+// waited for. Nodes that can't take part now are left out, and told of.
+func Ensure(ctx context.Context, config *rest.Config, sink report.Sink) (v1alpha1.Agents, error) {
+	source, _, nodes, err := Nodes(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -62,22 +63,18 @@ func ensureAgent(ctx context.Context, streams genericiooptions.IOStreams, config
 	}
 	all, err := ops.List(ctx)
 	if err != nil {
-		return nil, clusterError(err)
+		return nil, action.OfCluster(err)
 	}
 	known := knownAgents(all)
 	if err := refuseUnknown(nodes, known, own); err != nil {
 		return nil, err
 	}
 	lacking, away := withoutAgent(nodes, all, own, time.Now())
-	o := &imagesPushOptions{imagesOptions: imagesOptions{IOStreams: streams, output: output, config: config, kube: kube},
-		via: viaAPI, port: v1alpha1.DefaultPeerPort}
 	if len(away) > 0 {
-		if err := o.say("%s can't take part now and may lack this program's agent; whatever is done there later brings it first\n", strings.Join(away, ", ")); err != nil {
-			return nil, err
-		}
+		action.Tell(sink, "%s can't take part now and may lack this program's agent; whatever is done there later brings it first", strings.Join(away, ", "))
 	}
 	for _, p := range planAgents(lacking, nodes, known, own) {
-		if err := o.pushAgent(ctx, ops.WithAgents(p.carrier), source, p); err != nil {
+		if err := push(ctx, config, ops.WithAgents(p.carrier), source, p, sink); err != nil {
 			return nil, fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
 		}
 	}
@@ -96,7 +93,7 @@ func refuseUnknown(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Ag
 		for _, i := range n.Status.Images {
 			if at := slices.IndexFunc(i.Names, bundle.IsAgentImage); at >= 0 {
 				return fmt.Errorf("%s has an agent (%s) that no Operation of this cluster has named, and not this program's\nnext: %s adopt --ssh puts this program's onto the nodes, and in a cluster that it has made %s bootstrap -f CLUSTER; they tell of it within five minutes",
-					n.Name, i.Names[at], displayName, displayName)
+					n.Name, i.Names[at], program.Name, program.Name)
 			}
 		}
 	}
@@ -107,7 +104,7 @@ func refuseUnknown(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Ag
 // of those the names of them that can't get it now. It is pure.
 func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own v1alpha1.Agents, now time.Time) (lacking []corev1.Node, away []string) {
 	for _, n := range nodes {
-		agent, err := own.For(archOf(n))
+		agent, err := own.For(ArchOf(n))
 		if err != nil {
 			lacking = append(lacking, n) // Who brings it says that there is none.
 			continue
@@ -115,7 +112,7 @@ func withoutAgent(nodes []corev1.Node, all []v1alpha1.Operation, own v1alpha1.Ag
 		m := images.Compare([]corev1.Node{n}, []v1alpha1.PushedImage{{Ref: reportedAs(agent.Image)}}, true)
 		state := m.Images[0].States[n.Name]
 		// A kubelet tells late what has come, and of many images not all.
-		since := now.Add(-justNow)
+		since := now.Add(-feed.JustNow)
 		if state == images.Unknown {
 			since = time.Time{}
 		}
@@ -173,8 +170,8 @@ func planAgents(lacking, all []corev1.Node, known []v1alpha1.Agents, own v1alpha
 	common := chooseAgents(all, known, own)
 	known = append([]v1alpha1.Agents{own}, known...)
 	var out []agentPush
-	for _, arch := range archsOf(lacking) {
-		left := slices.DeleteFunc(slices.Clone(lacking), func(n corev1.Node) bool { return archOf(n) != arch })
+	for _, arch := range ArchsOf(lacking) {
+		left := slices.DeleteFunc(slices.Clone(lacking), func(n corev1.Node) bool { return ArchOf(n) != arch })
 		for len(left) > 0 {
 			p := agentPush{arch: arch, carrier: chooseAgents(left, known, common)}
 			var later []corev1.Node
@@ -206,15 +203,13 @@ func agentNames(image bundle.Image, carrier v1alpha1.Agents) []bundle.Image {
 	return out
 }
 
-// pushAgent has one Operation bring the agent.
-func (o *imagesPushOptions) pushAgent(ctx context.Context, ops *incluster.Operations, source *agentSource, p agentPush) error {
+// push has one Operation bring the agent.
+func push(ctx context.Context, config *rest.Config, ops *incluster.Operations, source *Source, p agentPush, sink report.Sink) error {
 	image, blobs, err := source.Image(ctx, p.arch)
 	if err != nil {
 		return err
 	}
-	if err := o.say("bringing this program's agent to %s first\n", strings.Join(p.targets, ", ")); err != nil {
-		return err
-	}
+	action.Tell(sink, "bringing this program's agent to %s first", strings.Join(p.targets, ", "))
 	list := agentNames(image, p.carrier)
 	parcel, err := swarm.NewParcelWith(ctx, nil, list, blobs)
 	if err != nil {
@@ -223,17 +218,17 @@ func (o *imagesPushOptions) pushAgent(ctx context.Context, ops *incluster.Operat
 	_, identity := parcel.Encode()
 	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationImages, Images: &v1alpha1.ImagesSpec{
 		Parcel: v1alpha1.Content{Digest: identity.Digest.String(), Size: identity.Size},
-		Images: pushedImages(list), Nodes: p.targets, Port: o.port,
+		Images: feed.Pushed(list), Nodes: p.targets, Port: v1alpha1.DefaultPeerPort,
 	}}
-	op, over, err := o.sameOperation(ctx, ops, spec)
+	op, over, err := feed.Same(ctx, ops, spec, sink)
 	if err != nil || over {
-		return clusterError(err)
+		return action.OfCluster(err)
 	}
 	if op == nil {
-		if op, err = createWhenFree(ctx, ops, spec, o.ErrOut); err != nil {
-			return clusterError(err)
+		if op, err = feed.CreateWhenFree(ctx, ops, spec, sink); err != nil {
+			return action.OfCluster(err)
 		}
 	}
-	_, err = o.carryOut(ctx, ops, op.Name, parcel, blobs)
+	_, err = feed.Run(ctx, feed.Feed{Config: config, Operations: ops, Name: op.Name, Parcel: parcel, Source: blobs}, sink)
 	return err
 }

@@ -1,25 +1,27 @@
-package cmd
+package feed
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// justNow is for how long nodes may not report yet what an Operation put there:
+// JustNow is for how long nodes may not report yet what an Operation put there:
 // kubelets look about twice a minute.
-const justNow = 2 * time.Minute
+const JustNow = 2 * time.Minute
 
-// sameOperation finds the Operation that does the same already; nil when there is none.
+// Same finds the Operation that does the same already; nil when there is none.
 // over says that one has just done it.
-func (o *imagesPushOptions) sameOperation(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec) (op *v1alpha1.Operation, over bool, err error) {
+func Same(ctx context.Context, ops *incluster.Operations, spec v1alpha1.OperationSpec, sink report.Sink) (op *v1alpha1.Operation, over bool, err error) {
 	all, err := ops.List(ctx)
 	if err != nil {
 		return nil, false, err
@@ -33,13 +35,11 @@ func (o *imagesPushOptions) sameOperation(ctx context.Context, ops *incluster.Op
 		if !samePush(one.Spec, spec) {
 			continue
 		}
-		if just && one.Status.Phase == v1alpha1.OperationSucceeded && time.Since(one.Status.FinishedAt.Time).Abs() < justNow {
+		if just && one.Status.Phase == v1alpha1.OperationSucceeded && time.Since(one.Status.FinishedAt.Time).Abs() < JustNow {
 			return one, true, nil
 		}
 		if operations.Unfinished(*one) && !one.Spec.Aborted {
-			if err := o.say("going on with operation %s\n", one.Name); err != nil {
-				return nil, false, err
-			}
+			action.Tell(sink, "going on with operation %s", one.Name)
 			return one, false, ops.Resume(ctx, one.Name)
 		}
 	}
@@ -66,15 +66,15 @@ func samePush(have, want v1alpha1.OperationSpec) bool {
 // busyInterval is the time between two looks at an Operation that is waited for.
 const busyInterval = 2 * time.Second
 
-// operationCreator is what createWhenFree needs of incluster.Operations.
-type operationCreator interface {
+// Creator is what CreateWhenFree needs of incluster.Operations.
+type Creator interface {
 	Create(ctx context.Context, spec v1alpha1.OperationSpec) (*v1alpha1.Operation, error)
 	Get(ctx context.Context, name string) (*v1alpha1.Operation, error)
 }
 
-// createWhenFree creates an Operation, once the one in progress has ended. What
+// CreateWhenFree creates an Operation, once the one in progress has ended. What
 // is waited for is told, and again when it is paused or goes on meanwhile.
-func createWhenFree(ctx context.Context, ops operationCreator, spec v1alpha1.OperationSpec, w io.Writer) (*v1alpha1.Operation, error) {
+func CreateWhenFree(ctx context.Context, ops Creator, spec v1alpha1.OperationSpec, sink report.Sink) (*v1alpha1.Operation, error) {
 	told := ""
 	for {
 		op, err := ops.Create(ctx, spec)
@@ -90,9 +90,7 @@ func createWhenFree(ctx context.Context, ops operationCreator, spec v1alpha1.Ope
 		}
 		if text := waitingFor(*other); text != told && (err == nil || told == "") {
 			told = text
-			if _, err := fmt.Fprintln(w, text); err != nil {
-				return nil, err
-			}
+			action.Tell(sink, "%s", text)
 		}
 		select {
 		case <-ctx.Done():
@@ -108,7 +106,7 @@ func waitingFor(op v1alpha1.Operation) string {
 	what := fmt.Sprintf("waiting for operation %s (%s), which is ", op.Name, op.Spec.Type)
 	if op.Spec.Paused && !op.Spec.Aborted {
 		return fmt.Sprintf("%s%s and does not end by itself: %s operation resume %s carries it on, %s operation abort %s gives it up",
-			what, strings.ToLower(phaseOf(op)), displayName, op.Name, displayName, op.Name)
+			what, strings.ToLower(operations.Phase(op)), program.Name, op.Name, program.Name, op.Name)
 	}
-	return fmt.Sprintf("%sin progress; %s operation watch %s shows it", what, displayName, op.Name)
+	return fmt.Sprintf("%sin progress; %s operation watch %s shows it", what, program.Name, op.Name)
 }

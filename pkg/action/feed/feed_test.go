@@ -1,4 +1,4 @@
-package cmd
+package feed
 
 import (
 	"context"
@@ -55,7 +55,7 @@ func TestFeedProgressUnreached(t *testing.T) {
 	now := time.Unix(0, 0)
 	var lines []string
 	sink := report.SinkFunc(func(e report.Event) { lines = append(lines, string(e.Kind)+" "+e.Message) })
-	p := newFeedProgress(sink, "op", func() time.Time { return now })
+	p := newProgress(sink, "op", func() time.Time { return now })
 	tell := func(after time.Duration, awaited int) string {
 		now, lines = time.Unix(0, 0).Add(after), nil
 		p.tell(images.FeedProgress{Node: "cp1", Sent: 5, Swarm: swarm.FeedStatus{Wanted: 5, InSwarm: 5, Awaited: awaited, Peers: []swarm.PeerStatus{

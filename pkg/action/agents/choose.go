@@ -1,4 +1,4 @@
-package cmd
+package agents
 
 import (
 	"context"
@@ -9,57 +9,58 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 )
 
-// clusterAgents are the agents that most nodes of this cluster have, for what only
+// Usual are the agents that most nodes of this cluster have, for what only
 // looks, and for what goes on with an Operation that has its agents already. What
-// creates one calls ensureAgent.
-func clusterAgents(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-	all, err := lookingAgents(ctx, config)
+// creates one calls Ensure.
+func Usual(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	all, err := Looking(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	return all.usual, nil
+	return all.Usual, nil
 }
 
-// looking are the agents that may look at nodes: this program's own, as far as it has them,
+// Lookers are the agents that may look at nodes: this program's own, as far as it has them,
 // and those that most nodes have.
-type looking struct{ own, usual v1alpha1.Agents }
+type Lookers struct{ Own, Usual v1alpha1.Agents }
 
-// lookingAgents needs no agent of this program's, which may not have those of all nodes, as
+// Looking needs no agent of this program's, which may not have those of all nodes, as
 // long as the cluster has some: whoever ends an Operation is not to look for a file first.
-func lookingAgents(ctx context.Context, config *rest.Config) (looking, error) {
-	source, _, nodes, err := agentNodes(ctx, config)
+func Looking(ctx context.Context, config *rest.Config) (Lookers, error) {
+	source, _, nodes, err := Nodes(ctx, config)
 	if err != nil {
-		return looking{}, err
+		return Lookers{}, err
 	}
 	ops, err := incluster.NewOperations(config, nil)
 	if err != nil {
-		return looking{}, err
+		return Lookers{}, err
 	}
 	all, err := ops.List(ctx)
 	// A cluster of another tool knows no Operations.
 	if err != nil && !apierrors.IsNotFound(err) {
-		return looking{}, clusterError(err)
+		return Lookers{}, action.OfCluster(err)
 	}
 	own, lacking := source.present(ctx, nodes)
-	out := lookingOf(nodes, knownAgents(all), own)
-	if len(out.usual) == 0 {
-		return looking{}, lacking
+	out := lookersOf(nodes, knownAgents(all), own)
+	if len(out.Usual) == 0 {
+		return Lookers{}, lacking
 	}
 	return out, nil
 }
 
-// lookingOf is pure.
-func lookingOf(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Agents) looking {
+// lookersOf is pure.
+func lookersOf(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Agents) Lookers {
 	otherwise := own
 	if len(own) == 0 && len(known) > 0 {
 		otherwise = known[0]
 	}
-	return looking{own, chooseAgents(nodes, known, otherwise)}
+	return Lookers{own, chooseAgents(nodes, known, otherwise)}
 }
 
 // knownAgents are those that have carried out Operations of this cluster, the last first.
@@ -103,7 +104,7 @@ func having(nodes []corev1.Node, agents v1alpha1.Agents) (n int) {
 
 // reportsAgent tells whether a node reports its one of the agents.
 func reportsAgent(n corev1.Node, agents v1alpha1.Agents) bool {
-	agent, err := agents.For(archOf(n))
+	agent, err := agents.For(ArchOf(n))
 	if err != nil {
 		return false // There is none for it.
 	}

@@ -1,4 +1,4 @@
-package cmd
+package remote
 
 import (
 	"context"
@@ -24,14 +24,14 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
 )
 
-// adminOverSSH gets the administrator's access from the first control plane
+// Admin gets the administrator's access from the first control plane
 // that gives it and whose API server is ready, dialled through SSH. leave ends that.
-func adminOverSSH(ctx context.Context, c *v1alpha1.Cluster, policy ssh.HostKeyPolicy, sink report.Sink) (config *rest.Config, through kubeconfig.Dial, leave func(), err error) {
-	hosts, failed := connect(ctx, c, policy, sink, c.ControlPlanes()...)
+func Admin(ctx context.Context, c *v1alpha1.Cluster, login Login, sink report.Sink) (config *rest.Config, through kubeconfig.Dial, leave func(), err error) {
+	hosts, failed := Connect(ctx, c, login, sink, c.ControlPlanes()...)
 	if hosts == nil {
 		return nil, nil, nil, failed
 	}
-	leave = func() { closeHosts(hosts, sink) }
+	leave = func() { Close(hosts, sink) }
 	reached := slices.DeleteFunc(slices.Clone(c.ControlPlanes()), func(h v1alpha1.Host) bool { return hosts.Failed()[h.Name] != nil })
 	config, from, err := firstReady(ctx, reached, func(h v1alpha1.Host) (*rest.Config, error) { return adminConfig(ctx, hosts, c, h, sink) })
 	if err != nil {

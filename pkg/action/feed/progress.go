@@ -1,4 +1,4 @@
-package cmd
+package feed
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -25,8 +26,8 @@ const (
 	feedWindow = 5 * time.Second
 )
 
-// feedProgress makes events of how far the sending is.
-type feedProgress struct {
+// progress makes events of how far the sending is.
+type progress struct {
 	sink      report.Sink
 	operation string
 	now       func() time.Time
@@ -34,39 +35,39 @@ type feedProgress struct {
 	mu          sync.Mutex
 	began, told time.Time
 	bytes       int64
-	marks       []feedMark
+	marks       []mark
 	// allIn is the end of the workstation's step, everywhere that of the nodes'.
 	started, allIn, everywhere bool
 	closed                     swarm.Unreached
 }
 
-// feedMark is how many bytes had left at a moment.
-type feedMark struct {
+// mark is how many bytes had left at a moment.
+type mark struct {
 	at    time.Time
 	bytes int64
 }
 
-func newFeedProgress(sink report.Sink, operation string, now func() time.Time) *feedProgress {
-	return &feedProgress{sink: sink, operation: operation, now: now, began: now()}
+func newProgress(sink report.Sink, operation string, now func() time.Time) *progress {
+	return &progress{sink: sink, operation: operation, now: now, began: now()}
 }
 
-func (p *feedProgress) emit(e report.Event) {
+func (p *progress) emit(e report.Event) {
 	e.Time = p.now()
 	p.sink.Emit(e)
 }
 
 // log tells what happened on the way.
-func (p *feedProgress) log(message string) { p.emit(report.Event{Kind: report.Info, Message: message}) }
+func (p *progress) log(message string) { p.emit(report.Event{Kind: report.Info, Message: message}) }
 
 // sent is how many bytes have left.
-func (p *feedProgress) sent() int64 {
+func (p *progress) sent() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bytes
 }
 
 // tell takes the newest state.
-func (p *feedProgress) tell(f images.FeedProgress) {
+func (p *progress) tell(f images.FeedProgress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.started {
@@ -84,9 +85,9 @@ func (p *feedProgress) tell(f images.FeedProgress) {
 	if f.Swarm.AllIn() && !p.allIn {
 		p.allIn = true
 		p.emit(report.Event{Kind: report.StepDone, Changed: f.Sent > 0, Step: feedStep, Title: feedTitle, Elapsed: now.Sub(p.began),
-			Message: size(f.Sent) + " sent"})
+			Message: report.Size(f.Sent) + " sent"})
 		p.emit(report.Event{Kind: report.Info, Message: fmt.Sprintf(
-			"everything is in the cluster: this may be closed now, the nodes finish by themselves; %s operation watch %s shows it", displayName, p.operation)})
+			"everything is in the cluster: this may be closed now, the nodes finish by themselves; %s operation watch %s shows it", program.Name, p.operation)})
 	}
 	if f.Swarm.Everywhere() && !p.everywhere {
 		p.everywhere = true
@@ -101,16 +102,16 @@ func (p *feedProgress) tell(f images.FeedProgress) {
 }
 
 // line is how far it is. The mutex is held.
-func (p *feedProgress) line(f images.FeedProgress, now time.Time) string {
-	p.marks = append(p.marks, feedMark{now, f.Sent})
+func (p *progress) line(f images.FeedProgress, now time.Time) string {
+	p.marks = append(p.marks, mark{now, f.Sent})
 	for len(p.marks) > 2 && now.Sub(p.marks[0].at) > feedWindow {
 		p.marks = p.marks[1:]
 	}
-	parts := []string{fmt.Sprintf("%s of %s in the cluster", size(f.Swarm.InSwarm), size(f.Swarm.Wanted)), size(f.Sent) + " sent"}
+	parts := []string{fmt.Sprintf("%s of %s in the cluster", report.Size(f.Swarm.InSwarm), report.Size(f.Swarm.Wanted)), report.Size(f.Sent) + " sent"}
 	first := p.marks[0]
 	if rate := float64(f.Sent-first.bytes) / now.Sub(first.at).Seconds(); now.After(first.at) && rate > 0 {
 		left := time.Duration(float64(f.Swarm.Wanted-f.Swarm.InSwarm) / rate * float64(time.Second))
-		parts = append(parts, size(int64(rate))+"/s", left.Round(time.Second).String()+" left")
+		parts = append(parts, report.Size(int64(rate))+"/s", left.Round(time.Second).String()+" left")
 	}
 	done := 0
 	for _, peer := range f.Swarm.Peers {
@@ -118,12 +119,12 @@ func (p *feedProgress) line(f images.FeedProgress, now time.Time) string {
 			done++
 		}
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%d of %s done", done, plural(len(f.Swarm.Peers), "node", "nodes"))), ", ")
+	return strings.Join(append(parts, fmt.Sprintf("%d of %s done", done, report.Plural(len(f.Swarm.Peers), "node", "nodes"))), ", ")
 }
 
 // end ends the steps that are not done. Without an error the Operation has
 // ended well, whatever was seen of it here.
-func (p *feedProgress) end(err error) {
+func (p *progress) end(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.started {
@@ -133,7 +134,7 @@ func (p *feedProgress) end(err error) {
 		done                     bool
 		step, title, well, badly string
 	}{
-		{p.allIn, feedStep, feedTitle, size(p.bytes) + " sent", "ended after " + size(p.bytes)},
+		{p.allIn, feedStep, feedTitle, report.Size(p.bytes) + " sent", "ended after " + report.Size(p.bytes)},
 		{p.everywhere, spreadStep, spreadTitle, "", "not every node has all that it needs"},
 	} {
 		if s.done {

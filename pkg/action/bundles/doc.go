@@ -1,0 +1,2 @@
+// Package bundles opens, checks and makes bundles for whoever needs one.
+package bundles

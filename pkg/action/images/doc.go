@@ -1,0 +1,3 @@
+// Package images puts images into the nodes' image stores, compares what is there, and
+// chooses what can go.
+package images

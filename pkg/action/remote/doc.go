@@ -1,0 +1,2 @@
+// Package remote reaches a cluster's hosts over SSH, and through them its API server.
+package remote
