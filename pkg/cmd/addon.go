@@ -2,11 +2,7 @@ package cmd
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -71,39 +67,6 @@ func (o *addonOptions) find(name string) (install.Inventory, bool) {
 		return install.Inventory{}, false
 	}
 	return o.installed[i], true
-}
-
-// isFolder tells a user's own addon from the name of one.
-func isFolder(arg string) bool {
-	return arg == "." || arg == ".." || strings.ContainsRune(arg, filepath.Separator) || strings.Contains(arg, "/")
-}
-
-// catalogue are the addons that come with this program and those of folders among
-// the arguments; names are what the arguments mean.
-func catalogue(args []string) (all addon.Catalogue, names []string, err error) {
-	if all, err = addon.BuiltIn(); err != nil {
-		return nil, nil, err
-	}
-	for _, arg := range args {
-		if !isFolder(arg) {
-			if all[arg] == nil {
-				return nil, nil, action.Invalidf("there is no addon %s; there are %s, or name a folder, such as ./%s", arg, strings.Join(all.Names(), ", "), arg)
-			}
-			names = append(names, arg)
-			continue
-		}
-		a, err := addon.Load(os.DirFS(arg))
-		if err != nil {
-			return nil, nil, action.As(action.Invalid, fmt.Errorf("%s: %w", arg, err))
-		}
-		name := a.Descriptor.Name
-		if all[name] != nil {
-			return nil, nil, action.Invalidf("%s: there is an addon %s already; give yours another name", arg, name)
-		}
-		all[name] = a
-		names = append(names, name)
-	}
-	return all, names, nil
 }
 
 // completeAddons completes the names of addons for the shell.

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	addons "github.com/kubectl-ha/kubectl-ha/pkg/action/addon"
+
 	"context"
 	"fmt"
 	"slices"
@@ -99,7 +101,7 @@ func (o *addonInstallOptions) Run(ctx context.Context) error {
 	if err := o.source.trust.Requires(o.source.bundle != "", "--bundle"); err != nil {
 		return err
 	}
-	all, names, err := catalogue(o.args)
+	all, names, err := addons.Catalogue(o.args)
 	if err != nil {
 		return err
 	}

@@ -1,34 +1,13 @@
 package cmd
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
+	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 )
-
-// upstream serves files under upstream's own hosts and paths, as a mirror does, and has
-// no images.
-func upstream(t *testing.T, files map[string]string) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		content, ok := files[r.URL.Path]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		_, _ = w.Write([]byte(content)) // A client that has gone away sees it itself.
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
-}
 
 // TestEtcdOperatorsFile: the file that upstream publishes is looked for where upstream has
 // it, and what is not that file is in no bundle. Upstream's own content is not here.
@@ -44,7 +23,7 @@ func TestEtcdOperatorsFile(t *testing.T) {
 		"not there":       {nil, []string{path, "404"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, _, errOut := run(t, "bundle", "create", "--addons", "etcd-operator", "--mirror", upstream(t, c.files), "--out", out)
+			code, _, errOut := run(t, "bundle", "create", "--addons", "etcd-operator", "--mirror", bundletest.Upstream(t, c.files), "--out", out)
 			if code == ExitOK {
 				t.Fatal("a bundle was made")
 			}
@@ -57,46 +36,5 @@ func TestEtcdOperatorsFile(t *testing.T) {
 				t.Errorf("something was left: %v", err)
 			}
 		})
-	}
-}
-
-// TestUpstreamsFileInABundle makes a bundle of an addon with a file of upstream's, and
-// takes the file from there.
-func TestUpstreamsFileInABundle(t *testing.T) {
-	const content = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine, namespace: default}\n"
-	sum := sha256.Sum256([]byte(content))
-	dir := t.TempDir()
-	descriptor := fmt.Sprintf("apiVersion: kubectl-ha.dev/v1alpha1\nkind: Addon\nname: mine\ndescription: mine\nversion: v1\n"+
-		"files: [{url: 'https://example.com/v1/install.yaml', sha256: %s}]\n", hex.EncodeToString(sum[:]))
-	if err := os.WriteFile(filepath.Join(dir, addon.DescriptorFile), []byte(descriptor), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	mirror, with, without := upstream(t, map[string]string{"/example.com/v1/install.yaml": content}), filepath.Join(dir, "with.tar"), filepath.Join(dir, "without.tar")
-	mustRun(t, "bundle", "create", "--addons", dir, "--mirror", mirror, "--out", with)
-	if shown := mustRun(t, "bundle", "inspect", with); !strings.Contains(shown, "install.yaml") {
-		t.Errorf("the bundle does not tell of it: %s", shown)
-	}
-	savedImage(t, filepath.Join(dir, "a.tar"), "example.com/team/a:v1", "somebody")
-	mustRun(t, "bundle", "create", "--from", filepath.Join(dir, "a.tar"), "--out", without)
-	for _, c := range []struct {
-		source addonSource
-		want   string
-	}{
-		{addonSource{bundle: with}, ""},
-		{addonSource{mirror: mirror}, ""},
-		{addonSource{bundle: without}, "make it with --addons"},
-		{addonSource{mirror: upstream(t, map[string]string{"/example.com/v1/install.yaml": content + "\n"})}, "is not the file"},
-	} {
-		a, err := addon.Load(os.DirFS(dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = c.source.fetch(t.Context(), a)
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: got %v, want %q", c.source, err, c.want)
-		}
-		if missing := a.Missing(); (len(missing) == 0) != (c.want == "") {
-			t.Errorf("%+v: missing are %v", c.source, missing)
-		}
 	}
 }

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	joining "github.com/kubectl-ha/kubectl-ha/pkg/action/nodes"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,11 +37,11 @@ func newAgentEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 			if os.Geteuid() != 0 {
 				return action.Invalidf("run it as root")
 			}
-			var e enrolment
+			var e joining.Enrolment
 			if err := json.NewDecoder(streams.In).Decode(&e); err != nil {
 				return action.Invalidf("the request on standard input can't be read: %w", err)
 			}
-			return e.run(c.Context(), streams, file, trust)
+			return enrol(c.Context(), e, streams, file, trust)
 		},
 	}
 	c.Flags().StringVar(&file, "bundle", "", "the bundle `file`")
@@ -47,8 +49,8 @@ func newAgentEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 	return c
 }
 
-// run enrols this host.
-func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, file string, trust bundles.Trust) error {
+// enrol enrols this host.
+func enrol(ctx context.Context, e joining.Enrolment, streams genericiooptions.IOStreams, file string, trust bundles.Trust) error {
 	cluster, err := v1alpha1.Decode([]byte(e.Cluster), "the request's Cluster")
 	if err != nil {
 		return action.As(action.Invalid, err)
@@ -82,7 +84,7 @@ func (e enrolment) run(ctx context.Context, streams genericiooptions.IOStreams, 
 	}, shown)
 	shown.Close()
 	if err != nil {
-		return (&bootstrapOptions{IOStreams: streams}).explain(ctx, r, err)
+		return explain(ctx, streams.Out, "", r, err)
 	}
 	_, err = fmt.Fprintf(streams.Out, "%s is enrolled. Delete the script, and run %s node add %s --enrolled where the Cluster file is.\n", e.Host, program.Name, e.Host)
 	return err

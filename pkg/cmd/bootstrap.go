@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -41,7 +39,7 @@ type bootstrapOptions struct {
 	warnings []v1alpha1.FieldWarning
 	image    string
 	state    string
-	bundle   *bundle.Bundle
+	supply   bundles.Supply
 }
 
 func newBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
@@ -118,7 +116,7 @@ func (o *bootstrapOptions) Validate() error {
 	if err != nil {
 		return err
 	}
-	o.bundle = b
+	o.supply.Bundle = b
 	return action.As(action.Invalid, b.Contents().Check(o.cluster.Spec.KubernetesVersion, "", o.cluster.Spec.Network.Plugin))
 }
 
@@ -135,9 +133,7 @@ func (o *bootstrapOptions) validateKubeconfig() error {
 
 // Run makes the cluster.
 func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
-	if o.bundle != nil {
-		defer o.bundle.Close() //nolint:errcheck // only read
-	}
+	defer o.supply.Close()
 	started := time.Now()
 	shown := newProgress(o.Out, o.output)
 	defer shown.Close()
@@ -157,7 +153,7 @@ func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
 	looked := action.Begin(sink, "look", "look at the hosts")
 	access := &issuedAccess{}
 	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agents.Digest, DryRun: o.dryRun,
-		Bundle:     o.bundles(ctx, sink, looked),
+		Bundle:     o.supply.For(ctx, o.cluster, o.dryRun, sink, looked),
 		Confirm:    func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) },
 		Join:       o.join(sink),
 		Kubeconfig: o.writeKubeconfig(access),
@@ -171,47 +167,10 @@ func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
 		}
 	}
 	if err != nil {
-		return o.explain(ctx, result, err)
+		return explain(ctx, o.Out, o.output, result, err)
 	}
 	if o.dryRun {
 		return o.printPlan(result.Plan)
 	}
 	return o.summary(result, access, time.Since(started))
-}
-
-// interrupted is said at once when a signal comes.
-func interrupted() report.Event {
-	return report.Event{Kind: report.Warning, Message: "interrupted: nothing new is begun, what runs on the hosts is let finish",
-		Hint: "wait a moment, or press Ctrl-C again to leave at once; either way, running the same command again goes on"}
-}
-
-// explain turns the bootstrap's error into the message and the exit code.
-func (o *bootstrapOptions) explain(ctx context.Context, r bootstrap.Result, err error) error {
-	if errors.Is(context.Cause(ctx), ErrInterrupted) {
-		return errors.New("run the same command again: it looks at the hosts and does what is left")
-	}
-	var found *bootstrap.PreflightError
-	if errors.As(err, &found) {
-		if o.output != outputJSON {
-			if err := printFindings(o.Out, styleFor(o.Out), r.Findings); err != nil {
-				return err
-			}
-			return findingsError(r.Findings)
-		}
-		shown := report.JSON(o.Out)
-		for _, f := range found.Findings {
-			shown.Emit(findingEvent(f))
-		}
-		return findingsError(r.Findings)
-	}
-	var more plan.Explained
-	if errors.As(err, &more) {
-		if _, hint := more.Explain(); hint != "" {
-			err = fmt.Errorf("%w\n%s", err, hint)
-		}
-	}
-	if errors.Is(err, bootstrap.ErrLocked) {
-		return action.As(action.Invalid, err)
-	}
-	return action.OfHosts(err)
 }

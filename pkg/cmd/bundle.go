@@ -168,9 +168,6 @@ func (o *bundleCreateOptions) readSignKey() error {
 	return nil
 }
 
-// trustMirrorUsage is the help for --trust-mirror.
-const trustMirrorUsage = "take what mirrors serve as it is, although it may differ from what upstream published"
-
 // Validate refuses what is missing or unknown.
 func (o *bundleCreateOptions) Validate() error {
 	if o.opts.KubernetesVersion == "" {

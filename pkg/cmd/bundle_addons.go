@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	addons "github.com/kubectl-ha/kubectl-ha/pkg/action/addon"
+
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -13,7 +15,7 @@ const allAddons = "all"
 // addAddons puts what addons and their needs consist of into the bundle.
 func (o *bundleCreateOptions) addAddons() error {
 	args := slices.DeleteFunc(slices.Clone(o.addons), func(a string) bool { return a == allAddons })
-	all, names, err := catalogue(args)
+	all, names, err := addons.Catalogue(args)
 	if err != nil {
 		return err
 	}

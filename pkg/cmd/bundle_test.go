@@ -7,37 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
+	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
-
-// savedImage writes an archive as `docker save` does, with one image of that
-// name for amd64.
-func savedImage(t *testing.T, file, ref, maintainer string) {
-	t.Helper()
-	config, err := empty.Image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Author = "linux", "amd64", maintainer
-	img, err := mutate.ConfigFile(empty.Image, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tag, err := name.NewTag(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tarball.MultiWriteToFile(file, map[name.Tag]v1.Image{tag: img}); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // mustRun runs a command that has to end well.
 func mustRun(t *testing.T, args ...string) string {
@@ -53,9 +25,9 @@ func mustRun(t *testing.T, args ...string) string {
 func TestBundleOfFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	savedImage(t, file("a1.tar"), "example.com/team/a:v1", "somebody")
-	savedImage(t, file("a2.tar"), "example.com/team/a:v2", "somebody else")
-	savedImage(t, file("b.tar"), "example.com/team/b:v1", "somebody")
+	bundletest.SavedImage(t, file("a1.tar"), "example.com/team/a:v1", "somebody")
+	bundletest.SavedImage(t, file("a2.tar"), "example.com/team/a:v2", "somebody else")
+	bundletest.SavedImage(t, file("b.tar"), "example.com/team/b:v1", "somebody")
 	made := mustRun(t, "bundle", "create", "--from", file("a1.tar"), "--from", file("b.tar"), "--out", file("old.tar"))
 	if !strings.Contains(made, "old.tar: 2 images for amd64") {
 		t.Errorf("got %s", made)
@@ -118,7 +90,7 @@ func TestBundleOfFiles(t *testing.T) {
 
 func TestBundleMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
+	bundletest.SavedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
 	if err := os.WriteFile("cut.tar", []byte("not a bundle"), 0o600); err != nil {
 		t.Fatal(err)
 	}

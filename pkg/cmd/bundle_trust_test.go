@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 )
 
 // writeKeys writes a pair of keys as `openssl` does: NAME.key and NAME.pub.
@@ -41,7 +43,7 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 	t.Chdir(t.TempDir())
 	key, pub := writeKeys(t, "mine")
 	_, others := writeKeys(t, "another")
-	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
+	bundletest.SavedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
 	made := mustRun(t, "bundle", "create", "--from", "a.tar", "--sign-key", key, "--out", "signed.tar")
 	mustRun(t, "bundle", "create", "--from", "a.tar", "--out", "plain.tar")
 	secret, err := os.ReadFile(key)
@@ -59,15 +61,15 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 		t.Errorf("two bundles of the same inputs and key differ (%v)", err)
 	}
 	var seen struct {
-		Digest     string       `json:"digest"`
-		Signed     bool         `json:"signed"`
-		Unverified []unverified `json:"unverified"`
+		Digest     string           `json:"digest"`
+		Signed     bool             `json:"signed"`
+		Unverified []unverifiedPart `json:"unverified"`
 		Images     []struct{ Check string }
 	}
 	if err := json.Unmarshal([]byte(mustRun(t, "bundle", "inspect", "signed.tar", "-o", "json")), &seen); err != nil {
 		t.Fatal(err)
 	}
-	want := unverified{"example.com/team/a:v1", "the local file that it came from"}
+	want := unverifiedPart{"example.com/team/a:v1", "the local file that it came from"}
 	if !seen.Signed || len(seen.Unverified) != 1 || seen.Unverified[0] != want || seen.Images[0].Check != "none" {
 		t.Errorf("got %+v", seen)
 	}
@@ -109,7 +111,7 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 func TestSignKeyMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, pub := writeKeys(t, "mine")
-	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
+	bundletest.SavedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
 	if err := os.WriteFile("encrypted.key", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +163,7 @@ func TestAnotherBundleTouchesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	savedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
+	bundletest.SavedImage(t, "a.tar", "example.com/team/a:v1", "somebody")
 	mustRun(t, "bundle", "create", "--from", "a.tar", "--out", "plain.tar")
 	if err := os.WriteFile("cluster.yaml", []byte(trustCluster), 0o600); err != nil {
 		t.Fatal(err)
@@ -205,3 +207,9 @@ spec:
   - {name: w1, address: 192.0.2.21}
   - {name: w2, address: 192.0.2.22}
 `
+
+// unverifiedPart is what bundle inspect -o json says of one.
+type unverifiedPart struct {
+	Name    string `json:"name"`
+	KnownBy string `json:"knownBy"`
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 
@@ -51,7 +52,7 @@ func samplePlan() (*v1alpha1.Cluster, plan.Plan) {
 	return c, plan.Plan{Steps: []plan.Step{
 		{ID: "prepare/cp1", Host: "cp1", Task: "prepare", Title: "install binaries and images", Skip: "they are there"},
 		{ID: "prepare/w1", Host: "w1", Task: "prepare", Title: "install binaries and images"},
-		{ID: "vip/cp1", Host: "cp1", Task: taskVIP, Title: "keep the virtual IP", After: []string{"prepare/cp1"}},
+		{ID: "vip/cp1", Host: "cp1", Task: tasks.VIP, Title: "keep the virtual IP", After: []string{"prepare/cp1"}},
 		{ID: "join", Task: bootstrap.StepJoin, Title: "hand over to the cluster", After: []string{"prepare/w1"}},
 	}}
 }
@@ -63,11 +64,11 @@ func TestPrintPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Compare(t, "plan.txt", b.String())
-	if !leftToMake(p) {
+	if !bootstrap.LeftToMake(p) {
 		t.Error("w1 is left to be prepared")
 	}
 	p.Steps[1].Skip = "they are there"
-	if leftToMake(p) {
+	if bootstrap.LeftToMake(p) {
 		t.Error("nothing is left but what is looked at every time")
 	}
 }

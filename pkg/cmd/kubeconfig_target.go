@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
@@ -34,7 +35,7 @@ func (o *kubeconfigOptions) target(ctx context.Context, config *rest.Config) err
 		return action.OfCluster(fmt.Errorf("%w (or give the Cluster file with -f)", err))
 	}
 	lb := o.cluster.Spec.LoadBalancer
-	o.name, o.server = o.cluster.Metadata.Name, serverURL(o.cluster)
+	o.name, o.server = o.cluster.Metadata.Name, access.ServerURL(o.cluster)
 	switch {
 	case o.balanced && !lb.Enabled:
 		return action.Invalidf("there is no load balancer; %s loadbalancer install sets one up", program.Name)
@@ -69,7 +70,7 @@ func (o *kubeconfigOptions) options() kubeconfig.Options {
 // verifyIssued tries a kubeconfig for what it is meant to be able to do.
 func verifyIssued(ctx context.Context, content []byte, issued *kubeconfig.Issued, through kubeconfig.Dial) (far bool, err error) {
 	if issued.Admin {
-		return verifyAnyhow(ctx, content, issued.Username, through)
+		return access.VerifyAnyhow(ctx, content, issued.Username, through)
 	}
 	if through != nil && !kubeconfig.Reachable(ctx, content) {
 		return true, kubeconfig.VerifyLogin(ctx, content, issued.Username, through)

@@ -1,9 +1,10 @@
 package cmd
 
 import (
+	balancer "github.com/kubectl-ha/kubectl-ha/pkg/action/loadbalancer"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
-	push "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 
@@ -16,14 +17,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 )
@@ -198,7 +196,7 @@ func (o *loadBalancerOptions) install(ctx context.Context) error {
 	if err != nil {
 		return action.As(action.Invalid, err)
 	}
-	lacking, err := o.lacking(ctx)
+	lacking, err := balancer.Lacking(ctx, o.clients.Kube, o.spec.Image)
 	if err != nil {
 		return err
 	}
@@ -212,8 +210,13 @@ func (o *loadBalancerOptions) install(ctx context.Context) error {
 	if err := o.ask(ctx, fmt.Sprintf("Set %s up at %s?", o.spec.Type, want.BalancedEndpoint())); err != nil {
 		return err
 	}
-	if err := o.bring(ctx, lacking); err != nil {
-		return err
+	if len(lacking) > 0 {
+		shown := newProgress(o.Out, o.output)
+		err := balancer.Bring(ctx, o.config, o.spec, o.bundle, o.trust, shown)
+		shown.Close()
+		if err != nil {
+			return err
+		}
 	}
 	if err := o.operate(ctx, o.stored, spec, o.waitFlags); err != nil || o.detach || o.output == outputJSON {
 		return err
@@ -226,92 +229,6 @@ func (o *loadBalancerOptions) showPlan(c *v1alpha1.Cluster, steps []v1alpha1.Ste
 	p := &nodePlan{Cluster: c.Metadata.Name}
 	p.inside(steps, before...)
 	return o.show(c, p)
-}
-
-// lacking are the control planes that lack the image, as far as their kubelets tell.
-func (o *loadBalancerOptions) lacking(ctx context.Context) ([]string, error) {
-	list, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: controlPlaneLabel})
-	if err != nil {
-		return nil, action.OfCluster(err)
-	}
-	var out []string
-	for _, n := range list.Items {
-		if !hasImage(n, o.spec.Image) {
-			out = append(out, n.Name)
-		}
-	}
-	return out, nil
-}
-
-// controlPlaneLabel is kubeadm's.
-const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
-
-func hasImage(n corev1.Node, ref string) bool {
-	m := images.Compare([]corev1.Node{n}, []v1alpha1.PushedImage{{Ref: ref}}, true)
-	return m.Images[0].States[n.Name] == images.Present
-}
-
-// bring puts the image onto the control planes.
-func (o *loadBalancerOptions) bring(ctx context.Context, lacking []string) error {
-	if len(lacking) == 0 {
-		return nil
-	}
-	from := o.spec.Image
-	if o.bundle != "" {
-		b, err := o.trust.Open(o.bundle)
-		if err != nil {
-			return err
-		}
-		_, has := b.Contents().Image(o.spec.Image)
-		if err := b.Close(); err != nil {
-			return err
-		}
-		if !has {
-			return action.Invalidf("%s does not have %s; make one with `%s bundle create --load-balancer %s`", o.bundle, o.spec.Image, program.Name, o.spec.Type)
-		}
-		from = o.bundle
-	}
-	return o.push(ctx, from, o.trust, controlPlaneLabel)
-}
-
-// push puts a bundle's images, or an image, onto the nodes with these labels.
-func (o *nodeOptions) push(ctx context.Context, from string, trust bundles.Trust, selector string) error {
-	shown := newProgress(o.Out, o.output)
-	defer shown.Close()
-	_, err := push.RunPush(ctx, push.PushOptions{Config: o.config, What: []string{from}, Trust: trust, Selector: selector}, shown)
-	return err
-}
-
-// bringBalancer puts the image of the load balancer that is there onto hosts that are
-// about to become control planes: its pods go where the role is.
-func (o *nodeOptions) bringBalancer(ctx context.Context, c *v1alpha1.Cluster, names []string) error {
-	image, err := loadbalancer.Image(ctx, o.clients.Kube)
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	var lacking, labels []string
-	for _, name := range names {
-		h, _ := c.Host(name)
-		if image == "" || !h.Has(v1alpha1.RoleControlPlane) {
-			continue
-		}
-		n, err := o.clients.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return action.OfCluster(err)
-		}
-		if !hasImage(*n, image) {
-			lacking = append(lacking, name)
-			// It need not be the node's name on clusters that others have made.
-			labels = append(labels, n.Labels[corev1.LabelHostname])
-		}
-	}
-	if len(lacking) == 0 {
-		return nil
-	}
-	if err := o.push(ctx, image, bundles.Trust{}, corev1.LabelHostname+" in ("+strings.Join(labels, ",")+")"); err != nil {
-		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, program.Name)
-	}
-	return nil
 }
 
 // remove shows the plan, asks, and has it done.

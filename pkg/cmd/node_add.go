@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	balancer "github.com/kubectl-ha/kubectl-ha/pkg/action/loadbalancer"
+
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +40,7 @@ type nodeAddOptions struct {
 	merged *v1alpha1.Cluster
 	image  string
 	state  string
-	boot   bootstrapOptions
+	supply bundles.Supply
 }
 
 func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -146,14 +148,14 @@ func (o *nodeAddOptions) merge() error {
 		return nil
 	}
 	// A replacement merges twice, and has one bundle.
-	if o.boot.bundle == nil {
+	if o.supply.Bundle == nil {
 		b, err := o.trust.Open(o.bundleFile)
 		if err != nil {
 			return err
 		}
-		o.boot.bundle = b
+		o.supply.Bundle = b
 	}
-	return action.As(action.Invalid, o.boot.bundle.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
+	return action.As(action.Invalid, o.supply.Bundle.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
 }
 
 // operation is what the cluster is asked for.
@@ -199,9 +201,7 @@ func (o *nodeAddOptions) Run(ctx context.Context) error {
 }
 
 func (o *nodeAddOptions) close() {
-	if o.boot.bundle != nil {
-		_ = o.boot.bundle.Close() // Only read.
-	}
+	o.supply.Close()
 }
 
 // plan is the part inside. change, when not nil, makes what is seen into what will be
@@ -244,9 +244,8 @@ func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, 
 	}
 	defer remote.Close(hosts, sink)
 	looked := action.Begin(sink, "look", "look at "+report.Plural(len(only), "host", "hosts"))
-	o.boot.cluster, o.boot.dryRun = o.merged, dryRun
 	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agents.Digest, DryRun: dryRun,
-		Bundle: o.boot.bundles(ctx, sink, looked), Discovery: discovery(o.clients)}
+		Bundle: o.supply.For(ctx, o.merged, dryRun, sink, looked), Discovery: discovery(o.clients)}
 	if ask != nil {
 		config.Confirm = func(ctx context.Context, ssh plan.Plan) error {
 			shown.Close()
@@ -260,8 +259,7 @@ func (o *nodeAddOptions) outside(ctx context.Context, p *nodePlan, dryRun bool, 
 	if err == nil {
 		return nil
 	}
-	boot := bootstrapOptions{IOStreams: o.IOStreams, output: o.output}
-	return boot.explain(ctx, r, err)
+	return explain(ctx, o.Out, o.output, r, err)
 }
 
 // inside stores the document and has the cluster do the rest.
@@ -269,7 +267,10 @@ func (o *nodeAddOptions) inside(ctx context.Context, waits waitFlags) error {
 	if _, err := incluster.Install(ctx, o.config, o.merged); err != nil {
 		return action.OfCluster(err)
 	}
-	if err := o.bringBalancer(ctx, o.merged, o.names); err != nil {
+	shown := newProgress(o.Out, o.output)
+	err := balancer.BringTo(ctx, o.config, o.clients.Kube, o.merged, o.names, shown)
+	shown.Close()
+	if err != nil {
 		return err
 	}
 	return o.operate(ctx, nil, o.operation(), waits)

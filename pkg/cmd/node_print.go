@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	joining "github.com/kubectl-ha/kubectl-ha/pkg/action/nodes"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,20 +19,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
-
-// enrolment is all that a host needs that enrols itself: what the workstation would
-// otherwise send it step by step. It holds secrets.
-type enrolment struct {
-	Host    string `json:"host"`
-	Cluster string `json:"cluster"`
-	// Token and CAHash are what its kubelet enrols with.
-	Token  string `json:"token"`
-	CAHash string `json:"caHash"`
-	// AgentImage is the reference of the agent's own image.
-	AgentImage string `json:"agentImage"`
-	// Member is set for a new etcd member.
-	Member *bootstrap.MemberFiles `json:"member,omitempty"`
-}
 
 // refuseReadable refuses to print secrets to a file that others than its owner may read. What is no
 // file (a terminal, a pipe) is the user's to know; Windows has no such modes.
@@ -62,7 +50,7 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 	if err != nil {
 		return err
 	}
-	e := enrolment{Host: h.Name, Cluster: string(document), AgentImage: o.image}
+	e := joining.Enrolment{Host: h.Name, Cluster: string(document), AgentImage: o.image}
 	if h.Has(v1alpha1.RoleEtcd) {
 		files, err := bootstrap.SignMember(ctx, o.state, o.merged.Metadata.Name, h)
 		if err != nil {
@@ -75,8 +63,8 @@ func (o *nodeAddOptions) printScript(ctx context.Context, p *nodePlan) error {
 	}
 	// Whoever names the bundle here gets it there, or nothing.
 	digest := ""
-	if o.boot.bundle != nil {
-		digest = o.boot.bundle.Digest().String()
+	if o.supply.Bundle != nil {
+		digest = o.supply.Bundle.Digest().String()
 	}
 	request, err := json.Marshal(e)
 	if err != nil {

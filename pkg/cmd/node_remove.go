@@ -58,7 +58,7 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 			}
 			return oneArg("the node")(c, args)
 		},
-		ValidArgsFunction: o.completeHosts,
+		ValidArgsFunction: completeHosts(&o.nodeOptions),
 		RunE: func(c *cobra.Command, args []string) error {
 			node := ""
 			if len(args) > 0 {

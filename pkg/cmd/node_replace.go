@@ -42,7 +42,7 @@ func newNodeReplace(streams genericiooptions.IOStreams, access *genericclioption
 			}
 			return nil
 		},
-		ValidArgsFunction: o.remove.completeHosts,
+		ValidArgsFunction: completeHosts(&o.remove.nodeOptions),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Complete(c.Context(), args[0], args[1]); err != nil {
 				return err

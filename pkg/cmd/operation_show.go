@@ -127,17 +127,6 @@ func printOperation(w io.Writer, style report.Style, op v1alpha1.Operation, now 
 	return writeTrimmed(w, b.String())
 }
 
-// writeTrimmed writes a text without the blanks that a table leaves at the ends
-// of its lines.
-func writeTrimmed(w io.Writer, text string) error {
-	lines := strings.Split(text, "\n")
-	for i, l := range lines {
-		lines[i] = strings.TrimRight(l, " ")
-	}
-	_, err := io.WriteString(w, strings.Join(lines, "\n"))
-	return err
-}
-
 func stepMark(style report.Style, s v1alpha1.StepState) string {
 	switch s {
 	case v1alpha1.StepSucceeded:

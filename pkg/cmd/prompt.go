@@ -61,3 +61,8 @@ func answered(ctx context.Context, in io.Reader, out io.Writer, question string,
 		return action.As(action.Invalid, errDeclined)
 	}
 }
+
+// confirmName asks for a name; anything else ends it. Without a terminal it does not ask.
+func confirmName(ctx context.Context, in io.Reader, out io.Writer, question, name string) error {
+	return answered(ctx, in, out, question, func(answer string) bool { return answer == name })
+}

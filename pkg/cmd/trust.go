@@ -12,3 +12,6 @@ func addTrustFlags(f *pflag.FlagSet, t *bundles.Trust, prefix string) {
 	f.StringVar(&t.Digest, prefix+"digest", "", "use the bundle only if this is its `digest`, as `bundle create` and `bundle inspect` tell it")
 	f.StringVar(&t.KeyFile, prefix+"key", "", "use the bundle only if it was signed by the owner of this public key (`file`)")
 }
+
+// trustMirrorUsage is the help for --trust-mirror.
+const trustMirrorUsage = "take what mirrors serve as it is, although it may differ from what upstream published"

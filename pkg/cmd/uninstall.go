@@ -171,11 +171,6 @@ func (o *uninstallOptions) confirm(ctx context.Context, p plan.Plan, shown *prog
 		o.cluster.Metadata.Name, o.cluster.Spec.VirtualIP, which), which)
 }
 
-// confirmName asks for a name; anything else ends it. Without a terminal it does not ask.
-func confirmName(ctx context.Context, in io.Reader, out io.Writer, question, name string) error {
-	return answered(ctx, in, out, question, func(answer string) bool { return answer == name })
-}
-
 // outcome is the error, with the exit code, of a run that left something.
 func (o *uninstallOptions) outcome(ctx context.Context, r uninstall.Result, err error) error {
 	if errors.Is(context.Cause(ctx), ErrInterrupted) {

@@ -9,14 +9,11 @@ import (
 
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -24,8 +21,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
-
-const outputYAML = "yaml"
 
 // manifests prints the Operation and its coordinator's Job, with this program's agent.
 func (o *upgradeOptions) manifests(ctx context.Context) error {
@@ -46,20 +41,6 @@ func (o *upgradeOptions) manifests(ctx context.Context) error {
 		return err
 	}
 	return printManifests(o.Out, objects)
-}
-
-// printManifests prints objects as YAML, as kubectl apply takes them.
-func printManifests(w io.Writer, objects []*unstructured.Unstructured) error {
-	for _, u := range objects {
-		data, err := yaml.Marshal(u.Object)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "---\n%s", data); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // bring puts all that the version is made of onto the nodes, so that nothing is

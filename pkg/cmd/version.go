@@ -1,14 +1,11 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
@@ -57,29 +54,3 @@ func (o *versionOptions) Run() error {
 	_, err := fmt.Fprintf(o.Out, "kubectl-ha %s (%s, %s)\nKubernetes %s\n", b.Version, b.GoVersion, b.Platform, b.Kubernetes)
 	return err
 }
-
-// The formats of -o.
-const (
-	outputText = "text"
-	outputJSON = "json"
-)
-
-func checkOutput(format string, more ...string) error {
-	known := append([]string{"", outputText, outputJSON}, more...)
-	for _, k := range known {
-		if format == k {
-			return nil
-		}
-	}
-	return action.Invalidf("-o %s is not known; use one of %v", format, known[1:])
-}
-
-// writeJSON writes one document for people and programs.
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// writeJSONLine writes one document on one line, beside events.
-func writeJSONLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
