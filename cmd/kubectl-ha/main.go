@@ -14,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 func main() {
@@ -40,9 +41,9 @@ func interruptible() (context.Context, func()) {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		cancel(cmd.ErrInterrupted)
+		cancel(cli.ErrInterrupted)
 		<-signals
-		os.Exit(cmd.ExitInterrupted)
+		os.Exit(cli.ExitInterrupted)
 	}()
 	return ctx, func() {
 		signal.Stop(signals)

@@ -130,12 +130,30 @@ func refused(from, imported string) string {
 	case level(to) < level(from):
 		return "that is upwards"
 	}
+	if why := refusedVerb(from, to); why != "" {
+		return why
+	}
 	for _, pair := range strangers {
 		if under(from, pair[0]) && under(to, pair[1]) || under(from, pair[1]) && under(to, pair[0]) {
 			return pair[0] + " and " + pair[1] + " don't know each other"
 		}
 	}
 	return ""
+}
+
+// shared are what verbs have in common, from the top down.
+var shared = []string{"pkg/cmd/operate", "pkg/cmd/cli"}
+
+// refusedVerb says why a package of verbs may not import another: no verb knows another, so
+// that what two of them need is in pkg/action. Only pkg/cmd knows all.
+func refusedVerb(from, to string) string {
+	if !under(to, "pkg/cmd") || !under(from, "pkg/cmd") || from == "pkg/cmd" {
+		return ""
+	}
+	if at := slices.Index(shared, to); at > slices.Index(shared, from) {
+		return ""
+	}
+	return "no verb knows another: what both need belongs into pkg/action"
 }
 
 func refusedForeign(from, imported string) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 )
 
@@ -24,7 +25,7 @@ func TestEtcdOperatorsFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, _, errOut := run(t, "bundle", "create", "--addons", "etcd-operator", "--mirror", bundletest.Upstream(t, c.files), "--out", out)
-			if code == ExitOK {
+			if code == cli.ExitOK {
 				t.Fatal("a bundle was made")
 			}
 			for _, want := range c.want {

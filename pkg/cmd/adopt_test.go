@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
 )
 
@@ -98,31 +99,31 @@ func TestAnothersCluster(t *testing.T) {
 			}
 		}
 	}
-	check("before", states(t, s.Kubeconfig, ExitFindings))
+	check("before", states(t, s.Kubeconfig, cli.ExitFindings))
 	code, out, errOut := run(t, "doctor", "--kubeconfig", s.Kubeconfig)
-	if code != ExitFindings || !strings.Contains(out, "kubectl ha adopt") || !strings.Contains(out, "default/db") {
+	if code != cli.ExitFindings || !strings.Contains(out, "kubectl ha adopt") || !strings.Contains(out, "default/db") {
 		t.Errorf("doctor: %d %s %s", code, out, errOut)
 	}
-	if code, out, errOut := run(t, "status", "--kubeconfig", s.Kubeconfig); code != ExitBroken || !strings.Contains(out, "Cluster prod") || !strings.Contains(out, "w1") {
+	if code, out, errOut := run(t, "status", "--kubeconfig", s.Kubeconfig); code != cli.ExitBroken || !strings.Contains(out, "Cluster prod") || !strings.Contains(out, "w1") {
 		t.Errorf("status: %d %s %s", code, out, errOut)
 	}
-	if code, _, errOut := run(t, "doctor", "--fix", "--yes", "--quick", "--kubeconfig", s.Kubeconfig); code != ExitUsage || !strings.Contains(errOut, "adopt") {
+	if code, _, errOut := run(t, "doctor", "--fix", "--yes", "--quick", "--kubeconfig", s.Kubeconfig); code != cli.ExitUsage || !strings.Contains(errOut, "adopt") {
 		t.Errorf("doctor --fix: %d %s", code, errOut)
 	}
 	code, out, errOut = run(t, "adopt", "--dry-run", "--kubeconfig", s.Kubeconfig)
-	if code != ExitOK || !strings.Contains(out, "topology: stacked") || !strings.Contains(out, "virtualIP: 127.0.0.100") {
+	if code != cli.ExitOK || !strings.Contains(out, "topology: stacked") || !strings.Contains(out, "virtualIP: 127.0.0.100") {
 		t.Errorf("adopt --dry-run: %d %s %s", code, out, errOut)
 	}
 	if _, err := kube.CoreV1().Namespaces().Get(t.Context(), "ha-system", metav1.GetOptions{}); err == nil {
 		t.Error("a dry run has stored something")
 	}
-	if code, _, errOut := runIn(t, "n\n", "adopt", "--kubeconfig", s.Kubeconfig); code != ExitUsage || !strings.Contains(errOut, "nothing was changed") {
+	if code, _, errOut := runIn(t, "n\n", "adopt", "--kubeconfig", s.Kubeconfig); code != cli.ExitUsage || !strings.Contains(errOut, "nothing was changed") {
 		t.Errorf("adopt, declined: %d %s", code, errOut)
 	}
-	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code != ExitOK || !strings.Contains(errOut, "adopt --ssh") {
+	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code != cli.ExitOK || !strings.Contains(errOut, "adopt --ssh") {
 		t.Fatalf("adopt: %d %s", code, errOut)
 	}
-	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code != ExitUsage || !strings.Contains(errOut, "already") {
+	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code != cli.ExitUsage || !strings.Contains(errOut, "already") {
 		t.Errorf("adopt again: %d %s", code, errOut)
 	}
 	// One that can't be read is one, too, and is not overwritten by what is found.
@@ -138,7 +139,7 @@ func TestAnothersCluster(t *testing.T) {
 	if unreadable, err = maps.Update(t.Context(), unreadable, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code == ExitOK || !strings.Contains(errOut, "nothing was changed") {
+	if code, _, errOut := run(t, "adopt", "--yes", "--kubeconfig", s.Kubeconfig); code == cli.ExitOK || !strings.Contains(errOut, "nothing was changed") {
 		t.Errorf("adopt beside a document that can't be read: %d %s", code, errOut)
 	}
 	if after, err := maps.Get(t.Context(), "cluster", metav1.GetOptions{}); err != nil || after.ResourceVersion != unreadable.ResourceVersion {
@@ -148,9 +149,9 @@ func TestAnothersCluster(t *testing.T) {
 	if _, err := maps.Update(t.Context(), stored, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	check("after", states(t, s.Kubeconfig, ExitFindings))
+	check("after", states(t, s.Kubeconfig, cli.ExitFindings))
 	code, _, errOut = run(t, "doctor", "--fix", "--dry-run", "--quick", "--kubeconfig", s.Kubeconfig)
-	if fixes := strings.Fields(errOut); code != ExitOK || !slices.Contains(fixes, "kube-proxy") {
+	if fixes := strings.Fields(errOut); code != cli.ExitOK || !slices.Contains(fixes, "kube-proxy") {
 		t.Errorf("doctor --fix --dry-run: %d %s", code, errOut)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
@@ -15,7 +16,7 @@ import (
 func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	code, out, errOut := run(t, args...)
-	if code != ExitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("%v: exit code %d: %s", args, code, errOut)
 	}
 	return out
@@ -99,17 +100,17 @@ func TestBundleMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"create", "--out", "x"}, ExitUsage, "--from"},
-		{[]string{"create", "--out", "x", "--from", "a.tar", "--arch", "mips"}, ExitUsage, "--arch mips"},
-		{[]string{"create", "--out", "x", "--from", "a.tar", "--load-balancer", "envoy"}, ExitUsage, "--load-balancer envoy"},
-		{[]string{"create", "--out", "x", "--from", "a.tar", "--arch", "arm64"}, ExitFailed, "it is for linux/amd64"},
-		{[]string{"create", "--out", "x", "--from", "none.tar"}, ExitFailed, "none.tar"},
-		{[]string{"create", "--out", "x", "--from-manifest", "none.yaml"}, ExitFailed, "none.yaml"},
-		{[]string{"create", "--out", "x", "--from", "a.tar", "--since", "cut.tar"}, ExitFailed, "not a bundle"},
-		{[]string{"inspect", "cut.tar"}, ExitUsage, "not a bundle"},
-		{[]string{"diff", "cut.tar"}, ExitUsage, "name two"},
-		{[]string{"diff", "cut.tar", "cut.tar"}, ExitUsage, "not a bundle"},
-		{[]string{"verify", "cut.tar", "--base", "cut.tar"}, ExitUsage, "not a bundle"},
+		{[]string{"create", "--out", "x"}, cli.ExitUsage, "--from"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--arch", "mips"}, cli.ExitUsage, "--arch mips"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--load-balancer", "envoy"}, cli.ExitUsage, "--load-balancer envoy"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--arch", "arm64"}, cli.ExitFailed, "it is for linux/amd64"},
+		{[]string{"create", "--out", "x", "--from", "none.tar"}, cli.ExitFailed, "none.tar"},
+		{[]string{"create", "--out", "x", "--from-manifest", "none.yaml"}, cli.ExitFailed, "none.yaml"},
+		{[]string{"create", "--out", "x", "--from", "a.tar", "--since", "cut.tar"}, cli.ExitFailed, "not a bundle"},
+		{[]string{"inspect", "cut.tar"}, cli.ExitUsage, "not a bundle"},
+		{[]string{"diff", "cut.tar"}, cli.ExitUsage, "name two"},
+		{[]string{"diff", "cut.tar", "cut.tar"}, cli.ExitUsage, "not a bundle"},
+		{[]string{"verify", "cut.tar", "--base", "cut.tar"}, cli.ExitUsage, "not a bundle"},
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			code, _, errOut := run(t, append([]string{"bundle"}, tc.args...)...)

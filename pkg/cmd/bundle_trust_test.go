@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 )
 
@@ -50,7 +51,7 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := runIn(t, string(secret), "bundle", "create", "--from", "a.tar", "--sign-key", "-", "--out", "again.tar"); code != ExitOK {
+	if code, _, errOut := runIn(t, string(secret), "bundle", "create", "--from", "a.tar", "--sign-key", "-", "--out", "again.tar"); code != cli.ExitOK {
 		t.Errorf("a key on standard input: %s", errOut)
 	}
 	one, err := os.ReadFile("signed.tar")
@@ -87,17 +88,17 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 		code int
 		want string
 	}{
-		"signed":                {[]string{"signed.tar", "--key", pub}, ExitOK, "Signed by the owner of " + pub},
-		"its digest":            {[]string{"plain.tar", "--digest", seen.Digest}, ExitOK, "Its digest is the one that was given."},
-		"nobody asked":          {[]string{"signed.tar"}, ExitOK, "by whom was not asked"},
-		"nothing to ask":        {[]string{"plain.tar"}, ExitOK, "Not signed; its digest is " + seen.Digest},
-		"not signed":            {[]string{"plain.tar", "--key", pub}, ExitUsage, "it is not signed"},
-		"by another":            {[]string{"signed.tar", "--key", others}, ExitUsage, "by another key"},
-		"another digest":        {[]string{"signed.tar", "--key", pub, "--digest", other}, ExitUsage, "its digest is " + seen.Digest + ", not " + other},
-		"no digest":             {[]string{"signed.tar", "--digest", "0a0a"}, ExitUsage, "the bundle's digest"},
-		"the private key":       {[]string{"signed.tar", "--key", key}, ExitUsage, "-pubout"},
-		"no such key":           {[]string{"signed.tar", "--key", "none.pub"}, ExitUsage, "none.pub"},
-		"a key that is no file": {[]string{"signed.tar", "--key", "."}, ExitUsage, "the key ."},
+		"signed":                {[]string{"signed.tar", "--key", pub}, cli.ExitOK, "Signed by the owner of " + pub},
+		"its digest":            {[]string{"plain.tar", "--digest", seen.Digest}, cli.ExitOK, "Its digest is the one that was given."},
+		"nobody asked":          {[]string{"signed.tar"}, cli.ExitOK, "by whom was not asked"},
+		"nothing to ask":        {[]string{"plain.tar"}, cli.ExitOK, "Not signed; its digest is " + seen.Digest},
+		"not signed":            {[]string{"plain.tar", "--key", pub}, cli.ExitUsage, "it is not signed"},
+		"by another":            {[]string{"signed.tar", "--key", others}, cli.ExitUsage, "by another key"},
+		"another digest":        {[]string{"signed.tar", "--key", pub, "--digest", other}, cli.ExitUsage, "its digest is " + seen.Digest + ", not " + other},
+		"no digest":             {[]string{"signed.tar", "--digest", "0a0a"}, cli.ExitUsage, "the bundle's digest"},
+		"the private key":       {[]string{"signed.tar", "--key", key}, cli.ExitUsage, "-pubout"},
+		"no such key":           {[]string{"signed.tar", "--key", "none.pub"}, cli.ExitUsage, "none.pub"},
+		"a key that is no file": {[]string{"signed.tar", "--key", "."}, cli.ExitUsage, "the key ."},
 	} {
 		t.Run(what, func(t *testing.T) {
 			code, out, errOut := run(t, append([]string{"bundle", "verify"}, tc.args...)...)
@@ -128,7 +129,7 @@ func TestSignKeyMistakes(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			code, _, errOut := run(t, append([]string{"bundle", "create", "--from", "a.tar", "--out", "x.tar"}, tc.args...)...)
-			if code != ExitUsage || !strings.Contains(errOut, tc.want) {
+			if code != cli.ExitUsage || !strings.Contains(errOut, tc.want) {
 				t.Errorf("exit code %d; %s, want %q", code, errOut, tc.want)
 			}
 			if _, err := os.Stat("x.tar"); err == nil {
@@ -188,7 +189,7 @@ func TestAnotherBundleTouchesNothing(t *testing.T) {
 	} {
 		t.Run(strings.Join(tc.args[:2], " "), func(t *testing.T) {
 			code, _, errOut := run(t, tc.args...)
-			if code != ExitUsage || !strings.Contains(errOut, tc.want) {
+			if code != cli.ExitUsage || !strings.Contains(errOut, tc.want) {
 				t.Errorf("%v: exit code %d; %s, want %q", tc.args, code, errOut, tc.want)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
@@ -12,10 +13,10 @@ func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the script that completes this program's commands in a shell",
-		Long: paragraphs(
+		Long: cli.Paragraphs(
 			"Prints a script that completes commands, flags and names for kubectl-ha in your shell.",
 			"kubectl completes `kubectl ha` by itself when it finds a program named kubectl_complete-ha on the PATH; the plugin's archive holds one."),
-		Example: examples(`
+		Example: cli.Examples(`
 			# For this shell only
 			source <(kubectl ha completion bash)
 

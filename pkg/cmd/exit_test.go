@@ -15,12 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 // exitConstants are the codes of exit.go with what their comments say.
 func exitConstants(t *testing.T) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "exit.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "cli/exit.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,16 +68,16 @@ func TestExitCodesOfThePage(t *testing.T) {
 // interruption comes before all of them.
 func TestKindsHaveCodes(t *testing.T) {
 	interrupted, interrupt := context.WithCancelCause(t.Context())
-	interrupt(ErrInterrupted)
+	interrupt(cli.ErrInterrupted)
 	for kind, want := range map[action.Kind]int{
-		action.Invalid: ExitUsage, action.Findings: ExitFindings, action.Unreachable: ExitUnreachable,
-		action.Broken: ExitBroken, action.Timeout: ExitTimeout, "": ExitFailed, "Another": ExitFailed,
+		action.Invalid: cli.ExitUsage, action.Findings: cli.ExitFindings, action.Unreachable: cli.ExitUnreachable,
+		action.Broken: cli.ExitBroken, action.Timeout: cli.ExitTimeout, "": cli.ExitFailed, "Another": cli.ExitFailed,
 	} {
 		err := fmt.Errorf("on the way: %w", action.As(kind, errors.New("it failed")))
-		if got := exitCode(t.Context(), err); got != want {
+		if got := cli.ExitCode(t.Context(), err); got != want {
 			t.Errorf("%q: %d, want %d", kind, got, want)
 		}
-		if got := exitCode(interrupted, err); got != ExitInterrupted {
+		if got := cli.ExitCode(interrupted, err); got != cli.ExitInterrupted {
 			t.Errorf("%q, interrupted: %d", kind, got)
 		}
 	}

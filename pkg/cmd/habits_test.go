@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 // habits are kubectl's flags, and --yes: what each is wherever it is. Type "" is any;
@@ -108,7 +110,7 @@ func TestUnknownYes(t *testing.T) {
 		}
 		tried++
 		code, _, errOut := run(t, append(strings.Fields(c.CommandPath())[2:], "--yes")...)
-		if code != ExitUsage || strings.Contains(errOut, "--as") {
+		if code != cli.ExitUsage || strings.Contains(errOut, "--as") {
 			t.Errorf("%s --yes: exit code %d, %q", c.CommandPath(), code, errOut)
 		}
 	}
@@ -123,7 +125,7 @@ func TestDryRunAsKubectlHasIt(t *testing.T) {
 		"--dry-run=none": "none", "--dry-run=false": "none", "--dry-run=maybe": "error", "--dry-run=": "error"} {
 		var dry bool
 		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		addDryRun(f, &dry, "show it")
+		cli.AddDryRun(f, &dry, "show it")
 		got := "error"
 		if err := f.Parse([]string{arg}); err == nil {
 			got = f.Lookup("dry-run").Value.String()
@@ -137,26 +139,26 @@ func TestDryRunAsKubectlHasIt(t *testing.T) {
 // TestWaitIsTheOppositeOfDetach, whichever is given.
 func TestWaitIsTheOppositeOfDetach(t *testing.T) {
 	for args, want := range map[string]bool{"": false, "--wait": false, "--wait=true": false, "--wait=false": true, "--detach": true, "--detach=false": false} {
-		var w waitFlags
+		var w cli.WaitFlags
 		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		w.add(f, "", "leave")
-		if err := f.Parse(strings.Fields(args)); err != nil || w.detach != want {
-			t.Errorf("%q leaves: %v, %v", args, w.detach, err)
+		w.Add(f, "", "leave")
+		if err := f.Parse(strings.Fields(args)); err != nil || w.Detach != want {
+			t.Errorf("%q leaves: %v, %v", args, w.Detach, err)
 		}
 	}
 }
 
 // TestTimeoutHasItsOwnCode: a watch that --timeout ends says so, as Watch does it.
 func TestTimeoutHasItsOwnCode(t *testing.T) {
-	w := waitFlags{timeout: time.Nanosecond}
-	ctx, stop := w.limited(t.Context())
+	w := cli.WaitFlags{Timeout: time.Nanosecond}
+	ctx, stop := w.Limited(t.Context())
 	defer stop()
 	<-ctx.Done()
 	err := fmt.Errorf("operation a goes on in the cluster: %w", context.Cause(ctx))
-	if code := exitCode(t.Context(), err); code != ExitTimeout {
+	if code := cli.ExitCode(t.Context(), err); code != cli.ExitTimeout {
 		t.Errorf("exit code %d for %v", code, err)
 	}
-	ctx, stop = (&waitFlags{}).limited(t.Context())
+	ctx, stop = (&cli.WaitFlags{}).Limited(t.Context())
 	if _, limited := ctx.Deadline(); limited {
 		t.Error("without --timeout there is a deadline")
 	}
@@ -167,12 +169,12 @@ func TestTimeoutHasItsOwnCode(t *testing.T) {
 func TestFormerNamesOfFlags(t *testing.T) {
 	for _, args := range [][]string{{"images", "list", "--nodes", "a in b"}, {"images", "push", "x.tar", "--nodes", "a in b"}} {
 		code, _, errOut := run(t, args...)
-		if code != ExitUsage || !strings.HasPrefix(errOut, "warning: --nodes is called --selector") || !strings.Contains(errOut, "--selector a in b") {
+		if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --nodes is called --selector") || !strings.Contains(errOut, "--selector a in b") {
 			t.Errorf("%v: exit code %d, %q", args, code, errOut)
 		}
 	}
 	code, _, errOut := run(t, "node", "remove", "--etcd-member", "m", "--file", "c.yaml")
-	if code != ExitUsage || !strings.HasPrefix(errOut, "warning: --file is called --filename") || !strings.Contains(errOut, "is about a host") {
+	if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --file is called --filename") || !strings.Contains(errOut, "is about a host") {
 		t.Errorf("node remove --file: exit code %d, %q", code, errOut)
 	}
 }
@@ -193,10 +195,10 @@ func TestRequestTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, errOut := run(t, "images", "list", "--kubeconfig", path, "--request-timeout", "50ms")
-	if code != ExitUnreachable || !strings.Contains(errOut, "--request-timeout of 50ms") || len(asked) == 0 {
+	if code != cli.ExitUnreachable || !strings.Contains(errOut, "--request-timeout of 50ms") || len(asked) == 0 {
 		t.Errorf("exit code %d, %q after %d requests", code, errOut, len(asked))
 	}
-	if code, _, errOut := run(t, "images", "list", "--kubeconfig", path, "--request-timeout", "soon"); code != ExitUsage {
+	if code, _, errOut := run(t, "images", "list", "--kubeconfig", path, "--request-timeout", "soon"); code != cli.ExitUsage {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
 }

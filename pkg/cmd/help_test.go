@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 // walk calls for every command that people see.
@@ -39,7 +41,7 @@ func TestEveryVerbHelps(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 		for _, l := range strings.Split(text.String(), "\n") {
-			if n := len([]rune(l)); n > helpWidth+2 && !strings.HasPrefix(strings.TrimSpace(l), "kubectl ") && !strings.Contains(l, "--") {
+			if n := len([]rune(l)); n > cli.HelpWidth+2 && !strings.HasPrefix(strings.TrimSpace(l), "kubectl ") && !strings.Contains(l, "--") {
 				t.Errorf("%s: %d columns: %s", path, n, l)
 			}
 		}
@@ -62,7 +64,7 @@ func TestUnknownVerbsSuggestTheNearest(t *testing.T) {
 		words := strings.Fields(c.CommandPath())[2:]
 		words[len(words)-1] = c.Name()[:2] + c.Name()[3:]
 		code, out, errOut := run(t, words...)
-		if want := `did you mean "` + c.Name() + `"?`; code != ExitUsage || !strings.Contains(errOut, want) || out != "" {
+		if want := `did you mean "` + c.Name() + `"?`; code != cli.ExitUsage || !strings.Contains(errOut, want) || out != "" {
 			t.Errorf("%v: exit code %d, %q, want %s", words, code, errOut, want)
 		}
 	})
@@ -76,12 +78,12 @@ func TestMessagesFit(t *testing.T) {
 	for _, args := range [][]string{{"statsu"}, {"status", "--wach"}, {"doctor", "--yes"}, {"status", "-o", "xml"}, {"status", "-w", "--deep"}, {"support-bundle", "--lines", "-1"},
 		{"version", "extra"}, {"operation", "pause"}, {"completion"}, {"init", "--worker", "w1=192.0.2.1"}, {"upgrade", "v1"}, {"node", "add"}, {"addon", "install"}, {"bundle", "create"}} {
 		code, _, errOut := run(t, args...)
-		if code == ExitOK {
+		if code == cli.ExitOK {
 			t.Errorf("%v: accepted", args)
 		}
-		text := fitted(errOut, helpWidth)
+		text := cli.Fitted(errOut, cli.HelpWidth)
 		for _, l := range strings.Split(text, "\n") {
-			if n := len([]rune(l)); n > helpWidth {
+			if n := len([]rune(l)); n > cli.HelpWidth {
 				t.Errorf("%v: %d columns: %s", args, n, l)
 			}
 		}
@@ -93,10 +95,10 @@ func TestMessagesFit(t *testing.T) {
 
 func TestFitted(t *testing.T) {
 	const table = "a  table   of   another program"
-	if got := fitted(table+"\n  an indented line that is long", 31); got != table+"\n  an indented line that is long" {
+	if got := cli.Fitted(table+"\n  an indented line that is long", 31); got != table+"\n  an indented line that is long" {
 		t.Errorf("got %q", got)
 	}
-	if got, want := fitted("short\n  an indented line that is long", 20), "short\n  an indented line\n  that is long"; got != want {
+	if got, want := cli.Fitted("short\n  an indented line that is long", 20), "short\n  an indented line\n  that is long"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

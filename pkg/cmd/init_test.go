@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 func TestInitWritesAFileThatIsValid(t *testing.T) {
 	t.Chdir(t.TempDir())
 	code, out, errOut := run(t, "init", "--name", "lab", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1", "--worker", "w=192.0.2.2")
-	if code != ExitOK || !strings.Contains(out, "kubectl ha preflight -f cluster.yaml") {
+	if code != cli.ExitOK || !strings.Contains(out, "kubectl ha preflight -f cluster.yaml") {
 		t.Fatalf("%d %s %s", code, out, errOut)
 	}
 	data, err := os.ReadFile("cluster.yaml")
@@ -26,10 +27,10 @@ func TestInitWritesAFileThatIsValid(t *testing.T) {
 	if c.Metadata.Name != "lab" || c.Spec.VirtualIP != "192.0.2.9" || len(c.Spec.Hosts) != 2 || c.First().Name != "a" {
 		t.Errorf("got %+v", c)
 	}
-	if code, _, errOut := run(t, "init"); code != ExitUsage || !strings.Contains(errOut, "--force") {
+	if code, _, errOut := run(t, "init"); code != cli.ExitUsage || !strings.Contains(errOut, "--force") {
 		t.Errorf("the file is replaced: %d %s", code, errOut)
 	}
-	if code, _, errOut := run(t, "init", "--force"); code != ExitOK {
+	if code, _, errOut := run(t, "init", "--force"); code != cli.ExitOK {
 		t.Errorf("%d %s", code, errOut)
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) != 1 {
@@ -40,7 +41,7 @@ func TestInitWritesAFileThatIsValid(t *testing.T) {
 func TestInitToStandardOutput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	code, out, _ := run(t, "init", "--out", "-")
-	if _, _, err := v1alpha1.Load([]byte(out), ""); code != ExitOK || err != nil {
+	if _, _, err := v1alpha1.Load([]byte(out), ""); code != cli.ExitOK || err != nil {
 		t.Errorf("%d %v", code, err)
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) != 0 {
@@ -51,7 +52,7 @@ func TestInitToStandardOutput(t *testing.T) {
 func TestClusterFileFromStandardInput(t *testing.T) {
 	_, file, _ := run(t, "init", "--out", "-", "--virtual-ip", "192.0.2.9", "--control-plane", "a=192.0.2.1")
 	code, _, errOut := runIn(t, file, "bootstrap", "-f", "-")
-	if code != ExitUsage || !strings.Contains(errOut, "--yes") {
+	if code != cli.ExitUsage || !strings.Contains(errOut, "--yes") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -64,14 +65,14 @@ func TestManifestNextToTheClusterFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := loadCluster(path, nil); err == nil || !strings.Contains(err.Error(), "net.yaml") || !strings.Contains(err.Error(), "kubectl get secret --namespace ha-system cluster") {
+	if _, _, err := cli.LoadCluster(path, nil); err == nil || !strings.Contains(err.Error(), "net.yaml") || !strings.Contains(err.Error(), "kubectl get secret --namespace ha-system cluster") {
 		t.Errorf("got %v", err)
 	}
 	const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: net}\n"
 	if err := os.WriteFile(filepath.Join(dir, "net.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := loadCluster(path, nil)
+	c, _, err := cli.LoadCluster(path, nil)
 	if err != nil || c.Spec.Network.ManifestContent != manifest {
 		t.Errorf("%v", err)
 	}
@@ -97,7 +98,7 @@ func TestInitFromInventory(t *testing.T) {
 	put("old/host_vars/w1/address.yml", "ansible_port: 2222\n")
 	code, _, errOut := run(t, "init", "--from-inventory", "old/my.inventory")
 	for _, want := range []string{"NOBODY_KNOWS_THIS", "not complete yet", "group_vars/all.yml~ was not read: Ansible ignores backups (~)"} {
-		if code != ExitOK || !strings.Contains(errOut, want) {
+		if code != cli.ExitOK || !strings.Contains(errOut, want) {
 			t.Errorf("%d %s lacks %s", code, errOut, want)
 		}
 	}
@@ -115,10 +116,10 @@ func TestInitFromInventory(t *testing.T) {
 	if len(c.ControlPlanes()) != 3 || len(c.Workers()) != 1 || !strings.Contains(string(data), "# Without a counterpart:") {
 		t.Errorf("got:\n%s", data)
 	}
-	if code, _, errOut := run(t, "init", "--from-inventory", "nowhere"); code != ExitUsage {
+	if code, _, errOut := run(t, "init", "--from-inventory", "nowhere"); code != cli.ExitUsage {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := run(t, "init", "--from-inventory", "old/my.inventory", "--name", "x"); code != ExitUsage {
+	if code, _, errOut := run(t, "init", "--from-inventory", "old/my.inventory", "--name", "x"); code != cli.ExitUsage {
 		t.Errorf("%d %s", code, errOut)
 	}
 }

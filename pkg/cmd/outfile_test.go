@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 // TestOutNamesTheFile: --out does, silently; -o does for one release, and says so.
@@ -22,7 +24,7 @@ func TestOutNamesTheFile(t *testing.T) {
 		t.Run(strings.Join(tc.flags, " "), func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			code, out, errOut := run(t, append([]string{"init"}, tc.flags...)...)
-			if code != ExitOK || !strings.HasPrefix(out, tc.flags[1]+" written") {
+			if code != cli.ExitOK || !strings.HasPrefix(out, tc.flags[1]+" written") {
 				t.Fatalf("exit code %d, %q, %q", code, out, errOut)
 			}
 			if _, err := os.Stat(tc.flags[1]); err != nil {
@@ -34,7 +36,7 @@ func TestOutNamesTheFile(t *testing.T) {
 		})
 	}
 	t.Chdir(t.TempDir())
-	if code, out, errOut := run(t, "init", "-o", "-"); code != ExitOK || !strings.HasPrefix(errOut, "warning: ") || strings.Contains(out, "warning") {
+	if code, out, errOut := run(t, "init", "-o", "-"); code != cli.ExitOK || !strings.HasPrefix(errOut, "warning: ") || strings.Contains(out, "warning") {
 		t.Errorf("to standard output: %d, %q", code, errOut)
 	}
 }
@@ -47,11 +49,11 @@ func TestFormatsAreNoFiles(t *testing.T) {
 	for _, verb := range []string{"init", "kubeconfig", "bundle create --add-image example.com/a:v1", "support-bundle"} {
 		for _, format := range []string{"yaml", "json", "name", "wide", "JSON", "jsonpath={.users}", "custom-columns=A:.b"} {
 			code, out, errOut := run(t, append(strings.Fields(verb), "-o", format)...)
-			if code != ExitUsage || out != "" || !strings.Contains(errOut, "-o "+format+": kubectl ha ") || !strings.Contains(errOut, "with --out") {
+			if code != cli.ExitUsage || out != "" || !strings.Contains(errOut, "-o "+format+": kubectl ha ") || !strings.Contains(errOut, "with --out") {
 				t.Errorf("%s -o %s: exit code %d, %q", verb, format, code, errOut)
 			}
 		}
-		if code, _, errOut := run(t, append(strings.Fields(verb), "-o", "a", "--out", "b")...); code != ExitUsage || !strings.Contains(errOut, "exclude each other") {
+		if code, _, errOut := run(t, append(strings.Fields(verb), "-o", "a", "--out", "b")...); code != cli.ExitUsage || !strings.Contains(errOut, "exclude each other") {
 			t.Errorf("%s with both: exit code %d, %q", verb, code, errOut)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 // referencePage is where the command reference is.
@@ -60,7 +62,7 @@ func TestCommandReferenceIsWhole(t *testing.T) {
 			t.Errorf("%s: what it is, or its examples, are not in it", c.CommandPath())
 		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if _, access := f.Annotations[accessFlag]; !access && !f.Hidden && f.Name != "help" && !strings.Contains(part, "--"+f.Name) {
+			if _, access := f.Annotations[cli.AccessFlag]; !access && !f.Hidden && f.Name != "help" && !strings.Contains(part, "--"+f.Name) {
 				t.Errorf("%s: --%s is not in it", c.CommandPath(), f.Name)
 			}
 		})
@@ -113,14 +115,14 @@ func referenceOf(b *strings.Builder, c *cobra.Command) {
 	if c.HasExample() {
 		fmt.Fprintf(b, "\n```sh\n%s\n```\n", exampleOf(c))
 	}
-	flags := ownFlags(c)
+	flags := cli.OwnFlags(c)
 	if c.Name() == "options" {
-		flags = strings.TrimRight(commonFlags().FlagUsagesWrapped(helpWidth), "\n")
+		flags = strings.TrimRight(cli.CommonFlags().FlagUsagesWrapped(cli.HelpWidth), "\n")
 	}
 	if flags != "" {
 		fmt.Fprintf(b, "\n```\n%s\n```\n", flags)
 	}
-	if hasAccessFlags(c) {
+	if cli.HasAccessFlags(c) {
 		b.WriteString("\nBesides, the [flags that choose the cluster and the login](#kubectl-ha-options).\n")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
@@ -43,7 +44,7 @@ func commands(c *cobra.Command) []*cobra.Command {
 
 func TestRootHelp(t *testing.T) {
 	code, out, errOut := run(t, "--help")
-	if code != ExitOK || errOut != "" {
+	if code != cli.ExitOK || errOut != "" {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
 	golden.Compare(t, "help.txt", out)
@@ -58,11 +59,11 @@ func TestEveryHelp(t *testing.T) {
 		// The first two words are the program.
 		args := append(strings.Fields(c.CommandPath())[2:], "--help")
 		code, out, errOut := run(t, args...)
-		if code != ExitOK || errOut != "" {
+		if code != cli.ExitOK || errOut != "" {
 			t.Errorf("%s: exit code %d, %q", c.CommandPath(), code, errOut)
 		}
 		for _, line := range strings.Split(out, "\n") {
-			if n := len([]rune(line)); n > helpWidth {
+			if n := len([]rune(line)); n > cli.HelpWidth {
 				t.Errorf("%s: a line of %d characters: %s", c.CommandPath(), n, line)
 			}
 		}
@@ -118,8 +119,8 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			code, out, errOut := run(t, tc.args...)
-			if code != ExitUsage {
-				t.Errorf("exit code %d, want %d", code, ExitUsage)
+			if code != cli.ExitUsage {
+				t.Errorf("exit code %d, want %d", code, cli.ExitUsage)
 			}
 			if !strings.HasPrefix(errOut, "error:") || !strings.Contains(errOut, tc.want) || out != "" {
 				t.Errorf("want an error with %q, got %q, and %q on standard output", tc.want, errOut, out)
@@ -136,7 +137,7 @@ func TestEveryMistakeInTheFileAtOnce(t *testing.T) {
 	}
 	for _, verb := range []string{"preflight", "bootstrap"} {
 		code, _, errOut := run(t, verb, "-f", path)
-		if code != ExitUsage {
+		if code != cli.ExitUsage {
 			t.Errorf("%s: exit code %d", verb, code)
 		}
 		for _, want := range []string{path + ":4:", "v1.20.0", path + ":5:", "spec.virtualIP", "spec.hosts"} {
@@ -149,21 +150,21 @@ func TestEveryMistakeInTheFileAtOnce(t *testing.T) {
 
 func TestInterruptedHasItsOwnCode(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(ErrInterrupted)
-	if got := exitCode(ctx, action.Invalidf("x")); got != ExitInterrupted {
+	cancel(cli.ErrInterrupted)
+	if got := cli.ExitCode(ctx, action.Invalidf("x")); got != cli.ExitInterrupted {
 		t.Errorf("got %d", got)
 	}
-	if got := exitCode(ctx, nil); got != ExitOK {
+	if got := cli.ExitCode(ctx, nil); got != cli.ExitOK {
 		t.Errorf("got %d although it ended well", got)
 	}
 }
 
 func TestVersion(t *testing.T) {
 	code, out, _ := run(t, "version")
-	if code != ExitOK || !strings.HasPrefix(out, "kubectl-ha v") || !strings.Contains(out, "Kubernetes v1.34 to v1.37") {
+	if code != cli.ExitOK || !strings.HasPrefix(out, "kubectl-ha v") || !strings.Contains(out, "Kubernetes v1.34 to v1.37") {
 		t.Errorf("%d %s", code, out)
 	}
-	if code, out, _ := run(t, "version", "-o", "json"); code != ExitOK || !strings.Contains(out, `"platform"`) {
+	if code, out, _ := run(t, "version", "-o", "json"); code != cli.ExitOK || !strings.Contains(out, `"platform"`) {
 		t.Errorf("%d %s", code, out)
 	}
 }
@@ -171,7 +172,7 @@ func TestVersion(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		code, out, _ := run(t, "completion", shell)
-		if code != ExitOK || !strings.Contains(out, "kubectl-ha") {
+		if code != cli.ExitOK || !strings.Contains(out, "kubectl-ha") {
 			t.Errorf("%s: %d, %d bytes", shell, code, len(out))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
 )
@@ -34,7 +35,7 @@ func TestUpgradeUsage(t *testing.T) {
 		"backup lst":                          `did you mean "list"`,
 	} {
 		code, _, errOut := run(t, strings.Fields(args)...)
-		if code != ExitUsage || !strings.Contains(errOut, want) {
+		if code != cli.ExitUsage || !strings.Contains(errOut, want) {
 			t.Errorf("%s: exit code %d, %s", args, code, errOut)
 		}
 	}
@@ -81,22 +82,22 @@ func TestUpgradePlanned(t *testing.T) {
 		code int
 		want string
 	}{
-		{"upgrade plan v1.36.3", ExitOK, "1      cp1    control plane   v1.35.4   v1.36.3   no        the API is away while its apiserver restarts"},
-		{"upgrade plan v1.36.3", ExitOK, "2      w1     worker          v1.35.4   v1.36.3   yes"},
-		{"upgrade plan v1.36.3 --only nodes", ExitFindings, "a kubelet must not be newer"},
-		{"upgrade v1.9.2", ExitFindings, "possible from here: v1.35.4 and later of v1.35, any v1.36"},
-		{"upgrade 1.36.3 --dry-run -o json", ExitOK, `"turn":2`},
-		{"upgrade v1.36.3 -o yaml", ExitOK, "name: upgrade-v1-36-3-coordinator"},
-		{"upgrade v1.36.3 -o yaml", ExitOK, "deleteEmptyDirData: true"},
-		{"upgrade v1.36.3 -o yaml --delete-emptydir-data=false", ExitOK, "deleteEmptyDirData: false"},
-		{"upgrade v1.36.3 -o yaml --ignore disk,evictions", ExitOK, "- disk\n    - evictions\n"},
-		{"upgrade plan v1.36.3", ExitOK, "w1  1 pod loses the data in emptyDir volumes: default/scratch"},
-		{"upgrade plan v1.36.3 -o json", ExitOK, `"losesData":["default/scratch"]`},
-		{"upgrade plan v1.36.3 --delete-emptydir-data=false", ExitFindings, "move what matters, or allow it with --delete-emptydir-data"},
-		{"upgrade rollback-node w1", ExitUsage, "name the version with --to"},
-		{"upgrade rollback-node w1 --to v1.36.0", ExitFindings, "newer than an apiserver"},
-		{"backup list", ExitOK, "No Operation"},
-		{"upgrade v1.35.4", ExitOK, "Every node is at v1.35.4, nothing is to be done."},
+		{"upgrade plan v1.36.3", cli.ExitOK, "1      cp1    control plane   v1.35.4   v1.36.3   no        the API is away while its apiserver restarts"},
+		{"upgrade plan v1.36.3", cli.ExitOK, "2      w1     worker          v1.35.4   v1.36.3   yes"},
+		{"upgrade plan v1.36.3 --only nodes", cli.ExitFindings, "a kubelet must not be newer"},
+		{"upgrade v1.9.2", cli.ExitFindings, "possible from here: v1.35.4 and later of v1.35, any v1.36"},
+		{"upgrade 1.36.3 --dry-run -o json", cli.ExitOK, `"turn":2`},
+		{"upgrade v1.36.3 -o yaml", cli.ExitOK, "name: upgrade-v1-36-3-coordinator"},
+		{"upgrade v1.36.3 -o yaml", cli.ExitOK, "deleteEmptyDirData: true"},
+		{"upgrade v1.36.3 -o yaml --delete-emptydir-data=false", cli.ExitOK, "deleteEmptyDirData: false"},
+		{"upgrade v1.36.3 -o yaml --ignore disk,evictions", cli.ExitOK, "- disk\n    - evictions\n"},
+		{"upgrade plan v1.36.3", cli.ExitOK, "w1  1 pod loses the data in emptyDir volumes: default/scratch"},
+		{"upgrade plan v1.36.3 -o json", cli.ExitOK, `"losesData":["default/scratch"]`},
+		{"upgrade plan v1.36.3 --delete-emptydir-data=false", cli.ExitFindings, "move what matters, or allow it with --delete-emptydir-data"},
+		{"upgrade rollback-node w1", cli.ExitUsage, "name the version with --to"},
+		{"upgrade rollback-node w1 --to v1.36.0", cli.ExitFindings, "newer than an apiserver"},
+		{"backup list", cli.ExitOK, "No Operation"},
+		{"upgrade v1.35.4", cli.ExitOK, "Every node is at v1.35.4, nothing is to be done."},
 	} {
 		if got := ask(c.code, strings.Fields(c.args)...); !strings.Contains(got, c.want) {
 			t.Errorf("%s says %s", c.args, got)

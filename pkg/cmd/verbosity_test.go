@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"k8s.io/klog/v2"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
 // TestVerbosity: a verb that reads the cluster says nothing of its requests without -v, one
@@ -42,7 +44,7 @@ func TestVerbosity(t *testing.T) {
 		{[]string{"-v", "9", "-v", "0"}, false, false},
 	} {
 		code, out, errOut := run(t, append([]string{"images", "list", "--kubeconfig", path}, tc.flags...)...)
-		if code == ExitOK || out != "" {
+		if code == cli.ExitOK || out != "" {
 			t.Fatalf("%v: exit code %d, %q", tc.flags, code, out)
 		}
 		if got := strings.Contains(errOut, server.URL+"/api/v1/nodes"); got != tc.requests {
@@ -56,7 +58,7 @@ func TestVerbosity(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"x", "-1", "1.5"} {
-		if code, _, errOut := run(t, "version", "--v="+bad); code != ExitUsage || !strings.Contains(errOut, "is no level") {
+		if code, _, errOut := run(t, "version", "--v="+bad); code != cli.ExitUsage || !strings.Contains(errOut, "is no level") {
 			t.Errorf("-v %s: exit code %d, %q", bad, code, errOut)
 		}
 	}

@@ -3,32 +3,47 @@ package cmd
 import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/addon"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/adopt"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/agent"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/loadbalancer"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/look"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operation"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/uninstall"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/upgrade"
 )
 
 // verbs lists every command, in the order of the help.
 func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
-		newInit(streams),
-		newPreflight(streams),
-		newBootstrap(streams),
-		newBundle(streams),
-		newImages(streams),
-		newStatus(streams),
-		newDoctor(streams),
-		newSupportBundle(streams),
-		newAdopt(streams),
-		newKubeconfig(streams),
-		newLoadBalancer(streams),
-		newOperation(streams),
-		newUpgrade(streams),
-		newAddon(streams),
-		newDashboard(streams),
-		newNode(streams),
-		newUninstall(streams),
-		newBackup(streams),
+		bootstrap.NewInit(streams),
+		bootstrap.NewPreflight(streams),
+		bootstrap.NewBootstrap(streams),
+		bundle.NewBundle(streams),
+		images.NewImages(streams),
+		look.NewStatus(streams),
+		look.NewDoctor(streams),
+		look.NewSupportBundle(streams),
+		adopt.NewAdopt(streams),
+		kubeconfig.NewKubeconfig(streams),
+		loadbalancer.NewLoadBalancer(streams),
+		operation.NewOperation(streams),
+		upgrade.NewUpgrade(streams),
+		addon.NewAddon(streams),
+		addon.NewDashboard(streams),
+		node.NewNode(streams),
+		uninstall.NewUninstall(streams),
+		look.NewBackup(streams),
 		newCompletion(streams),
-		newOptions(streams),
+		cli.NewOptions(streams),
 		newVersion(streams),
-		newAgent(streams),
+		agent.NewAgent(streams),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
@@ -27,10 +28,10 @@ func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version [-o json]",
 		Short: "Print the version of this program",
-		Example: examples(`
+		Example: cli.Examples(`
 			kubectl ha version
 			kubectl ha version -o json`),
-		Args: noArgs,
+		Args: cli.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := o.Validate(); err != nil {
 				return err
@@ -43,13 +44,13 @@ func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 // Validate checks the output format.
-func (o *versionOptions) Validate() error { return checkOutput(o.output) }
+func (o *versionOptions) Validate() error { return cli.CheckOutput(o.output) }
 
 // Run prints the version.
 func (o *versionOptions) Run() error {
 	b := version{program.Read(), v1alpha1.SupportedVersions}
-	if o.output == outputJSON {
-		return writeJSON(o.Out, b)
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSON(o.Out, b)
 	}
 	_, err := fmt.Fprintf(o.Out, "kubectl-ha %s (%s, %s)\nKubernetes %s\n", b.Version, b.GoVersion, b.Platform, b.Kubernetes)
 	return err

@@ -1,0 +1,59 @@
+package addon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+)
+
+// maxManifest bounds a manifest that upstream publishes, in bytes.
+const maxManifest = 16 << 20
+
+// addonSource is where manifests come from that upstream publishes.
+type addonSource struct {
+	bundle, mirror string
+	trust          bundles.Trust
+}
+
+// fetch brings what an addon lacks; Add compares the checksums.
+func (s addonSource) fetch(ctx context.Context, a *addon.Addon) error {
+	for _, f := range a.Missing() {
+		content, err := s.content(ctx, f)
+		if err != nil {
+			return fmt.Errorf("addon %s: %w", a.Descriptor.Name, err)
+		}
+		if err := a.Add(content); err != nil {
+			return fmt.Errorf("%s: %w", f.URL, err)
+		}
+	}
+	return nil
+}
+
+func (s addonSource) content(ctx context.Context, f addon.File) ([]byte, error) {
+	if s.bundle == "" {
+		content, err := bundle.FetchFile(ctx, bundle.PinnedFile{URL: f.URL, SHA256: f.SHA256}, s.mirror)
+		if err != nil {
+			return nil, fmt.Errorf("%w; without a way there, make a bundle with `%s bundle create --addons` and name it with --bundle", err, program.Name)
+		}
+		return content, nil
+	}
+	b, err := s.trust.Open(s.bundle)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := b.Blob(ctx, digest.NewDigestFromEncoded(digest.SHA256, f.SHA256))
+	if err != nil {
+		return nil, errors.Join(action.Invalidf("%s does not have %s; make it with --addons: %w", s.bundle, f.URL, err), b.Close())
+	}
+	content, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	return content, errors.Join(err, r.Close(), b.Close())
+}

@@ -1,0 +1,151 @@
+package bootstrap
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+)
+
+// initOptions writes a Cluster file.
+type initOptions struct {
+	genericiooptions.IOStreams
+	file          string
+	inventory     string
+	force         bool
+	name          string
+	version       string
+	virtualIP     string
+	controlPlanes []string
+	workers       []string
+	etcd          []string
+
+	params v1alpha1.TemplateParams
+}
+
+func NewInit(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &initOptions{IOStreams: streams, file: cli.DefaultClusterFile}
+	c := &cobra.Command{
+		Use:     "init [--out FILE]",
+		Short:   "Write a commented Cluster file",
+		GroupID: cli.GroupCluster,
+		Long: cli.Paragraphs(
+			"Writes a Cluster file with every setting there is, commented, so that only version, virtual IP and hosts are left to fill in. With the flags below these are filled in as well.",
+			"--from-inventory converts an Ansible inventory of kubeadm2ha, in INI or YAML, with the folders group_vars and host_vars next to it. These are read by Ansible's own rules. It tells which settings have no counterpart, and which files were not read. Folders next to playbooks elsewhere, encrypted files and what needs a program are not read."),
+		Example: cli.Examples(`
+			# An example to edit
+			kubectl ha init
+
+			# From kubeadm2ha's inventory, with its group_vars and host_vars
+			kubectl ha init --from-inventory my-cluster.inventory
+
+			# Ready to use
+			kubectl ha init --virtual-ip 192.0.2.10 --control-plane cp1=192.0.2.11 \
+			    --control-plane cp2=192.0.2.12 --control-plane cp3=192.0.2.13 --worker w1=192.0.2.21`),
+		Args: cli.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.Run()
+		},
+	}
+	f := c.Flags()
+	cli.AddOutFlag(c, streams, &o.file, "the `file` to write; - is standard output")
+	f.BoolVar(&o.force, "force", false, "replace the file when it is there")
+	f.StringVar(&o.inventory, "from-inventory", "", "convert this Ansible inventory `file` of kubeadm2ha")
+	f.StringVar(&o.name, "name", "", "the cluster's name (default: one of its own, such as ha-x7k2p)")
+	f.StringVar(&o.version, "kubernetes-version", "", "the Kubernetes version (default "+v1alpha1.DefaultKubernetesVersion+")")
+	f.StringVar(&o.virtualIP, "virtual-ip", "", "the address of the API, an unused one in the control planes' subnet")
+	f.StringArrayVar(&o.controlPlanes, "control-plane", nil, "a control plane as `NAME=ADDRESS`; may be repeated")
+	f.StringArrayVar(&o.workers, "worker", nil, "a worker as `NAME=ADDRESS`; may be repeated")
+	f.StringArrayVar(&o.etcd, "etcd", nil, "a host for etcd only as `NAME=ADDRESS`; may be repeated")
+	return c
+}
+
+// Complete turns the flags into the template's parameters.
+func (o *initOptions) Complete() error {
+	name := o.name
+	if name == "" {
+		// Clusters that share a name are taken for one another by people, and in kubeconfig files.
+		name = "ha-" + rand.String(5)
+	}
+	o.params = v1alpha1.TemplateParams{Name: name, KubernetesVersion: o.version, VirtualIP: o.virtualIP}
+	if o.file != "-" {
+		o.params.File = o.file
+	}
+	for _, kind := range []struct {
+		flag  string
+		given []string
+		role  v1alpha1.Role
+	}{
+		{"control-plane", o.controlPlanes, v1alpha1.RoleControlPlane},
+		{"etcd", o.etcd, v1alpha1.RoleEtcd},
+		{"worker", o.workers, v1alpha1.RoleWorker},
+	} {
+		for _, g := range kind.given {
+			name, address, ok := strings.Cut(g, "=")
+			if _, err := netip.ParseAddr(address); !ok || name == "" || err != nil {
+				return action.Invalidf("--%s %s: write NAME=ADDRESS, such as cp1=192.0.2.11", kind.flag, g)
+			}
+			o.params.Hosts = append(o.params.Hosts, v1alpha1.Host{Name: name, Address: address, Roles: []v1alpha1.Role{kind.role}})
+		}
+	}
+	return nil
+}
+
+// Validate refuses what would make a file that is not valid.
+func (o *initOptions) Validate() error {
+	if o.inventory != "" {
+		if o.name+o.version+o.virtualIP != "" || len(o.params.Hosts) > 0 {
+			return action.Invalidf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
+		}
+		return nil
+	}
+	if len(o.params.Hosts) > 0 && len(o.controlPlanes) == 0 {
+		return action.Invalidf("with --worker or --etcd at least one --control-plane is needed")
+	}
+	data, err := v1alpha1.Template(o.params)
+	if err != nil {
+		return err
+	}
+	if _, _, err := v1alpha1.Load(data, ""); err != nil {
+		return action.Invalidf("these values make no valid Cluster file:\n%w", err)
+	}
+	return nil
+}
+
+// Run writes the file.
+func (o *initOptions) Run() error {
+	if o.inventory != "" {
+		return o.runFromInventory()
+	}
+	data, err := v1alpha1.Template(o.params)
+	if err != nil {
+		return err
+	}
+	if o.file == "-" {
+		_, err := o.Out.Write(data)
+		return err
+	}
+	if err := cli.WriteNew(o.file, data, 0o644, o.force); err != nil {
+		return err
+	}
+	what := "Edit it (version, virtual IP, hosts), then look at the hosts:"
+	if len(o.params.Hosts) > 0 && o.virtualIP != "" {
+		what = "Look at the hosts next; nothing is changed:"
+	}
+	_, err = fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, program.Name, o.file)
+	return err
+}

@@ -1,0 +1,108 @@
+package bundle
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+type bundleDiffOptions struct {
+	genericiooptions.IOStreams
+	output string
+}
+
+func newBundleDiff(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &bundleDiffOptions{IOStreams: streams}
+	c := &cobra.Command{
+		Use:   "diff OLD NEW",
+		Short: "Tell what changes from one bundle to another, and what would have to move",
+		Long: cli.Paragraphs(
+			"Lists what NEW adds, removes and changes, and the bytes that have to be brought to hosts that have all of OLD: what an upgrade moves, and the size of `kubectl ha bundle create --since OLD`. It ends with 0 whether or not they differ."),
+		Example: cli.Examples(`
+			kubectl ha bundle diff v1.36.tar v1.37.tar
+			kubectl ha bundle diff v1.36.tar v1.37.tar -o json`),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return action.Invalidf("name two bundles' files: %s", c.UseLine())
+			}
+			return cli.CheckOutput(o.output)
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return o.Run(args[0], args[1]) },
+	}
+	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	return c
+}
+
+// Run compares them.
+func (o *bundleDiffOptions) Run(from, to string) error {
+	var both []bundle.Contents
+	for _, path := range []string{from, to} {
+		b, err := bundles.Open(path)
+		if err != nil {
+			return err
+		}
+		both = append(both, b.Contents())
+		if err := b.Close(); err != nil {
+			return err
+		}
+	}
+	d := bundle.Diff(both[0], both[1])
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSON(o.Out, d)
+	}
+	return printDifference(o.Out, d, len(both[0].Archs())+len(both[1].Archs()) > 2)
+}
+
+// printDifference prints a table for each kind of change; archs says that
+// names are not enough.
+func printDifference(w io.Writer, d bundle.Difference, archs bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	// A tabwriter keeps its errors until Flush.
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
+	name := func(i bundle.Item) string {
+		if archs {
+			return i.Name + " (" + i.Arch + ")"
+		}
+		return i.Name
+	}
+	if len(d.Changed) > 0 {
+		line("CHANGED\tFROM\tTO\tTO MOVE")
+	}
+	for _, c := range d.Changed {
+		to := c.To.Version
+		if to == c.From.Version {
+			to += " (other content)"
+		}
+		line("%s\t%.20s\t%.40s\t%s", name(c.To.Item), c.From.Version, to, report.Size(c.To.Bytes))
+	}
+	if len(d.Added) > 0 {
+		line("\nADDED\tVERSION\tTO MOVE")
+	}
+	for _, a := range d.Added {
+		line("%s\t%.20s\t%s", name(a.Item), a.Version, report.Size(a.Bytes))
+	}
+	if len(d.Removed) > 0 {
+		line("\nREMOVED\tVERSION")
+	}
+	for _, r := range d.Removed {
+		line("%s\t%.20s", name(r), r.Version)
+	}
+	switch {
+	case len(d.Changed)+len(d.Added)+len(d.Removed) == 0:
+		line("Both hold the same.")
+	case d.Blobs == 0:
+		line("\nNothing would have to move.")
+	default:
+		line("\n%s in %s would have to move; what several share is moved once.", report.Size(d.Bytes), report.Plural(d.Blobs, "blob", "blobs"))
+	}
+	return t.Flush()
+}

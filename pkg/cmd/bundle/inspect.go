@@ -1,0 +1,162 @@
+package bundle
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// summary is a bundle in a line.
+func summary(c bundle.Contents) string {
+	hosts := strings.Join(c.Archs(), " and ")
+	if c.KubernetesVersion == "" {
+		return fmt.Sprintf("%s for %s, %s", report.Plural(len(c.Images), "image", "images"), hosts, report.Size(c.Size()))
+	}
+	return fmt.Sprintf("Kubernetes %s for %s, %d images and %d programs, %s",
+		c.KubernetesVersion, hosts, len(c.Images), len(c.Binaries), report.Size(c.Size()))
+}
+
+type bundleInspectOptions struct {
+	genericiooptions.IOStreams
+	output string
+	sbom   bool
+}
+
+func newBundleInspect(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &bundleInspectOptions{IOStreams: streams}
+	c := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Tell what is in a bundle",
+		Long: cli.Paragraphs(
+			"Lists the images and programs of a bundle: digest, size, source and the roles of the hosts that need it; then what was not verified when it was made, by a digest that this program came with, by one in an image's reference, or by a signature. Nothing but the bundle's own documents is read; `kubectl ha bundle verify` reads all of it."),
+		Example: cli.Examples(`
+			kubectl ha bundle inspect bundle.tar
+			kubectl ha bundle inspect bundle.tar -o json
+
+			# A bill of materials: SPDX 2.3 in JSON
+			kubectl ha bundle inspect bundle.tar --sbom`),
+		Args: cli.OneArg("the bundle's file"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			return o.Run(args[0])
+		},
+	}
+	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	c.Flags().BoolVar(&o.sbom, "sbom", false, "print a bill of materials in the JSON form of SPDX 2.3")
+	return c
+}
+
+// inspected is a bundle as -o json tells of it.
+type inspected struct {
+	// Digest is the bundle's.
+	Digest digest.Digest `json:"digest"`
+	// Size is that of all its blobs, in bytes; MissingBlobs and MissingBytes are
+	// left out since the bundle that it is the difference to has them.
+	Size         int64 `json:"size"`
+	MissingBlobs int   `json:"missingBlobs,omitempty"`
+	MissingBytes int64 `json:"missingBytes,omitempty"`
+	// Signed says that there is a signature, and not whose it is.
+	Signed bool `json:"signed,omitempty"`
+	// Unverified is what nobody vouches for but where it came from.
+	Unverified []unverified `json:"unverified"`
+	bundle.Contents
+}
+
+// Run prints what is in it.
+func (o *bundleInspectOptions) Run(path string) error {
+	b, err := bundles.Open(path)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // only read
+	switch missing := b.Missing(); {
+	case o.sbom:
+		return cli.WriteJSON(o.Out, b.SBOM(time.Now()))
+	case o.output == cli.OutputJSON:
+		return cli.WriteJSON(o.Out, inspected{Digest: b.Digest(), Size: b.Contents().Size(),
+			MissingBlobs: len(missing), MissingBytes: bundle.SizeOf(missing), Signed: b.Signed(), Unverified: unverifiedOf(b.Contents()), Contents: b.Contents()})
+	}
+	return printContents(o.Out, b)
+}
+
+func printContents(w io.Writer, b *bundle.Bundle) error {
+	c := b.Contents()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	// A tabwriter keeps its errors until Flush.
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
+	line("%s", summary(c))
+	line("%s", b.Digest())
+	if b.Signed() {
+		line("Signed; `%s bundle verify --key` tells whether by whom it should be", program.Name)
+	}
+	if c.KubernetesVersion != "" {
+		line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)
+	}
+	if left := missing(b); left != "" {
+		line("%s", left)
+	}
+	arch := func(a string) string { return "" }
+	if len(c.Archs()) > 1 {
+		arch = func(a string) string { return a + "\t" }
+	}
+	line("\nIMAGE\t%sSIZE\tFOR\tDIGEST", arch("ARCH"))
+	for _, i := range c.Images {
+		line("%s\t%s%s\t%s\t%s", i.Ref, arch(i.Arch), report.Size(bundle.SizeOf(i.Blobs)), forWhom(i.For), i.Manifest.Digest)
+	}
+	if len(c.Binaries) > 0 {
+		line("\nPROGRAM\t%sVERSION\tSIZE\tFOR\tSHA256\tFROM", arch("ARCH"))
+	}
+	for _, p := range c.Binaries {
+		line("%s\t%s%s\t%s\t%s\t%.12s\t%s", p.Path, arch(p.Arch), p.Version, report.Size(p.Size), forWhom(p.For), p.SHA256, p.Source)
+	}
+	if len(c.Addons) > 0 {
+		line("\nADDON\tVERSION\tIMAGES")
+	}
+	for _, a := range c.Addons {
+		line("%s\t%s\t%d", a.Name, a.Version, len(a.Images))
+	}
+	if len(c.Files) > 0 {
+		line("\nMANIFEST\tSIZE\tSHA256\tFROM")
+	}
+	for _, f := range c.Files {
+		line("%s\t%s\t%.12s\t%s", f.Name, report.Size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
+	}
+	if err := printUnverified(t, "\n", c, ""); err != nil {
+		return err
+	}
+	return t.Flush()
+}
+
+// forWhom writes roles for people.
+func forWhom(roles []v1alpha1.Role) string {
+	var out []string
+	for _, r := range roles {
+		out = append(out, string(r))
+	}
+	return strings.Join(out, ",")
+}
+
+// missing tells what a difference leaves out, nothing when it is whole.
+func missing(b *bundle.Bundle) string {
+	left := b.Missing()
+	if len(left) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Only the difference to the bundle %s: %d blobs (%s) are in that one and not here.",
+		b.Contents().Since.Bundle, len(left), report.Size(bundle.SizeOf(left)))
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+	"k8s.io/klog/v2"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// Progress shows what happens, in the form that fits where it goes: events for
+// -o json, live lines on a terminal, else plain lines.
+type Progress struct {
+	w      io.Writer
+	format string
+
+	mu      sync.Mutex
+	current report.Sink
+	end     func()
+}
+
+func NewProgress(w io.Writer, format string) *Progress {
+	p := &Progress{w: w, format: format}
+	p.Open()
+	return p
+}
+
+// Emit shows an event.
+func (p *Progress) Emit(e report.Event) {
+	p.mu.Lock()
+	sink := p.current
+	p.mu.Unlock()
+	sink.Emit(e)
+}
+
+// Close ends the live lines on a terminal. It must come before any other
+// output; what is still emitted is shown as plain lines.
+func (p *Progress) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// Open begins showing, again after a Close.
+func (p *Progress) Open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current, p.end = newSink(p.w, p.format)
+}
+
+func newSink(w io.Writer, format string) (sink report.Sink, end func()) {
+	nothing := func() {}
+	if format == OutputJSON {
+		return report.JSON(w), nothing
+	}
+	style := StyleFor(w)
+	if f, ok := Terminal(w); ok && Drawable() && !klog.V(1).Enabled() { // A log would be written into live lines.
+		size := func() (columns, rows int) {
+			columns, rows, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				// A terminal that does not tell is taken for the usual one.
+				return 80, 24
+			}
+			return columns, rows
+		}
+		t := report.NewTerminal(w, size, style)
+		return t, t.Close
+	}
+	style.Clock = true
+	return report.Plain(w, style), nothing
+}
+
+// Terminal tells whether a stream is a terminal.
+func Terminal(stream any) (*os.File, bool) {
+	f, ok := stream.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Drawable tells whether the terminal can be drawn on: cursor movements are known.
+func Drawable() bool {
+	if runtime.GOOS == "windows" {
+		// The old console knows no sequences unless told to; Windows Terminal does.
+		return os.Getenv("WT_SESSION") != ""
+	}
+	t := os.Getenv("TERM")
+	return t != "" && t != "dumb" && os.Getenv("CI") == ""
+}
+
+// StyleFor chooses colours and characters. NO_COLOR: https://no-color.org
+func StyleFor(w io.Writer) report.Style {
+	_, isTerminal := Terminal(w)
+	return report.Style{
+		Color: isTerminal && Drawable() && os.Getenv("NO_COLOR") == "",
+		ASCII: !utf8Locale(),
+	}
+}
+
+// utf8Locale tells whether more than ASCII can be shown: no locale says
+// nothing, C and POSIX say no.
+func utf8Locale() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf") || (v != "c" && v != "posix")
+		}
+	}
+	return true
+}

@@ -1,0 +1,112 @@
+package images
+
+import (
+	list "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+)
+
+// imagesListOptions show images by nodes.
+type imagesListOptions struct {
+	imagesOptions
+	list.ListOptions
+}
+
+func newImagesList(shared imagesOptions) *cobra.Command {
+	o := &imagesListOptions{imagesOptions: shared}
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "Show which image is on which node",
+		Long: cli.Paragraphs(
+			"Shows images by nodes, by what the nodes report: present, missing, or there with another digest than on most nodes. A kubelet reports its 50 largest images; what a node with that many does not report is unknown.",
+			"--missing shows what the nodes lack for a Kubernetes version, --bundle how they stand to what is in a bundle."),
+		Example: cli.Examples(`
+			kubectl ha images list
+			kubectl ha images list --missing ` + v1alpha1.DefaultKubernetesVersion + `
+			kubectl ha images list --bundle bundle.tar -o json`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			if err := o.connect(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Missing, "missing", "", "show what nodes lack for this Kubernetes `version`")
+	f.StringVar(&o.Bundle, "bundle", "", "compare with what is in this bundle (`file`)")
+	cli.AddTrustFlags(f, &o.Trust, "bundle-")
+	o.addSelector(c, "show only")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	return c
+}
+
+// Validate refuses what contradicts itself.
+func (o *imagesListOptions) Validate() error {
+	if err := list.CheckList(o.ListOptions); err != nil {
+		return err
+	}
+	return cli.CheckOutput(o.output)
+}
+
+// Run shows the matrix.
+func (o *imagesListOptions) Run(ctx context.Context) error {
+	o.Config, o.Selector = o.config, o.selector
+	shown := cli.NewProgress(o.ErrOut, "")
+	m, err := list.RunList(ctx, o.ListOptions, shown)
+	shown.Close()
+	switch {
+	case err != nil:
+		return err
+	case o.output == cli.OutputJSON:
+		return cli.WriteJSON(o.Out, m)
+	case o.Missing != "" && len(m.Images) == 0:
+		_, err := fmt.Fprintf(o.Out, "Every node has what it needs for Kubernetes %s.\n", o.Missing)
+		return err
+	}
+	return printMatrix(o.Out, m)
+}
+
+// printMatrix prints a line an image.
+func printMatrix(w io.Writer, m images.Matrix) error {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	// Into memory, which does not fail.
+	_, _ = fmt.Fprintf(t, "IMAGE\tSIZE\t%s\n", strings.Join(m.Nodes, "\t"))
+	for _, r := range m.Images {
+		cells := []string{r.Ref, ""}
+		if r.Arch != "" {
+			cells[0] += " (" + r.Arch + ")"
+		}
+		if r.Size > 0 {
+			cells[1] = report.Size(r.Size)
+		}
+		for _, n := range m.Nodes {
+			s := string(r.States[n])
+			if r.States[n] == images.NotNeeded {
+				s = "-"
+			}
+			cells = append(cells, s)
+		}
+		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return cli.WriteTrimmed(w, b.String())
+}

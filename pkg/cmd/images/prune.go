@@ -1,0 +1,117 @@
+package images
+
+import (
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	prune "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// imagesPruneOptions remove images.
+type imagesPruneOptions struct {
+	imagesOptions
+	prune.PruneOptions
+	yes    bool
+	dryRun bool
+	cli.WaitFlags
+}
+
+func newImagesPrune(shared imagesOptions) *cobra.Command {
+	o := &imagesPruneOptions{imagesOptions: shared}
+	c := &cobra.Command{
+		Use:   "prune --keep VERSION",
+		Short: "Remove images of other Kubernetes versions, never what a pod uses",
+		Long: cli.Paragraphs(
+			"Removes from the nodes' image stores what belongs to other Kubernetes versions than the one that is kept. With --unused every other image goes as well that no pod names: also one that only a job of tomorrow would need.",
+			"What a pod or a container uses, and what is pinned, always stays: the pods are looked at again before anything is removed, and each node asks its containerd before each image. A sandbox (pause) image that containerd is not configured to use any more goes although it is pinned. A kubelet reports its 50 largest images, and only those can be chosen. What would go is shown first."),
+		Example: cli.Examples(`
+			# What would go, and nothing else
+			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion + ` --dry-run
+
+			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.Keep == "" {
+				return action.Invalidf("name the Kubernetes version that is kept with --keep, such as --keep %s", v1alpha1.DefaultKubernetesVersion)
+			}
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if err := o.connect(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Keep, "keep", "", "the Kubernetes `version` whose images stay")
+	f.BoolVar(&o.Unused, "unused", false, "also remove all other images that no pod names")
+	o.addSelector(c, "prune only")
+	o.Add(f, "", "begin it, and leave")
+	cli.AddDryRun(f, &o.dryRun, "show what would be removed, and end")
+	cli.AddYes(f, &o.yes, "")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: what is chosen, then an event per line")
+	return c
+}
+
+// Run shows what would go, asks, and has it done.
+func (o *imagesPruneOptions) Run(ctx context.Context) error {
+	o.Config, o.Selector = o.config, o.selector
+	shown := cli.NewProgress(o.ErrOut, "")
+	defer shown.Close()
+	p, err := prune.PlanPrune(ctx, o.PruneOptions, shown)
+	if err != nil {
+		return err
+	}
+	shown.Close()
+	if err := o.show(p.Chosen); err != nil || len(p.Chosen) == 0 || o.dryRun {
+		return err
+	}
+	if !o.yes {
+		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Remove these images?"); err != nil {
+			return err
+		}
+		if err := p.Recheck(ctx); err != nil {
+			return err
+		}
+		if len(p.Chosen) == 0 {
+			return o.show(nil)
+		}
+	}
+	ops, name, err := p.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	return cli.WatchOrLeave(ctx, o.IOStreams, ops, name, o.output, o.WaitFlags)
+}
+
+func (o *imagesPruneOptions) show(chosen []v1alpha1.NodeImages) error {
+	if o.output == cli.OutputJSON {
+		if chosen == nil {
+			chosen = []v1alpha1.NodeImages{}
+		}
+		return cli.WriteJSONLine(o.Out, map[string]any{"remove": chosen})
+	}
+	if len(chosen) == 0 {
+		_, err := fmt.Fprintln(o.Out, "There is nothing to remove.")
+		return err
+	}
+	for _, n := range chosen {
+		if _, err := fmt.Fprintf(o.Out, "%s: %s\n", n.Name, report.Plural(len(n.Refs), "image", "images")); err != nil {
+			return err
+		}
+		for _, ref := range n.Refs {
+			if _, err := fmt.Fprintf(o.Out, "  %s\n", ref); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

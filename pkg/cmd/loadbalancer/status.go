@@ -1,0 +1,116 @@
+package loadbalancer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// loadBalancerStatusOptions look at the load balancer.
+type loadBalancerStatusOptions struct {
+	operate.Options
+}
+
+func newLoadBalancerStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &loadBalancerStatusOptions{operate.Options{IOStreams: streams, Access: access}}
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the load balancer on each control plane, and what it sees of the API servers",
+		Long: cli.Paragraphs(
+			"Asks each of its pods which API servers it hands connections to and how they are, the virtual IP's port for an answer, and kube-proxy, cluster-info and the stored document for what they point at. It ends with 3 when something is not as it should be."),
+		Example: cli.Examples(`
+			kubectl ha loadbalancer status
+			kubectl ha loadbalancer status -o json`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
+				return err
+			}
+			if err := o.Connect(c.Context()); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json or yaml")
+	return c
+}
+
+// Run looks, and tells.
+func (o *loadBalancerStatusOptions) Run(ctx context.Context) error {
+	seen, err := loadbalancer.Look(ctx, o.Clients, o.Stored)
+	if err != nil {
+		return action.OfCluster(err)
+	}
+	switch o.Output {
+	case cli.OutputJSON:
+		err = cli.WriteJSON(o.Out, seen)
+	case cli.OutputYAML:
+		var data []byte
+		if data, err = yaml.Marshal(seen); err == nil {
+			_, err = o.Out.Write(data)
+		}
+	default:
+		err = printLoadBalancer(o.Out, seen, time.Now())
+	}
+	if err != nil || len(seen.Problems) == 0 {
+		return err
+	}
+	return action.As(action.Findings, fmt.Errorf("the load balancer is not as it should be:\n%s", strings.Join(seen.Problems, "\n")))
+}
+
+func printLoadBalancer(w io.Writer, s *loadbalancer.Status, now time.Time) error {
+	if !s.Installed {
+		_, err := fmt.Fprintf(w, "There is no load balancer; %s loadbalancer install sets one up.\n", program.Name)
+		return err
+	}
+	uses := "nobody was asked to use it"
+	if len(s.UseFor) > 0 {
+		uses = "used by " + strings.Join(s.UseFor, ", ")
+	}
+	if _, err := fmt.Fprintf(w, "%s (%s) at https://%s, %s\n\n", s.Type, s.Image, s.Endpoint, uses); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ON\tSTATE\tSINCE\tAPI SERVERS") //nolint:errcheck // Flush tells
+	for _, p := range s.Pods {
+		state, since := "serving", ""
+		if p.Problem != "" {
+			state = p.Problem
+		}
+		if !p.Since.IsZero() {
+			since = now.Sub(p.Since).Round(time.Second).String()
+		}
+		var servers []string
+		for _, h := range p.Servers {
+			one := h.Name + " up"
+			if !h.Up {
+				one = h.Name + " down (" + h.Reason + ")"
+			} else if h.Streams >= 0 {
+				one = fmt.Sprintf("%s up, %s", h.Name, report.Plural(h.Streams, "stream", "streams"))
+			}
+			servers = append(servers, one)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Node, state, since, strings.Join(servers, "; ")) //nolint:errcheck // Flush tells
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nkube-proxy uses %s\ncluster-info names %s\n", s.KubeProxy, s.ClusterInfo)
+	return err
+}

@@ -1,0 +1,158 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+)
+
+// outputWide is one of -o's values.
+const outputWide = "wide"
+
+// statusOptions show a cluster's state.
+type statusOptions struct {
+	genericiooptions.IOStreams
+	access   *genericclioptions.ConfigFlags
+	file     string
+	output   string
+	watch    bool
+	interval time.Duration
+	deep     bool
+}
+
+func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &statusOptions{IOStreams: streams, access: cli.NewAccess()}
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "Show on one screen how the cluster is",
+		GroupID: cli.GroupAccess,
+		Long: cli.Paragraphs(
+			"Asks every part of the cluster itself: each apiserver at its own address, each controller-manager, scheduler and etcd member through its node's kubelet (a forwarded port), and shows who holds the virtual IP, leaders, etcd's size, lag and disk latency, nodes, certificates, DNS, Operations and backups. Nothing is changed, and nothing is started on any node.",
+			"--deep also runs a short read-only task on each node, for what only files on the hosts tell: all certificates, and since when the virtual IP is where it is.",
+			"It works as long as one apiserver answers. When the one of your kubeconfig does not, give the Cluster file with -f: then each is asked at its own address.",
+			fmt.Sprintf("The exit code is 0 when the cluster is healthy, %d when something is not as it should be, %d when the API, or what it rests on, does not serve.", cli.ExitFindings, cli.ExitBroken)),
+		Example: cli.Examples(`
+			kubectl ha status
+			kubectl ha status -w
+			kubectl ha status --deep -o wide
+
+			# For a script
+			kubectl ha status -o json | jq -r '.problems[].message'
+
+			# When the virtual IP does not answer
+			kubectl ha status -f cluster.yaml`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.Run(c.Context())
+		},
+	}
+	cli.AddAccess(c, o.access)
+	f := c.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "text (default), wide, or json")
+	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again")
+	f.DurationVar(&o.interval, "interval", 2*time.Second, "with -w: the time between two looks")
+	f.BoolVar(&o.deep, "deep", false, "look at the hosts' files too, by a read-only task on each node")
+	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`, for when the API can't tell where the hosts are")
+	return c
+}
+
+// Validate refuses what contradicts itself.
+func (o *statusOptions) Validate() error {
+	switch {
+	case o.output != "" && o.output != "text" && o.output != outputWide && o.output != cli.OutputJSON:
+		return action.Invalidf("-o %s: use text, wide or json", o.output)
+	case o.interval < 500*time.Millisecond:
+		return action.Invalidf("--interval must be at least 500ms")
+	case o.watch && o.deep:
+		return action.Invalidf("--deep starts a task on each node, and does not go with --watch")
+	}
+	return nil
+}
+
+// Run looks and shows.
+func (o *statusOptions) Run(ctx context.Context) error {
+	looker, err := o.looker()
+	if err != nil {
+		return err
+	}
+	for {
+		r, err := looker.Look(ctx)
+		if err != nil {
+			return err
+		}
+		if o.deep {
+			if err := o.inspect(ctx, looker, &r); err != nil {
+				return err
+			}
+		}
+		if err := o.show(r); err != nil {
+			return err
+		}
+		if !o.watch {
+			return healthError(r.Health)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(o.interval):
+		}
+	}
+}
+
+func (o *statusOptions) looker() (*status.Looker, error) {
+	config, err := cli.RestConfig(o.access)
+	if err != nil {
+		return nil, err
+	}
+	if o.file == "" {
+		return status.New(config, nil), nil
+	}
+	cluster, _, err := cli.LoadCluster(o.file, o.In)
+	if err != nil {
+		return nil, err
+	}
+	return status.New(config, cluster), nil
+}
+
+// show prints one look: a new screen on a terminal that is watched, else below the last.
+func (o *statusOptions) show(r status.Report) error {
+	if o.output == cli.OutputJSON {
+		if o.watch {
+			return cli.WriteJSONLine(o.Out, r)
+		}
+		return cli.WriteJSON(o.Out, r)
+	}
+	text := status.Render(r, cli.StyleFor(o.Out), o.output == outputWide)
+	if o.watch {
+		if _, ok := cli.Terminal(o.Out); ok && cli.Drawable() {
+			// Home, and what was there before is cleared below.
+			text = "\x1b[H\x1b[2J\x1b[3J" + text
+		} else {
+			text += "\n"
+		}
+	}
+	_, err := fmt.Fprint(o.Out, text)
+	return err
+}
+
+// healthError is the exit code of a verdict, which is on the screen already.
+func healthError(h status.Health) error {
+	switch h {
+	case status.Degraded:
+		return action.As(action.Findings, cli.ErrSaid)
+	case status.Broken:
+		return action.As(action.Broken, cli.ErrSaid)
+	}
+	return nil
+}

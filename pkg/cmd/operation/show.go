@@ -1,0 +1,154 @@
+package operation
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+func (o *operationOptions) newList() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List all Operations, the oldest first",
+		Example: cli.Examples(`
+			kubectl ha operation list
+			kubectl ha operation list -o json`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			all, err := o.ops.List(c.Context())
+			if err != nil {
+				return action.OfCluster(err)
+			}
+			if o.output == cli.OutputJSON {
+				list := v1alpha1.OperationList{Items: all}
+				list.APIVersion, list.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind+"List"
+				return cli.WriteJSON(o.Out, list)
+			}
+			return printOperations(o.Out, all, time.Now())
+		},
+	}
+	o.addOutput(c, "text (default) or json")
+	return c
+}
+
+func printOperations(w io.Writer, all []v1alpha1.Operation, now time.Time) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "There is no Operation in this cluster.")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	// A tabwriter keeps its errors until Flush.
+	_, _ = fmt.Fprintln(t, "NAME\tTYPE\tPHASE\tPROGRESS\tAGE\tMESSAGE")
+	for _, op := range all {
+		message, _, _ := strings.Cut(op.Status.Message, "\n")
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", op.Name, op.Spec.Type, operations.Phase(op), op.Status.Progress,
+			duration.HumanDuration(now.Sub(op.CreationTimestamp.Time)), message)
+	}
+	return t.Flush()
+}
+
+func (o *operationOptions) newShow() *cobra.Command {
+	c := &cobra.Command{
+		Use:               "show [NAME]",
+		Short:             "Show an Operation with all its steps",
+		Long:              cli.Paragraphs("Shows an Operation with all its steps. Without a name: the one that runs, else the latest."),
+		Example:           cli.Examples("kubectl ha operation show join-x7k2p"),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: o.completeNames,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			op, err := o.pick(c.Context(), nameIn(args))
+			if err != nil {
+				return action.OfCluster(err)
+			}
+			if o.output == cli.OutputJSON {
+				op.APIVersion, op.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind
+				return cli.WriteJSON(o.Out, op)
+			}
+			return printOperation(o.Out, cli.StyleFor(o.Out), *op, time.Now())
+		},
+	}
+	o.addOutput(c, "text (default) or json")
+	return c
+}
+
+func printOperation(w io.Writer, style report.Style, op v1alpha1.Operation, now time.Time) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Operation  %s\nType       %s\nPhase      %s %s\n", op.Name, op.Spec.Type, operations.Phase(op), op.Status.Progress)
+	if op.Status.StartedAt != nil {
+		fmt.Fprintf(&b, "Started    %s, took %s\n", op.Status.StartedAt.Local().Format(time.DateTime), took(op.Status.StartedAt, op.Status.FinishedAt, now))
+	}
+	if op.Status.Coordinator != "" {
+		fmt.Fprintf(&b, "By         pod %s/%s\n", v1alpha1.SystemNamespace, op.Status.Coordinator)
+	}
+	if message, _, _ := strings.Cut(op.Status.Message, "\n"); message != "" {
+		fmt.Fprintf(&b, "Message    %s\n", message)
+	}
+	b.WriteString("\n")
+	var failures []string
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, s := range op.Status.Steps {
+		head, more, _ := strings.Cut(s.Message, "\n")
+		if more != "" && s.State == v1alpha1.StepFailed {
+			failures = append(failures, s.ID+"\n    "+strings.ReplaceAll(s.Message, "\n", "\n    "))
+		}
+		// Into memory, which does not fail.
+		_, _ = fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\n", stepMark(style, s.State), s.ID, s.Title, took(s.StartedAt, s.FinishedAt, now), head)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, f := range failures {
+		fmt.Fprintf(&b, "\n%s\n", f)
+	}
+	return cli.WriteTrimmed(w, b.String())
+}
+
+func stepMark(style report.Style, s v1alpha1.StepState) string {
+	switch s {
+	case v1alpha1.StepSucceeded:
+		return style.Mark(report.StepDone)
+	case v1alpha1.StepFailed:
+		return style.Mark(report.StepFailed)
+	case v1alpha1.StepRunning:
+		return style.Mark(report.StepStarted)
+	case v1alpha1.StepSkipped:
+		return style.Mark(report.StepSkipped)
+	}
+	return style.Mark(report.Info)
+}
+
+// took is how long something ran, or has been running.
+func took(start, end *metav1.Time, now time.Time) string {
+	if start == nil {
+		return ""
+	}
+	if end != nil {
+		now = end.Time
+	}
+	return report.Elapsed(now.Sub(start.Time))
+}
