@@ -75,15 +75,18 @@ func Init(c *v1alpha1.Cluster, p InitParams) ([]byte, error) {
 const uploadPatience = 3 * time.Minute
 
 // UploadCerts writes the configuration of `kubeadm init phase upload-certs
-// --upload-certs`, to be run on any control plane. It has the
+// --upload-certs`, to be run on the control plane h. It has the
 // ClusterConfiguration too: without that kubeadm would take etcd for its own
 // and leave out the files for the external one.
-func UploadCerts(c *v1alpha1.Cluster, certificateKey string) ([]byte, error) {
+//
+// From 1.36 on kubeadm asks the API server at localAPIEndpoint, and not the one in
+// admin.conf (kubeadm's PointKubeConfigToLocalAPIEndpoint), so that h has to be the host
+// where it runs: any other may have no API server yet, or no more.
+func UploadCerts(c *v1alpha1.Cluster, h v1alpha1.Host, certificateKey string) ([]byte, error) {
 	if certificateKey == "" {
 		return nil, fmt.Errorf("kubeadm upload-certs: the certificate key is missing")
 	}
-	// The phase looks at no host, but kubeadm wants one to be named.
-	init, err := initConfiguration(c, InitParams{Host: c.First(), CertificateKey: certificateKey, APIPatience: uploadPatience}, nil)
+	init, err := initConfiguration(c, InitParams{Host: h, CertificateKey: certificateKey, APIPatience: uploadPatience}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("kubeadm upload-certs: %w", err)
 	}

@@ -56,7 +56,7 @@ func rendered(t *testing.T, c *v1alpha1.Cluster) map[string][]byte {
 	data, err := Init(c, InitParams{Host: c.First(), Token: token, CertificateKey: certKey,
 		PatchesDir: "/etc/kubernetes/patches", IgnorePreflightErrors: []string{"SystemVerification"}})
 	keep("init", data, err)
-	data, err = UploadCerts(c, certKey)
+	data, err = UploadCerts(c, c.First(), certKey)
 	keep("upload-certs", data, err)
 	data, err = Upgrade(c, UpgradeParams{Version: "v1.37.2", PatchesDir: "/etc/kubernetes/patches", IgnorePreflightErrors: []string{"SystemVerification"}})
 	keep("upgrade", data, err)
@@ -209,7 +209,7 @@ func TestParameterErrors(t *testing.T) {
 		"init with a bad key": {func() ([]byte, error) {
 			return Init(c, InitParams{Host: c.First(), Token: token, CertificateKey: "zz"})
 		}, "the certificate key"},
-		"upload without key":  {func() ([]byte, error) { return UploadCerts(c, "") }, "the certificate key is missing"},
+		"upload without key":  {func() ([]byte, error) { return UploadCerts(c, c.First(), "") }, "the certificate key is missing"},
 		"upgrade to nothing":  {func() ([]byte, error) { return Upgrade(c, UpgradeParams{}) }, "the version to go to is missing"},
 		"join with bad token": {func() ([]byte, error) { return JoinWorker(c, change(func(p *JoinParams) { p.Token = "s3cret" })) }, "kubeadm join of cp2: the bootstrap token"},
 		"join without hash":   {func() ([]byte, error) { return JoinWorker(c, change(func(p *JoinParams) { p.CACertHash = "" })) }, "fingerprint"},
@@ -262,6 +262,31 @@ func TestKubeadmAccepts(t *testing.T) {
 					t.Errorf("kubeadm says %v:\n%s\nof\n%s", err, out, data)
 				}
 			})
+		}
+	}
+}
+
+// TestUploadCertsAsksItsOwnHost: kubeadm asks the API server that the configuration names,
+// from 1.36 on. That of another host may not run: a host that is about to become a control
+// plane again has none.
+func TestUploadCertsAsksItsOwnHost(t *testing.T) {
+	for name, c := range clusters(t) {
+		for _, h := range c.ControlPlanes() {
+			data, err := UploadCerts(c, h, certKey)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, h.Name, err)
+			}
+			var init struct {
+				LocalAPIEndpoint struct{ AdvertiseAddress string }
+				NodeRegistration struct{ Name string }
+			}
+			first, _, _ := strings.Cut(string(data), "\n---\n")
+			if err := yaml.Unmarshal([]byte(first), &init); err != nil {
+				t.Fatal(err)
+			}
+			if init.LocalAPIEndpoint.AdvertiseAddress != h.Address || init.NodeRegistration.Name != h.Name {
+				t.Errorf("%s: on %s (%s) kubeadm asks %+v", name, h.Name, h.Address, init)
+			}
 		}
 	}
 }

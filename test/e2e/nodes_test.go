@@ -90,13 +90,16 @@ func TestWorkerLeavesAndComesBack(t *testing.T) {
 	c.removeUncleaned(t, "w1")
 }
 
-// TestControlPlaneLeavesAndComesBack: the control plane that has the virtual IP, well and
-// with its etcd member, is removed and cleaned, and added again over SSH; no request fails.
+// TestControlPlaneLeavesAndComesBack: a control plane, well and with its etcd member, is
+// removed and cleaned, and added again over SSH; no request fails. It is the first of the
+// document, which is special for kubeadm's configurations if they are not written for the
+// host where they are used; and mostly it has the virtual IP.
 func TestControlPlaneLeavesAndComesBack(t *testing.T) {
 	c := copyCluster(t)
 	c.settled(t)
 	c.installBalancer(t, "haproxy")
-	host := c.holder(t)
+	const host = "cp1"
+	t.Logf("%s has the virtual IP", c.holder(t))
 	p := c.prober(t, c.vip)
 	p.every = 50 * time.Millisecond
 	if err := p.likeClientGo(); err != nil {

@@ -79,7 +79,11 @@ func uploadCerts(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err := allowToken(ctx, t, s.token); err != nil {
 		return node.Request{}, err
 	}
-	config, err := kubeadm.UploadCerts(t.Cluster, s.certificateKey)
+	h, ok := t.Cluster.Host(t.Step.Node)
+	if !ok {
+		return node.Request{}, fmt.Errorf("the stored Cluster document has no host %s", t.Step.Node)
+	}
+	config, err := kubeadm.UploadCerts(t.Cluster, h, s.certificateKey)
 	if err != nil {
 		return node.Request{}, err
 	}
