@@ -142,6 +142,14 @@ bench-upgrade: build ## The product's upgrade against a script of the same kubea
 dist: setup ## The plugin's archives, bills of materials, checksums and krew manifest, in dist/
 	CGO_ENABLED=0 go run ./hack/dist -version '$(VERSION)' -commit '$(COMMIT)' -tags '$(TAGS)' -out dist
 
+# The custom resource's definition and its types' copies. The version of controller-gen is in go.mod.
+CRD         := manifests/operation-crd.yaml
+.PHONY: generate
+generate: setup ## Write what is made from the API's types: their copies and the custom resource's definition
+	CGO_ENABLED=0 go tool controller-gen object paths=./pkg/api/v1alpha1
+	CGO_ENABLED=0 go tool controller-gen crd paths=./pkg/api/v1alpha1 output:crd:stdout > $(CRD).new
+	@mv $(CRD).new $(CRD)
+
 .PHONY: docs
 docs: setup ## Write the generated pages anew: commands, Cluster file, doctor's checks
 	CGO_ENABLED=0 go run ./hack/fieldref

@@ -1,7 +1,9 @@
 package incluster_test
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -60,6 +62,44 @@ func checkUpgradeRules(t *testing.T, s *kubetest.Server) {
 		_, err := ri.Create(t.Context(), u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if want == "" && err != nil || want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", spec, err)
+		}
+	}
+}
+
+// checkStatusRules asks the real apiserver which conditions it takes. The type of a condition is
+// Kubernetes' own, whose message may be longer than an Event's.
+func checkStatusRules(t *testing.T, s *kubetest.Server) {
+	t.Helper()
+	api := operationsAPI(t, s)
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": v1alpha1.APIVersion, "kind": v1alpha1.OperationKind,
+		"metadata": map[string]any{"generateName": "x-"}, "spec": map[string]any{"type": "RemoveLoadBalancer"}}}
+	u, err := api.Create(t.Context(), u, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := api.Delete(context.Background(), u.GetName(), metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, tc := range map[string]struct {
+		change map[string]any
+		want   string
+	}{
+		"well":                {},
+		"the longest message": {change: map[string]any{"message": strings.Repeat("ä", v1alpha1.MaxConditionMessage)}},
+		"too long a message":  {change: map[string]any{"message": strings.Repeat("ä", v1alpha1.MaxConditionMessage+1)}, want: "at most 1024"},
+		"no type":             {change: map[string]any{"type": ""}, want: "status.conditions[0].type"},
+		"no reason":           {change: map[string]any{"reason": ""}, want: "status.conditions[0].reason"},
+		"another status":      {change: map[string]any{"status": "Maybe"}, want: "status.conditions[0].status"},
+	} {
+		c := map[string]any{"type": "Complete", "status": "False", "reason": "Running", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+		maps.Copy(c, tc.change)
+		with := u.DeepCopy()
+		with.Object["status"] = map[string]any{"conditions": []any{c}}
+		_, err := api.UpdateStatus(t.Context(), with, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		if tc.want == "" && err != nil || tc.want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -295,6 +295,7 @@ func TestOperations(t *testing.T) {
 	checkCoordinatorJob(t, f, name)
 	checkImmutable(t, s, name)
 	checkUpgradeRules(t, s)
+	checkStatusRules(t, s)
 	if err := ops.Pause(t.Context(), name); err != nil {
 		t.Error(err)
 	}

@@ -23,6 +23,8 @@ const (
 	ClusterConfigMapKey = "cluster.yaml"
 )
 
+// +kubebuilder:object:generate=false
+
 // Cluster is the whole description of a highly available cluster: which hosts
 // there are, what each is for, and the settings that differ from the defaults.
 type Cluster struct {
@@ -32,12 +34,16 @@ type Cluster struct {
 	Spec     ClusterSpec `json:"spec"`
 }
 
+// +kubebuilder:object:generate=false
+
 // Metadata is the part of a Kubernetes object's metadata that a Cluster has.
 type Metadata struct {
 	// Name names the cluster, its kubeconfig context and its kubeconfig file.
 	// A DNS label. Default "kubernetes".
 	Name string `json:"name,omitempty"`
 }
+
+// +kubebuilder:object:generate=false
 
 // ClusterSpec is what the user wants.
 type ClusterSpec struct {
@@ -73,6 +79,8 @@ type ClusterSpec struct {
 	Kubeadm Kubeadm `json:"kubeadm,omitempty"`
 }
 
+// +kubebuilder:validation:Enum=control-plane;etcd;worker
+
 // Role is what a host is for.
 type Role string
 
@@ -85,6 +93,8 @@ const (
 	// not tainted.
 	RoleWorker Role = "worker"
 )
+
+// +kubebuilder:object:generate=false
 
 // Host is one machine.
 type Host struct {
@@ -100,6 +110,8 @@ type Host struct {
 	// SSH overrides spec.ssh field by field.
 	SSH *SSH `json:"ssh,omitempty"`
 }
+
+// +kubebuilder:object:generate=false
 
 // SSH says how to log in. Whatever is not set here is as your SSH configuration
 // means it (ssh -G) for the host's address and then for its name.
@@ -134,6 +146,8 @@ const (
 	NetworkPluginNone NetworkPlugin = "none"
 )
 
+// +kubebuilder:object:generate=false
+
 // Network is the cluster's network.
 type Network struct {
 	// Plugin is flannel, manifest or none. Default flannel.
@@ -161,6 +175,8 @@ const (
 	EtcdStacked EtcdTopology = "stacked"
 )
 
+// +kubebuilder:object:generate=false
+
 // Etcd is the etcd cluster.
 type Etcd struct {
 	// Topology is external. Default external.
@@ -177,6 +193,8 @@ type Etcd struct {
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
+// +kubebuilder:object:generate=false
+
 // Keepalived holds the virtual IP's settings.
 type Keepalived struct {
 	// Interface is the network interface of the virtual IP. Default: on each
@@ -189,6 +207,8 @@ type Keepalived struct {
 	// milliseconds, 10 to 40950 in steps of 10. Default 200.
 	AdvertisementInterval int32 `json:"advertisementIntervalMilliseconds,omitempty"`
 }
+
+// +kubebuilder:object:generate=false
 
 // LoadBalancer says which load balancer a cluster has, or is to have: the bootstrap
 // sets none up, kubectl ha loadbalancer install does.
@@ -203,6 +223,8 @@ type LoadBalancer struct {
 	// UseFor lists who uses it, where it is there.
 	UseFor []LoadBalancerUse `json:"useFor,omitempty"`
 }
+
+// +kubebuilder:object:generate=false
 
 // Images says where images and binaries come from.
 type Images struct {
@@ -225,6 +247,8 @@ type Images struct {
 	ExtraImages []string `json:"extraImages,omitempty"`
 }
 
+// +kubebuilder:object:generate=false
+
 // Proxy is the environment for containerd and the kubelet.
 type Proxy struct {
 	HTTPProxy  string `json:"httpProxy,omitempty"`
@@ -234,8 +258,12 @@ type Proxy struct {
 	NoProxy []string `json:"noProxy,omitempty"`
 }
 
+// +kubebuilder:object:generate=false
+
 // RawMap is a part of a foreign document, merged as it is.
 type RawMap map[string]any
+
+// +kubebuilder:object:generate=false
 
 // Kubeadm carries settings merged into kubeadm's documents, after our own;
 // maps are merged key by key, lists and scalars replace.

@@ -5,6 +5,8 @@ import (
 	"strings"
 )
 
+// +kubebuilder:object:generate=false
+
 // FieldError is one thing that is wrong with a Cluster, and what to do about it.
 type FieldError struct {
 	// File is the file's path as the user gave it; empty when there is no file.
@@ -44,6 +46,8 @@ func position(file string, line int) string {
 	}
 }
 
+// +kubebuilder:object:generate=false
+
 // FieldErrors are all that is wrong, in the order of the document.
 type FieldErrors []FieldError
 
@@ -63,6 +67,8 @@ func (l FieldErrors) Err() error {
 	}
 	return l
 }
+
+// +kubebuilder:object:generate=false
 
 // FieldWarning is something legal that the user had better know.
 type FieldWarning struct {

@@ -15,6 +15,8 @@ const (
 	AnnotationAgents = Group + "/agents"
 )
 
+// +kubebuilder:object:generate=false
+
 // Agent is the program that carries an Operation out, as pods name it.
 type Agent struct {
 	// Arch is the architecture of its nodes, as kubelets report it. Empty: not known.
@@ -24,6 +26,8 @@ type Agent struct {
 	// SHA256 is the program's, in hex. Empty: not known.
 	SHA256 string `json:"sha256,omitempty"`
 }
+
+// +kubebuilder:object:generate=false
 
 // Agents are one version's, each for an architecture. The first is the coordinators'.
 type Agents []Agent
@@ -46,6 +50,8 @@ func (a Agents) For(arch string) (Agent, error) {
 	}
 	return Agent{}, &NoAgentError{Arch: arch, Others: len(a)}
 }
+
+// +kubebuilder:object:generate=false
 
 // NoAgentError says that none of the Agents is for an architecture, and how many are for others.
 type NoAgentError struct {

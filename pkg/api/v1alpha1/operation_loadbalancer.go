@@ -16,6 +16,7 @@ const (
 )
 
 // LoadBalancerUse is who uses the load balancer instead of the virtual IP's own port.
+// +kubebuilder:validation:Enum=kube-proxy;kubelets;kubeconfig
 type LoadBalancerUse string
 
 // The uses. Kubelets are those of the workers, and of what joins later; a control
@@ -32,21 +33,23 @@ func LoadBalancerUses() []LoadBalancerUse {
 }
 
 // LoadBalancerSpec says which load balancer is to be there.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.loadBalancer can't be changed; create a new Operation"
 type LoadBalancerSpec struct {
 	// Type is haproxy or nginx.
+	// +kubebuilder:validation:Enum=haproxy;nginx
 	Type string `json:"type"`
 	// Port is its port on the virtual IP.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port"`
 	// Image is the reference of its image, which the control planes have.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
 	Image string `json:"image"`
 	// UseFor lists who uses it; nobody else's endpoint is changed.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=set
 	UseFor []LoadBalancerUse `json:"useFor,omitempty"`
-}
-
-// DeepCopyInto copies everything into out; they share nothing.
-func (in *LoadBalancerSpec) DeepCopyInto(out *LoadBalancerSpec) {
-	*out = *in
-	out.UseFor = slices.Clone(in.UseFor)
 }
 
 // Balances tells whether the load balancer is there for that use.

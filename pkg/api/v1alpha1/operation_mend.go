@@ -4,6 +4,7 @@ package v1alpha1
 const OperationMend OperationType = "Mend"
 
 // MendFix names one thing that a Mend sets right.
+// +kubebuilder:validation:Enum=kube-proxy;cluster-info;coredns;uncordon
 type MendFix string
 
 // The fixes. Each looks first, and changes nothing where all is well.
@@ -19,6 +20,11 @@ const (
 )
 
 // MendSpec says what is set right.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.mend can't be changed; create a new Operation"
 type MendSpec struct {
+	// Fixes are what is set right.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=set
 	Fixes []MendFix `json:"fixes"`
 }

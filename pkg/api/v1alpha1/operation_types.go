@@ -13,6 +13,7 @@ const (
 )
 
 // OperationType says what an Operation does.
+// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Mend
 type OperationType string
 
 const (
@@ -24,15 +25,39 @@ const (
 // Operation records an intent, its plan and the progress of each step. The
 // coordinator Job carries it out; whoever reads it knows what was done and
 // what is left.
+// +kubebuilder:resource:scope=Cluster,shortName=op
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name=Type,type=string,JSONPath=.spec.type
+// +kubebuilder:printcolumn:name=Phase,type=string,JSONPath=.status.phase
+// +kubebuilder:printcolumn:name=Progress,type=string,JSONPath=.status.progress
+// +kubebuilder:printcolumn:name=Message,type=string,JSONPath=.status.message
+// +kubebuilder:printcolumn:name=Age,type=date,JSONPath=.metadata.creationTimestamp
+// +kubebuilder:object:root=true
 type Operation struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
-	Spec              OperationSpec   `json:"spec"`
-	Status            OperationStatus `json:"status,omitempty"`
+	Spec              OperationSpec `json:"spec"`
+	// Status of a new one says that no generation was observed: who asks how it is doing must
+	// not take it for done.
+	// +default={"observedGeneration": -1}
+	Status OperationStatus `json:"status,omitempty"`
 }
 
 // OperationSpec is what is wanted.
+// +kubebuilder:validation:XValidation:rule="self.type != 'Join' || has(self.join)",message="spec.join is required when spec.type is Join"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Images' || has(self.images)",message="spec.images is required when spec.type is Images"
+// +kubebuilder:validation:XValidation:rule="self.type != 'PruneImages' || has(self.pruneImages)",message="spec.pruneImages is required when spec.type is PruneImages"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Upgrade' || has(self.upgrade)",message="spec.upgrade is required when spec.type is Upgrade"
+// +kubebuilder:validation:XValidation:rule="self.type != 'RollbackNode' || has(self.rollbackNode)",message="spec.rollbackNode is required when spec.type is RollbackNode"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Addon' || has(self.addon)",message="spec.addon is required when spec.type is Addon"
+// +kubebuilder:validation:XValidation:rule="self.type != 'LoadBalancer' || has(self.loadBalancer)",message="spec.loadBalancer is required when spec.type is LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="self.type != 'AddNode' || has(self.addNode)",message="spec.addNode is required when spec.type is AddNode"
+// +kubebuilder:validation:XValidation:rule="self.type != 'RemoveNode' || has(self.removeNode)",message="spec.removeNode is required when spec.type is RemoveNode"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Mend' || has(self.mend)",message="spec.mend is required when spec.type is Mend"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.aborted) || !oldSelf.aborted || (has(self.aborted) && self.aborted)",message="an aborted Operation stays aborted; create a new one"
 type OperationSpec struct {
+	// Type says what the Operation does, and which of the fields below is set.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.type can't be changed; create a new Operation"
 	Type OperationType `json:"type"`
 	// Paused stops the Operation before its next step; running steps finish.
 	Paused bool `json:"paused,omitempty"`
@@ -62,14 +87,22 @@ type OperationSpec struct {
 }
 
 // JoinSpec says which enrolled nodes become what.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.join can't be changed; create a new Operation"
 type JoinSpec struct {
 	// ControlPlanes are the nodes to promote. May be empty.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +listType=set
 	ControlPlanes []string `json:"controlPlanes,omitempty"`
 	// Source is a control plane that runs already, which uploads the certificates.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
 	Source string `json:"source"`
 }
 
 // OperationPhase is where an Operation stands.
+// +kubebuilder:validation:Enum="";Pending;Running;Paused;Succeeded;Failed;Aborted
 type OperationPhase string
 
 // The phases. Pending, Planning, Running and Paused are not final.
@@ -95,6 +128,10 @@ type OperationStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions say for other programs what Phase says. They follow from all else, and are
 	// computed whenever the status is written.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, size(c.message) <= 1024)",message="a condition's message has at most 1024 characters"
+	// +listType=map
+	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Message is one line for people: what runs now, or why it ended.
 	Message string `json:"message,omitempty"`
@@ -105,10 +142,13 @@ type OperationStatus struct {
 	// Progress is "done/all", for kubectl's columns.
 	Progress string `json:"progress,omitempty"`
 	// Steps is the plan, in an order in which they could run one by one.
+	// +listType=map
+	// +listMapKey=id
 	Steps []StepStatus `json:"steps,omitempty"`
 }
 
 // StepState is where a step stands.
+// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed;Skipped
 type StepState string
 
 // The states of a step.
@@ -123,6 +163,8 @@ const (
 // StepStatus is one step of the plan and its progress.
 type StepStatus struct {
 	// ID is stable and unique in the Operation: promote/cp2.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=320
 	ID string `json:"id"`
 	// Title is one line for people.
 	Title string `json:"title,omitempty"`
@@ -137,6 +179,7 @@ type StepStatus struct {
 	UndoneBy string    `json:"undoneBy,omitempty"`
 	State    StepState `json:"state"`
 	// Attempt counts the tries that were begun; it is part of the Job's name.
+	// +kubebuilder:validation:Minimum=0
 	Attempt int32 `json:"attempt,omitempty"`
 	// Job is the node Job, when there is one.
 	Job        string       `json:"job,omitempty"`
@@ -147,6 +190,7 @@ type StepStatus struct {
 }
 
 // OperationList is a list of Operations.
+// +kubebuilder:object:root=true
 type OperationList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`

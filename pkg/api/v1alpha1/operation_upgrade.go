@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	"slices"
 	"time"
 )
 
@@ -22,6 +21,7 @@ const (
 )
 
 // UpgradeScope says which part of the cluster an Upgrade is about.
+// +kubebuilder:validation:Enum="";control-plane;nodes
 type UpgradeScope string
 
 // The scopes. Nodes are the workers; what the control planes are not at yet, they
@@ -33,16 +33,23 @@ const (
 )
 
 // UpgradeSpec says what the nodes are brought to, and how gently.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.upgrade can't be changed; create a new Operation"
+// +kubebuilder:validation:XValidation:rule="!has(self.drainTimeout) || duration(self.drainTimeout) > duration('0s')",message="spec.upgrade.drainTimeout is a duration of more than nothing, such as 10m"
 type UpgradeSpec struct {
 	// Version is that of Kubernetes: v1.36.3.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^v1\.[0-9]{1,3}\.[0-9]{1,3}(-[0-9A-Za-z.-]+)?$`
 	Version string `json:"version"`
 	// Only narrows it to a part of the cluster.
 	Only UpgradeScope `json:"only,omitempty"`
 	// MaxUnavailable is how many workers are out at the same time: a number, or a
 	// percentage of the workers, rounded down but at least one. Empty: DefaultMaxUnavailable.
+	// +kubebuilder:validation:Pattern=`^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$`
 	MaxUnavailable string `json:"maxUnavailable,omitempty"`
 	// DrainTimeout bounds the eviction of one node's pods, as a Go duration: 10m.
 	// Empty: DefaultDrainTimeout.
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m|h))+$`
 	DrainTimeout string `json:"drainTimeout,omitempty"`
 	// ForceDrain also evicts pods that nothing makes again elsewhere, and deletes
 	// those that a budget still holds when the drain's time is up.
@@ -50,14 +57,20 @@ type UpgradeSpec struct {
 	// DeleteEmptyDirData evicts pods whose data in emptyDir volumes ends with them. Nil:
 	// true, unlike kubectl drain, since the host stays and every node is drained in turn;
 	// the plan names those pods.
+	// +kubebuilder:default=true
 	DeleteEmptyDirData *bool `json:"deleteEmptyDirData,omitempty"`
 	// DrainControlPlanes drains the control planes too; their static pods stay.
 	DrainControlPlanes bool `json:"drainControlPlanes,omitempty"`
 	// KeepBackups is how many generations of backups each node keeps. Zero: DefaultKeepBackups.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
 	KeepBackups int32 `json:"keepBackups,omitempty"`
 	// Ignore are checks whose findings don't keep the upgrade from being begun:
 	// certificates, disk, evictions, deprecated-apis. It holds for whoever looks, the
 	// workstation and the coordinator.
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:Enum=certificates;disk;evictions;deprecated-apis
+	// +listType=set
 	Ignore []string `json:"ignore,omitempty"`
 	// RemoveFeatureGates takes the feature gates that the version has no more, or has
 	// locked to another value, out of kubeadm's configuration, the kubelets' and
@@ -66,9 +79,14 @@ type UpgradeSpec struct {
 }
 
 // RollbackNodeSpec says which node goes back to what.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.rollbackNode can't be changed; create a new Operation"
 type RollbackNodeSpec struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
 	Node string `json:"node"`
 	// Version is the kept one that the node goes back to: v1.36.1.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^v1\.[0-9]{1,3}\.[0-9]{1,3}(-[0-9A-Za-z.-]+)?$`
 	Version string `json:"version"`
 }
 
@@ -84,16 +102,6 @@ func (s *UpgradeSpec) DrainTime() time.Duration {
 // DeletesEmptyDirData is DeleteEmptyDirData, or the default.
 func (s *UpgradeSpec) DeletesEmptyDirData() bool {
 	return s.DeleteEmptyDirData == nil || *s.DeleteEmptyDirData
-}
-
-// DeepCopyInto copies everything into out; they share nothing.
-func (s *UpgradeSpec) DeepCopyInto(out *UpgradeSpec) {
-	*out = *s
-	if s.DeleteEmptyDirData != nil {
-		yes := *s.DeleteEmptyDirData
-		out.DeleteEmptyDirData = &yes
-	}
-	out.Ignore = slices.Clone(s.Ignore)
 }
 
 // Backups is KeepBackups, or the default.

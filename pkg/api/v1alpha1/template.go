@@ -12,6 +12,8 @@ import (
 //go:embed template.yaml
 var templateText string
 
+// +kubebuilder:object:generate=false
+
 // TemplateParams fill the commented file that `kubectl ha init` writes. What is
 // empty becomes an example.
 type TemplateParams struct {
