@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
@@ -223,8 +225,8 @@ func (o *Objects) readOperations(ctx context.Context, c *client.Clients) (err er
 		return err
 	}
 	for _, l := range leases.Items {
-		if l.Spec.RenewTime != nil {
-			o.Heard[l.Name] = metav1.Now().Sub(l.Spec.RenewTime.Time).Seconds()
+		if age, known := ready.LeaseAge(&l, time.Now()); known {
+			o.Heard[l.Name] = age.Seconds()
 		}
 	}
 	return nil

@@ -13,11 +13,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
 
@@ -158,11 +158,12 @@ func document(ctx context.Context, c *client.Clients) (*v1alpha1.Cluster, error)
 // leaderOf is the node of a lease's holder, which is "node_uuid"; empty when the
 // lease has run out.
 func leaderOf(lease *coordinationv1.Lease, now time.Time) string {
-	if lease == nil || lease.Spec.HolderIdentity == nil || lease.Spec.RenewTime == nil || lease.Spec.LeaseDurationSeconds == nil {
+	age, known := ready.LeaseAge(lease, now)
+	if !known || lease.Spec.HolderIdentity == nil || lease.Spec.LeaseDurationSeconds == nil {
 		return ""
 	}
 	// The clocks of two machines are never quite the same: twice the duration.
-	if now.Sub(lease.Spec.RenewTime.Time) > 2*time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second {
+	if age > 2*time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second {
 		return ""
 	}
 	name, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
@@ -176,7 +177,7 @@ func (o *objects) nodeReports(now time.Time) []Node {
 		one := Node{
 			Name: n.Name, Version: n.Status.NodeInfo.KubeletVersion, OS: n.Status.NodeInfo.OSImage,
 			Runtime: n.Status.NodeInfo.ContainerRuntimeVersion, Cordoned: n.Spec.Unschedulable,
-			NotReady: join.NotReady(n, o.leases[n.Name], now),
+			NotReady: ready.Node(&n, o.leases[n.Name], now),
 		}
 		_, one.ControlPlane = n.Labels["node-role.kubernetes.io/control-plane"]
 		for _, a := range n.Status.Addresses {
@@ -184,13 +185,8 @@ func (o *objects) nodeReports(now time.Time) []Node {
 				one.Address = a.Address
 			}
 		}
-		for _, c := range n.Status.Conditions {
-			switch c.Type {
-			case corev1.NodeDiskPressure, corev1.NodeMemoryPressure, corev1.NodePIDPressure:
-				if c.Status == corev1.ConditionTrue {
-					one.Pressure = append(one.Pressure, string(c.Type))
-				}
-			}
+		for _, c := range ready.Pressures(&n) {
+			one.Pressure = append(one.Pressure, string(c.Type))
 		}
 		out = append(out, one)
 	}
@@ -250,8 +246,7 @@ func (o *objects) dnsReport() *DNS {
 		out.Wanted = int(*o.dns.Spec.Replicas)
 	}
 	for _, p := range o.pods {
-		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
-		if p.Labels["k8s-app"] == "kube-dns" && ready && p.DeletionTimestamp == nil {
+		if p.Labels["k8s-app"] == "kube-dns" && ready.Pod(&p) {
 			out.Nodes[p.Spec.NodeName]++
 		}
 	}

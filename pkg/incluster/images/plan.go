@@ -2,11 +2,11 @@ package images
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
@@ -70,13 +70,13 @@ func Fit(n corev1.Node) bool { return unfit(n) == "" }
 // ready takes part as long as its kubelet posts its status: it may be the very
 // images that it waits for.
 func unfit(n corev1.Node) string {
-	ready := slices.IndexFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
+	heard := ready.NodeCondition(&n)
 	runtime := n.Status.NodeInfo.ContainerRuntimeVersion
 	switch {
-	case ready < 0:
+	case heard == nil:
 		return "its kubelet has never been heard of"
-	case n.Status.Conditions[ready].Status == corev1.ConditionUnknown:
-		return "it is not ready: " + n.Status.Conditions[ready].Message
+	case heard.Status == corev1.ConditionUnknown:
+		return "it is not ready: " + heard.Message
 	case runtime != "" && !strings.HasPrefix(runtime, "containerd://"):
 		return fmt.Sprintf("its container runtime is %s, and only containerd is known how to put images into", runtime)
 	case address(n) == "":

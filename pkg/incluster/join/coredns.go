@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
@@ -120,7 +121,7 @@ func observeCoreDNSReady(ctx context.Context, kube kubernetes.Interface, c *v1al
 	if err != nil {
 		return "", err
 	}
-	if waits := deploymentWaits(d); waits != "" {
+	if waits := ready.Deployment(d); waits != "" {
 		return "CoreDNS: " + waits, nil
 	}
 	pods, err := coreDNSPods(ctx, kube, d)
@@ -155,18 +156,6 @@ func coreDNSReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{}, err
 	}
 	return engine.Outcome{Message: "available on every control plane"}, nil
-}
-
-func deploymentWaits(d *appsv1.Deployment) string {
-	want := int32(1)
-	if d.Spec.Replicas != nil {
-		want = *d.Spec.Replicas
-	}
-	s := d.Status
-	if s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d replicas updated, %d available", s.UpdatedReplicas, want, s.AvailableReplicas)
 }
 
 func coreDNSPods(ctx context.Context, kube kubernetes.Interface, d *appsv1.Deployment) ([]corev1.Pod, error) {

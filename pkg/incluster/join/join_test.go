@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -209,33 +207,6 @@ func TestServer(t *testing.T) {
 	}
 }
 
-func TestNotReady(t *testing.T) {
-	now := time.Now()
-	node := func(s corev1.ConditionStatus) corev1.Node {
-		return corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: s, Reason: "Why"}}}}
-	}
-	lease := func(age time.Duration) *coordinationv1.Lease {
-		at := metav1.NewMicroTime(now.Add(-age))
-		return &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: &at}}
-	}
-	for name, c := range map[string]struct {
-		n    corev1.Node
-		l    *coordinationv1.Lease
-		want string
-	}{
-		"ready":        {node(corev1.ConditionTrue), lease(time.Second), ""},
-		"not ready":    {node(corev1.ConditionFalse), lease(time.Second), "Why"},
-		"unknown":      {node(corev1.ConditionUnknown), lease(time.Second), "Why"},
-		"no condition": {corev1.Node{}, lease(time.Second), "no Ready condition"},
-		"no lease":     {node(corev1.ConditionTrue), nil, "no lease"},
-		"just died":    {node(corev1.ConditionTrue), lease(time.Minute), "last heard of"},
-	} {
-		if got := NotReady(c.n, c.l, now); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
-			t.Errorf("%s: got %q", name, got)
-		}
-	}
-}
-
 func TestCoreDNS(t *testing.T) {
 	patch, err := coreDNSPatch(5)
 	if err != nil {
@@ -261,19 +232,6 @@ func TestCoreDNS(t *testing.T) {
 	}
 	if crowded(on("a", "b", "c"), 3) != "" || crowded(on("a"), 1) != "" || crowded(on("a", "a", "b"), 3) == "" || crowded(on("a", "a"), 1) != "" {
 		t.Error("crowded is wrong")
-	}
-	three := int32(3)
-	d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &three}, Status: appsv1.DeploymentStatus{Replicas: 3, UpdatedReplicas: 3, AvailableReplicas: 3}}
-	if w := deploymentWaits(d); w != "" {
-		t.Errorf("waits for %s", w)
-	}
-	d.Status.AvailableReplicas = 2
-	if deploymentWaits(d) == "" {
-		t.Error("does not wait for the third")
-	}
-	d.Status.AvailableReplicas, d.Generation = 3, 2
-	if deploymentWaits(d) == "" {
-		t.Error("does not wait for the controller")
 	}
 }
 

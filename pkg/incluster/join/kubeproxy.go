@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
@@ -100,7 +101,7 @@ func fixKubeProxy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if _, err := sets.Patch(ctx, kubeProxy, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: apply.FieldManager}); err != nil {
 		return engine.Outcome{}, fmt.Errorf("restart kube-proxy: %w", err)
 	}
-	return engine.Outcome{Message: "restarted with " + url}, awaitKubeProxy(ctx, t, daemonSetWaits)
+	return engine.Outcome{Message: "restarted with " + url}, awaitKubeProxy(ctx, t, ready.DaemonSet)
 }
 
 // awaitKubeProxy waits until nothing is waited for any more.
@@ -115,21 +116,13 @@ func awaitKubeProxy(ctx context.Context, t engine.Turn, waits func(*appsv1.Daemo
 }
 
 // replaceWaits tells of pods that are still to be replaced. One on a node that is gone,
-// and that was replaced before, is not waited for.
+// and that was replaced before, is not waited for, which kstatus knows no way to say.
 func replaceWaits(ds *appsv1.DaemonSet) string {
 	s := ds.Status
 	if s.ObservedGeneration >= ds.Generation && s.UpdatedNumberScheduled == s.DesiredNumberScheduled {
 		return ""
 	}
 	return fmt.Sprintf("%d of %d pods updated", s.UpdatedNumberScheduled, s.DesiredNumberScheduled)
-}
-
-func daemonSetWaits(ds *appsv1.DaemonSet) string {
-	s := ds.Status
-	if s.ObservedGeneration >= ds.Generation && s.UpdatedNumberScheduled == s.DesiredNumberScheduled && s.NumberAvailable == s.DesiredNumberScheduled {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d pods updated, %d available", s.UpdatedNumberScheduled, s.DesiredNumberScheduled, s.NumberAvailable)
 }
 
 // podAnnotation is a patch that sets an annotation of a pod template, which

@@ -11,6 +11,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -81,7 +82,7 @@ func observeNodes(ctx context.Context, kube kubernetes.Interface) (map[string]No
 	out := map[string]Node{}
 	for _, n := range nodes.Items {
 		_, controlPlane := n.Labels[labelControlPlane]
-		out[n.Name] = Node{ControlPlane: controlPlane, NotReady: NotReady(n, leases[n.Name], time.Now()), Labels: n.Labels}
+		out[n.Name] = Node{ControlPlane: controlPlane, NotReady: ready.Node(&n, leases[n.Name], time.Now()), Labels: n.Labels}
 	}
 	return out, nil
 }

@@ -49,7 +49,7 @@ func steps() map[string]engine.Step {
 		stepNames:       namesStep{},
 		stepAgent:       engine.NodeTask{Request: installAgent, LostRetries: lostRetries},
 		stepApply:       engine.Func{Do: applyObjects, Timeout: 2 * time.Minute},
-		stepReady:       engine.Func{Do: ready, Timeout: readyTimeout, Gate: true},
+		stepReady:       engine.Func{Do: awaitReady, Timeout: readyTimeout, Gate: true},
 		stepNote:        engine.Func{Do: note, Timeout: time.Minute},
 		stepRecord:      engine.Func{Do: record, Timeout: time.Minute},
 		stepKubeProxy:   toBe{settings[join.SettingKubeProxy]},

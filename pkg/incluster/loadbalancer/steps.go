@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
@@ -63,9 +63,9 @@ func applyObjects(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	return engine.Outcome{Message: fmt.Sprintf("%d of %d objects changed", len(changed), len(objects))}, nil
 }
 
-// ready waits for the roll-out, for a pod on each control plane, and for an answer
+// awaitReady waits for the roll-out, for a pod on each control plane, and for an answer
 // through the virtual IP.
-func ready(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+func awaitReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	want := result(t)
 	var names []string
 	for _, h := range want.ControlPlanes() {
@@ -87,7 +87,7 @@ func ready(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		if waits := uncovered(pods, names); waits != "" {
 			return waits, nil
 		}
-		if waits := rollOut(ds); waits != "" {
+		if waits := ready.DaemonSet(ds); waits != "" {
 			return waits, nil
 		}
 		if err := balancer.Ready(ctx, config, want.BalancedEndpoint(), dialTimeout); err != nil {
@@ -99,15 +99,6 @@ func ready(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{}, fmt.Errorf("%w\nnext: kubectl -n %s logs -l app.kubernetes.io/component=loadbalancer says more; resume once the cause is gone, or kubectl ha loadbalancer remove", err, v1alpha1.SystemNamespace)
 	}
 	return engine.Outcome{Message: "https://" + want.BalancedEndpoint()}, nil
-}
-
-// rollOut says what a roll-out waits for; empty when it is done.
-func rollOut(ds *appsv1.DaemonSet) string {
-	s := ds.Status
-	if s.ObservedGeneration >= ds.Generation && s.UpdatedNumberScheduled == s.DesiredNumberScheduled && s.NumberAvailable == s.DesiredNumberScheduled {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d pods updated, %d available", s.UpdatedNumberScheduled, s.DesiredNumberScheduled, s.NumberAvailable)
 }
 
 // record notes the load balancer, or that there is none, in the stored Cluster document,
@@ -156,7 +147,8 @@ func heard(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 			if err != nil {
 				return "", err
 			}
-			if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(at) {
+			// Renewed before that, by the node's clock.
+			if age, known := ready.LeaseAge(lease, at); !known || age > 0 {
 				waits = append(waits, node)
 			}
 		}

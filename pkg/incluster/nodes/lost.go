@@ -15,9 +15,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 )
 
 // A host is lost when nothing is heard of its kubelet and nothing of it answers. One of the two
@@ -101,7 +101,7 @@ func gone(ctx context.Context, t engine.Turn) string {
 	if err != nil {
 		return "" // Who can't be asked about is not taken for gone.
 	}
-	silent := join.Silent(*n)
+	silent := ready.Silent(n)
 	if silent == "" || spec.Fenced {
 		return silent
 	}

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
@@ -194,19 +195,17 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 	_, controlPlane := n.Labels["node-role.kubernetes.io/control-plane"]
 	out := Node{
 		ControlPlane: controlPlane, Kubelet: n.Status.NodeInfo.KubeletVersion, Cordoned: n.Spec.Unschedulable,
-		NotReady: join.NotReady(n, lease, now), Silent: join.Silent(n), Address: internal(n), Previous: n.Annotations[AnnotationPrevious],
+		NotReady: ready.Node(&n, lease, now), Silent: ready.Silent(&n), Address: internal(n), Previous: n.Annotations[AnnotationPrevious],
 		Static: map[string]string{}, StaticReady: map[string]bool{},
 	}
-	for _, c := range n.Status.Conditions {
-		if c.Status == corev1.ConditionTrue && (c.Type == corev1.NodeDiskPressure || c.Type == corev1.NodeMemoryPressure || c.Type == corev1.NodePIDPressure) {
-			out.Pressure = append(out.Pressure, string(c.Type)+": "+c.Message)
-		}
+	for _, c := range ready.Pressures(&n) {
+		out.Pressure = append(out.Pressure, string(c.Type)+": "+c.Message)
 	}
 	for _, p := range pods {
 		component := p.Labels["component"]
 		if p.Spec.NodeName == n.Name && p.DeletionTimestamp == nil && slices.Contains(components(), component) && len(p.Spec.Containers) > 0 {
 			out.Static[component] = tag(p.Spec.Containers[0].Image)
-			out.StaticReady[component] = podReady(p)
+			out.StaticReady[component] = ready.Pod(&p)
 		}
 	}
 	return out
@@ -226,12 +225,6 @@ func internal(n corev1.Node) string {
 func tag(ref string) string {
 	ref, _, _ = strings.Cut(ref, "@")
 	return ref[strings.LastIndex(ref, ":")+1:]
-}
-
-func podReady(p corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // configured reads the version that kubeadm keeps.

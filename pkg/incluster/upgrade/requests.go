@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
@@ -59,15 +60,10 @@ func awaitHeard(ctx context.Context, t engine.Turn) error {
 	defer cancel()
 	err := engine.Until(ctx, t, "the node "+t.Step.Node, func(ctx context.Context) (string, error) {
 		lease, err := t.Clients.Kube.CoordinationV1().Leases("kube-node-lease").Get(ctx, t.Step.Node, metav1.GetOptions{})
-		switch {
-		case err != nil:
+		if err != nil {
 			return "", err
-		case lease.Spec.RenewTime == nil:
-			return "its kubelet has no lease yet", nil
-		case time.Since(lease.Spec.RenewTime.Time) > lostAfter:
-			return "its kubelet was last heard of at " + lease.Spec.RenewTime.UTC().Format(time.RFC3339), nil
 		}
-		return "", nil
+		return ready.Lease(lease, lostAfter, time.Now()), nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w\nnext: bring %s back and resume, or abort", err, t.Step.Node)

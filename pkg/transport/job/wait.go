@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -140,24 +141,13 @@ func (w *waiter) silent(ctx context.Context) bool {
 	switch {
 	case err != nil && !apierrors.IsNotFound(err):
 		return false
-	case err == nil && heardOf(n):
+	case err == nil && ready.Reports(n):
 		w.unheard = time.Time{}
 		return false
 	case w.unheard.IsZero():
 		w.unheard = time.Now()
 	}
 	return time.Since(w.unheard) >= w.LostAfter
-}
-
-// heardOf tells whether a node's kubelet posts its status: the node lifecycle
-// controller makes the condition unknown when it does not.
-func heardOf(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status != corev1.ConditionUnknown
-		}
-	}
-	return false
 }
 
 // result takes the task's result: from the log, which has all of it, when it
@@ -202,16 +192,14 @@ func (w *waiter) startError(reason string) error {
 
 // nodeState says in a few words whether a node is there.
 func nodeState(n *corev1.Node) string {
-	for _, c := range n.Status.Conditions {
-		if c.Type != corev1.NodeReady {
-			continue
-		}
-		if c.Status == corev1.ConditionTrue {
-			return "Ready"
-		}
+	switch c := ready.NodeCondition(n); {
+	case c == nil:
+		return "without a Ready condition"
+	case c.Status == corev1.ConditionTrue:
+		return "Ready"
+	default:
 		return fmt.Sprintf("not Ready since %s, %s", c.LastTransitionTime.UTC().Format(time.RFC3339), c.Message)
 	}
-	return "without a Ready condition"
 }
 
 // reading reads again while the API gives no answer about the request itself.

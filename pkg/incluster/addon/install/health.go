@@ -12,52 +12,23 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 )
 
 // unwell says what an object lacks to be well; empty when nothing. Kinds that
-// have no health are well when they are there.
+// have no health are well when they are there. A Job is when it is done, and an
+// API when it answers, both of which kstatus takes to be ready before.
 func unwell(u *unstructured.Unstructured) string {
-	number := func(fields ...string) int64 {
-		n, _, _ := unstructured.NestedInt64(u.Object, fields...) // What is not there, or no number, counts as none.
-		return n
-	}
-	if u.GetDeletionTimestamp() != nil {
-		return "it is being removed"
-	}
-	seen := number("status", "observedGeneration")
-	behind := seen < u.GetGeneration()
-	switch u.GetKind() {
-	case "Deployment", "StatefulSet":
-		want, found, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
-		if !found {
-			want = 1
-		}
-		return rolled(behind, want, number("status", "updatedReplicas"), number("status", "readyReplicas"), number("status", "replicas"))
-	case "DaemonSet":
-		want := number("status", "desiredNumberScheduled")
-		return rolled(behind, want, number("status", "updatedNumberScheduled"), number("status", "numberAvailable"), want)
-	case "Job":
-		return condition(u, "Complete")
-	case "APIService":
-		return condition(u, "Available")
-	case "CustomResourceDefinition":
-		return condition(u, "Established")
-	}
-	return ""
-}
-
-// rolled says how far a set of pods is from being what it should.
-func rolled(behind bool, want, updated, ready, all int64) string {
 	switch {
-	case behind:
-		return "its controller has not seen it yet"
-	case updated < want:
-		return fmt.Sprintf("%d of %d pods are of the newest kind", updated, want)
-	case ready < want:
-		return fmt.Sprintf("%d of %d pods are ready", ready, want)
-	case all > want:
-		return fmt.Sprintf("%d old pods are still there", all-want)
+	case u.GetDeletionTimestamp() != nil:
+		return "it is being removed"
+	case u.GetKind() == "Job":
+		return condition(u, "Complete")
+	case u.GetKind() == "APIService":
+		return condition(u, "Available")
+	case slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "CustomResourceDefinition"}, u.GetKind()):
+		return ready.Object(u)
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
@@ -55,7 +56,7 @@ func (p *planner) nodes(title string, all []corev1.Node) {
 	var ids []string
 	for _, n := range all {
 		s := v1alpha1.StepStatus{ID: stepKubelet + "/" + n.Name, Title: title + " on " + n.Name, Node: n.Name, State: v1alpha1.StepPending, After: p.last}
-		if !ready(n) {
+		if !isReady(n) {
 			s.State, s.Message = v1alpha1.StepSkipped, "the node is not ready; run the same command again once it is"
 		}
 		p.steps = append(p.steps, s)
@@ -66,10 +67,9 @@ func (p *planner) nodes(title string, all []corev1.Node) {
 	}
 }
 
-func ready(n corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
+func isReady(n corev1.Node) bool {
+	c := ready.NodeCondition(&n)
+	return c != nil && c.Status == corev1.ConditionTrue
 }
 
 // Plan is an Addon Operation's steps. It is pure.
@@ -130,7 +130,7 @@ func (p *planner) install(spec *v1alpha1.AddonSpec, c *v1alpha1.Cluster, seen Se
 // signer is the control plane on which certificates are signed: the first that is ready.
 func signer(c *v1alpha1.Cluster, nodes []corev1.Node) (string, error) {
 	for _, h := range c.ControlPlanes() {
-		if i := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == h.Name }); i >= 0 && ready(nodes[i]) {
+		if i := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == h.Name }); i >= 0 && isReady(nodes[i]) {
 			return h.Name, nil
 		}
 	}

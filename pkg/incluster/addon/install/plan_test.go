@@ -137,27 +137,33 @@ func TestDependents(t *testing.T) {
 }
 
 func TestUnwell(t *testing.T) {
+	const available = "conditions: [{type: Available, status: 'True'}]"
+	groups := map[string]string{"Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "CustomResourceDefinition": "apiextensions.k8s.io/v1"}
 	for name, c := range map[string]struct{ object, want string }{
-		"a deployment":   {"kind: Deployment\nmetadata: {generation: 2}\nspec: {replicas: 2}\nstatus: {observedGeneration: 2, replicas: 2, updatedReplicas: 2, readyReplicas: 2}", ""},
-		"not seen":       {"kind: Deployment\nmetadata: {generation: 2}\nspec: {replicas: 2}\nstatus: {observedGeneration: 1, replicas: 2, updatedReplicas: 2, readyReplicas: 2}", "not seen it"},
-		"new":            {"kind: Deployment\nmetadata: {generation: 1}", "not seen it"},
-		"rolling out":    {"kind: Deployment\nspec: {replicas: 2}\nstatus: {replicas: 3, updatedReplicas: 1, readyReplicas: 2}", "1 of 2 pods are of the newest"},
-		"old ones":       {"kind: Deployment\nspec: {replicas: 2}\nstatus: {replicas: 3, updatedReplicas: 2, readyReplicas: 2}", "1 old pods"},
-		"not ready":      {"kind: StatefulSet\nspec: {replicas: 2}\nstatus: {replicas: 2, updatedReplicas: 2, readyReplicas: 1}", "1 of 2 pods are ready"},
-		"none is wanted": {"kind: Deployment\nspec: {replicas: 0}", ""},
-		"a daemon":       {"kind: DaemonSet\nstatus: {desiredNumberScheduled: 3, updatedNumberScheduled: 3, numberAvailable: 3}", ""},
-		"a daemon less":  {"kind: DaemonSet\nstatus: {desiredNumberScheduled: 3, updatedNumberScheduled: 3, numberAvailable: 2}", "2 of 3"},
-		"an API":         {"kind: APIService\nstatus: {conditions: [{type: Available, status: 'True'}]}", ""},
-		"an API not yet": {"kind: APIService\nstatus: {conditions: [{type: Available, status: 'False', message: no endpoints}]}", "no endpoints"},
-		"a definition":   {"kind: CustomResourceDefinition", "no condition Established"},
-		"a job":          {"kind: Job\nstatus: {conditions: [{type: Complete, status: 'True'}]}", ""},
-		"whatever else":  {"kind: ConfigMap", ""},
-		"on its way out": {"kind: ConfigMap\nmetadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}", "being removed"},
+		"a deployment":     {"kind: Deployment\nmetadata: {generation: 2}\nspec: {replicas: 2}\nstatus: {observedGeneration: 2, replicas: 2, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 2, " + available + "}", ""},
+		"not seen":         {"kind: Deployment\nmetadata: {generation: 2}\nspec: {replicas: 2}\nstatus: {observedGeneration: 1, replicas: 2, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 2, " + available + "}", "generation is 2, but latest observed generation is 1"},
+		"new":              {"kind: Deployment\nmetadata: {generation: 1}", "not seen it"},
+		"rolling out":      {"kind: Deployment\nspec: {replicas: 2}\nstatus: {observedGeneration: 1, replicas: 3, updatedReplicas: 1, readyReplicas: 2}", "Updated: 1/2"},
+		"old ones":         {"kind: Deployment\nspec: {replicas: 2}\nstatus: {observedGeneration: 1, replicas: 3, updatedReplicas: 2, readyReplicas: 2}", "Pending termination: 1"},
+		"not ready":        {"kind: StatefulSet\nspec: {replicas: 2}\nstatus: {observedGeneration: 1, replicas: 2, updatedReplicas: 2, readyReplicas: 1}", "Ready: 1/2"},
+		"none is wanted":   {"kind: Deployment\nspec: {replicas: 0}\nstatus: {observedGeneration: 1, " + available + "}", ""},
+		"a daemon":         {"kind: DaemonSet\nmetadata: {generation: 1}\nstatus: {observedGeneration: 1, desiredNumberScheduled: 3, currentNumberScheduled: 3, updatedNumberScheduled: 3, numberReady: 3, numberAvailable: 3}", ""},
+		"a daemon less":    {"kind: DaemonSet\nmetadata: {generation: 1}\nstatus: {observedGeneration: 1, desiredNumberScheduled: 3, currentNumberScheduled: 3, updatedNumberScheduled: 3, numberAvailable: 2}", "Available: 2/3"},
+		"an API":           {"kind: APIService\nstatus: {conditions: [{type: Available, status: 'True'}]}", ""},
+		"an API not yet":   {"kind: APIService\nstatus: {conditions: [{type: Available, status: 'False', message: no endpoints}]}", "no endpoints"},
+		"a definition":     {"kind: CustomResourceDefinition\nstatus: {conditions: [{type: Established, status: 'True'}]}", ""},
+		"a new definition": {"kind: CustomResourceDefinition", "Install in progress"},
+		"a job":            {"kind: Job\nstatus: {conditions: [{type: Complete, status: 'True'}]}", ""},
+		"whatever else":    {"kind: ConfigMap", ""},
+		"on its way out":   {"kind: ConfigMap\nmetadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}", "being removed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			content := map[string]any{}
 			if err := yaml.Unmarshal([]byte(c.object), &content); err != nil {
 				t.Fatal(err)
+			}
+			if group := groups[content["kind"].(string)]; group != "" {
+				content["apiVersion"] = group
 			}
 			got := unwell(&unstructured.Unstructured{Object: integers(content).(map[string]any)})
 			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
