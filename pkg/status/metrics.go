@@ -1,12 +1,13 @@
 package status
 
 import (
-	"bufio"
 	"bytes"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // metrics are a component's own numbers: https://prometheus.io/docs/instrumenting/exposition_formats/
@@ -24,48 +25,49 @@ const maxSeconds = 1e9
 // bucket counts what took at most UpTo seconds.
 type bucket struct{ UpTo, Count float64 }
 
+// parseMetrics reads what a component says. What comes before the first line that can't be read
+// counts: an answer that was cut off shows what it has.
 func parseMetrics(data []byte) metrics {
 	m := metrics{values: map[string]float64{}, labels: map[string]string{}, buckets: map[string][]bucket{}}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	// A line of metrics may be long: 1 MiB. One that is longer ends it, and what is missing is not shown.
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		cut := strings.LastIndexByte(line, ' ')
-		if cut < 0 {
-			continue
-		}
-		value, err := strconv.ParseFloat(line[cut+1:], 64)
-		if err != nil || math.IsNaN(value) {
-			continue
-		}
-		name, label, labelled := strings.Cut(line[:cut], "{")
-		label = strings.TrimSuffix(label, "}")
-		histogram, isBucket := strings.CutSuffix(name, "_bucket")
-		switch {
-		case !labelled:
-			m.values[name] = value
-		case isBucket && strings.HasPrefix(label, `le="`) && !strings.Contains(label, ","):
-			upTo, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimPrefix(label, `le="`), `"`), 64)
-			// NaN, and what is no time that anything took, can't be shown, nor written as JSON.
-			if err == nil && (math.IsInf(upTo, 1) || math.Abs(upTo) < maxSeconds) {
-				m.buckets[histogram] = append(m.buckets[histogram], bucket{upTo, value})
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, _ := parser.TextToMetricFamilies(bytes.NewReader(data))
+	for name, family := range families {
+		for _, one := range family.GetMetric() {
+			switch labels := one.GetLabel(); {
+			case one.Histogram != nil && len(labels) == 0:
+				m.buckets[name] = bucketsOf(one.Histogram)
+			case len(labels) == 0:
+				if value := valueOf(one); !math.IsNaN(value) {
+					m.values[name] = value
+				}
+			case len(labels) == 1 && valueOf(one) == 1:
+				m.labels[name] = labels[0].GetValue()
 			}
-		case value == 1:
-			m.labels[name] = label
 		}
 	}
 	return m
 }
 
-// label is the value of a metric's only label, such as etcd_server_version's.
-func (m metrics) label(name string) string {
-	_, value, _ := strings.Cut(m.labels[name], `="`)
-	return strings.TrimSuffix(value, `"`)
+// valueOf is a metric's number, whatever its type; zero of what has several.
+func valueOf(m *dto.Metric) float64 {
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
 }
+
+// bucketsOf leaves out NaN and what is no time that anything took: they can't be shown, nor written as JSON.
+func bucketsOf(h *dto.Histogram) []bucket {
+	var out []bucket
+	for _, b := range h.GetBucket() {
+		upTo := b.GetUpperBound()
+		count := float64(b.GetCumulativeCount()) + b.GetCumulativeCountFloat()
+		if !math.IsNaN(count) && (math.IsInf(upTo, 1) || math.Abs(upTo) < maxSeconds) {
+			out = append(out, bucket{upTo, count})
+		}
+	}
+	return out
+}
+
+// label is the value of a metric's only label, such as etcd_server_version's.
+func (m metrics) label(name string) string { return m.labels[name] }
 
 // since takes off what was counted before; a component that restarted in between
 // counts anew, and then nothing is taken off.

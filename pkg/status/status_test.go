@@ -150,10 +150,12 @@ etcd_mvcc_db_total_size_in_bytes 4.194304e+06
 etcd_mvcc_db_total_size_in_use_in_bytes 1.048576e+06
 etcd_server_proposals_committed_total 100
 etcd_server_proposals_applied_total 90
+# TYPE etcd_disk_wal_fsync_duration_seconds histogram
 etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"} 50
 etcd_disk_wal_fsync_duration_seconds_bucket{le="0.002"} 98
 etcd_disk_wal_fsync_duration_seconds_bucket{le="0.004"} 99
 etcd_disk_wal_fsync_duration_seconds_bucket{le="+Inf"} 100
+etcd_disk_wal_fsync_duration_seconds_sum 1
 etcd_disk_wal_fsync_duration_seconds_count 100
 grpc_server_handled_total{grpc_code="OK",grpc_method="Range"} 7
 what is this

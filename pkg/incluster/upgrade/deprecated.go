@@ -1,16 +1,16 @@
 package upgrade
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 )
@@ -79,28 +79,23 @@ func deprecatedAt(ctx context.Context, config *rest.Config, host string) ([]Depr
 	return parseDeprecated(data)
 }
 
-// label is name="value" in a line of metrics; the values here have no quotes.
-var label = regexp.MustCompile(`([a-z_]+)="([^"\\]*)"`)
-
 func parseDeprecated(metrics []byte) ([]Deprecated, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(metrics))
+	if err != nil {
+		return nil, fmt.Errorf("the apiserver's metrics: %w", err)
+	}
 	var out []Deprecated
-	lines := bufio.NewScanner(bytes.NewReader(metrics))
-	// A line of metrics may be long: 1 MiB.
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), metricDeprecated+"{")
-		if !ok || strings.HasSuffix(rest, " 0") {
+	for _, m := range families[metricDeprecated].GetMetric() {
+		if m.GetGauge().GetValue() == 0 {
 			continue
 		}
 		values := map[string]string{}
-		for _, m := range label.FindAllStringSubmatch(rest, -1) {
-			values[m[1]] = m[2]
+		for _, l := range m.GetLabel() {
+			values[l.GetName()] = l.GetValue()
 		}
 		out = append(out, Deprecated{Group: values["group"], Version: values["version"], Resource: values["resource"],
 			Subresource: values["subresource"], Removed: values["removed_release"]})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("the apiserver's metrics: %w", err)
 	}
 	return out, nil
 }

@@ -453,6 +453,10 @@ apiserver_request_total{code="200"} 7
 	if err != nil || len(got) != 2 || got[0].Name() != "flowschemas.v1beta3.flowcontrol.apiserver.k8s.io/status" || got[0].Removed != "1.36" || got[1].Name() != "componentstatuses.v1" {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	// Half an answer must not pass for one without deprecated APIs.
+	if got, err := parseDeprecated([]byte("apiserver_request_total{code=\"200\"} 7\n" + metricDeprecated + "{group=\"x")); err == nil {
+		t.Errorf("half an answer gives %+v", got)
+	}
 }
 
 func TestNodeOf(t *testing.T) {
