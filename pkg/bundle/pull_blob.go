@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"reflect"
 
 	"github.com/containers/image/v5/docker"
 	"github.com/containers/image/v5/pkg/blobinfocache/none"
@@ -54,7 +52,7 @@ type transfer struct {
 	w      *blobWriter
 	at     func(done, total int64)
 	// continued says that what is there came in more than one piece, wholeOnly that
-	// to ask for the rest took too long: the registry sent all from the beginning.
+	// the registry did not answer to being asked for the rest.
 	continued, wholeOnly bool
 }
 
@@ -113,75 +111,29 @@ func (t *transfer) part(ctx context.Context) error {
 // source can't give that, by reading over what is there already.
 func (t *transfer) open(ctx context.Context, watch *stallWatch) (io.ReadCloser, error) {
 	if t.w.Offset() > 0 && !t.wholeOnly {
-		r, err := restOf(ctx, t.source, t.info, t.w.Offset())
+		r, from, err := t.puller.restOf(ctx, t.source, t.info, t.w.Offset())
 		t.wholeOnly = err != nil && ctx.Err() != nil
-		if err == nil || transient(err) || ctx.Err() != nil {
-			return r, err
+		if err == nil {
+			return t.skip(ctx, r, t.w.Offset()-from, watch)
+		}
+		if transient(err) || ctx.Err() != nil {
+			return nil, err
 		}
 	}
 	r, _, err := t.source.GetBlob(ctx, t.info, none.NoCache)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.CopyN(io.Discard, watch.reader(&contextReader{ctx: ctx, r: r}), t.w.Offset()); err != nil {
+	return t.skip(ctx, r, t.w.Offset(), watch)
+}
+
+// skip reads over what is there already.
+func (t *transfer) skip(ctx context.Context, r io.ReadCloser, n int64, watch *stallWatch) (io.ReadCloser, error) {
+	if _, err := io.CopyN(io.Discard, watch.reader(&contextReader{ctx: ctx, r: r}), n); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
-
-// errNoRest says that a source gives blobs from their beginning only.
-var errNoRest = errors.New("the source gives whole blobs only")
-
-// restOf asks a source for a blob's bytes from the offset on.
-//
-// The sources of registries have a method for that, GetBlobAt in
-// containers/image's docker/docker_image_src.go, with the registry's login and
-// mirrors. The type of one of its arguments is internal to that module, so it
-// can't be named here and the method is called by reflection. A source that has
-// no such method, or one of another shape, gives errNoRest.
-func restOf(ctx context.Context, source types.ImageSource, info types.BlobInfo, offset int64) (io.ReadCloser, error) {
-	method := reflect.ValueOf(source).MethodByName("GetBlobAt")
-	if !method.IsValid() || method.Type().NumIn() != 3 || method.Type().NumOut() != 3 {
-		return nil, errNoRest
-	}
-	shape := method.Type()
-	if shape.In(0) != reflect.TypeFor[context.Context]() || shape.In(1) != reflect.TypeFor[types.BlobInfo]() || shape.In(2).Kind() != reflect.Slice ||
-		!shape.In(2).Elem().ConvertibleTo(reflect.TypeFor[chunk]()) {
-		return nil, errNoRest
-	}
-	chunks := reflect.MakeSlice(shape.In(2), 1, 1)
-	chunks.Index(0).Set(reflect.ValueOf(chunk{Offset: uint64(offset), Length: math.MaxUint64}).Convert(shape.In(2).Elem()))
-	out := method.Call([]reflect.Value{reflect.ValueOf(ctx), reflect.ValueOf(info), chunks})
-	if err, failed := out[2].Interface().(error); failed {
-		return nil, err
-	}
-	streams, isStreams := out[0].Interface().(chan io.ReadCloser)
-	errs, isErrs := out[1].Interface().(chan error)
-	if !isStreams || !isErrs {
-		return nil, errNoRest
-	}
-	for {
-		select {
-		case r, ok := <-streams:
-			if ok {
-				return r, nil
-			}
-			streams = nil
-		case err, ok := <-errs:
-			if ok {
-				return nil, err
-			}
-			errs = nil
-		}
-		if streams == nil && errs == nil {
-			return nil, errNoRest
-		}
-	}
-}
-
-// chunk has the fields of containers/image's internal ImageSourceChunk: a length
-// of MaxUint64 is up to the end.
-type chunk struct{ Offset, Length uint64 }
 
 func blobOf(info types.BlobInfo) Blob {
 	return Blob{Digest: info.Digest, Size: info.Size, MediaType: info.MediaType}
