@@ -57,12 +57,16 @@ func FuzzUnit(f *testing.F) {
 
 // FuzzMounts: every mount that is found has a path and a type.
 func FuzzMounts(f *testing.F) {
-	for _, seed := range []string{"", "36 35 98:0 / /mnt rw master:1 - ext3 /dev/root rw\n", "1 2 3 4 /a\\040b rw - tmpfs a\\134 rw\n", "1 2 3 4 \\ - a b", " - ", "1 2 3 4 \\999 - a \\04"} {
+	for _, seed := range []string{"", "36 35 98:0 / /mnt rw master:1 - ext3 /dev/root rw\n", "36 35 0:40 / /mnt rw - tmpfs  rw\n", "1 2 3 4 /a\\040b rw - tmpfs a\\134 rw\n", "1 2 3 4 \\ - a b", " - ", "1 2 3 4 \\999 - a \\04"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, m := range parseMounts(text) {
-			if m.Path == "" || m.Type == "" || m.Source == "" {
+		mounts, err := parseMounts([]byte(text))
+		if err != nil && len(mounts) > 0 {
+			t.Errorf("%+v, %v", mounts, err)
+		}
+		for _, m := range mounts {
+			if m.Path == "" || m.Type == "" {
 				t.Errorf("%+v", m)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -25,37 +24,11 @@ func (h *Host) Mounts() ([]Mount, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list what is mounted: %w", err)
 	}
-	return parseMounts(string(content)), nil
-}
-
-// parseMounts reads lines such as "36 35 98:0 / /mnt rw master:1 - ext3 /dev/root rw".
-func parseMounts(text string) []Mount {
-	var out []Mount
-	for line := range strings.Lines(text) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, source := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 5 || len(source) < 2 {
-			continue
-		}
-		out = append(out, Mount{Path: unescapeMount(fields[4]), Type: source[0], Source: unescapeMount(source[1])})
+	mounts, err := parseMounts(content)
+	if err != nil {
+		return nil, fmt.Errorf("list what is mounted: %w", err)
 	}
-	return out
-}
-
-// unescapeMount undoes the kernel's \040 for a blank.
-func unescapeMount(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return mounts, nil
 }
 
 // Resolve is where a path is once the links on its way are followed, as the kernel lists

@@ -21,6 +21,8 @@ func ownerOf(fs.FileInfo) (uid, gid int) { return -1, -1 }
 
 func tryLock(*os.File) (bool, error) { return false, errNotLinux }
 
+func parseMounts([]byte) ([]Mount, error) { return nil, errNotLinux }
+
 func lockWait(*os.File) error { return errNotLinux }
 
 func unlock(*os.File) error { return errNotLinux }

@@ -214,6 +214,11 @@ func TestNothingMountedIsRemoved(t *testing.T) {
 	if _, err := h.RemoveTree(t.Context(), "/var/lib/kubelet"); err == nil || !strings.Contains(err.Error(), "volumes/data") || host.Hint(err) == "" {
 		t.Errorf("got %v", err)
 	}
+	// What can't be read may be a mount of somebody's data.
+	hosttest.Write(t, h, "/proc/self/mountinfo", "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n41 25 0:41 / /var/lib\n", 0o444)
+	if _, err := h.RemoveTree(t.Context(), "/var/lib/kubelet"); err == nil || !strings.Contains(err.Error(), "what is mounted") {
+		t.Errorf("got %v", err)
+	}
 	if _, err := h.ReadFile("/var/lib/kubelet/pods/a/volumes/data/precious"); err != nil {
 		t.Error(err)
 	}
