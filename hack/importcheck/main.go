@@ -29,7 +29,7 @@ var levels = [][]string{
 	{"pkg/action"},
 	{"pkg/bootstrap", "pkg/incluster", "pkg/status", "pkg/doctor"},
 	{"pkg/kubeconfig", "pkg/node", "pkg/transport", "pkg/bundle", "pkg/etcd", "pkg/kubeadm", "pkg/pki", "pkg/inventory"},
-	{"pkg/api", "pkg/report", "pkg/plan", "pkg/spdx", "pkg/program", "manifests"},
+	{"pkg/api", "pkg/report", "pkg/plan", "pkg/spdx", "pkg/program", "pkg/localfile", "manifests"},
 }
 
 // strangers never import each other, although they are on one level.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 // ErrLocked: another bootstrap of the same cluster is under way on this machine.
@@ -20,7 +22,15 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)
 	}
-	if err := flock(f); err != nil {
+	// Where there is no such lock the hosts' own keep two runs apart.
+	switch locked, lockErr := localfile.TryLock(f); {
+	case errors.Is(lockErr, errors.ErrUnsupported):
+	case lockErr != nil:
+		err = lockErr
+	case !locked:
+		err = ErrLocked
+	}
+	if err != nil {
 		_ = f.Close() // nothing was written
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -60,7 +60,7 @@ func (s *Store) partial(d digest.Digest) (f *os.File, private bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	locked, err := tryLock(f)
+	locked, err := TryLock(f)
 	if err == nil && locked && stillNamed(f) {
 		return f, false, nil
 	}

@@ -9,14 +9,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 const (
@@ -92,33 +92,12 @@ func describe(b Blob) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
 }
 
-// writeFile writes the bundle beside its final name and then renames it there.
-func writeFile(ctx context.Context, path string, c Contents, key crypto.Signer, store *Store, progress func(done, total int64)) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	w := &progressWriter{w: f, total: c.Size() - SizeOf(c.LeftOut()), report: progress}
-	if err := writeLayout(ctx, w, c, key, store); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	// The file is there under its name now, whatever closing says after Sync.
-	_ = f.Close()
-	return nil
+// writeFile writes the bundle, at once or not at all.
+func writeFile(ctx context.Context, path string, c Contents, key crypto.Signer, store *Store, progress func(done, total int64)) error {
+	return localfile.Replace(path, 0o644, func(f io.Writer) error {
+		w := &progressWriter{w: f, total: c.Size() - SizeOf(c.LeftOut()), report: progress}
+		return writeLayout(ctx, w, c, key, store)
+	})
 }
 
 // writeLayout writes the tar: the two documents that say what it is first, with a key

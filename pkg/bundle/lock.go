@@ -1,8 +1,18 @@
 package bundle
 
-import "os"
+import (
+	"errors"
+	"os"
 
-// TryLock takes a file's advisory lock, which goes when the file is closed or
-// the process ends; false when another process has it, and always where the
-// system has no such locks.
-func TryLock(f *os.File) (bool, error) { return tryLock(f) }
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
+)
+
+// TryLock is localfile.TryLock, but where the system has no such locks nobody gets one: every
+// writer then has a file of its own, and nothing is resumed.
+func TryLock(f *os.File) (bool, error) {
+	locked, err := localfile.TryLock(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil
+	}
+	return locked, err
+}

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 // fileMode: a kubeconfig is a secret.
@@ -28,26 +30,15 @@ func Encode(c *clientcmdapi.Config) ([]byte, error) {
 
 // WriteFile puts the content at path, mode 0600, at once or not at all. What
 // was there is replaced; a link stays, and the file that it names is replaced.
-func WriteFile(path string, content []byte) (err error) {
+func WriteFile(path string, content []byte) error {
 	if real, linkErr := filepath.EvalSymlinks(path); linkErr == nil {
 		path = real
 	}
 	if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no plain file; choose another one", path)
 	}
-	// CreateTemp makes it 0600 from the start.
-	f, err := os.CreateTemp(filepath.Dir(path), ".kubeconfig-*")
-	if err != nil {
-		return fmt.Errorf("write the kubeconfig: %w", err)
+	if err := localfile.Write(path, content, fileMode); err != nil {
+		return fmt.Errorf("the kubeconfig: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write the kubeconfig %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	_, writeErr := f.Write(content)
-	if err := errors.Join(writeErr, f.Chmod(fileMode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 const recordFile = "uninstall.json"
@@ -74,9 +75,5 @@ func (r record) write(stateDir string, c *v1alpha1.Cluster) error {
 	if err := os.MkdirAll(stateDir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return localfile.Write(path, append(raw, '\n'), 0o600)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 // stage is the directory in which pieces are put together: one file per blob,
@@ -166,11 +167,10 @@ func (s *stage) parcelPath(b bundle.Blob) string {
 
 // keepParcel keeps the parcel for the next run.
 func (s *stage) keepParcel(b bundle.Blob, data []byte) error {
-	temp := s.parcelPath(b) + ".new"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return s.explain(errors.Join(err, os.Remove(temp)), int64(len(data)))
+	if err := localfile.Write(s.parcelPath(b), data, 0o600); err != nil {
+		return s.explain(err, int64(len(data)))
 	}
-	return os.Rename(temp, s.parcelPath(b))
+	return nil
 }
 
 // keptParcel is what keepParcel kept, unless it has another size.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 // askTimeout bounds the question to haproxy.
@@ -26,7 +28,7 @@ func (r *runner) store() {
 	raw, err := json.Marshal(r.state)
 	path := ReadyFile(r.Dir)
 	if err == nil {
-		err = errors.Join(os.WriteFile(path+".new", raw, 0o600), os.Rename(path+".new", path))
+		err = localfile.Write(path, raw, 0o600)
 	}
 	if err != nil {
 		r.Log("keep the state: %v", err)

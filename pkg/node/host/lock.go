@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
 const (
@@ -61,7 +63,7 @@ func (l *Lock) wait(ctx context.Context, wait time.Duration) error {
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
 	for {
-		locked, err := tryLock(l.file)
+		locked, err := localfile.TryLock(l.file)
 		if err != nil {
 			return fmt.Errorf("lock the host: %w", err)
 		}

@@ -29,15 +29,6 @@ func FreeBytes(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
-// tryLock takes the exclusive lock on a file when nobody has it.
-func tryLock(f *os.File) (bool, error) {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // lockWait takes the exclusive lock on a file that others hold for moments only.
 func lockWait(f *os.File) error {
 	for {

@@ -19,8 +19,6 @@ func FreeBytes(string) (int64, error) { return 0, errNotLinux }
 
 func ownerOf(fs.FileInfo) (uid, gid int) { return -1, -1 }
 
-func tryLock(*os.File) (bool, error) { return false, errNotLinux }
-
 func parseMounts([]byte) ([]Mount, error) { return nil, errNotLinux }
 
 func lockWait(*os.File) error { return errNotLinux }
