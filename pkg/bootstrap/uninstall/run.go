@@ -264,7 +264,7 @@ func (e *executor) takeSnapshot(ctx context.Context, spec snapshotSpec) (plan.Ou
 	if err := (record{Snapshot: s.File, Done: e.before.Done, Unfinished: true}).write(e.cfg.StateDir, e.cfg.Cluster); err != nil {
 		return plan.Outcome{}, fmt.Errorf("keep on this machine which snapshot was taken: %w", err)
 	}
-	return plan.Outcome{Changed: true, Message: fmt.Sprintf("%s, %d MB", s.File, (s.Bytes+1<<20-1)>>20)}, nil
+	return plan.Outcome{Changed: true, Message: fmt.Sprintf("%s, %s", s.File, report.Size(s.Bytes))}, nil
 }
 
 func (e *executor) uninstall(ctx context.Context, s plan.Step) (plan.Outcome, error) {

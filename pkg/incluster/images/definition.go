@@ -21,6 +21,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const (
@@ -207,8 +208,8 @@ func pushed(r node.Result) string {
 	if d.Imported == 0 {
 		return "had all images" + gone(d)
 	}
-	return fmt.Sprintf("%d of %d images were missing; %.1f MB came from the workstation, %.1f MB from other nodes, %.1f MB went to them",
-		d.Imported, d.Images, float64(d.FromFeed)/1e6, float64(d.FromPeers)/1e6, float64(d.Sent)/1e6) + gone(d)
+	return fmt.Sprintf("%d of %d images were missing; %s came from the workstation, %s from other nodes, %s went to them",
+		d.Imported, d.Images, report.Size(d.FromFeed), report.Size(d.FromPeers), report.Size(d.Sent)) + gone(d)
 }
 
 // gone tells whom a node did not wait for.

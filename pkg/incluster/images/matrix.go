@@ -59,8 +59,8 @@ type Row struct {
 	States map[string]State `json:"states"`
 }
 
-// report is what a node says about its images.
-type report struct {
+// nodeReport is what a node says about its images.
+type nodeReport struct {
 	// digests are those by which the image of a reference is known, empty for an
 	// image that was imported without any.
 	digests map[string][]string
@@ -68,8 +68,8 @@ type report struct {
 	cut     bool
 }
 
-func reportOf(n corev1.Node) report {
-	r := report{digests: map[string][]string{}, sizes: map[string]int64{}, cut: len(n.Status.Images) >= reportedImages}
+func reportOf(n corev1.Node) nodeReport {
+	r := nodeReport{digests: map[string][]string{}, sizes: map[string]int64{}, cut: len(n.Status.Images) >= reportedImages}
 	for _, image := range n.Status.Images {
 		var digests []string
 		for _, name := range image.Names {
@@ -85,7 +85,7 @@ func reportOf(n corev1.Node) report {
 }
 
 // state is how an image stands; digest may be empty for any.
-func (r report) state(ref, digest string) State {
+func (r nodeReport) state(ref, digest string) State {
 	digests, ok := r.digests[ref]
 	switch {
 	case !ok && r.cut:
@@ -146,7 +146,7 @@ func CompareArchs(nodes []corev1.Node, arch func(corev1.Node) string, wanted map
 // tag. The digest that most have is taken for the wanted one.
 func Survey(nodes []corev1.Node) Matrix {
 	m := newMatrix(nodes)
-	reports := map[string]report{}
+	reports := map[string]nodeReport{}
 	votes := map[string]map[string]int{}
 	sizes := map[string]int64{}
 	for _, n := range nodes {

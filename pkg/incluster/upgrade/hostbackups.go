@@ -106,7 +106,7 @@ func onHost(host string, data backup.ListData) []Backup {
 func contentOf(b backup.Backup) string {
 	text := fmt.Sprintf("%s: %d files of the host", path.Join(backup.Dir, b.Name), b.Archive.Files)
 	if b.Snapshot != nil {
-		text += fmt.Sprintf(", etcd at revision %d, %.1f MB", b.Snapshot.Revision, float64(b.Snapshot.Bytes)/1e6)
+		text += fmt.Sprintf(", etcd at revision %d, %s", b.Snapshot.Revision, report.Size(b.Snapshot.Bytes))
 	}
 	return text
 }

@@ -16,7 +16,7 @@ func TestOnHost(t *testing.T) {
 			{Name: "upgrade-b", Created: made, Archive: backup.Archive{Files: 29}}},
 		Broken: map[string]string{"upgrade-c": "its digest is another"},
 	})
-	if len(got) != 3 || got[0].What != "/var/lib/kubectl-ha/backups/upgrade-a: 30 files of the host, etcd at revision 77, 5.0 MB" || !got[0].Made.Equal(made) ||
+	if len(got) != 3 || got[0].What != "/var/lib/kubectl-ha/backups/upgrade-a: 30 files of the host, etcd at revision 77, 4.8 MiB" || !got[0].Made.Equal(made) ||
 		strings.Contains(got[1].What, "etcd") || got[2].Name != "upgrade-c" || got[2].Node != "cp1" || !strings.Contains(got[2].What, "NOT whole") {
 		t.Errorf("%+v", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // reserve is how many bytes must be left on the disk when the snapshot is
@@ -35,7 +36,7 @@ func snapshot(ctx context.Context, env node.Env, endpoints []string, path string
 	if err := roomFor(h, from.Bytes); err != nil {
 		return nil, err
 	}
-	env.Progress("taking a snapshot of etcd at %s, %d MB", from.Endpoint, (from.Bytes+1<<20-1)>>20)
+	env.Progress("taking a snapshot of etcd at %s, %s", from.Endpoint, report.Size(from.Bytes))
 	var status etcd.SnapshotStatus
 	fill := func(w io.Writer) error {
 		_, err := from.CopyTo(ctx, w)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const (
@@ -90,9 +91,9 @@ func (p *progress) bytes(s swarm.Status, now time.Time) string {
 	for len(p.marks) > 2 && now.Sub(p.marks[0].at) > rateWindow {
 		p.marks = p.marks[1:]
 	}
-	text := fmt.Sprintf("%s of %s MB", megabytes(s.Had), megabytes(s.Wanted))
+	text := fmt.Sprintf("%s of %s", report.Size(s.Had), report.Size(s.Wanted))
 	if first := p.marks[0]; came > first.bytes && now.After(first.at) && s.Had < s.Wanted {
-		text += fmt.Sprintf(", %s MB/s", megabytes(int64(float64(came-first.bytes)/now.Sub(first.at).Seconds())))
+		text += fmt.Sprintf(", %s/s", report.Size(int64(float64(came-first.bytes)/now.Sub(first.at).Seconds())))
 	}
 	if sources := from(s); sources != "" {
 		text += " (" + sources + ")"
@@ -103,10 +104,10 @@ func (p *progress) bytes(s swarm.Status, now time.Time) string {
 func from(s swarm.Status) string {
 	var out []string
 	if s.FromFeed > 0 {
-		out = append(out, megabytes(s.FromFeed)+" from the workstation")
+		out = append(out, report.Size(s.FromFeed)+" from the workstation")
 	}
 	if s.FromPeers > 0 {
-		out = append(out, megabytes(s.FromPeers)+" from other nodes")
+		out = append(out, report.Size(s.FromPeers)+" from other nodes")
 	}
 	return strings.Join(out, ", ")
 }
@@ -128,5 +129,3 @@ func (p *progress) incomplete(s swarm.Status) []string {
 	}
 	return out
 }
-
-func megabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e6) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // fetching is how many blobs travel at once.
@@ -108,7 +109,7 @@ func (b *blobs) fetch(ctx context.Context, blob bundle.Blob) error {
 	b.arrived += blob.Size
 	arrived, wanted := b.arrived, b.wanted
 	b.mu.Unlock()
-	b.progress("fetched %d of %d MB", arrived>>20, wanted>>20)
+	b.progress("fetched %s of %s", report.Size(arrived), report.Size(wanted))
 	return nil
 }
 
