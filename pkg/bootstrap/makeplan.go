@@ -5,9 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -272,8 +270,8 @@ func (p *planner) init() {
 	h := p.source
 	s := plan.Step{ID: id(tasks.Init, h), Host: h.Name, Task: tasks.Init, Timeout: initTimeout, Title: "make the first control plane",
 		After: []string{id(tasks.Images, h), tasks.EtcdHealth, id(tasks.VIP, h)},
-		Spec: controlplane.InitSpec{Patches: p.c.Spec.Kubeadm.Patches, LocalEndpoint: localEndpoint(p.c, h),
-			VirtualEndpoint: "https://" + p.c.Endpoint()}}
+		Spec: controlplane.InitSpec{Patches: p.c.Spec.Kubeadm.Patches, LocalEndpoint: p.c.APIServerURL(h.Address),
+			VirtualEndpoint: p.c.EndpointURL()}}
 	if p.made {
 		s.Skip = "it is one"
 	}
@@ -320,7 +318,3 @@ func (p *planner) step(id string) plan.Step {
 }
 
 func id(task string, h v1alpha1.Host) string { return task + "/" + h.Name }
-
-func localEndpoint(c *v1alpha1.Cluster, h v1alpha1.Host) string {
-	return "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
-}

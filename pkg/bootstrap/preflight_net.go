@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -45,9 +44,8 @@ func (k *checker) virtualIP(h v1alpha1.Host, o HostObservation) {
 		k.err(h.Name, "virtual-ip", "choose an address that is free, or switch off whoever has it",
 			"the virtual IP %s is in use by somebody else (%s)", vip, o.Facts.VirtualIPAnswers)
 	}
-	address, err := netip.ParseAddr(h.Address)
-	wanted, err2 := netip.ParseAddr(vip)
-	if err != nil || err2 != nil || o.Facts.Interface == "" || o.Facts.PrefixLength == 0 {
+	address, wanted := h.Addr(), k.c.VIP()
+	if !address.IsValid() || !wanted.IsValid() || o.Facts.Interface == "" || o.Facts.PrefixLength == 0 {
 		return
 	}
 	if subnet, err := address.Prefix(o.Facts.PrefixLength); err == nil && !subnet.Contains(wanted) {

@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	"hash/fnv"
-	"net/netip"
 	"strings"
 )
 
@@ -77,7 +76,7 @@ func (c *Cluster) defaultNetwork() {
 		n.Plugin = NetworkPluginFlannel
 	}
 	pods, services := DefaultPodSubnet, DefaultServiceSubnet
-	if vip, err := netip.ParseAddr(c.Spec.VirtualIP); err == nil && vip.Is6() {
+	if c.VIP().Is6() {
 		pods, services = DefaultPodSubnetIPv6, DefaultServiceSubnetIPv6
 	}
 	text(&n.PodSubnet, pods)
@@ -96,11 +95,11 @@ func routerID(name, vip string) int32 {
 
 // canonical writes an address as everybody else prints it, so that comparing
 // text is comparing addresses. What is no address stays for Validate to refuse.
-func canonical(addr string) string {
-	if a, err := netip.ParseAddr(addr); err == nil {
-		return a.Unmap().String()
+func canonical(text string) string {
+	if a := addr(text); a.IsValid() {
+		return a.String()
 	}
-	return addr
+	return text
 }
 
 func text(field *string, value string) {

@@ -1,10 +1,6 @@
 package v1alpha1
 
-import (
-	"net"
-	"slices"
-	"strconv"
-)
+import "slices"
 
 // EtcdClientPort is the port of every etcd member for clients.
 const EtcdClientPort = 2379
@@ -72,25 +68,6 @@ func (c *Cluster) First() Host {
 		return cps[0]
 	}
 	return Host{}
-}
-
-// Endpoint is the stable address of the API, virtual IP and port; an IPv6
-// address is in brackets.
-func (c *Cluster) Endpoint() string {
-	port := c.Spec.APIServerPort
-	if port == 0 {
-		port = DefaultAPIServerPort
-	}
-	return net.JoinHostPort(c.Spec.VirtualIP, strconv.Itoa(int(port)))
-}
-
-// EtcdEndpoints are the client URLs of all etcd members, in the file's order.
-func (c *Cluster) EtcdEndpoints() []string {
-	var out []string
-	for _, h := range c.EtcdMembers() {
-		out = append(out, "https://"+net.JoinHostPort(h.Address, strconv.Itoa(EtcdClientPort)))
-	}
-	return out
 }
 
 // SSHFor is the host's SSH settings: its own ones over spec.ssh, field by field.

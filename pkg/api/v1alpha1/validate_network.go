@@ -102,11 +102,11 @@ func (v *validator) serviceSubnetSize(p netip.Prefix) {
 
 // outside checks that no address of ours lies in a subnet of the cluster's own.
 func (v *validator) outside(field, what string, p netip.Prefix) {
-	if vip, err := netip.ParseAddr(v.c.Spec.VirtualIP); err == nil && p.Contains(vip) {
+	if vip := v.c.VIP(); p.Contains(vip) {
 		v.fail("spec.virtualIP", "%s lies in %s %s; choose another address, or set %s", vip, what, p, field)
 	}
 	for i, h := range v.c.Spec.Hosts {
-		if a, err := netip.ParseAddr(h.Address); err == nil && p.Contains(a) {
+		if a := h.Addr(); p.Contains(a) {
 			v.fail(fmt.Sprintf("spec.hosts[%d].address", i), "%s lies in %s %s; set %s to another subnet", a, what, p, field)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -20,9 +19,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
-
-// clientPort is etcd's, on every member.
-const clientPort = 2379
 
 // Snapshot is a snapshot of etcd on this machine.
 type Snapshot struct {
@@ -63,9 +59,9 @@ func takeSnapshot(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, members
 	var endpoints []string
 	for _, name := range members {
 		h, _ := c.Host(name)
-		address := net.JoinHostPort(h.Address, strconv.Itoa(clientPort))
+		address := h.EtcdAddress()
 		through[address] = name
-		endpoints = append(endpoints, "https://"+address)
+		endpoints = append(endpoints, h.EtcdURL())
 	}
 	client, err := etcd.ConnectVia(ctx, endpoints, id, func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, ok := through[address]

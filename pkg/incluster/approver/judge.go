@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -98,7 +99,7 @@ func identity(name string, request *x509.CertificateRequest, nodes []corev1.Node
 		if whose := taken(ip, cluster); whose != "" {
 			return fmt.Errorf("%s asks for %s, which is %s", name, ip, whose)
 		}
-		if !ip.Equal(net.ParseIP(host.Address)) {
+		if !isAddr(ip, host.Addr()) {
 			return fmt.Errorf("%s asks for %s; its address is %s", name, ip, host.Address)
 		}
 	}
@@ -114,12 +115,18 @@ func identity(name string, request *x509.CertificateRequest, nodes []corev1.Node
 	return nil
 }
 
+// isAddr tells whether both are the same address, an IPv4 one in IPv6's form included.
+func isAddr(ip net.IP, a netip.Addr) bool {
+	b, ok := netip.AddrFromSlice(ip)
+	return ok && b.Unmap() == a
+}
+
 // taken tells whose an address is that can be no node's own; empty when it may be one.
 func taken(ip net.IP, cluster *v1alpha1.Cluster) string {
 	switch {
 	case ip.IsLoopback() || ip.IsUnspecified() || ip.IsMulticast():
 		return "nobody's own"
-	case ip.Equal(net.ParseIP(cluster.Spec.VirtualIP)):
+	case isAddr(ip, cluster.VIP()):
 		return "the cluster's stable address"
 	case slices.ContainsFunc(cluster.Spec.ExtraSANs, func(san string) bool { return ip.Equal(net.ParseIP(san)) }):
 		return "an address of the API"

@@ -29,7 +29,7 @@ func readClusterInfo(ctx context.Context, kube kubernetes.Interface, c *v1alpha1
 	if err != nil {
 		return nil, false, fmt.Errorf("read %s: %w", clusterInfoPath, err)
 	}
-	text, changed, err := server(config.Data[clusterInfoKey], "https://"+c.EndpointFor(v1alpha1.UseForKubelets))
+	text, changed, err := server(config.Data[clusterInfoKey], c.URLFor(v1alpha1.UseForKubelets))
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: %w", clusterInfoPath, err)
 	}

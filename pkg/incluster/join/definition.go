@@ -3,8 +3,6 @@ package join
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -126,7 +124,7 @@ func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
 	}
 	return node.NewRequest(tasks.Promote, promoteTimeout, controlplane.PromoteSpec{
 		Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
-		LocalEndpoint: "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(t.Cluster.Spec.APIServerPort))),
+		LocalEndpoint: t.Cluster.APIServerURL(h.Address),
 	})
 }
 

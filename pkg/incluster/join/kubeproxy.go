@@ -37,7 +37,7 @@ func observeKubeProxy(ctx context.Context, kube kubernetes.Interface, c *v1alpha
 	if err != nil {
 		return "", err
 	}
-	_, wrong, err := server(config.Data[kubeProxyKubeconfig], "https://"+c.EndpointFor(v1alpha1.UseForKubeProxy))
+	_, wrong, err := server(config.Data[kubeProxyKubeconfig], c.URLFor(v1alpha1.UseForKubeProxy))
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +71,7 @@ func fixKubeProxy(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err != nil {
 		return engine.Outcome{}, fmt.Errorf("read kube-proxy's configuration: %w", err)
 	}
-	url := "https://" + t.Cluster.EndpointFor(v1alpha1.UseForKubeProxy)
+	url := t.Cluster.URLFor(v1alpha1.UseForKubeProxy)
 	text, changed, err := server(config.Data[kubeProxyKubeconfig], url)
 	if err != nil {
 		return engine.Outcome{}, fmt.Errorf("kube-proxy's configuration: %w", err)

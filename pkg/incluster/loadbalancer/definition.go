@@ -84,9 +84,9 @@ func installAgent(context.Context, engine.Turn) (node.Request, error) {
 func kubelet(_ context.Context, t engine.Turn) (node.Request, error) {
 	to := result(t)
 	return node.NewRequest(tasks.KubeletEndpoint, taskTimeout, tasklb.KubeletSpec{
-		Server: "https://" + to.EndpointFor(v1alpha1.UseForKubelets),
+		Server: to.URLFor(v1alpha1.UseForKubelets),
 		// Those that kubectl-ha may have given it: of the document before and after.
-		From: []string{"https://" + t.Cluster.Endpoint(), "https://" + t.Cluster.BalancedEndpoint(), "https://" + to.BalancedEndpoint()},
+		From: []string{t.Cluster.EndpointURL(), t.Cluster.BalancedURL(), to.BalancedURL()},
 	})
 }
 

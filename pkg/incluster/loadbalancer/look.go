@@ -186,7 +186,7 @@ func (s *Status) lookAtUsers(ctx context.Context, kube kubernetes.Interface, c *
 		for _, cluster := range config.Clusters {
 			*u.into = cluster.Server
 		}
-		if want := "https://" + c.EndpointFor(u.use); *u.into != want {
+		if want := c.URLFor(u.use); *u.into != want {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s points at %s instead of %s: kubectl ha loadbalancer install sets it right", u.name, *u.into, want))
 		}
 	}

@@ -98,7 +98,7 @@ func awaitReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err != nil {
 		return engine.Outcome{}, fmt.Errorf("%w\nnext: kubectl -n %s logs -l app.kubernetes.io/component=loadbalancer says more; resume once the cause is gone, or kubectl ha loadbalancer remove", err, v1alpha1.SystemNamespace)
 	}
-	return engine.Outcome{Message: "https://" + want.BalancedEndpoint()}, nil
+	return engine.Outcome{Message: want.BalancedURL()}, nil
 }
 
 // record notes the load balancer, or that there is none, in the stored Cluster document,

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -108,7 +106,7 @@ func endpoints(_ context.Context, t engine.Turn) (node.Request, error) {
 	}
 	return request(tasks.Follow, endpointsTimeout, follow.Spec{
 		EtcdEndpoints: c.EtcdEndpoints(), EtcdMembers: members(c), Elsewhere: len(c.ControlPlanes()) > 1,
-		LocalEndpoint: "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort))),
+		LocalEndpoint: c.APIServerURL(h.Address),
 	})
 }
 

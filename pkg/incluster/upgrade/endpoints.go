@@ -41,7 +41,7 @@ func endpoints(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (s
 	var vip *x509.Certificate
 	var all sync.WaitGroup
 	for i, h := range c.ControlPlanes() {
-		servers[i] = Endpoint{Node: h.Name, Address: serverAddress(c, h)}
+		servers[i] = Endpoint{Node: h.Name, Address: c.APIServerAddress(h.Address)}
 		all.Go(func() {
 			certs[i] = servers[i].look(ctx)
 			if _, err := serverVersion(ctx, config, servers[i].Address); err != nil && servers[i].Error == "" {
@@ -64,10 +64,6 @@ func endpoints(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (s
 		}
 	}
 	return servers, etcd, holder
-}
-
-func serverAddress(c *v1alpha1.Cluster, h v1alpha1.Host) string {
-	return net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
 }
 
 // look shakes hands, without any login, and keeps what it sees of the certificate. One

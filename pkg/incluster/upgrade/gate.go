@@ -93,7 +93,7 @@ func kubeletsOnly(t engine.Turn) bool {
 // serverUnwell looks at a control plane: its own apiserver, which is ready only when
 // etcd answers with its quorum; the static pods at the version, and Ready; CoreDNS.
 func serverUnwell(ctx context.Context, t engine.Turn, h v1alpha1.Host, n Node, target string) (string, error) {
-	info, err := serverVersion(ctx, t.Clients.Config, serverAddress(t.Cluster, h))
+	info, err := serverVersion(ctx, t.Clients.Config, t.Cluster.APIServerAddress(h.Address))
 	if err != nil {
 		return "", err
 	}

@@ -142,7 +142,7 @@ func upgradeControlPlane(first bool) func(context.Context, engine.Turn) (node.Re
 		}
 		return request(tasks.UpgradeControlPlane, upgrade.ControlPlaneTimeout, upgrade.ControlPlaneSpec{
 			Version: t.Operation.Spec.Upgrade.Version, First: first, Config: config, Patches: patches,
-			LocalEndpoint: "https://" + serverAddress(t.Cluster, h),
+			LocalEndpoint: t.Cluster.APIServerURL(h.Address),
 		})
 	}
 }

@@ -146,7 +146,7 @@ func rollback(_ context.Context, t engine.Turn) (node.Request, error) {
 	}
 	spec := upgrade.RollbackSpec{Version: t.Operation.Spec.RollbackNode.Version}
 	if h.Has(v1alpha1.RoleControlPlane) {
-		spec.LocalEndpoint = "https://" + serverAddress(t.Cluster, h)
+		spec.LocalEndpoint = t.Cluster.APIServerURL(h.Address)
 	}
 	return request(tasks.RollbackNode, upgrade.RollbackTimeout, spec)
 }

@@ -63,7 +63,7 @@ func settleOn(name string, aborted bool) func(context.Context, engine.Turn) (nod
 	return func(_ context.Context, t engine.Turn) (node.Request, error) {
 		spec := upgrade.SettleSpec{TakeBack: aborted}
 		if h, ok := t.Cluster.Host(name); ok && h.Has(v1alpha1.RoleControlPlane) {
-			spec.LocalEndpoint = "https://" + serverAddress(t.Cluster, h)
+			spec.LocalEndpoint = t.Cluster.APIServerURL(h.Address)
 		}
 		return request(tasks.UpgradeSettle, upgrade.SettleTimeout, spec)
 	}
