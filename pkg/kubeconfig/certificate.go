@@ -5,9 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 )
 
 // AdminGroup is the group of the certificates, and the name of the
@@ -54,11 +54,7 @@ func issueCertificate(ctx context.Context, client kubernetes.Interface, ca []byt
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(certificate)
-	if block == nil {
-		return nil, errors.New("the cluster signed something that is no PEM certificate")
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
+	parsed, err := cert.ParseCertsPEM(certificate)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate that the cluster signed: %w", err)
 	}
@@ -66,7 +62,7 @@ func issueCertificate(ctx context.Context, client kubernetes.Interface, ca []byt
 		Config:   build(o, ca, &clientcmdapi.AuthInfo{ClientCertificateData: certificate, ClientKeyData: key}),
 		Identity: identity(o.User, o.Groups),
 		Username: o.User,
-		Expires:  parsed.NotAfter,
+		Expires:  parsed[0].NotAfter,
 		Admin:    admin,
 	}, nil
 }
@@ -112,17 +108,14 @@ func newRequest(user string, groups []string) (key, request []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a key: %w", err)
 	}
-	der, err := x509.MarshalECPrivateKey(private)
-	if err != nil {
+	if key, err = keyutil.MarshalPrivateKeyToPEM(private); err != nil {
 		return nil, nil, fmt.Errorf("write the key: %w", err)
 	}
-	subject := pkix.Name{CommonName: user, Organization: groups}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject}, private)
+	request, err = cert.MakeCSR(private, &pkix.Name{CommonName: user, Organization: groups}, nil, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the certificate request: %w", err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}), nil
+	return key, request, nil
 }
 
 // sign sends the request, approves it, waits for the certificate, and removes

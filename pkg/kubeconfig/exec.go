@@ -2,9 +2,7 @@ package kubeconfig
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +14,7 @@ import (
 	clientauthv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/cert"
 )
 
 // A kubeconfig with exec credentials has no secret in it: the program asks for them when
@@ -138,13 +137,9 @@ func Groups(content []byte) []string {
 	if err != nil {
 		return nil
 	}
-	block, _ := pem.Decode(login.ClientCertificateData)
-	if block == nil {
-		return nil
-	}
-	c, err := x509.ParseCertificate(block.Bytes)
+	certs, err := cert.ParseCertsPEM(login.ClientCertificateData)
 	if err != nil {
 		return nil
 	}
-	return c.Subject.Organization
+	return certs[0].Subject.Organization
 }

@@ -1,10 +1,8 @@
 package kubeconfig
 
 import (
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +11,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/cert"
 )
 
 // ErrForeign: a kubeconfig has entries of other clusters.
@@ -60,10 +59,8 @@ func expiry(login *clientcmdapi.AuthInfo) time.Time {
 
 // life is from when to when a login is good; zero for what it does not tell.
 func life(login *clientcmdapi.AuthInfo) (begins, ends time.Time) {
-	if block, _ := pem.Decode(login.ClientCertificateData); block != nil {
-		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			return c.NotBefore, c.NotAfter
-		}
+	if certs, err := cert.ParseCertsPEM(login.ClientCertificateData); err == nil {
+		return certs[0].NotBefore, certs[0].NotAfter
 	}
 	parts := strings.Split(login.Token, ".")
 	if len(parts) != 3 {

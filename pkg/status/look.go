@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -303,12 +303,8 @@ func (p *prober) nameHolder() {
 
 // addWorkstation adds the certificate of the kubeconfig that is used.
 func addWorkstation(r *Report, config *rest.Config) {
-	block, _ := pem.Decode(config.CertData)
-	if block == nil {
-		return
-	}
-	if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
-		r.Certificates = append(r.Certificates, Certificate{What: "your kubeconfig", NotAfter: cert.NotAfter})
+	if certs, err := cert.ParseCertsPEM(config.CertData); err == nil {
+		r.Certificates = append(r.Certificates, Certificate{What: "your kubeconfig", NotAfter: certs[0].NotAfter})
 	}
 }
 
