@@ -18,8 +18,8 @@ import (
 // Usual are the agents that most nodes of this cluster have, for what only
 // looks, and for what goes on with an Operation that has its agents already. What
 // creates one calls Ensure.
-func Usual(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-	all, err := Looking(ctx, config)
+func (a *Source) Usual(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	all, err := a.Looking(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -32,8 +32,8 @@ type Lookers struct{ Own, Usual v1alpha1.Agents }
 
 // Looking needs no agent of this program's, which may not have those of all nodes, as
 // long as the cluster has some: whoever ends an Operation is not to look for a file first.
-func Looking(ctx context.Context, config *rest.Config) (Lookers, error) {
-	source, _, nodes, err := Nodes(ctx, config)
+func (a *Source) Looking(ctx context.Context, config *rest.Config) (Lookers, error) {
+	nodes, err := nodesOf(ctx, config)
 	if err != nil {
 		return Lookers{}, err
 	}
@@ -46,7 +46,7 @@ func Looking(ctx context.Context, config *rest.Config) (Lookers, error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return Lookers{}, action.OfCluster(err)
 	}
-	own, lacking := source.present(ctx, nodes)
+	own, lacking := a.present(ctx, nodes)
 	out := lookersOf(nodes, knownAgents(all), own)
 	if len(out.Usual) == 0 {
 		return Lookers{}, lacking

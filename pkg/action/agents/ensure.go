@@ -25,13 +25,13 @@ import (
 // it stores the document, unless that is nil, and what Operations need, since the
 // cluster may have been made by an earlier version that knew no such Operation; then
 // it brings this program's agent, of which the Operations are.
-func Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, sink report.Sink) (*incluster.Operations, error) {
+func (a *Source) Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, sink report.Sink) (*incluster.Operations, error) {
 	if c != nil {
 		if _, err := incluster.Install(ctx, config, c); err != nil {
 			return nil, action.OfCluster(err)
 		}
 	}
-	agents, err := Ensure(ctx, config, sink)
+	agents, err := a.Ensure(ctx, config, sink)
 	if err != nil {
 		return nil, err
 	}
@@ -44,16 +44,16 @@ func Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, sink r
 // asked and before it creates: an older agent knows neither newer types of
 // Operations nor newer tasks, and a coordinator may run on any control plane.
 //
-// It costs one list of nodes, one of Operations and the packing of the image, of which
-// the digest is, where nothing is to be done. What is missing is brought by an Images
+// It costs one list of nodes, one of Operations and, once for each Source, the packing of the
+// image, of which the digest is, where nothing is to be done. What is missing is brought by an Images
 // Operation of its own, which the older agent carries out; one that is in progress is
 // waited for. Nodes that can't take part now are left out, and told of.
-func Ensure(ctx context.Context, config *rest.Config, sink report.Sink) (v1alpha1.Agents, error) {
-	source, _, nodes, err := Nodes(ctx, config)
+func (a *Source) Ensure(ctx context.Context, config *rest.Config, sink report.Sink) (v1alpha1.Agents, error) {
+	nodes, err := nodesOf(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	own, err := source.Agents(ctx, nodes)
+	own, err := a.Agents(ctx, nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func Ensure(ctx context.Context, config *rest.Config, sink report.Sink) (v1alpha
 		action.Tell(sink, "%s can't take part now and may lack this program's agent; whatever is done there later brings it first", strings.Join(away, ", "))
 	}
 	for _, p := range planAgents(lacking, nodes, known, own) {
-		if err := push(ctx, config, ops.WithAgents(p.carrier), source, p, sink); err != nil {
+		if err := push(ctx, config, ops.WithAgents(p.carrier), a, p, sink); err != nil {
 			return nil, fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
 		}
 	}

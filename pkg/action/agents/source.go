@@ -26,7 +26,8 @@ import (
 
 // Source finds the program that is put on hosts: the running one when it
 // is fit for them, else the one next to it that the plugin's archive holds for
-// workstations of another kind.
+// workstations of another kind. It remembers the images that it has made of it, which takes
+// a second each: whoever does several things with a cluster has one for all of them.
 type Source struct {
 	// executable, goos and arch are of the running program.
 	executable, goos, arch string
@@ -45,6 +46,7 @@ type packedAgent struct {
 	blobs bundle.Upstream
 }
 
+// NewSource is one for the running program.
 func NewSource() (*Source, error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -69,12 +71,7 @@ func (a *Source) Binary(arch string) (path string, sha256hex string, err error) 
 				a.goos, a.arch, name, filepath.Dir(path))
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if sum := a.sums[path]; sum != "" {
-		return path, sum, nil
-	}
-	sum, err := host.FileSum(path)
+	sum, err := a.sum(path)
 	if err != nil {
 		return "", "", err
 	}
@@ -83,8 +80,22 @@ func (a *Source) Binary(arch string) (path string, sha256hex string, err error) 
 		return "", "", fmt.Errorf("%s is not the one that was built with this program (its SHA-256 is %s, not %s); take it anew from the archive of release %s",
 			path, sum, want, program.Read().Version)
 	}
-	a.sums[path] = sum
 	return path, sum, nil
+}
+
+// sum is a program's SHA-256 in hex, read once.
+func (a *Source) sum(path string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if sum := a.sums[path]; sum != "" {
+		return sum, nil
+	}
+	sum, err := host.FileSum(path)
+	if err != nil {
+		return "", err
+	}
+	a.sums[path] = sum
+	return sum, nil
 }
 
 // Image is the agent's image for Linux nodes of that architecture, under this program's
@@ -163,30 +174,34 @@ func archs(nodes []corev1.Node, otherwise string) []string {
 	return out
 }
 
+// Or is the source, else a new one: for options in which it may be left out.
+func Or(source *Source) (*Source, error) {
+	if source != nil {
+		return source, nil
+	}
+	return NewSource()
+}
+
 // Own are this program's agents for a cluster's nodes.
-func Own(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-	source, _, nodes, err := Nodes(ctx, config)
+func (a *Source) Own(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+	nodes, err := nodesOf(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	return source.Agents(ctx, nodes)
+	return a.Agents(ctx, nodes)
 }
 
-// Nodes are the cluster's nodes, and the source of their agents.
-func Nodes(ctx context.Context, config *rest.Config) (*Source, kubernetes.Interface, []corev1.Node, error) {
-	source, err := NewSource()
-	if err != nil {
-		return nil, nil, nil, err
-	}
+// nodesOf are a cluster's nodes.
+func nodesOf(ctx context.Context, config *rest.Config) ([]corev1.Node, error) {
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, nil, nil, action.OfCluster(err)
+		return nil, action.OfCluster(err)
 	}
-	return source, kube, nodes.Items, nil
+	return nodes.Items, nil
 }
 
 // Digest is that of this program's image for an architecture, for bootstrap.Config.
@@ -215,7 +230,7 @@ func (a *Source) Name() (string, error) {
 	if v := program.Release(); v != "" {
 		return bundle.AgentRepository + ":" + v, nil
 	}
-	sum, err := host.FileSum(a.executable)
+	sum, err := a.sum(a.executable)
 	if err != nil {
 		return "", fmt.Errorf("read the running program: %w", err)
 	}

@@ -60,6 +60,32 @@ func TestAgentsThatAreThere(t *testing.T) {
 	}
 }
 
+// TestAgentIsPackedOnce: whoever does several things has one image, of the program as it was at
+// the first; the file is not read again.
+func TestAgentIsPackedOnce(t *testing.T) {
+	own := filepath.Join(t.TempDir(), "kubectl-ha")
+	if err := os.WriteFile(own, []byte("agent"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &Source{executable: own, goos: "linux", arch: "amd64", sums: map[string]string{}}
+	if again, err := Or(s); err != nil || again != s {
+		t.Fatalf("another source: %v", err)
+	}
+	first, err := s.Agents(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(own); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Agents(t.Context(), nil); err != nil || len(again) != 1 || again[0] != first[0] {
+		t.Errorf("%+v, then %+v, %v", first, again, err)
+	}
+	if other, err := Or(nil); err != nil || other == nil || other == s {
+		t.Errorf("without one: %v", err)
+	}
+}
+
 // TestAgentIsTheReleases: the program beside this one is the one that was built with it.
 func TestAgentIsTheReleases(t *testing.T) {
 	dir := t.TempDir()

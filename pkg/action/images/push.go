@@ -22,6 +22,8 @@ import (
 // PushOptions say what goes to which nodes.
 type PushOptions struct {
 	Config *rest.Config
+	// Source has this program's agent; nil is one of its own.
+	Source *agents.Source
 	// What is one bundle's file, or images by their references.
 	What []string
 	// Bases are the bundles that the one in What is only the difference to.
@@ -87,6 +89,9 @@ func RunPush(ctx context.Context, o PushOptions, sink report.Sink) (result PushR
 	if o.Port == 0 {
 		o.Port = v1alpha1.DefaultPeerPort
 	}
+	if o.Source, err = agents.Or(o.Source); err != nil {
+		return PushResult{}, err
+	}
 	kube, err := kubernetes.NewForConfig(o.Config)
 	if err != nil {
 		return PushResult{}, err
@@ -107,7 +112,7 @@ func (p *pusher) run(ctx context.Context) error {
 		return err
 	}
 	defer b.Close() //nolint:errcheck // only read
-	usual, err := agents.Usual(ctx, p.Config)
+	usual, err := p.Source.Usual(ctx, p.Config)
 	if err != nil {
 		return action.OfCluster(err)
 	}
@@ -161,7 +166,7 @@ func (p *pusher) push(ctx context.Context, ops *incluster.Operations, b *bundle.
 		return nil
 	}
 	if op == nil {
-		own, err := agents.Ensure(ctx, p.Config, p.sink)
+		own, err := p.Source.Ensure(ctx, p.Config, p.sink)
 		if err != nil {
 			return err
 		}
