@@ -34,7 +34,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		adopt.NewAdopt(streams),
 		kubeconfig.NewKubeconfig(streams),
 		loadbalancer.NewLoadBalancer(streams),
-		operation.NewOperation(streams),
+		operation.New(streams),
 		upgrade.NewUpgrade(streams),
 		addon.NewAddon(streams),
 		addon.NewDashboard(streams),

@@ -2,24 +2,20 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// operationOptions are what all verbs of Operations share.
-type operationOptions struct {
+// options are what all verbs of Operations share.
+type options struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
 	output string
@@ -27,8 +23,9 @@ type operationOptions struct {
 	ops *incluster.Operations
 }
 
-func NewOperation(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &operationOptions{IOStreams: streams, access: cli.NewAccess()}
+// New makes `kubectl ha operation`.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &options{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "operation",
 		Aliases: []string{"operations", "op"},
@@ -47,17 +44,21 @@ func NewOperation(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddAccess(c, o.access)
 	c.AddCommand(o.newList(), o.newShow(), o.newWatch(),
 		o.newVerb("pause", "Stop an Operation before its next step; running steps finish", "is paused before its next step",
-			func(ctx context.Context, name string) error { return o.ops.Pause(ctx, name) }),
+			operations.Pause),
 		o.newVerb("resume", "Carry a paused or failed Operation on; what failed is tried again", "goes on",
-			o.resume),
+			func(ctx context.Context, which operations.Options) error {
+				shown := cli.NewProgress(o.Out, o.output)
+				defer shown.Close()
+				return operations.Resume(ctx, which, shown)
+			}),
 		o.newVerb("abort", "End an Operation for good: running steps finish, the clean-up runs", "is being ended; its clean-up runs",
-			func(ctx context.Context, name string) error { return o.ops.Abort(ctx, name) }),
+			operations.Abort),
 	)
 	return c
 }
 
 // Complete connects to the cluster, to look.
-func (o *operationOptions) Complete() error {
+func (o *options) Complete() error {
 	config, err := cli.RestConfig(o.access)
 	if err != nil {
 		return err
@@ -66,22 +67,8 @@ func (o *operationOptions) Complete() error {
 	return err
 }
 
-// completeToAct connects to the cluster for what may start a coordinator.
-func (o *operationOptions) completeToAct(ctx context.Context) error {
-	config, err := cli.RestConfig(o.access)
-	if err != nil {
-		return err
-	}
-	agents, err := agents.Usual(ctx, config)
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	o.ops, err = incluster.NewOperations(config, agents)
-	return err
-}
-
 // newVerb makes a verb that tells an Operation what to do.
-func (o *operationOptions) newVerb(verb, short, done string, do func(context.Context, string) error) *cobra.Command {
+func (o *options) newVerb(verb, short, done string, do func(context.Context, operations.Options) error) *cobra.Command {
 	return &cobra.Command{
 		Use:               verb + " NAME",
 		Short:             short,
@@ -89,40 +76,17 @@ func (o *operationOptions) newVerb(verb, short, done string, do func(context.Con
 		Args:              cli.OneArg("the Operation"),
 		ValidArgsFunction: o.completeNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.completeToAct(c.Context()); err != nil {
+			config, err := cli.RestConfig(o.access)
+			if err != nil {
 				return err
 			}
-			if err := do(c.Context(), args[0]); err != nil {
-				return action.OfCluster(err)
+			if err := do(c.Context(), operations.Options{Config: config, Name: args[0]}); err != nil {
+				return err
 			}
-			_, err := fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows it\n", args[0], done, program.Name, args[0])
+			_, err = fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows it\n", args[0], done, program.Name, args[0])
 			return err
 		},
 	}
-}
-
-// resume carries an Operation on. One that has failed may be waiting for a mended
-// agent, and is given this program's; one in progress has the nodes for itself.
-func (o *operationOptions) resume(ctx context.Context, name string) error {
-	op, err := o.ops.Get(ctx, name)
-	if err != nil {
-		return err
-	}
-	ops := o.ops
-	if op.Status.Phase == v1alpha1.OperationFailed && !op.Spec.Aborted {
-		config, err := cli.RestConfig(o.access)
-		if err != nil {
-			return err
-		}
-		shown := cli.NewProgress(o.Out, o.output)
-		agents, err := agents.Ensure(ctx, config, shown)
-		shown.Close()
-		if err != nil {
-			return err
-		}
-		ops = ops.WithAgents(agents)
-	}
-	return ops.Resume(ctx, name)
 }
 
 // nameIn is the name among the arguments, if there is one.
@@ -134,7 +98,7 @@ func nameIn(args []string) string {
 }
 
 // completeNames completes an Operation's name for the shell.
-func (o *operationOptions) completeNames(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (o *options) completeNames(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 || o.Complete() != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -149,7 +113,7 @@ func (o *operationOptions) completeNames(c *cobra.Command, args []string, _ stri
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-func (o *operationOptions) newWatch() *cobra.Command {
+func (o *options) newWatch() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [NAME]",
 		Short: "Show what an Operation does until it ends; leaving does not end it",
@@ -167,7 +131,11 @@ func (o *operationOptions) newWatch() *cobra.Command {
 			if err := o.Complete(); err != nil {
 				return err
 			}
-			return o.watch(c.Context(), nameIn(args))
+			op, err := operations.Find(c.Context(), o.ops, nameIn(args))
+			if err != nil {
+				return err
+			}
+			return cli.WatchOrLeave(c.Context(), o.IOStreams, o.ops, op.Name, o.output, o.WaitFlags)
 		},
 	}
 	o.addOutput(c, "text (default), or json: an event per line")
@@ -175,50 +143,6 @@ func (o *operationOptions) newWatch() *cobra.Command {
 	return c
 }
 
-func (o *operationOptions) addOutput(c *cobra.Command, usage string) {
+func (o *options) addOutput(c *cobra.Command, usage string) {
 	c.Flags().StringVarP(&o.output, "output", "o", "", usage)
-}
-
-func (o *operationOptions) watch(ctx context.Context, name string) error {
-	op, err := o.pick(ctx, name)
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	ctx, stop := o.Limited(ctx)
-	defer stop()
-	shown := cli.NewProgress(o.Out, o.output)
-	err = o.ops.Watch(ctx, op.Name, shown)
-	shown.Close()
-	var failed *incluster.FailedError
-	switch {
-	case err == nil && o.output == cli.OutputJSON:
-		return nil
-	case err == nil:
-		_, err = fmt.Fprintf(o.Out, "operation %s succeeded\n", op.Name)
-		return err
-	case errors.As(err, &failed) || ctx.Err() != nil:
-		return err
-	}
-	return action.OfCluster(err)
-}
-
-// pick finds the Operation of that name, or the one that a person means who
-// gives none.
-func (o *operationOptions) pick(ctx context.Context, name string) (*v1alpha1.Operation, error) {
-	if name != "" {
-		return o.ops.Get(ctx, name)
-	}
-	all, err := o.ops.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(all) == 0 {
-		return nil, action.Invalidf("there is no Operation in this cluster")
-	}
-	for i := len(all) - 1; i >= 0; i-- {
-		if operations.Unfinished(all[i]) {
-			return &all[i], nil
-		}
-	}
-	return &all[len(all)-1], nil
 }

@@ -12,13 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	find "github.com/kubectl-ha/kubectl-ha/pkg/action/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-func (o *operationOptions) newList() *cobra.Command {
+func (o *options) newList() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -43,14 +44,14 @@ func (o *operationOptions) newList() *cobra.Command {
 				list.APIVersion, list.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind+"List"
 				return cli.WriteJSON(o.Out, list)
 			}
-			return printOperations(o.Out, all, time.Now())
+			return printList(o.Out, all, time.Now())
 		},
 	}
 	o.addOutput(c, "text (default) or json")
 	return c
 }
 
-func printOperations(w io.Writer, all []v1alpha1.Operation, now time.Time) error {
+func printList(w io.Writer, all []v1alpha1.Operation, now time.Time) error {
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "There is no Operation in this cluster.")
 		return err
@@ -66,7 +67,7 @@ func printOperations(w io.Writer, all []v1alpha1.Operation, now time.Time) error
 	return t.Flush()
 }
 
-func (o *operationOptions) newShow() *cobra.Command {
+func (o *options) newShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "show [NAME]",
 		Short:             "Show an Operation with all its steps",
@@ -81,22 +82,22 @@ func (o *operationOptions) newShow() *cobra.Command {
 			if err := o.Complete(); err != nil {
 				return err
 			}
-			op, err := o.pick(c.Context(), nameIn(args))
+			op, err := find.Find(c.Context(), o.ops, nameIn(args))
 			if err != nil {
-				return action.OfCluster(err)
+				return err
 			}
 			if o.output == cli.OutputJSON {
 				op.APIVersion, op.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind
 				return cli.WriteJSON(o.Out, op)
 			}
-			return printOperation(o.Out, cli.StyleFor(o.Out), *op, time.Now())
+			return printOne(o.Out, cli.StyleFor(o.Out), *op, time.Now())
 		},
 	}
 	o.addOutput(c, "text (default) or json")
 	return c
 }
 
-func printOperation(w io.Writer, style report.Style, op v1alpha1.Operation, now time.Time) error {
+func printOne(w io.Writer, style report.Style, op v1alpha1.Operation, now time.Time) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Operation  %s\nType       %s\nPhase      %s %s\n", op.Name, op.Spec.Type, operations.Phase(op), op.Status.Progress)
 	if op.Status.StartedAt != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
-func TestPrintOperations(t *testing.T) {
+func TestPrint(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	at := func(s int) *metav1.Time { t := metav1.NewTime(now.Add(time.Duration(s) * time.Second)); return &t }
 	op := v1alpha1.Operation{Spec: v1alpha1.OperationSpec{Type: v1alpha1.OperationJoin, Paused: true}}
@@ -25,8 +25,8 @@ func TestPrintOperations(t *testing.T) {
 			{ID: "labels", Title: "label nodes", State: v1alpha1.StepPending},
 		}}
 	var b bytes.Buffer
-	if err := errors.Join(printOperations(&b, []v1alpha1.Operation{op}, now), printOperations(&b, nil, now),
-		printOperation(&b, report.Style{ASCII: true}, op, now)); err != nil {
+	if err := errors.Join(printList(&b, []v1alpha1.Operation{op}, now), printList(&b, nil, now),
+		printOne(&b, report.Style{ASCII: true}, op, now)); err != nil {
 		t.Fatal(err)
 	}
 	golden.Compare(t, "operations.txt", b.String())
