@@ -26,7 +26,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		bootstrap.NewInit(streams),
 		bootstrap.NewPreflight(streams),
 		bootstrap.NewBootstrap(streams),
-		bundle.NewBundle(streams),
+		bundle.New(streams),
 		images.NewImages(streams),
 		look.NewStatus(streams),
 		look.NewDoctor(streams),

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -89,6 +90,33 @@ func Name(o bundle.CreateOptions) string {
 		o.Registry, o.Mirror, o.Mirrors, o.TrustMirror, bundle.ReleaseDigestsFile, extra, o.NetworkPlugin})
 	sum := sha256.Sum256(key)
 	return o.KubernetesVersion + "-" + o.Arch + "-" + hex.EncodeToString(sum[:6]) + ".tar"
+}
+
+// Versions are those of Kubernetes that bundles in the cache have. Where there is no cache there
+// is none.
+func Versions() []string {
+	dir, err := Dir()
+	if err != nil {
+		return nil
+	}
+	entries, _ := os.ReadDir(dir) // None is no error: there are no bundles then.
+	var out []string
+	for _, e := range entries {
+		if v := versionIn(e.Name()); v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// versionIn is the version in what Name has named; empty in any other name.
+func versionIn(name string) string {
+	parts := strings.Split(strings.TrimSuffix(name, ".tar"), "-")
+	if !strings.HasSuffix(name, ".tar") || len(parts) < 3 {
+		return ""
+	}
+	// A version before its release has a hyphen itself.
+	return strings.Join(parts[:len(parts)-2], "-")
 }
 
 // WithClusterSources fills in what is not set from a Cluster file.

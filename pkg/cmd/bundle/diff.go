@@ -15,13 +15,14 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-type bundleDiffOptions struct {
+// diffOptions compare two bundles.
+type diffOptions struct {
 	genericiooptions.IOStreams
 	output string
 }
 
-func newBundleDiff(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &bundleDiffOptions{IOStreams: streams}
+func newDiff(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &diffOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Tell what changes from one bundle to another, and what would have to move",
@@ -43,33 +44,24 @@ func newBundleDiff(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 // Run compares them.
-func (o *bundleDiffOptions) Run(from, to string) error {
-	var both []bundle.Contents
-	for _, path := range []string{from, to} {
-		b, err := bundles.Open(path)
-		if err != nil {
-			return err
-		}
-		both = append(both, b.Contents())
-		if err := b.Close(); err != nil {
-			return err
-		}
-	}
-	d := bundle.Diff(both[0], both[1])
-	if o.output == cli.OutputJSON {
+func (o *diffOptions) Run(from, to string) error {
+	d, err := bundles.Compare(from, to)
+	switch {
+	case err != nil:
+		return err
+	case o.output == cli.OutputJSON:
 		return cli.WriteJSON(o.Out, d)
 	}
-	return printDifference(o.Out, d, len(both[0].Archs())+len(both[1].Archs()) > 2)
+	return printDifference(o.Out, d)
 }
 
-// printDifference prints a table for each kind of change; archs says that
-// names are not enough.
-func printDifference(w io.Writer, d bundle.Difference, archs bool) error {
+// printDifference prints a table for each kind of change.
+func printDifference(w io.Writer, d bundles.Compared) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	// A tabwriter keeps its errors until Flush.
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
 	name := func(i bundle.Item) string {
-		if archs {
+		if d.SeveralArchs {
 			return i.Name + " (" + i.Arch + ")"
 		}
 		return i.Name

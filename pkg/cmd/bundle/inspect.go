@@ -7,7 +7,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -29,14 +28,15 @@ func summary(c bundle.Contents) string {
 		c.KubernetesVersion, hosts, len(c.Images), len(c.Binaries), report.Size(c.Size()))
 }
 
-type bundleInspectOptions struct {
+// inspectOptions tell what is in a bundle.
+type inspectOptions struct {
 	genericiooptions.IOStreams
 	output string
 	sbom   bool
 }
 
-func newBundleInspect(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &bundleInspectOptions{IOStreams: streams}
+func newInspect(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &inspectOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Tell what is in a bundle",
@@ -61,47 +61,33 @@ func newBundleInspect(streams genericiooptions.IOStreams) *cobra.Command {
 	return c
 }
 
-// inspected is a bundle as -o json tells of it.
-type inspected struct {
-	// Digest is the bundle's.
-	Digest digest.Digest `json:"digest"`
-	// Size is that of all its blobs, in bytes; MissingBlobs and MissingBytes are
-	// left out since the bundle that it is the difference to has them.
-	Size         int64 `json:"size"`
-	MissingBlobs int   `json:"missingBlobs,omitempty"`
-	MissingBytes int64 `json:"missingBytes,omitempty"`
-	// Signed says that there is a signature, and not whose it is.
-	Signed bool `json:"signed,omitempty"`
-	// Unverified is what nobody vouches for but where it came from.
-	Unverified []unverified `json:"unverified"`
-	bundle.Contents
-}
-
 // Run prints what is in it.
-func (o *bundleInspectOptions) Run(path string) error {
-	b, err := bundles.Open(path)
-	if err != nil {
-		return err
+func (o *inspectOptions) Run(path string) error {
+	if o.sbom {
+		bill, err := bundles.SBOM(path, time.Now())
+		if err != nil {
+			return err
+		}
+		return cli.WriteJSON(o.Out, bill)
 	}
-	defer b.Close() //nolint:errcheck // only read
-	switch missing := b.Missing(); {
-	case o.sbom:
-		return cli.WriteJSON(o.Out, b.SBOM(time.Now()))
+	b, err := bundles.Inspect(path)
+	switch {
+	case err != nil:
+		return err
 	case o.output == cli.OutputJSON:
-		return cli.WriteJSON(o.Out, inspected{Digest: b.Digest(), Size: b.Contents().Size(),
-			MissingBlobs: len(missing), MissingBytes: bundle.SizeOf(missing), Signed: b.Signed(), Unverified: unverifiedOf(b.Contents()), Contents: b.Contents()})
+		return cli.WriteJSON(o.Out, b)
 	}
 	return printContents(o.Out, b)
 }
 
-func printContents(w io.Writer, b *bundle.Bundle) error {
-	c := b.Contents()
+func printContents(w io.Writer, b bundles.Inspected) error {
+	c := b.Contents
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	// A tabwriter keeps its errors until Flush.
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
 	line("%s", summary(c))
-	line("%s", b.Digest())
-	if b.Signed() {
+	line("%s", b.Digest)
+	if b.Signed {
 		line("Signed; `%s bundle verify --key` tells whether by whom it should be", program.Name)
 	}
 	if c.KubernetesVersion != "" {
@@ -136,7 +122,7 @@ func printContents(w io.Writer, b *bundle.Bundle) error {
 	for _, f := range c.Files {
 		line("%s\t%s\t%.12s\t%s", f.Name, report.Size(f.Blob.Size), f.Blob.Digest.Encoded(), f.Source)
 	}
-	if err := printUnverified(t, "\n", c, ""); err != nil {
+	if err := printUnverified(t, "\n", b.Unverified, ""); err != nil {
 		return err
 	}
 	return t.Flush()
@@ -152,11 +138,28 @@ func forWhom(roles []v1alpha1.Role) string {
 }
 
 // missing tells what a difference leaves out, nothing when it is whole.
-func missing(b *bundle.Bundle) string {
-	left := b.Missing()
-	if len(left) == 0 {
+func missing(b bundles.Inspected) string {
+	if b.MissingBlobs == 0 {
 		return ""
 	}
 	return fmt.Sprintf("Only the difference to the bundle %s: %d blobs (%s) are in that one and not here.",
-		b.Contents().Since.Bundle, len(left), report.Size(bundle.SizeOf(left)))
+		b.Since.Bundle, b.MissingBlobs, report.Size(b.MissingBytes))
+}
+
+// printUnverified writes them as a table between two texts, and nothing when there are none. w
+// may be a tabwriter, whose errors come with Flush.
+func printUnverified(w io.Writer, before string, list []bundles.Unverified, after string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprint(w, before, "NOT VERIFIED\tKNOWN BY\n"); err != nil {
+		return err
+	}
+	for _, u := range list {
+		if _, err := fmt.Fprintf(w, "%s\t%s\n", u.Name, u.KnownBy); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprint(w, after)
+	return err
 }

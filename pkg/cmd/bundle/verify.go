@@ -7,20 +7,18 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
-type bundleVerifyOptions struct {
+// verifyOptions read a bundle through.
+type verifyOptions struct {
 	genericiooptions.IOStreams
-	bases []string
-	trust bundles.Trust
+	bundles.VerifyOptions
 }
 
-func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &bundleVerifyOptions{IOStreams: streams}
+func newVerify(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &verifyOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Read a whole bundle and check every digest in it",
@@ -31,43 +29,41 @@ func newBundleVerify(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha bundle verify bundle.tar --key sign.pub
 			kubectl ha bundle verify difference.tar --base old.tar`),
 		Args: cli.OneArg("the bundle's file"),
-		RunE: func(c *cobra.Command, args []string) error { return o.Run(c.Context(), args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Path = args[0]
+			return o.Run(c.Context())
+		},
 	}
-	cli.AddTrustFlags(c.Flags(), &o.trust, "")
-	c.Flags().StringArrayVar(&o.bases, "base", nil, "the bundle (`FILE`) that has what this one leaves out; may be repeated")
+	cli.AddTrustFlags(c.Flags(), &o.Trust, "")
+	c.Flags().StringArrayVar(&o.Bases, "base", nil, "the bundle (`FILE`) that has what this one leaves out; may be repeated")
 	return c
 }
 
 // Run reads it.
-func (o *bundleVerifyOptions) Run(ctx context.Context, path string) error {
-	b, err := o.trust.Open(path, o.bases...)
-	if err != nil {
-		return err
-	}
-	defer b.Close() //nolint:errcheck // only read
+func (o *verifyOptions) Run(ctx context.Context) error {
 	p := cli.NewProgress(o.ErrOut, "")
-	err = b.Verify(ctx, p)
+	b, err := bundles.Verify(ctx, o.VerifyOptions, p)
 	p.Close()
 	if err != nil {
-		return action.As(action.Invalid, err)
-	}
-	if left := missing(b); left != "" {
-		_, err = fmt.Fprintf(o.Out, "%s is sound as far as it goes: %s\n%s\n%s\n", path, summary(b.Contents()), left, o.vouched(b))
 		return err
 	}
-	_, err = fmt.Fprintf(o.Out, "%s is sound: %s\n%s\n", path, summary(b.Contents()), o.vouched(b))
+	if left := missing(b); left != "" {
+		_, err = fmt.Fprintf(o.Out, "%s is sound as far as it goes: %s\n%s\n%s\n", o.Path, summary(b.Contents), left, o.vouched(b))
+		return err
+	}
+	_, err = fmt.Fprintf(o.Out, "%s is sound: %s\n%s\n", o.Path, summary(b.Contents), o.vouched(b))
 	return err
 }
 
 // vouched says what is known of where it comes from.
-func (o *bundleVerifyOptions) vouched(b *bundle.Bundle) string {
+func (o *verifyOptions) vouched(b bundles.Inspected) string {
 	switch {
-	case o.trust.KeyFile != "":
-		return "Signed by the owner of " + o.trust.KeyFile + "; its digest is " + b.Digest().String()
-	case o.trust.Digest != "":
+	case o.Trust.KeyFile != "":
+		return "Signed by the owner of " + o.Trust.KeyFile + "; its digest is " + b.Digest.String()
+	case o.Trust.Digest != "":
 		return "Its digest is the one that was given."
-	case b.Signed():
-		return "Signed, but by whom was not asked (--key); its digest is " + b.Digest().String()
+	case b.Signed:
+		return "Signed, but by whom was not asked (--key); its digest is " + b.Digest.String()
 	}
-	return "Not signed; its digest is " + b.Digest().String()
+	return "Not signed; its digest is " + b.Digest.String()
 }

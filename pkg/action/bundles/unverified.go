@@ -1,8 +1,6 @@
-package bundle
+package bundles
 
 import (
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -10,19 +8,19 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// unverified is what nobody vouches for but where it came from.
-type unverified struct {
+// Unverified is what nobody vouches for but where it came from.
+type Unverified struct {
 	// Name is an image's reference, or a program's component and version.
 	Name string `json:"name"`
 	// KnownBy says by what it is known all the same.
 	KnownBy string `json:"knownBy"`
 }
 
-// unverifiedOf lists them, programs first; those of several architectures once.
-func unverifiedOf(c bundle.Contents) []unverified {
-	var out []unverified
+// UnverifiedOf lists them, programs first; those of several architectures once. It is pure.
+func UnverifiedOf(c bundle.Contents) []Unverified {
+	var out []Unverified
 	add := func(name string, check bundle.Check, source string) {
-		u := unverified{Name: name, KnownBy: knownBy(check, source)}
+		u := Unverified{Name: name, KnownBy: knownBy(check, source)}
 		if !check.Verified() && !slices.Contains(out, u) {
 			out = append(out, u)
 		}
@@ -30,7 +28,7 @@ func unverifiedOf(c bundle.Contents) []unverified {
 	for _, b := range c.Binaries {
 		add(b.Component+" "+b.Version, b.Check, b.Source)
 	}
-	slices.SortStableFunc(out, func(a, b unverified) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(out, func(a, b Unverified) int { return strings.Compare(a.Name, b.Name) })
 	for _, i := range c.Images {
 		add(i.Ref, i.Check, i.Source)
 	}
@@ -47,23 +45,4 @@ func knownBy(check bundle.Check, source string) string {
 		return "the local file that it came from"
 	}
 	return "not recorded: the bundle was made by an older " + program.Name
-}
-
-// printUnverified writes them as a table between two texts, and nothing when there are none. w
-// may be a tabwriter, whose errors come with Flush.
-func printUnverified(w io.Writer, before string, c bundle.Contents, after string) error {
-	list := unverifiedOf(c)
-	if len(list) == 0 {
-		return nil
-	}
-	if _, err := fmt.Fprint(w, before, "NOT VERIFIED\tKNOWN BY\n"); err != nil {
-		return err
-	}
-	for _, u := range list {
-		if _, err := fmt.Fprintf(w, "%s\t%s\n", u.Name, u.KnownBy); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprint(w, after)
-	return err
 }
