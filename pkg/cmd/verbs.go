@@ -35,7 +35,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		kubeconfig.NewKubeconfig(streams),
 		loadbalancer.NewLoadBalancer(streams),
 		operation.New(streams),
-		upgrade.NewUpgrade(streams),
+		upgrade.New(streams),
 		addon.NewAddon(streams),
 		addon.NewDashboard(streams),
 		node.NewNode(streams),

@@ -3,28 +3,27 @@ package upgrade
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
 // rollbackOptions put a node back.
 type rollbackOptions struct {
-	upgradeOptions
-	node string
-	to   string
+	genericiooptions.IOStreams
+	access *genericclioptions.ConfigFlags
+	upgrade.RollbackOptions
+	cli.WaitFlags
+	yes    bool
+	output string
 }
 
-func newRollbackNode(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o := &rollbackOptions{upgradeOptions: upgradeOptions{IOStreams: streams, access: access}}
+func newRollback(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &rollbackOptions{IOStreams: streams, access: access}
 	c := &cobra.Command{
 		Use:   "rollback-node NODE",
 		Short: "Put back on one node what its upgrade has replaced",
@@ -35,73 +34,47 @@ func newRollbackNode(streams genericiooptions.IOStreams, access *genericclioptio
 			kubectl ha upgrade rollback-node cp2
 			kubectl ha upgrade rollback-node cp2 --to v1.36.1`),
 		Args: cli.OneArg("the node"),
-		RunE: func(c *cobra.Command, args []string) error {
-			o.node = args[0]
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			o.Node = args[0]
 			if err := cli.CheckOutput(o.output); err != nil {
 				return err
 			}
-			o.drain, o.spec.KeepBackups = v1alpha1.DefaultDrainTimeout, v1alpha1.DefaultKeepBackups
-			if err := o.Complete(c.Context(), ""); err != nil {
+			if o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(c.Context(), o.access); err != nil {
 				return err
 			}
 			return o.Run(c.Context())
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.to, "to", "", "the kept `version`; by default the one before the node's last upgrade")
+	f.StringVar(&o.To, "to", "", "the kept `version`; by default the one before the node's last upgrade")
 	o.Add(f, "", "begin it, and leave")
 	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 	return c
 }
 
-// Run judges, asks, and has it done.
+// Run shows what was found, asks, and has it done.
 func (o *rollbackOptions) Run(ctx context.Context) error {
-	n, err := o.clients.Kube.CoreV1().Nodes().Get(ctx, o.node, metav1.GetOptions{})
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	to := o.to
-	if to == "" {
-		to = n.Annotations[upgrade.AnnotationPrevious]
-	}
-	if to == "" {
-		return action.Invalidf("nothing says what %s had before; name the version with --to", o.node)
-	}
-	if !strings.HasPrefix(to, "v") {
-		to = "v" + to
-	}
-	spec := &v1alpha1.RollbackNodeSpec{Node: o.node, Version: to}
-	seen, err := upgrade.Observe(ctx, o.clients, o.cluster, upgrade.Look{})
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	p := &upgradePlan{Findings: upgrade.CheckRollback(o.cluster, spec, seen)}
-	found := findingsOf(p)
-	if err := cli.PrintFindings(o.ErrOut, cli.StyleFor(o.ErrOut), found); err != nil {
-		return err
-	}
-	if bad, _ := cli.Count(found); bad > 0 {
-		return action.As(action.Findings, fmt.Errorf("%s does not go back to %s; nothing was changed", o.node, to))
-	}
-	ops, err := o.operations(ctx)
+	p, err := upgrade.PlanRollback(ctx, o.RollbackOptions)
 	if err != nil {
 		return err
 	}
-	if err := refuseSecond(ctx, ops); err != nil {
+	if err := cli.PrintFindings(o.ErrOut, cli.StyleFor(o.ErrOut), findings(p.Findings, p.Blocks)); err != nil {
+		return err
+	}
+	if err := p.Err(); err != nil {
 		return err
 	}
 	if !o.yes {
-		if err := cli.Confirm(ctx, o.In, o.ErrOut, fmt.Sprintf("Put %s back from %s to %s?", o.node, n.Status.NodeInfo.KubeletVersion, to)); err != nil {
+		if err := cli.Confirm(ctx, o.In, o.ErrOut, fmt.Sprintf("Put %s back from %s to %s?", p.Node, p.From, p.To)); err != nil {
 			return err
 		}
 	}
-	if ops, err = cli.ReadyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output); err != nil {
+	shown := cli.NewProgress(o.Out, o.output)
+	ops, name, err := p.Begin(ctx, shown)
+	shown.Close()
+	if err != nil {
 		return err
 	}
-	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRollbackNode, RollbackNode: spec})
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	return cli.WatchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.WaitFlags)
+	return cli.WatchOrLeave(ctx, o.IOStreams, ops, name, o.output, o.WaitFlags)
 }

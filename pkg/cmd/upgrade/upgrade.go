@@ -1,51 +1,39 @@
+// Package upgrade has the commands that bring a cluster to another version of Kubernetes.
 package upgrade
 
 import (
 	"context"
-	"errors"
-	"slices"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/rest"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	checks "github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// upgradeOptions bring a cluster to another version of Kubernetes.
-type upgradeOptions struct {
+// options bring a cluster to another version of Kubernetes.
+type options struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
-	spec   v1alpha1.UpgradeSpec
+	upgrade.Options
 	only   string
 	drain  time.Duration
-	file   string
-	trust  bundles.Trust
 	dryRun bool
 	cli.WaitFlags
 	yes    bool
 	output string
-
-	config  *rest.Config
-	clients *client.Clients
-	cluster *v1alpha1.Cluster
-	bundle  *bundle.Bundle
 }
 
-func NewUpgrade(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &upgradeOptions{IOStreams: streams, access: cli.NewAccess()}
+// New makes `kubectl ha upgrade`.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &options{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "upgrade VERSION",
 		Short:   "Bring the cluster to another version of Kubernetes, node by node",
@@ -70,10 +58,10 @@ func NewUpgrade(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := cli.OneArg("the version")(c, args); err != nil {
 				return err
 			}
+			o.Look = o.dryRun
 			if err := o.Complete(c.Context(), args[0]); err != nil {
 				return err
 			}
-			defer o.close()
 			return o.Run(c.Context())
 		},
 	}
@@ -84,25 +72,25 @@ func NewUpgrade(streams genericiooptions.IOStreams) *cobra.Command {
 	o.Add(f, "", "begin it, and leave")
 	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
-	c.AddCommand(newUpgradePlan(streams, o.access), newRollbackNode(streams, o.access))
+	c.AddCommand(newPlan(streams, o.access), newRollback(streams, o.access))
 	return c
 }
 
 // addSpec adds the flags that are about the upgrade itself.
-func (o *upgradeOptions) addSpec(c *cobra.Command) {
+func (o *options) addSpec(c *cobra.Command) {
 	f := c.Flags()
-	o.spec.DeleteEmptyDirData = new(bool)
-	f.StringVar(&o.file, "bundle", "", "take images and programs from this bundle (`file`)")
-	cli.AddTrustFlags(f, &o.trust, "bundle-")
+	o.Spec.DeleteEmptyDirData = new(bool)
+	f.StringVar(&o.File, "bundle", "", "take images and programs from this bundle (`file`)")
+	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	f.StringVar(&o.only, "only", "", "upgrade this `part` only: control-plane or nodes, which are the workers")
-	f.StringVar(&o.spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
+	f.StringVar(&o.Spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
 	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
-	f.BoolVar(&o.spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
-	f.BoolVar(o.spec.DeleteEmptyDirData, "delete-emptydir-data", true, "also evict pods with data in emptyDir volumes, which ends with them")
-	f.BoolVar(&o.spec.DrainControlPlanes, "drain-control-planes", false, "drain the control planes too")
-	f.Int32Var(&o.spec.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "how many backups each node keeps")
-	f.StringSliceVar(&o.spec.Ignore, "ignore", nil, "go on regardless of these `checks`: "+strings.Join(upgrade.Ignorable(), ", "))
-	f.BoolVar(&o.spec.RemoveFeatureGates, "remove-feature-gates", false, "take feature gates that the version has no more out of the cluster's configuration")
+	f.BoolVar(&o.Spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
+	f.BoolVar(o.Spec.DeleteEmptyDirData, "delete-emptydir-data", true, "also evict pods with data in emptyDir volumes, which ends with them")
+	f.BoolVar(&o.Spec.DrainControlPlanes, "drain-control-planes", false, "drain the control planes too")
+	f.Int32Var(&o.Spec.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "how many backups each node keeps")
+	f.StringSliceVar(&o.Spec.Ignore, "ignore", nil, "go on regardless of these `checks`: "+strings.Join(checks.Ignorable(), ", "))
+	f.BoolVar(&o.Spec.RemoveFeatureGates, "remove-feature-gates", false, "take feature gates that the version has no more out of the cluster's configuration")
 }
 
 // looksLikeVersion tells a version from the name of a verb.
@@ -111,88 +99,26 @@ func looksLikeVersion(arg string) bool {
 	return rest != "" && rest[0] >= '0' && rest[0] <= '9'
 }
 
-// Complete connects and reads the bundle.
-func (o *upgradeOptions) Complete(ctx context.Context, version string) error {
-	if version != "" && !strings.HasPrefix(version, "v") {
-		version = "v" + version
-	}
-	o.spec.Version, o.spec.Only, o.spec.DrainTimeout = version, v1alpha1.UpgradeScope(o.only), o.drain.String()
-	if err := o.Validate(); err != nil {
+// Complete refuses what can't be, and connects.
+func (o *options) Complete(ctx context.Context, version string) (err error) {
+	o.Spec.Version, o.Spec.Only, o.Spec.DrainTimeout = upgrade.Version(version), v1alpha1.UpgradeScope(o.only), o.drain.String()
+	if err := upgrade.Check(o.Options); err != nil {
 		return err
 	}
-	var err error
-	if o.config, o.clients, o.cluster, err = cli.StoredCluster(ctx, o.access); err != nil {
+	if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
 		return err
 	}
-	if o.file == "" {
-		return nil
-	}
-	if o.bundle, err = o.trust.Open(o.file); err != nil {
-		return err
-	}
-	if o.spec.Version == "" {
-		o.spec.Version = o.bundle.Contents().KubernetesVersion
-	}
-	if has := o.bundle.Contents().KubernetesVersion; has != o.spec.Version {
-		return errors.Join(action.Invalidf("%s is for Kubernetes %s, not %s", o.file, has, o.spec.Version), o.bundle.Close())
-	}
-	return nil
-}
-
-// Validate refuses what can't be.
-func (o *upgradeOptions) Validate() error {
-	if err := o.trust.Requires(o.file != "", "--bundle"); err != nil {
-		return err
-	}
-	switch o.spec.Only {
-	case v1alpha1.UpgradeAll, v1alpha1.UpgradeControlPlanes, v1alpha1.UpgradeNodes:
-	default:
-		return action.Invalidf("--only %s is not known; use control-plane or nodes", o.only)
-	}
-	if o.drain <= 0 {
-		return action.Invalidf("--drain-timeout %s is no time at all", o.drain)
-	}
-	if o.spec.KeepBackups < 1 {
-		return action.Invalidf("--keep-backups %d: one at least is kept", o.spec.KeepBackups)
-	}
-	if _, err := upgrade.Nodes(&v1alpha1.Cluster{}, &o.spec, upgrade.Observation{}); err != nil {
-		return action.Invalidf("--max-unavailable: %w", err)
-	}
-	for _, check := range o.spec.Ignore {
-		if !slices.Contains(upgrade.Ignorable(), check) {
-			return action.Invalidf("--ignore %s: this can't be ignored; what can is %s", check, strings.Join(upgrade.Ignorable(), ", "))
-		}
-	}
-	return cli.CheckOutput(o.output, cli.OutputYAML)
-}
-
-func (o *upgradeOptions) close() {
-	if o.bundle != nil {
-		_ = o.bundle.Close() // Only read.
-	}
+	o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(ctx, o.access)
+	return err
 }
 
 // Run shows the plan, asks, brings the content, and has the cluster do the rest.
-func (o *upgradeOptions) Run(ctx context.Context) error {
+func (o *options) Run(ctx context.Context) error {
 	if o.output == cli.OutputYAML {
 		return o.manifests(ctx)
 	}
-	ops, err := o.operations(ctx)
-	if err != nil {
-		return err
-	}
-	// Before the plan, in which a cluster in the middle of an upgrade looks unwell.
-	if err := refuseSecond(ctx, ops); err != nil && !o.dryRun {
-		return err
-	}
 	p, err := o.plan(ctx)
-	if err != nil {
-		return err
-	}
-	if err := o.show(p); err != nil {
-		return err
-	}
-	if err := p.err(); err != nil || o.dryRun || p.done() {
+	if err != nil || p.Done() || o.dryRun {
 		return err
 	}
 	if !o.yes {
@@ -200,40 +126,23 @@ func (o *upgradeOptions) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	// The agent before the rest: an older one need only know how to bring an image.
-	if ops, err = cli.ReadyOperations(ctx, o.IOStreams, o.config, o.cluster, o.output); err != nil {
+	shown := cli.NewProgress(o.Out, o.output)
+	ops, name, err := p.Begin(ctx, shown)
+	shown.Close()
+	if err != nil {
 		return err
 	}
-	if err := o.bring(ctx); err != nil {
+	return cli.WatchOrLeave(ctx, o.IOStreams, ops, name, o.output, o.WaitFlags)
+}
+
+// manifests prints the Operation and its coordinator's Job.
+func (o *options) manifests(ctx context.Context) error {
+	objects, err := upgrade.Manifests(ctx, o.Options)
+	if err != nil {
 		return err
 	}
-	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &o.spec})
-	if err != nil {
-		return action.OfCluster(err)
+	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before, and this agent: %s images push --programs BUNDLE.\n", o.Spec.Version, program.Name); err != nil {
+		return err
 	}
-	return cli.WatchOrLeave(ctx, o.IOStreams, ops, op.Name, o.output, o.WaitFlags)
-}
-
-// operations are the verbs of Operations, to look; what creates one gives them the
-// agent that readyOperations brings.
-func (o *upgradeOptions) operations(ctx context.Context) (*incluster.Operations, error) {
-	agents, err := agents.Usual(ctx, o.config)
-	if err != nil {
-		return nil, action.OfCluster(err)
-	}
-	return incluster.NewOperations(o.config, agents)
-}
-
-// refuseSecond refuses a second upgrade before anything is sent for it.
-func refuseSecond(ctx context.Context, ops *incluster.Operations) error {
-	all, err := ops.List(ctx)
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	for _, op := range all {
-		if operations.Unfinished(op) && (op.Spec.Upgrade != nil || op.Spec.RollbackNode != nil) {
-			return operations.Busy(&op)
-		}
-	}
-	return nil
+	return cli.PrintManifests(o.Out, objects)
 }
