@@ -35,7 +35,7 @@ func TestBundleOfFiles(t *testing.T) {
 	}
 	mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--out", file("new.tar"))
 	left := mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--since", file("old.tar"), "--out", file("difference.tar"))
-	if !strings.Contains(left, "2 blobs (0.4 KiB) are left out, since "+file("old.tar")+" has them") ||
+	if !strings.Contains(left, "2 blobs (409 B) are left out, since "+file("old.tar")+" has them") ||
 		!strings.Contains(left, "kubectl ha images push "+file("difference.tar")+" --base "+file("old.tar")+"\n") || strings.Contains(left, "already") {
 		t.Errorf("got %s", left)
 	}
