@@ -36,7 +36,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		loadbalancer.NewLoadBalancer(streams),
 		operation.New(streams),
 		upgrade.New(streams),
-		addon.NewAddon(streams),
+		addon.New(streams),
 		addon.NewDashboard(streams),
 		node.NewNode(streams),
 		uninstall.NewUninstall(streams),

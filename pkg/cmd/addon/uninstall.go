@@ -2,32 +2,29 @@ package addon
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// addonUninstallOptions remove addons.
-type addonUninstallOptions struct {
-	AddonOptions
-	names         []string
-	deleteObjects bool
-	dryRun        bool
+// uninstallOptions remove addons.
+type uninstallOptions struct {
+	options
+	addon.UninstallOptions
+	dryRun bool
 	cli.WaitFlags
 	yes bool
 }
 
-func newAddonUninstall(shared AddonOptions) *cobra.Command {
-	o := &addonUninstallOptions{AddonOptions: shared}
+func newUninstall(shared options) *cobra.Command {
+	o := &uninstallOptions{options: shared}
 	c := &cobra.Command{
 		Use:   "uninstall NAME…",
 		Short: "Remove addons with all that they made",
@@ -41,7 +38,7 @@ func newAddonUninstall(shared AddonOptions) *cobra.Command {
 			if len(args) == 0 {
 				return action.Invalidf("name an addon; %s addon status shows what is installed", program.Name)
 			}
-			o.names = args
+			o.Names = args
 			return o.Run(c.Context())
 		},
 	}
@@ -49,65 +46,39 @@ func newAddonUninstall(shared AddonOptions) *cobra.Command {
 	return c
 }
 
-func (o *addonUninstallOptions) addFlags(c *cobra.Command) {
+func (o *uninstallOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&o.deleteObjects, "delete-objects", false, "also delete objects of the addon's resources that it did not make")
+	f.BoolVar(&o.DeleteObjects, "delete-objects", false, "also delete objects of the addon's resources that it did not make")
 	cli.AddDryRun(f, &o.dryRun, "show what would be removed, and end")
 	o.Add(f, "", "begin it, and leave")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), or json: an event per line")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
 }
 
 // Run shows what goes, asks, and has the cluster do it.
-func (o *addonUninstallOptions) Run(ctx context.Context) error {
-	if err := cli.CheckOutput(o.Output); err != nil {
+func (o *uninstallOptions) Run(ctx context.Context) (err error) {
+	if err := cli.CheckOutput(o.output); err != nil {
 		return err
 	}
-	if err := o.connect(ctx); err != nil {
+	if o.Config, err = cli.RestConfig(o.access); err != nil {
 		return err
 	}
-	var there []string
-	for _, name := range o.names {
-		if _, found := o.find(name); found {
-			there = append(there, name)
-		} else if _, err := fmt.Fprintf(o.ErrOut, "%s is not installed\n", name); err != nil {
-			return err
+	u, err := addon.PlanUninstall(ctx, o.UninstallOptions)
+	for _, name := range u.Absent {
+		if _, printErr := fmt.Fprintf(o.ErrOut, "%s is not installed\n", name); printErr != nil {
+			return errors.Join(printErr, err)
 		}
 	}
-	if len(there) == 0 {
-		return nil
+	if err != nil || len(u.Going) == 0 {
+		return err
 	}
-	going := install.Dependents(o.installed, there...)
-	spec := v1alpha1.OperationSpec{Type: v1alpha1.OperationAddon, Addon: &v1alpha1.AddonSpec{Action: v1alpha1.AddonUninstall, DeleteObjects: o.deleteObjects}}
-	for _, inv := range going {
-		spec.Addon.Addons = append(spec.Addon.Addons, v1alpha1.AddonItem{Name: inv.Name, Version: inv.Version})
-		_, users, err := install.Instances(ctx, o.clients, inv.Objects)
-		if err != nil {
-			return action.OfCluster(err)
-		}
-		if len(users) > 0 && !o.deleteObjects {
-			return action.As(action.Findings, install.UsersError(inv.Name, users))
-		}
-	}
-	nodes, err := o.clients.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	if err := o.showPlan(spec, o.seen(nodes.Items)); err != nil || o.dryRun {
+	if err := cli.PrintSteps(o.Out, o.output, u.Steps); err != nil || o.dryRun {
 		return err
 	}
 	if !o.yes {
-		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Uninstall "+strings.Join(namesOf(going), ", ")+"?"); err != nil {
+		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Uninstall "+strings.Join(u.Going, ", ")+"?"); err != nil {
 			return err
 		}
 	}
-	return o.create(ctx, spec, nil, o.WaitFlags)
-}
-
-func namesOf(all []install.Inventory) []string {
-	var out []string
-	for _, inv := range all {
-		out = append(out, inv.Name)
-	}
-	return slices.Compact(out)
+	return cli.BeginAndWatch(ctx, o.IOStreams, u, o.output, o.WaitFlags)
 }

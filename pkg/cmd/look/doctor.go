@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/doctor"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -201,9 +201,14 @@ func (o *doctorOptions) renew(ctx context.Context, addons []string) error {
 	if len(addons) == 0 {
 		return nil
 	}
-	again := &addon.AddonInstallOptions{AddonOptions: addon.AddonOptions{IOStreams: o.IOStreams, Access: o.access, Output: o.output},
-		Args: addons, DryRun: o.dryRun, WaitFlags: o.WaitFlags, Yes: true}
-	return again.Run(ctx)
+	p, err := addon.PlanInstall(ctx, addon.InstallOptions{Config: o.config, Names: addons, StateDir: cli.StateDir})
+	if err != nil {
+		return err
+	}
+	if err := cli.PrintSteps(o.Out, o.output, p.Steps); err != nil || o.dryRun {
+		return err
+	}
+	return cli.BeginAndWatch(ctx, o.IOStreams, p, o.output, o.WaitFlags)
 }
 
 // operate has the cluster carry out the fixes.

@@ -18,14 +18,18 @@ import (
 // maxManifest bounds a manifest that upstream publishes, in bytes.
 const maxManifest = 16 << 20
 
-// addonSource is where manifests come from that upstream publishes.
-type addonSource struct {
-	bundle, mirror string
-	trust          bundles.Trust
+// Source is where manifests come from that upstream publishes.
+type Source struct {
+	// Bundle is the file of a bundle that has them; empty is upstream itself.
+	Bundle string
+	// Trust says which bundle that has to be.
+	Trust bundles.Trust
+	// Mirror is a base URL that serves upstream's files under their own paths, without Bundle.
+	Mirror string
 }
 
 // fetch brings what an addon lacks; Add compares the checksums.
-func (s addonSource) fetch(ctx context.Context, a *addon.Addon) error {
+func (s Source) fetch(ctx context.Context, a *addon.Addon) error {
 	for _, f := range a.Missing() {
 		content, err := s.content(ctx, f)
 		if err != nil {
@@ -38,21 +42,21 @@ func (s addonSource) fetch(ctx context.Context, a *addon.Addon) error {
 	return nil
 }
 
-func (s addonSource) content(ctx context.Context, f addon.File) ([]byte, error) {
-	if s.bundle == "" {
-		content, err := bundle.FetchFile(ctx, bundle.PinnedFile{URL: f.URL, SHA256: f.SHA256}, s.mirror)
+func (s Source) content(ctx context.Context, f addon.File) ([]byte, error) {
+	if s.Bundle == "" {
+		content, err := bundle.FetchFile(ctx, bundle.PinnedFile{URL: f.URL, SHA256: f.SHA256}, s.Mirror)
 		if err != nil {
 			return nil, fmt.Errorf("%w; without a way there, make a bundle with `%s bundle create --addons` and name it with --bundle", err, program.Name)
 		}
 		return content, nil
 	}
-	b, err := s.trust.Open(s.bundle)
+	b, err := s.Trust.Open(s.Bundle)
 	if err != nil {
 		return nil, err
 	}
 	r, _, err := b.Blob(ctx, digest.NewDigestFromEncoded(digest.SHA256, f.SHA256))
 	if err != nil {
-		return nil, errors.Join(action.Invalidf("%s does not have %s; make it with --addons: %w", s.bundle, f.URL, err), b.Close())
+		return nil, errors.Join(action.Invalidf("%s does not have %s; make it with --addons: %w", s.Bundle, f.URL, err), b.Close())
 	}
 	content, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
 	return content, errors.Join(err, r.Close(), b.Close())

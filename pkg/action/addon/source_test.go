@@ -34,13 +34,13 @@ func TestUpstreamsFileInABundle(t *testing.T) {
 	}
 	bundletest.Create(t, without, "example.com/team/a:v1")
 	for _, c := range []struct {
-		source addonSource
+		source Source
 		want   string
 	}{
-		{addonSource{bundle: with}, ""},
-		{addonSource{mirror: mirror}, ""},
-		{addonSource{bundle: without}, "make it with --addons"},
-		{addonSource{mirror: bundletest.Upstream(t, map[string]string{"/example.com/v1/install.yaml": content + "\n"})}, "is not the file"},
+		{Source{Bundle: with}, ""},
+		{Source{Mirror: mirror}, ""},
+		{Source{Bundle: without}, "make it with --addons"},
+		{Source{Mirror: bundletest.Upstream(t, map[string]string{"/example.com/v1/install.yaml": content + "\n"})}, "is not the file"},
 	} {
 		a, err := addon.Load(os.DirFS(dir))
 		if err != nil {
