@@ -8,5 +8,5 @@
 // in the host's network. Files on hosts are read by Inspect only, which runs a
 // read-only task on each node.
 //
-// Judge says what is wrong with what was seen, and is pure; so is Render.
+// Judge says what is wrong with what was seen, and is pure.
 package status

@@ -168,6 +168,9 @@ func etcdNext(reason string) string {
 	return ""
 }
 
+// SlowDisk tells whether the member's disk is slower than is fit for it.
+func (m Member) SlowDisk() bool { return m.FsyncMillis > slowFsyncMillis }
+
 func judgeMember(r *Report, m Member) {
 	if m.Lag > farBehind {
 		r.say(Degraded, m.Node, "", "etcd: it is %d entries behind", m.Lag)

@@ -10,8 +10,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
 var moment = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -40,54 +38,6 @@ func healthy() Report {
 	r.LastBackup = &Backup{Name: "upgrade-x7k2p", Node: "cp1", Made: moment.Add(-3 * time.Hour)}
 	Judge(&r)
 	return r
-}
-
-// sick is one with much to tell.
-func sick() Report {
-	r := healthy()
-	refused := Component{Error: "port 10257 on its loopback: connect: connection refused"}
-	r.ControlPlanes[2] = ControlPlane{Node: "cp3", Address: "192.0.2.3:6443", APIServer: Component{Error: "no answer within 4s"}, ControllerManager: refused, Scheduler: Component{Unseen: true, Error: "no pod of kube-system runs there in the host's network"}}
-	r.Etcd[2] = Member{Node: "cp3", Address: "192.0.2.3:2379", Error: "dial tcp 192.0.2.3:2379: connect: no route to host"}
-	r.Etcd[0].Leader, r.Etcd[0].FsyncMillis, r.Etcd[0].Unwell = true, 45, "ALARM NOSPACE"
-	r.Nodes[2].NotReady = "NodeStatusUnknown, Kubelet stopped posting node status."
-	r.Nodes[3].Cordoned, r.Nodes[3].Pressure = true, []string{"DiskPressure"}
-	r.Certificates[0].DaysLeft, r.Certificates[0].NotAfter = 5, moment.Add(5*24*time.Hour)
-	r.DNS.Ready, r.DNS.Nodes = 2, map[string]int{"cp1": 2}
-	r.Operations = []Operation{{Name: "upgrade-b7", Phase: "Running", Progress: "4/19", Message: "waiting for cp3 to be well at v1.36.3, which takes longer than anybody thought it would take"}}
-	r.LoadBalancer = &LoadBalancer{Type: "haproxy", Address: "192.0.2.100:8443", Backends: []Backend{{Node: "cp1", Up: true}, {Node: "cp2", Up: true}, {Node: "cp3", What: "connection refused"}}}
-	r.LastBackup = nil
-	r.Images.Missing = map[string][]string{"cp2": {"registry.k8s.io/kube-apiserver:v1.36.3"}}
-	r.Unseen = []string{"the files of cp3: it is not ready"}
-	Judge(&r)
-	return r
-}
-
-func TestRender(t *testing.T) {
-	for name, r := range map[string]Report{"healthy": healthy(), "sick": sick()} {
-		text := Render(r, report.Style{}, false)
-		for i, l := range strings.Split(text, "\n") {
-			if columns(l) > width {
-				t.Errorf("%s: line %d has %d columns: %s", name, i+1, columns(l), l)
-			}
-		}
-		golden.Compare(t, name+".txt", text)
-		coloured := Render(r, report.Style{Color: true}, false)
-		if strip(coloured) != text {
-			t.Errorf("%s: colours change the text", name)
-		}
-		if plain := Render(r, report.Style{ASCII: true}, true); strings.ContainsFunc(plain, func(c rune) bool { return c > 126 }) {
-			t.Errorf("%s: not ASCII: %s", name, plain)
-		}
-	}
-	golden.Compare(t, "wide.txt", Render(sick(), report.Style{}, true))
-}
-
-// strip takes the colours out.
-func strip(text string) string {
-	for _, code := range []string{"0", "1", "2", "31", "32", "33", "36"} {
-		text = strings.ReplaceAll(text, "\x1b["+code+"m", "")
-	}
-	return text
 }
 
 func TestJudge(t *testing.T) {
@@ -206,18 +156,6 @@ func TestInspectionIsAdded(t *testing.T) {
 	}
 	if !slices.Contains(r.Unseen, "the files of w1: it is not ready") {
 		t.Errorf("got %v", r.Unseen)
-	}
-}
-
-func TestWrapAndCut(t *testing.T) {
-	if got := wrap("one two three", 7); !slices.Equal(got, []string{"one two", "three"}) {
-		t.Errorf("%q", got)
-	}
-	if got := wrap("sixteencharacter", 7); !slices.Equal(got, []string{"sixteen", "charact", "er"}) {
-		t.Errorf("%q", got)
-	}
-	if got := cut("\x1b[31mabcdefghij\x1b[0m", 6); got != "\x1b[31mabc...\x1b[0m" {
-		t.Errorf("%q", got)
 	}
 }
 

@@ -1,7 +1,6 @@
 package look
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,16 +11,13 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 )
 
+// NewBackup makes the command backup.
 func NewBackup(streams genericiooptions.IOStreams) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
@@ -55,19 +51,19 @@ func NewBackup(streams genericiooptions.IOStreams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			find, none := toldBackups, "No Operation in this cluster tells of a backup; --hosts asks the hosts."
-			if hosts {
-				find, none = backupsOnHosts, "There is no backup on any host."
-			}
-			backups, incomplete := find(c.Context(), config)
+			backups, incomplete := diagnose.Backups(c.Context(), config, hosts)
 			if incomplete != nil && len(backups) == 0 {
-				return action.OfCluster(incomplete)
+				return incomplete
 			}
 			if output == cli.OutputJSON {
 				if backups == nil {
 					backups = []upgrade.Backup{}
 				}
 				return errors.Join(cli.WriteJSON(streams.Out, backups), incomplete)
+			}
+			none := "No Operation in this cluster tells of a backup; --hosts asks the hosts."
+			if hosts {
+				none = "There is no backup on any host."
 			}
 			return errors.Join(printBackups(streams.Out, backups, none, time.Now()), incomplete)
 		},
@@ -76,33 +72,6 @@ func NewBackup(streams genericiooptions.IOStreams) *cobra.Command {
 	list.Flags().StringVarP(&output, "output", "o", "", "text (default) or json")
 	c.AddCommand(list)
 	return c
-}
-
-// toldBackups are those that the Operations tell of.
-func toldBackups(ctx context.Context, config *rest.Config) ([]upgrade.Backup, error) {
-	ops, err := incluster.NewOperations(config, nil)
-	if err != nil {
-		return nil, err
-	}
-	all, err := ops.List(ctx)
-	return upgrade.Backups(all), err
-}
-
-// backupsOnHosts are those that are there; the error is of hosts that could not be asked.
-func backupsOnHosts(ctx context.Context, config *rest.Config) ([]upgrade.Backup, error) {
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	cluster, err := incluster.StoredCluster(ctx, kube)
-	if err != nil {
-		return nil, err
-	}
-	agents, err := agents.Usual(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	return upgrade.HostBackups(ctx, kube, cluster, agents)
 }
 
 // printBackups prints them, or what is to be said when there is none.

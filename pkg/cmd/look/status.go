@@ -3,13 +3,17 @@ package look
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -28,6 +32,7 @@ type statusOptions struct {
 	deep     bool
 }
 
+// NewStatus makes the command status.
 func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &statusOptions{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
@@ -70,7 +75,7 @@ func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 // Validate refuses what contradicts itself.
 func (o *statusOptions) Validate() error {
 	switch {
-	case o.output != "" && o.output != "text" && o.output != outputWide && o.output != cli.OutputJSON:
+	case o.output != "" && o.output != cli.OutputText && o.output != outputWide && o.output != cli.OutputJSON:
 		return action.Invalidf("-o %s: use text, wide or json", o.output)
 	case o.interval < 500*time.Millisecond:
 		return action.Invalidf("--interval must be at least 500ms")
@@ -82,19 +87,15 @@ func (o *statusOptions) Validate() error {
 
 // Run looks and shows.
 func (o *statusOptions) Run(ctx context.Context) error {
-	looker, err := o.looker()
+	config, cluster, err := target(o.access, o.file, o.In)
 	if err != nil {
 		return err
 	}
+	looker := diagnose.NewLooker(diagnose.LookOptions{Config: config, Cluster: cluster, Deep: o.deep})
 	for {
 		r, err := looker.Look(ctx)
 		if err != nil {
 			return err
-		}
-		if o.deep {
-			if err := o.inspect(ctx, looker, &r); err != nil {
-				return err
-			}
 		}
 		if err := o.show(r); err != nil {
 			return err
@@ -110,19 +111,15 @@ func (o *statusOptions) Run(ctx context.Context) error {
 	}
 }
 
-func (o *statusOptions) looker() (*status.Looker, error) {
-	config, err := cli.RestConfig(o.access)
-	if err != nil {
-		return nil, err
+// target is the access to a cluster, and the document of the file that says where its hosts
+// are; nil without one.
+func target(access *genericclioptions.ConfigFlags, file string, in io.Reader) (*rest.Config, *v1alpha1.Cluster, error) {
+	config, err := cli.RestConfig(access)
+	if err != nil || file == "" {
+		return config, nil, err
 	}
-	if o.file == "" {
-		return status.New(config, nil), nil
-	}
-	cluster, _, err := cli.LoadCluster(o.file, o.In)
-	if err != nil {
-		return nil, err
-	}
-	return status.New(config, cluster), nil
+	cluster, _, err := cli.LoadCluster(file, in)
+	return config, cluster, err
 }
 
 // show prints one look: a new screen on a terminal that is watched, else below the last.
@@ -133,7 +130,7 @@ func (o *statusOptions) show(r status.Report) error {
 		}
 		return cli.WriteJSON(o.Out, r)
 	}
-	text := status.Render(r, cli.StyleFor(o.Out), o.output == outputWide)
+	text := render(r, cli.StyleFor(o.Out), o.output == outputWide)
 	if o.watch {
 		if _, ok := cli.Terminal(o.Out); ok && cli.Drawable() {
 			// Home, and what was there before is cleared below.
@@ -146,13 +143,10 @@ func (o *statusOptions) show(r status.Report) error {
 	return err
 }
 
-// healthError is the exit code of a verdict, which is on the screen already.
+// healthError has the exit code of a verdict, which is on the screen already.
 func healthError(h status.Health) error {
-	switch h {
-	case status.Degraded:
-		return action.As(action.Findings, cli.ErrSaid)
-	case status.Broken:
-		return action.As(action.Broken, cli.ErrSaid)
+	if kind := diagnose.KindOf(h); kind != "" {
+		return action.As(kind, cli.ErrSaid)
 	}
 	return nil
 }

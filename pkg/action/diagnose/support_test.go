@@ -1,4 +1,4 @@
-package look
+package diagnose
 
 import (
 	"archive/tar"
@@ -14,6 +14,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
@@ -75,19 +76,19 @@ func secretsOf(t *testing.T) map[string]string {
 
 func TestNoSecretGetsIntoTheArchive(t *testing.T) {
 	for text, secret := range secretsOf(t) {
-		b := &supportFiles{files: map[string][]byte{}}
+		b := newCollector()
 		line := "May 01 12:00:00 cp1 kubelet[1]: before " + text + " after\n"
 		b.add("logs/a.log", []byte(line))
 		b.addJSON("state.json", map[string]string{"message": line})
 		b.miss("something", errors.New(line))
 		b.addNodes(status.Inspection{Facts: map[string]inspect.Facts{"cp1": {Logs: map[string]string{"kubelet.service": line}, Missed: []string{line}}}})
 		var out bytes.Buffer
-		if err := writeSupport(&out, b.files); err != nil {
+		if err := b.support().Write(&out, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		all := strings.Join(b.missed, "\n")
 		files := unpackSupport(t, out.Bytes())
-		if len(files) != 4 {
+		if len(files) != 5 {
 			t.Errorf("files: %v", len(files))
 		}
 		for _, content := range files {
@@ -108,7 +109,7 @@ func TestDocumentInTheArchive(t *testing.T) {
 	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "demo"}}
 	c.Spec.Network.Plugin, c.Spec.Network.Manifest, c.Spec.Network.ManifestContent = v1alpha1.NetworkPluginManifest, "net.yaml", "kind: Secret\nstringData: {psk: hush-net}\n"
 	c.Spec.Kubeadm.Patches = map[string]string{"kube-apiserver0+merge.yaml": "spec: {containers: [{env: [{name: A, value: hush-env}]}]}"}
-	b := &supportFiles{files: map[string][]byte{}}
+	b := newCollector()
 	b.addDocument(c)
 	got := string(b.files["cluster.yaml"])
 	for _, secret := range []string{"hush-net", "hush-env"} {

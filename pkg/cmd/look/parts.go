@@ -1,9 +1,12 @@
-package status
+package look
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
 func (s *screen) etcd() {
@@ -18,7 +21,7 @@ func (s *screen) etcd() {
 		row := []string{s.mark(upness(m.Answers && m.Unwell == "")) + " " + m.Node, role(m), dash(m.Version), "-", "-", "-", "-"}
 		if m.Measured {
 			row = append(row[:3], size(m.DBBytes), size(m.FreeBytes), fmt.Sprint(m.Lag), millis(m.FsyncMillis))
-			if m.FsyncMillis > slowFsyncMillis {
+			if m.SlowDisk() {
 				row[6] = s.style.Doubtful(row[6])
 			}
 		}
@@ -30,7 +33,7 @@ func (s *screen) etcd() {
 	s.table(rows)
 }
 
-func role(m Member) string {
+func role(m status.Member) string {
 	switch {
 	case !m.Answers:
 		return "no answer"
@@ -72,7 +75,7 @@ func (s *screen) rest() {
 	s.certificates()
 	if d := s.r.DNS; d != nil {
 		var where []string
-		for _, n := range sortedKeys(d.Nodes) {
+		for _, n := range slices.Sorted(maps.Keys(d.Nodes)) {
 			one := n
 			if d.Nodes[n] > 1 {
 				one = fmt.Sprintf("%s (%d)", n, d.Nodes[n])
@@ -83,7 +86,7 @@ func (s *screen) rest() {
 	}
 	text := fmt.Sprintf("%d on the nodes", s.r.Images.Kinds)
 	if missing := s.r.Images.Missing; len(missing) > 0 {
-		text += "; of the control plane's some are missing on " + strings.Join(sortedKeys(missing), ", ")
+		text += "; of the control plane's some are missing on " + strings.Join(slices.Sorted(maps.Keys(missing)), ", ")
 	}
 	s.field("Images", text)
 	s.operations()
@@ -103,7 +106,7 @@ func (s *screen) certificates() {
 		s.field("Certificates", "none was seen")
 		return
 	}
-	slices.SortStableFunc(all, func(a, b Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	slices.SortStableFunc(all, func(a, b status.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 	text := fmt.Sprintf("%d seen; the first ends in %d days: %s", len(all), all[0].DaysLeft, s.of(all[0]))
 	if kinds := firstOfKinds(all); len(kinds) > 1 && !s.wide {
 		text += "; days left by kind: " + strings.Join(kinds, ", ")
@@ -121,7 +124,7 @@ func (s *screen) certificates() {
 }
 
 // firstOfKinds takes the first of each kind out of certificates in the order of their ends.
-func firstOfKinds(all []Certificate) []string {
+func firstOfKinds(all []status.Certificate) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, c := range all {
@@ -134,7 +137,7 @@ func firstOfKinds(all []Certificate) []string {
 	return out
 }
 
-func (s *screen) of(c Certificate) string {
+func (s *screen) of(c status.Certificate) string {
 	if c.Node == "" {
 		return c.What
 	}
@@ -179,74 +182,4 @@ func (s *screen) problems() {
 			s.line("  " + s.style.Faint(l))
 		}
 	}
-}
-
-// columns counts what is visible: without ANSI's sequences.
-func columns(text string) int {
-	n, inside := 0, false
-	for _, c := range text {
-		switch {
-		case c == '\x1b':
-			inside = true
-		case inside:
-			inside = c != 'm'
-		default:
-			n++
-		}
-	}
-	return n
-}
-
-// cut shortens a text to a number of visible columns.
-func cut(text string, most int) string {
-	if columns(text) <= most {
-		return text
-	}
-	var b strings.Builder
-	n, inside, coloured := 0, false, false
-	for _, c := range text {
-		switch {
-		case c == '\x1b':
-			inside, coloured = true, true
-		case inside:
-			inside = c != 'm'
-		default:
-			if n++; n > most-3 {
-				b.WriteString("...")
-				if coloured {
-					b.WriteString("\x1b[0m")
-				}
-				return b.String()
-			}
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}
-
-// wrap breaks a text at blanks into lines of at most that many columns; a longer
-// word is broken too.
-func wrap(text string, most int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		for columns(word) > most {
-			runes := []rune(word)
-			if line != "" {
-				lines, line = append(lines, line), ""
-			}
-			lines, word = append(lines, string(runes[:most])), string(runes[most:])
-		}
-		if line != "" && columns(line)+1+columns(word) > most {
-			lines, line = append(lines, line), ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
 }

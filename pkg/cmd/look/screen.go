@@ -1,21 +1,24 @@
-package status
+package look
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
 // width is the longest line, in columns; -o wide may have longer ones.
 const width = 100
 
-// Render is the report for people: lines of at most a hundred columns, and longer
+// render is the report for people: lines of at most a hundred columns, and longer
 // ones when wide.
-func Render(r Report, style report.Style, wide bool) string {
+func render(r status.Report, style report.Style, wide bool) string {
 	s := &screen{r: r, style: style, wide: wide}
 	s.head()
 	s.api()
@@ -29,7 +32,7 @@ func Render(r Report, style report.Style, wide bool) string {
 
 // screen collects lines.
 type screen struct {
-	r     Report
+	r     status.Report
 	style report.Style
 	wide  bool
 	b     strings.Builder
@@ -58,21 +61,21 @@ func (s *screen) field(name, text string) {
 	}
 }
 
-func (s *screen) mark(h Health) string {
+func (s *screen) mark(h status.Health) string {
 	switch h {
-	case Healthy:
+	case status.Healthy:
 		return s.style.Mark(report.StepDone)
-	case Degraded:
+	case status.Degraded:
 		return s.style.Mark(report.Warning)
 	}
 	return s.style.Mark(report.StepFailed)
 }
 
-func (s *screen) verdict(h Health) string {
+func (s *screen) verdict(h status.Health) string {
 	switch h {
-	case Healthy:
+	case status.Healthy:
 		return s.style.Good(string(h))
-	case Degraded:
+	case status.Degraded:
 		return s.style.Doubtful(string(h))
 	}
 	return s.style.Bad(string(h))
@@ -156,11 +159,11 @@ func (s *screen) api() {
 	s.b.WriteString("\n")
 }
 
-func upness(up bool) Health {
+func upness(up bool) status.Health {
 	if up {
-		return Healthy
+		return status.Healthy
 	}
-	return Broken
+	return status.Broken
 }
 
 func (s *screen) controlPlanes() {
@@ -185,7 +188,7 @@ func (s *screen) controlPlanes() {
 	s.table(rows)
 }
 
-func (s *screen) component(c Component) string {
+func (s *screen) component(c status.Component) string {
 	text := s.mark(upness(c.Healthy))
 	if c.Unseen {
 		text = s.style.Faint("?")
@@ -219,12 +222,12 @@ func (s *screen) nodes() {
 		rows[0] = append(rows[0], "ADDRESS", "OS", "RUNTIME")
 	}
 	for _, n := range s.r.Nodes {
-		role, state := "worker", s.mark(Healthy)+" ready"
+		role, state := "worker", s.mark(status.Healthy)+" ready"
 		if n.ControlPlane {
 			role = "control plane"
 		}
 		if n.NotReady != "" {
-			state = s.mark(Broken) + " " + s.brief(n.NotReady, 50)
+			state = s.mark(status.Broken) + " " + s.brief(n.NotReady, 50)
 		}
 		if n.Cordoned {
 			state += ", cordoned"
@@ -250,7 +253,7 @@ func (s *screen) fold(rows [][]string) [][]string {
 		return rows
 	}
 	out, left := rows[:1], map[string]int{}
-	well := s.mark(Healthy) + " ready"
+	well := s.mark(status.Healthy) + " ready"
 	for _, row := range rows[1:] {
 		if row[1] == "worker" && row[3] == well {
 			left[row[2]]++
@@ -258,7 +261,7 @@ func (s *screen) fold(rows [][]string) [][]string {
 		}
 		out = append(out, row)
 	}
-	for _, version := range sortedKeys(left) {
+	for _, version := range slices.Sorted(maps.Keys(left)) {
 		out = append(out, []string{fmt.Sprintf("%d more", left[version]), "worker", version, well})
 	}
 	return out

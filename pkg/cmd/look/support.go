@@ -1,0 +1,99 @@
+package look
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+)
+
+// supportLogLines is how much of each log is taken along, by default.
+const supportLogLines = 500
+
+// supportOptions collect what helps to find out what is wrong.
+type supportOptions struct {
+	genericiooptions.IOStreams
+	access *genericclioptions.ConfigFlags
+	file   string
+	output string
+	lines  int
+	quick  bool
+}
+
+// NewSupportBundle makes the command support-bundle.
+func NewSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &supportOptions{IOStreams: streams, access: cli.NewAccess()}
+	c := &cobra.Command{
+		Use:     "support-bundle",
+		Short:   "Collect logs, states and versions in one archive, without secrets",
+		GroupID: cli.GroupAccess,
+		Long: cli.Paragraphs(
+			"Collects in one archive what helps to find out what is wrong: what status and doctor see, the Cluster document, Operations with their steps, nodes, events and the logs of kube-system and ha-system, and from each node the logs of kubelet, containerd, etcd and keepalived and the programs' versions, by a short read-only task there.",
+			"Secrets are never read. What looks like one in a log or a document is left out: private keys, tokens, passwords in URLs. Names and addresses of hosts stay; look through it before you give it to others."),
+		Example: cli.Examples(`
+			kubectl ha support-bundle
+			kubectl ha support-bundle --out incident.tar.gz --lines 2000
+
+			# When the API can't tell where the hosts are
+			kubectl ha support-bundle -f cluster.yaml`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.lines < 0 || o.lines > 20000 {
+				return action.Invalidf("--lines must be between 0 and 20000")
+			}
+			return o.Run(c.Context())
+		},
+	}
+	cli.AddAccess(c, o.access)
+	f := c.Flags()
+	cli.AddOutFlag(c, streams, &o.output, "the `file` to write (default a name with the time in it, here); - is standard output")
+	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`, for when the API can't tell where the hosts are")
+	f.IntVar(&o.lines, "lines", supportLogLines, "how many of each log's last lines")
+	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")
+	return c
+}
+
+// Run collects, then writes. What could not be had is listed in the archive.
+func (o *supportOptions) Run(ctx context.Context) error {
+	config, cluster, err := target(o.access, o.file, o.In)
+	if err != nil {
+		return err
+	}
+	s, err := diagnose.CollectSupport(ctx, diagnose.SupportOptions{Config: config, Cluster: cluster, Lines: o.lines, Quick: o.quick,
+		Render: func(r status.Report) string { return render(r, report.Style{}, true) }})
+	if err != nil {
+		return err
+	}
+	return o.write(s, time.Now())
+}
+
+// write writes the archive, to a new file unless standard output is asked for.
+func (o *supportOptions) write(s diagnose.Support, now time.Time) error {
+	name := o.output
+	if name == "" {
+		name = "kubectl-ha-support-" + now.UTC().Format("20060102-150405") + ".tar.gz"
+	}
+	if name == "-" {
+		return s.Write(o.Out, now)
+	}
+	out, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return action.As(action.Invalid, err)
+	}
+	if err := errors.Join(s.Write(out, now), out.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.ErrOut, "%s written: %s, %s not had. Look through it before you give it away.\n", name, report.Plural(len(s.Files), "file", "files"), report.Plural(len(s.Missed), "thing", "things"))
+	return err
+}
