@@ -166,11 +166,11 @@ func (cfg AddConfig) ownCA(in *Inputs) error {
 
 // strangers are hosts that were members of the cluster before: what is left of that
 // would only half be taken up again.
-func strangers(cfg AddConfig, o Observation) []Finding {
-	var out []Finding
+func strangers(cfg AddConfig, o Observation) []report.Finding {
+	var out []report.Finding
 	for _, name := range cfg.Names {
 		if o[name].done(tasks.Retire) {
-			out = append(out, Finding{Host: name, Check: "leftovers", Severity: Error, Message: "it was removed from the cluster, and what it had is still there",
+			out = append(out, report.Finding{Node: name, Check: "leftovers", Severity: report.SeverityError, Message: "it was removed from the cluster, and what it had is still there",
 				Hint: "run kubectl ha uninstall for it first, or make it anew"})
 		}
 	}

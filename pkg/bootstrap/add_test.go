@@ -9,6 +9,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 func addCluster() *v1alpha1.Cluster {
@@ -62,11 +63,11 @@ func TestMakeAddPlan(t *testing.T) {
 // hosts that were not looked at have no findings.
 func TestPreflightOfNewHosts(t *testing.T) {
 	o := Observation{"cp4": {Facts: observe.Facts{VirtualIPAnswers: "02:00:00:00:00:01", VRRPRouters: []int{int(addCluster().Spec.Keepalived.RouterID)}}}}
-	has := func(found []Finding, check string) bool {
-		return slices.ContainsFunc(found, func(f Finding) bool { return f.Check == check && f.Severity == Error })
+	has := func(found []report.Finding, check string) bool {
+		return slices.ContainsFunc(found, func(f report.Finding) bool { return f.Check == check && f.Severity == report.SeverityError })
 	}
 	for _, f := range Preflight(addCluster(), o, Inputs{Running: true}) {
-		if f.Host != "cp4" && f.Host != "" || f.Check == "virtual-ip" || f.Check == "router-id" {
+		if f.Node != "cp4" && f.Node != "" || f.Check == "virtual-ip" || f.Check == "router-id" {
 			t.Errorf("%+v", f)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // Inputs are what Preflight and MakePlan take into account besides the Cluster
@@ -32,12 +33,12 @@ type checker struct {
 	o  Observation
 	in Inputs
 
-	findings []Finding
+	findings []report.Finding
 }
 
 // Preflight judges what was observed: every check on every host, all findings
 // at once, in the order of the hosts. It is pure.
-func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []Finding {
+func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []report.Finding {
 	k := &checker{c: c, o: o, in: in}
 	for _, h := range c.Spec.Hosts {
 		seen, looked := o[h.Name]
@@ -66,11 +67,11 @@ func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []Finding {
 }
 
 func (k *checker) err(host, check, hint, format string, args ...any) {
-	k.findings = append(k.findings, Finding{host, check, Error, fmt.Sprintf(format, args...), hint})
+	k.findings = append(k.findings, report.Finding{Node: host, Check: check, Severity: report.SeverityError, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 func (k *checker) warn(host, check, hint, format string, args ...any) {
-	k.findings = append(k.findings, Finding{host, check, Warning, fmt.Sprintf(format, args...), hint})
+	k.findings = append(k.findings, report.Finding{Node: host, Check: check, Severity: report.SeverityWarning, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // seen are the hosts that could be looked at, in the file's order.

@@ -9,9 +9,10 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-func lines(findings []Finding) []string {
+func lines(findings []report.Finding) []string {
 	var out []string
 	for _, f := range findings {
 		out = append(out, f.String())
@@ -264,7 +265,7 @@ func TestPreflight(t *testing.T) {
 			var got []string
 			found := Preflight(c, o, in)
 			for _, f := range found {
-				got = append(got, string(f.Severity)+" "+f.Check+" "+f.Host)
+				got = append(got, string(f.Severity)+" "+f.Check+" "+f.Node)
 				if f.Hint == "" && f.Check != "bundle" && f.Check != "connection" {
 					t.Errorf("%s does not say what to do", f)
 				}
@@ -280,11 +281,11 @@ func TestPreflight(t *testing.T) {
 }
 
 func TestErrorsOf(t *testing.T) {
-	w, e := Finding{Check: "a", Severity: Warning}, Finding{Host: "h", Check: "b", Severity: Error, Message: "m", Hint: "do this"}
-	if err := errorsOf([]Finding{w}); err != nil {
+	w, e := report.Finding{Check: "a", Severity: report.SeverityWarning}, report.Finding{Node: "h", Check: "b", Severity: report.SeverityError, Message: "m", Hint: "do this"}
+	if err := errorsOf([]report.Finding{w}); err != nil {
 		t.Errorf("a warning stands in the way: %v", err)
 	}
-	err := errorsOf([]Finding{w, e})
+	err := errorsOf([]report.Finding{w, e})
 	var p *PreflightError
 	if !errors.As(err, &p) || len(p.Findings) != 1 || !strings.Contains(err.Error(), "error: h: m (b)\n    do this") {
 		t.Errorf("got %v", err)
@@ -312,11 +313,11 @@ func TestUnreachedImages(t *testing.T) {
 	c := testCluster(t, nil)
 	pair := [2]string{"cp1", "w1"}
 	got := unreached(map[[2]string][]int32{pair: {v1alpha1.DefaultPeerPort, kubeletPort}}, c, map[[2]string]string{pair: "refused"})
-	if len(got) != 2 || got[0].Severity != Warning || !strings.Contains(got[0].Message, "TCP 10271: refused") ||
-		got[1].Severity != Error || !strings.Contains(got[1].Message, "TCP 10250: refused") {
+	if len(got) != 2 || got[0].Severity != report.SeverityWarning || !strings.Contains(got[0].Message, "TCP 10271: refused") ||
+		got[1].Severity != report.SeverityError || !strings.Contains(got[1].Message, "TCP 10250: refused") {
 		t.Errorf("got %+v", got)
 	}
-	if got := unreached(map[[2]string][]int32{pair: {v1alpha1.DefaultPeerPort}}, c, nil); len(got) != 1 || got[0].Severity != Warning {
+	if got := unreached(map[[2]string][]int32{pair: {v1alpha1.DefaultPeerPort}}, c, nil); len(got) != 1 || got[0].Severity != report.SeverityWarning {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -73,20 +73,20 @@ func probes(c *v1alpha1.Cluster, o Observation) []probe {
 }
 
 // unreached makes the findings: per pair of hosts one, with its ports.
-func unreached(failed map[[2]string][]int32, c *v1alpha1.Cluster, why map[[2]string]string) []Finding {
-	var out []Finding
+func unreached(failed map[[2]string][]int32, c *v1alpha1.Cluster, why map[[2]string]string) []report.Finding {
+	var out []report.Finding
 	for _, to := range c.Spec.Hosts {
 		for _, from := range c.Spec.Hosts {
 			pair := [2]string{from.Name, to.Name}
 			ports := slices.Sorted(slices.Values(failed[pair]))
 			if at := slices.Index(ports, v1alpha1.DefaultPeerPort); at >= 0 {
 				ports = slices.Delete(ports, at, at+1)
-				out = append(out, Finding{Host: from.Name, Check: checkReach, Severity: Warning,
+				out = append(out, report.Finding{Node: from.Name, Check: checkReach, Severity: report.SeverityWarning,
 					Message: fmt.Sprintf("it can't reach %s (%s) on TCP %d: %s", to.Name, to.Address, v1alpha1.DefaultPeerPort, why[pair]),
 					Hint:    "open this port between the nodes, or kubectl ha images push sends to each of them instead of letting them hand images on"})
 			}
 			if len(ports) > 0 {
-				out = append(out, Finding{Host: from.Name, Check: checkReach, Severity: Error,
+				out = append(out, report.Finding{Node: from.Name, Check: checkReach, Severity: report.SeverityError,
 					Message: fmt.Sprintf("it can't reach %s (%s) on TCP %s: %s", to.Name, to.Address, join(ports), why[pair]),
 					Hint:    "open these ports between the hosts in the firewalls of both and on the way (VRRP, IP protocol 112, between the control planes as well)"})
 			}
@@ -112,7 +112,7 @@ const reachTimeout = 30 * time.Second
 // Reach tries whether the hosts reach each other on every port that is needed:
 // all listen, then all dial. It changes nothing. What can't be tried is a
 // warning; the error is the context's.
-func Reach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, o Observation, sink report.Sink) ([]Finding, error) {
+func Reach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, o Observation, sink report.Sink) ([]report.Finding, error) {
 	all := probes(c, o)
 	if len(all) == 0 {
 		return nil, ctx.Err()
@@ -144,7 +144,7 @@ type trial struct {
 	mu       sync.Mutex
 	failed   map[[2]string][]int32
 	why      map[[2]string]string
-	warnings []Finding
+	warnings []report.Finding
 	// answered are the dials to a host that somebody else answered.
 	answered map[string][]answer
 }
@@ -158,7 +158,7 @@ type answer struct {
 func (t *trial) warn(host string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.warnings = append(t.warnings, Finding{Host: host, Check: checkReach, Severity: Warning,
+	t.warnings = append(t.warnings, report.Finding{Node: host, Check: checkReach, Severity: report.SeverityWarning,
 		Message: fmt.Sprintf("whether the hosts reach each other could not be tried: %v", err), Hint: "run kubectl ha preflight again"})
 }
 

@@ -37,9 +37,9 @@ func targets(c *v1alpha1.Cluster, h v1alpha1.Host, known Observation) (api reach
 
 // ReachCluster tries whether new hosts reach the cluster that they are to join.
 // Somebody answers there already, so nobody has to listen. It changes nothing.
-func ReachCluster(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, o Observation, sink report.Sink) ([]Finding, error) {
+func ReachCluster(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, o Observation, sink report.Sink) ([]report.Finding, error) {
 	var mu sync.Mutex
-	var out []Finding
+	var out []report.Finding
 	var all sync.WaitGroup
 	for _, h := range c.Spec.Hosts {
 		seen, looked := o[h.Name]
@@ -59,8 +59,8 @@ func ReachCluster(ctx context.Context, hosts transport.Runner, c *v1alpha1.Clust
 		})
 	}
 	all.Wait()
-	slices.SortFunc(out, func(a, b Finding) int {
-		if a.Host+a.Message < b.Host+b.Message {
+	slices.SortFunc(out, func(a, b report.Finding) int {
+		if a.Node+a.Message < b.Node+b.Message {
 			return -1
 		}
 		return 1
@@ -68,7 +68,7 @@ func ReachCluster(ctx context.Context, hosts transport.Runner, c *v1alpha1.Clust
 	return out, ctx.Err()
 }
 
-func tryReach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, spec reach.DialSpec, sink report.Sink) []Finding {
+func tryReach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, spec reach.DialSpec, sink report.Sink) []report.Finding {
 	if len(spec.Targets) == 0 {
 		return nil
 	}
@@ -78,21 +78,21 @@ func tryReach(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, 
 		err = json.Unmarshal(res.Data, &data)
 	}
 	if err != nil {
-		return []Finding{{Host: h.Name, Check: checkReach, Severity: Warning, Message: "whether it reaches the cluster could not be tried: " + err.Error()}}
+		return []report.Finding{{Node: h.Name, Check: checkReach, Severity: report.SeverityWarning, Message: "whether it reaches the cluster could not be tried: " + err.Error()}}
 	}
 	return judgeReach(c, h, data)
 }
 
 // judgeReach makes the findings of one host: the API has to be reached, and of etcd's
 // members at least one.
-func judgeReach(c *v1alpha1.Cluster, h v1alpha1.Host, data reach.DialData) []Finding {
-	var out []Finding
+func judgeReach(c *v1alpha1.Cluster, h v1alpha1.Host, data reach.DialData) []report.Finding {
+	var out []report.Finding
 	asked, answered, away := 0, 0, ""
 	for _, r := range data.Results {
 		connected := r.Outcome == reach.OK || r.Outcome == reach.WrongAnswer
 		if r.Address == c.Spec.VirtualIP {
 			if !connected {
-				out = append(out, Finding{Host: h.Name, Check: checkReach, Severity: Error,
+				out = append(out, report.Finding{Node: h.Name, Check: checkReach, Severity: report.SeverityError,
 					Message: "it can't reach the API at " + c.Endpoint() + ": " + string(r.Outcome), Hint: "open this port in the firewalls on the way; is the cluster up?"})
 			}
 			continue
@@ -105,7 +105,7 @@ func judgeReach(c *v1alpha1.Cluster, h v1alpha1.Host, data reach.DialData) []Fin
 		}
 	}
 	if asked > 0 && answered == 0 {
-		out = append(out, Finding{Host: h.Name, Check: checkReach, Severity: Error, Message: "it can't reach any etcd member (" + away + ")",
+		out = append(out, report.Finding{Node: h.Name, Check: checkReach, Severity: report.SeverityError, Message: "it can't reach any etcd member (" + away + ")",
 			Hint: "open TCP 2379 and 2380 between the hosts, both ways"})
 	}
 	return out

@@ -68,7 +68,7 @@ type Config struct {
 type Result struct {
 	Plan plan.Plan
 	// Findings of the preflight: warnings, or errors as well when it failed.
-	Findings []Finding
+	Findings []report.Finding
 	// Changed tells whether anything was changed on any host or in the cluster.
 	Changed bool
 	// Observe, Bundle and Steps are how long the parts took.
@@ -160,7 +160,7 @@ func look(ctx context.Context, cfg Config, r *Result, sink report.Sink) (Inputs,
 
 // Look is the whole preflight: it observes all hosts, judges them, and tries
 // whether they reach each other. It changes nothing. The error is the context's.
-func Look(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, in Inputs, sink report.Sink) (Observation, []Finding, error) {
+func Look(ctx context.Context, hosts transport.Runner, c *v1alpha1.Cluster, in Inputs, sink report.Sink) (Observation, []report.Finding, error) {
 	o, err := Observe(ctx, hosts, c, sink)
 	if err != nil {
 		return o, nil, err
@@ -183,8 +183,8 @@ func openBundle(ctx context.Context, cfg Config, o Observation, r *Result) (Bund
 	return b, nil
 }
 
-func reachOf(findings []Finding) []Finding {
-	var out []Finding
+func reachOf(findings []report.Finding) []report.Finding {
+	var out []report.Finding
 	for _, f := range findings {
 		if f.Check == checkReach {
 			out = append(out, f)
@@ -193,10 +193,10 @@ func reachOf(findings []Finding) []Finding {
 	return out
 }
 
-func warn(findings []Finding, sink report.Sink) {
+func warn(findings []report.Finding, sink report.Sink) {
 	for _, f := range findings {
-		if f.Severity == Warning {
-			sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Host: f.Host, Message: f.Message, Hint: f.Hint})
+		if f.Severity == report.SeverityWarning {
+			sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Host: f.Node, Message: f.Message, Hint: f.Hint})
 		}
 	}
 }

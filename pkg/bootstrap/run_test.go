@@ -330,7 +330,7 @@ func TestFirewallStandsInTheWay(t *testing.T) {
 	w.hosts.walls["w1>cp2"] = true
 	_, err := w.run(nil)
 	var p *PreflightError
-	if !errors.As(err, &p) || len(p.Findings) != 1 || p.Findings[0].Host != "w1" || !strings.Contains(p.Findings[0].Message, "cp2 (127.0.7.12) on TCP 6443: timeout") {
+	if !errors.As(err, &p) || len(p.Findings) != 1 || p.Findings[0].Node != "w1" || !strings.Contains(p.Findings[0].Message, "cp2 (127.0.7.12) on TCP 6443: timeout") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -348,7 +348,7 @@ func TestSomebodyElseAnswers(t *testing.T) {
 	}
 	for _, f := range p.Findings {
 		if !strings.Contains(f.Message, "cp3 (127.0.7.13) on TCP 6443: wrong answer") {
-			t.Errorf("%s: %s", f.Host, f.Message)
+			t.Errorf("%s: %s", f.Node, f.Message)
 		}
 	}
 }

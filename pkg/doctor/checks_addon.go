@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // AddonCertificate is a certificate of an installed addon.
@@ -29,17 +30,17 @@ func addonCertificates(in Input) []Finding {
 		if left > 30*day {
 			continue
 		}
-		f := Finding{State: Warning, Addon: c.Addon, Mend: "kubectl ha doctor --fix makes it anew, by installing the addon again",
-			Found: fmt.Sprintf("%s/%s of the addon %s ends in %d days", c.Namespace, c.Secret, c.Addon, int(left/day))}
+		f := warning("", fmt.Sprintf("%s/%s of the addon %s ends in %d days", c.Namespace, c.Secret, c.Addon, int(left/day)),
+			"kubectl ha doctor --fix makes it anew, by installing the addon again").renewing(c.Addon)
 		if left < 7*day {
-			f.State = Problem
+			f.Severity = report.SeverityError
 		}
 		if left < 0 {
-			f.Found = fmt.Sprintf("%s/%s of the addon %s has ended, or is not there", c.Namespace, c.Secret, c.Addon)
+			f.Message = fmt.Sprintf("%s/%s of the addon %s has ended, or is not there", c.Namespace, c.Secret, c.Addon)
 		}
 		if !c.BuiltIn {
 			// Its folder is where it was made.
-			f.Addon, f.Mend = "", "kubectl ha addon install with the folder of "+c.Addon+" makes it anew"
+			f.Addon, f.Hint = "", "kubectl ha addon install with the folder of "+c.Addon+" makes it anew"
 		}
 		out = append(out, f)
 	}

@@ -26,7 +26,8 @@ func oneHolder(in Input) []Finding {
 		}
 	}
 	if len(holders) > 1 {
-		return []Finding{{State: Problem, Found: "held by " + strings.Join(holders, " and "), Mend: "see whether the hosts' keepalived reach each other (protocol 112 in every firewall between them)"}}
+		return []Finding{problem("", "held by "+strings.Join(holders, " and "),
+			"see whether the hosts' keepalived reach each other (protocol 112 in every firewall between them)")}
 	}
 	return nil
 }
@@ -35,7 +36,8 @@ func unicastPeers(in Input) []Finding {
 	var out []Finding
 	for node, f := range ordered(in.Inspection.Facts) {
 		if f.VIP != nil && !f.VIP.Unicast {
-			out = append(out, Finding{State: Warning, Node: node, Found: "keepalived.conf has no unicast_peer", Mend: "list the other control planes in unicast_peer, and set vrrp_check_unicast_src"})
+			out = append(out, warning(node, "keepalived.conf has no unicast_peer",
+				"list the other control planes in unicast_peer, and set vrrp_check_unicast_src"))
 		}
 	}
 	return out
@@ -50,12 +52,14 @@ func addressWatch(in Input) []Finding {
 		}
 		switch state, ok := f.Units[unit]; {
 		case !ok && in.Ours && !f.VIP.Checks:
-			out = append(out, Finding{State: Warning, Node: node, Found: "there is no " + unit + ", and keepalived runs no check of its own", Mend: "see that keepalived checks the local apiserver's /readyz every second"})
+			out = append(out, warning(node, "there is no "+unit+", and keepalived runs no check of its own",
+				"see that keepalived checks the local apiserver's /readyz every second"))
 		case ok && state != "active":
-			out = append(out, Finding{State: Problem, Node: node, Found: unit + " is " + state, Mend: "systemctl restart " + unit + " on it; journalctl -u " + unit + " tells why"})
+			out = append(out, problem(node, unit+" is "+state, "systemctl restart "+unit+" on it; journalctl -u "+unit+" tells why"))
 		}
 		if f.VIP.Draining && !running(in.Objects) {
-			out = append(out, Finding{State: Warning, Node: node, Found: "it is kept from holding the virtual IP, and no Operation runs", Mend: "kubectl ha upgrade resumes or aborts what left it so; or write 0 to /run/kubectl-ha/drain"})
+			out = append(out, warning(node, "it is kept from holding the virtual IP, and no Operation runs",
+				"kubectl ha upgrade resumes or aborts what left it so; or write 0 to /run/kubectl-ha/drain"))
 		}
 	}
 	return out
@@ -65,11 +69,11 @@ func controlPlanes(in Input) []Finding {
 	var out []Finding
 	all := len(in.Report.ControlPlanes)
 	if all > 0 && all < 3 {
-		out = append(out, Finding{State: Problem, Found: fmt.Sprintf("there are %d", all), Mend: "add hosts until there are three"})
+		out = append(out, problem("", fmt.Sprintf("there are %d", all), "add hosts until there are three"))
 	}
 	for _, cp := range in.Report.ControlPlanes {
 		if !cp.APIServer.Healthy {
-			out = append(out, Finding{State: Problem, Node: cp.Node, Found: "apiserver: " + cp.APIServer.Error, Mend: "crictl logs, and journalctl -u kubelet, on it"})
+			out = append(out, problem(cp.Node, "apiserver: "+cp.APIServer.Error, "crictl logs, and journalctl -u kubelet, on it"))
 		}
 	}
 	return out

@@ -25,7 +25,7 @@ func ownBalancer(in Input) []Finding {
 	}
 	var out []Finding
 	for _, p := range in.Objects.Balancer.Problems {
-		out = append(out, Finding{State: Problem, Found: p, Mend: "kubectl ha loadbalancer status tells more; install sets it up anew"})
+		out = append(out, problem("", p, "kubectl ha loadbalancer status tells more; install sets it up anew"))
 	}
 	return out
 }
@@ -38,12 +38,14 @@ func balancerTimeouts(in Input) []Finding {
 	for node, facts := range ordered(in.Inspection.Facts) {
 		for _, kind := range []string{"client", "server", "tunnel"} {
 			if d, ok := haproxyTime(facts.Timeouts[kind]); ok && d < shortestIdle {
-				out = append(out, Finding{State: Warning, Node: node, Found: fmt.Sprintf("haproxy's timeout %s is %s", kind, facts.Timeouts[kind]), Mend: "set it to hours in /etc/haproxy/haproxy.cfg and reload"})
+				out = append(out, warning(node, fmt.Sprintf("haproxy's timeout %s is %s", kind, facts.Timeouts[kind]),
+					"set it to hours in /etc/haproxy/haproxy.cfg and reload"))
 			}
 		}
 		// nginx's times are written alike; ten minutes is what it does by itself.
 		if d, ok := haproxyTime(facts.Timeouts["nginx"]); ok && d < shortestIdle {
-			out = append(out, Finding{State: Warning, Node: node, Found: "nginx's proxy_timeout is " + facts.Timeouts["nginx"], Mend: "set it to hours in the stream section of /etc/nginx/nginx.conf and reload"})
+			out = append(out, warning(node, "nginx's proxy_timeout is "+facts.Timeouts["nginx"],
+				"set it to hours in the stream section of /etc/nginx/nginx.conf and reload"))
 		}
 	}
 	if in.Objects.Balancer == nil {
@@ -51,7 +53,8 @@ func balancerTimeouts(in Input) []Finding {
 	}
 	for _, p := range in.Objects.Balancer.Pods {
 		if d := time.Duration(p.IdleSeconds) * time.Second; d > 0 && d < shortestIdle {
-			out = append(out, Finding{State: Warning, Node: p.Node, Found: fmt.Sprintf("the load balancer of kubectl ha ends what is silent for %s", d), Mend: "kubectl ha loadbalancer install brings this version's"})
+			out = append(out, warning(p.Node, fmt.Sprintf("the load balancer of kubectl ha ends what is silent for %s", d),
+				"kubectl ha loadbalancer install brings this version's"))
 		}
 	}
 	return out
@@ -62,8 +65,8 @@ func balancerResets(in Input) []Finding {
 	var out []Finding
 	for node, facts := range ordered(in.Inspection.Facts) {
 		if facts.Resets != nil && !*facts.Resets {
-			out = append(out, Finding{State: Warning, Node: node, Found: "haproxy keeps the connections to a server that it has found down",
-				Mend: "add on-marked-down shutdown-sessions to default-server in /etc/haproxy/haproxy.cfg and reload"})
+			out = append(out, warning(node, "haproxy keeps the connections to a server that it has found down",
+				"add on-marked-down shutdown-sessions to default-server in /etc/haproxy/haproxy.cfg and reload"))
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // localFrom is the first version whose kubeadm makes control planes' kubelets use
@@ -34,21 +35,21 @@ func endpointChecks() []Check {
 
 func stableEndpoint(in Input) []Finding {
 	if in.Objects.Kubeadm && in.Objects.Endpoint == "" {
-		return []Finding{{State: Problem, Found: "kubeadm's controlPlaneEndpoint is empty, so that everything goes to the control plane that was there first",
-			Mend: "set up a virtual IP or a load balancer, put its address into kubeadm-config and the apiservers' certificates, and point every kubeconfig at it"}}
+		return []Finding{problem("", "kubeadm's controlPlaneEndpoint is empty, so that everything goes to the control plane that was there first",
+			"set up a virtual IP or a load balancer, put its address into kubeadm-config and the apiservers' certificates, and point every kubeconfig at it")}
 	}
 	if in.Cluster == nil {
 		return nil
 	}
 	for _, h := range in.Cluster.ControlPlanes() {
 		if h.Address == in.Cluster.Spec.VirtualIP && len(in.Cluster.ControlPlanes()) > 1 {
-			return []Finding{{State: Problem, Found: fmt.Sprintf("%s is the address of %s itself", in.Cluster.Spec.VirtualIP, h.Name),
-				Mend: "set up a virtual IP or a load balancer, put it into kubeadm's controlPlaneEndpoint and the apiservers' certificates"}}
+			return []Finding{problem("", fmt.Sprintf("%s is the address of %s itself", in.Cluster.Spec.VirtualIP, h.Name),
+				"set up a virtual IP or a load balancer, put it into kubeadm's controlPlaneEndpoint and the apiservers' certificates")}
 		}
 	}
 	if in.Objects.Endpoint != "" && !points("https://"+in.Objects.Endpoint, in.Cluster.Endpoint()) {
-		return []Finding{{State: Problem, Found: fmt.Sprintf("kubeadm's controlPlaneEndpoint is %s, not %s", in.Objects.Endpoint, in.Cluster.Endpoint()),
-			Mend: "kubectl ha doctor --fix changes it", Fix: v1alpha1.MendClusterInfo}}
+		return []Finding{problem("", fmt.Sprintf("kubeadm's controlPlaneEndpoint is %s, not %s", in.Objects.Endpoint, in.Cluster.Endpoint()),
+			"kubectl ha doctor --fix changes it").fixedBy(v1alpha1.MendClusterInfo)}
 	}
 	return nil
 }
@@ -59,7 +60,8 @@ func configMapEndpoint(what string, of func(Objects) string, fix v1alpha1.MendFi
 		if in.Cluster == nil || have == "" || points(have, in.Cluster.Endpoint()) {
 			return nil
 		}
-		return []Finding{{State: Problem, Found: fmt.Sprintf("%s points to %s, not to %s", what, have, in.Cluster.Endpoint()), Mend: "kubectl ha doctor --fix changes it", Fix: fix}}
+		return []Finding{problem("", fmt.Sprintf("%s points to %s, not to %s", what, have, in.Cluster.Endpoint()),
+			"kubectl ha doctor --fix changes it").fixedBy(fix)}
 	}
 }
 
@@ -85,8 +87,8 @@ func kubeconfigEndpoints(in Input) []Finding {
 			if in.Cluster == nil || strings.HasSuffix(file, "admin.conf") || points(server, in.Cluster.Endpoint()) || points(server, own) || strings.Contains(server, "//127.0.0.1:") || strings.Contains(server, "//localhost:") {
 				continue
 			}
-			out = append(out, Finding{State: Problem, Node: node, Found: fmt.Sprintf("%s points to %s", file, server),
-				Mend: fmt.Sprintf("make it point to https://%s, and restart who uses it", in.Cluster.Endpoint())})
+			out = append(out, problem(node, fmt.Sprintf("%s points to %s", file, server),
+				fmt.Sprintf("make it point to https://%s, and restart who uses it", in.Cluster.Endpoint())))
 		}
 	}
 	return out
@@ -108,11 +110,12 @@ func kubeletLocal(in Input) []Finding {
 		if !ok || !h.Has(v1alpha1.RoleControlPlane) || server == "" || points(server, ownAddress(in, node)) && !named(server) || strings.Contains(server, "//127.0.0.1:") {
 			continue
 		}
-		state := Warning
+		severity := report.SeverityWarning
 		if v, err := version.ParseSemantic(kubelet(in, node)); err == nil && v.LessThan(localFrom) {
-			state = Problem // Nothing makes it so by itself.
+			severity = report.SeverityError // Nothing makes it so by itself.
 		}
-		out = append(out, Finding{State: state, Node: node, Found: "its kubelet uses " + server, Mend: "put https://" + ownAddress(in, node) + " into /etc/kubernetes/kubelet.conf and restart the kubelet; an upgrade by kubectl ha does so"})
+		out = append(out, finding(severity, node, "its kubelet uses "+server,
+			"put https://"+ownAddress(in, node)+" into /etc/kubernetes/kubelet.conf and restart the kubelet; an upgrade by kubectl ha does so"))
 	}
 	return out
 }

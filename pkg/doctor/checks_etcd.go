@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // readyFor36 is the first 3.5 from which upstream takes members to 3.6. Before 3.5.24 members
@@ -44,11 +45,11 @@ func etcdVersion(in Input) []Finding {
 		}
 		minors[fmt.Sprintf("%d.%d", v.Major(), v.Minor())] = true
 		if v.Minor() == 5 && v.LessThan(readyFor36) {
-			out = append(out, Finding{State: Problem, Node: m.Node, Found: "its etcd is " + m.Version, Mend: "bring every member to 3.5.26 or later before the first goes to 3.6"})
+			out = append(out, problem(m.Node, "its etcd is "+m.Version, "bring every member to 3.5.26 or later before the first goes to 3.6"))
 		}
 	}
 	if len(minors) > 1 {
-		out = append(out, Finding{State: Warning, Found: fmt.Sprintf("members are of %d minor versions", len(minors)), Mend: "bring the rest to the newer one"})
+		out = append(out, warning("", fmt.Sprintf("members are of %d minor versions", len(minors)), "bring the rest to the newer one"))
 	}
 	return out
 }
@@ -57,7 +58,7 @@ func etcdStrict(in Input) []Finding {
 	var out []Finding
 	for node, f := range ordered(in.Inspection.Facts) {
 		if f.EtcdConfig != nil && !f.EtcdConfig.StrictReconfig {
-			out = append(out, Finding{State: Problem, Node: node, Found: "strict-reconfig-check is off", Mend: "take that setting out, and restart one member after the other"})
+			out = append(out, problem(node, "strict-reconfig-check is off", "take that setting out, and restart one member after the other"))
 		}
 	}
 	return out
@@ -68,9 +69,9 @@ func etcdAnswers(in Input) []Finding {
 	for _, m := range in.Report.Etcd {
 		switch {
 		case !m.Answers:
-			out = append(out, Finding{State: Problem, Node: m.Node, Found: fmt.Sprintf("%s: %s", m.Address, m.Error), Mend: "journalctl -u etcd on it (kubeadm's own etcd: crictl logs)"})
+			out = append(out, problem(m.Node, fmt.Sprintf("%s: %s", m.Address, m.Error), "journalctl -u etcd on it (kubeadm's own etcd: crictl logs)"))
 		case m.Unwell != "":
-			out = append(out, Finding{State: Problem, Node: m.Node, Found: m.Unwell, Mend: "kubectl ha status tells more"})
+			out = append(out, problem(m.Node, m.Unwell, "kubectl ha status tells more"))
 		}
 	}
 	return out
@@ -122,8 +123,8 @@ func strangers(list []inspect.EtcdEntry, hosts map[string]string) []Finding {
 		case m.Learner:
 			kind = "is a learner"
 		}
-		out = append(out, Finding{State: Problem, Found: fmt.Sprintf("the member %s is no host's, and %s", what, kind),
-			Mend: "finish the `kubectl ha node add` that it was added for; when its host is lost: kubectl ha node remove --etcd-member " + handle})
+		out = append(out, problem("", fmt.Sprintf("the member %s is no host's, and %s", what, kind),
+			"finish the `kubectl ha node add` that it was added for; when its host is lost: kubectl ha node remove --etcd-member "+handle))
 	}
 	return out
 }
@@ -135,7 +136,8 @@ func etcdEndpoints(in Input) []Finding {
 	var out []Finding
 	for node, servers := range ordered(in.Objects.EtcdServers) {
 		if len(servers) == 1 {
-			out = append(out, Finding{State: Problem, Node: node, Found: "its apiserver knows " + servers[0] + " only", Mend: "put all members into kubeadm's etcd.external.endpoints, and into the static pod"})
+			out = append(out, problem(node, "its apiserver knows "+servers[0]+" only",
+				"put all members into kubeadm's etcd.external.endpoints, and into the static pod"))
 		}
 	}
 	return out
@@ -149,18 +151,18 @@ func certificates(in Input) []Finding {
 		if c.Node == "" || c.DaysLeft > soon {
 			continue
 		}
-		f := Finding{State: Warning, Node: c.Node, Found: fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), Mend: "kubeadm certs renew all on it, or the next upgrade"}
+		f := warning(c.Node, fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), "kubeadm certs renew all on it, or the next upgrade")
 		if strings.Contains(c.What, "etcd") {
-			f.Mend = "stop etcd on this host, and run kubectl ha bootstrap with the etcd CA of the workstation: a member that does not run gets certificates anew; one host after the other"
+			f.Hint = "stop etcd on this host, and run kubectl ha bootstrap with the etcd CA of the workstation: a member that does not run gets certificates anew; one host after the other"
 			if strings.Contains(c.What, "apiserver-etcd-client") {
-				f.Mend = "no verb of kubectl-ha renews it yet: have another signed by the workstation's etcd CA, and put it onto each control plane"
+				f.Hint = "no verb of kubectl-ha renews it yet: have another signed by the workstation's etcd CA, and put it onto each control plane"
 			}
 		}
 		if c.DaysLeft < 7 {
-			f.State = Problem
+			f.Severity = report.SeverityError
 		}
 		out = append(out, f)
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(string(a.State), string(b.State)) })
+	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 	return out
 }

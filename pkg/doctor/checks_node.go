@@ -32,9 +32,9 @@ func dnsSpread(in Input) []Finding {
 	nodes := len(in.Report.Nodes)
 	switch {
 	case d.Wanted == 1 && nodes > 1:
-		return []Finding{{State: Problem, Found: "CoreDNS has one pod", Mend: "kubectl ha doctor --fix gives it as many as there are control planes", Fix: v1alpha1.MendCoreDNS}}
+		return []Finding{problem("", "CoreDNS has one pod", "kubectl ha doctor --fix gives it as many as there are control planes").fixedBy(v1alpha1.MendCoreDNS)}
 	case len(d.Nodes) == 1 && d.Ready > 1:
-		return []Finding{{State: Problem, Found: fmt.Sprintf("all %d pods of CoreDNS are on one node", d.Ready), Mend: "kubectl ha doctor --fix spreads them", Fix: v1alpha1.MendCoreDNS}}
+		return []Finding{problem("", fmt.Sprintf("all %d pods of CoreDNS are on one node", d.Ready), "kubectl ha doctor --fix spreads them").fixedBy(v1alpha1.MendCoreDNS)}
 	}
 	return nil
 }
@@ -43,8 +43,8 @@ func drainable(in Input) []Finding {
 	var out []Finding
 	for _, b := range in.Objects.Budgets {
 		if b.Status.ExpectedPods > 0 && b.Status.DisruptionsAllowed == 0 && b.Status.CurrentHealthy >= b.Status.DesiredHealthy && b.Status.DesiredHealthy >= b.Status.ExpectedPods {
-			out = append(out, Finding{State: Warning, Found: fmt.Sprintf("the budget %s/%s allows no eviction of its %d pods", b.Namespace, b.Name, b.Status.ExpectedPods),
-				Mend: "give it maxUnavailable: 1, or its pods one more replica"})
+			out = append(out, warning("", fmt.Sprintf("the budget %s/%s allows no eviction of its %d pods", b.Namespace, b.Name, b.Status.ExpectedPods),
+				"give it maxUnavailable: 1, or its pods one more replica"))
 		}
 	}
 	return out
@@ -71,9 +71,9 @@ func leftCordoned(in Input) []Finding {
 		switch {
 		case !n.Spec.Unschedulable || unfinished[by]:
 		case by == "":
-			out = append(out, Finding{State: Warning, Node: n.Name, Found: "it is cordoned, by a person or another program", Mend: "kubectl uncordon " + n.Name + ", when that is over"})
+			out = append(out, warning(n.Name, "it is cordoned, by a person or another program", "kubectl uncordon "+n.Name+", when that is over"))
 		default:
-			out = append(out, Finding{State: Problem, Node: n.Name, Found: fmt.Sprintf("operation %s cordoned it, and is over", by), Mend: "kubectl ha doctor --fix uncordons it", Fix: v1alpha1.MendUncordon})
+			out = append(out, problem(n.Name, fmt.Sprintf("operation %s cordoned it, and is over", by), "kubectl ha doctor --fix uncordons it").fixedBy(v1alpha1.MendUncordon))
 		}
 	}
 	return out
@@ -87,7 +87,8 @@ func kubeProxyVersion(in Input) []Finding {
 	for _, cp := range in.Report.ControlPlanes {
 		server, err := version.ParseSemantic(cp.APIServer.Version)
 		if err == nil && (proxy.Major() != server.Major() || proxy.Minor() > server.Minor()) {
-			return []Finding{{State: Problem, Node: cp.Node, Found: fmt.Sprintf("its apiserver is %s, kube-proxy %s", cp.APIServer.Version, in.Objects.KubeProxyVersion), Mend: "bring the control planes to the newer version: kubectl ha upgrade plan"}}
+			return []Finding{problem(cp.Node, fmt.Sprintf("its apiserver is %s, kube-proxy %s", cp.APIServer.Version, in.Objects.KubeProxyVersion),
+				"bring the control planes to the newer version: kubectl ha upgrade plan")}
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 func ownChecks() []Check {
@@ -43,8 +44,8 @@ func deadLock(in Input) []Finding {
 		if !operations.Unfinished(op) || op.Status.Phase == v1alpha1.OperationPaused || !known || heard < goneAfter.Seconds() {
 			continue
 		}
-		out = append(out, Finding{State: Problem, Found: fmt.Sprintf("operation %s (%s): its coordinator was last heard of %.0f minutes ago", op.Name, op.Spec.Type, heard/60),
-			Mend: "kubectl ha operation resume " + op.Name + " gives it another; abort ends it"})
+		out = append(out, problem("", fmt.Sprintf("operation %s (%s): its coordinator was last heard of %.0f minutes ago", op.Name, op.Spec.Type, heard/60),
+			"kubectl ha operation resume "+op.Name+" gives it another; abort ends it"))
 	}
 	return out
 }
@@ -52,7 +53,7 @@ func deadLock(in Input) []Finding {
 func lentRights(in Input) []Finding {
 	var out []Finding
 	for _, name := range in.Objects.Rights {
-		out = append(out, Finding{State: Problem, Found: "the binding " + name + " is still there", Mend: "kubectl delete clusterrolebinding " + name})
+		out = append(out, problem("", "the binding "+name+" is still there", "kubectl delete clusterrolebinding "+name))
 	}
 	return out
 }
@@ -62,12 +63,12 @@ func coordinatorPolicy(in Input) []Finding {
 	if !in.Ours || in.Objects.Policy == "" {
 		return nil
 	}
-	state := Problem
+	severity := report.SeverityError
 	if in.Objects.PolicyInForce {
-		state = Warning
+		severity = report.SeverityWarning
 	}
-	return []Finding{{State: state, Found: in.Objects.Policy,
-		Mend: "kubectl ha bootstrap with the cluster's file installs it anew; so does every verb that changes nodes, versions, addons or the load balancer"}}
+	return []Finding{finding(severity, "", in.Objects.Policy,
+		"kubectl ha bootstrap with the cluster's file installs it anew; so does every verb that changes nodes, versions, addons or the load balancer")}
 }
 
 // armedUpgrade leaves out what an Operation in progress has begun just now.
@@ -78,8 +79,8 @@ func armedUpgrade(in Input) []Finding {
 	var out []Finding
 	for node, f := range ordered(in.Inspection.Facts) {
 		for _, part := range f.Armed {
-			out = append(out, Finding{State: Problem, Node: node, Found: "an upgrade was not brought to its end: " + part,
-				Mend: "resume its Operation, or abort it: kubectl ha operation list; when that is gone, kubectl ha upgrade to the version that the node is to have"})
+			out = append(out, problem(node, "an upgrade was not brought to its end: "+part,
+				"resume its Operation, or abort it: kubectl ha operation list; when that is gone, kubectl ha upgrade to the version that the node is to have"))
 		}
 	}
 	return out
@@ -90,8 +91,8 @@ func podSecurity(in Input) []Finding {
 	if ns == nil || ns.Labels["pod-security.kubernetes.io/enforce"] == "privileged" {
 		return nil
 	}
-	return []Finding{{State: Problem, Found: fmt.Sprintf("the namespace's level is %q", ns.Labels["pod-security.kubernetes.io/enforce"]),
-		Mend: "kubectl label namespace ha-system pod-security.kubernetes.io/enforce=privileged --overwrite"}}
+	return []Finding{problem("", fmt.Sprintf("the namespace's level is %q", ns.Labels["pod-security.kubernetes.io/enforce"]),
+		"kubectl label namespace ha-system pod-security.kubernetes.io/enforce=privileged --overwrite")}
 }
 
 func agentPinned(in Input) []Finding {
@@ -101,7 +102,7 @@ func agentPinned(in Input) []Finding {
 			continue
 		}
 		if !slices.ContainsFunc(f.Pinned, bundle.IsAgentImage) {
-			out = append(out, Finding{State: Warning, Node: node, Found: "the agent's image is not pinned", Mend: "any Operation of kubectl ha brings it anew, pinned"})
+			out = append(out, warning(node, "the agent's image is not pinned", "any Operation of kubectl ha brings it anew, pinned"))
 		}
 	}
 	return out
@@ -111,9 +112,10 @@ func backups(in Input) []Finding {
 	const old = 30 * 24 * time.Hour
 	switch b := in.Report.LastBackup; {
 	case b == nil:
-		return []Finding{{State: Warning, Found: "none is known", Mend: "an upgrade makes one; etcdctl snapshot save makes one at once"}}
+		return []Finding{warning("", "none is known", "an upgrade makes one; etcdctl snapshot save makes one at once")}
 	case in.Report.Time.Sub(b.Made) > old:
-		return []Finding{{State: Warning, Node: b.Node, Found: fmt.Sprintf("the last, %s, is %d days old", b.Name, int(in.Report.Time.Sub(b.Made).Hours()/24)), Mend: "make one: etcdctl snapshot save"}}
+		return []Finding{warning(b.Node, fmt.Sprintf("the last, %s, is %d days old", b.Name, int(in.Report.Time.Sub(b.Made).Hours()/24)),
+			"make one: etcdctl snapshot save")}
 	}
 	return nil
 }

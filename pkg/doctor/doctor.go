@@ -40,20 +40,6 @@ type Check struct {
 	Run func(in Input) []Finding
 }
 
-// Finding is one thing that a check found.
-type Finding struct {
-	// State is Warning or Problem.
-	State State `json:"state"`
-	// Node is empty for the whole cluster.
-	Node  string `json:"node,omitempty"`
-	Found string `json:"found"`
-	// Mend says how to set it right; Fix names the fix that `--fix` carries out.
-	Mend string           `json:"mend,omitempty"`
-	Fix  v1alpha1.MendFix `json:"fix,omitempty"`
-	// Addon is one that `--fix` installs again.
-	Addon string `json:"addon,omitempty"`
-}
-
 // Result is a check's outcome.
 type Result struct {
 	ID       string    `json:"id"`
@@ -97,9 +83,11 @@ func Examine(in Input) []Result {
 			continue
 		}
 		r.Findings = c.Run(in)
-		for _, f := range r.Findings {
-			if f.State == Problem || r.State == OK {
-				r.State = f.State
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			f.Check = c.ID
+			if state := f.State(); state == Problem || r.State == OK {
+				r.State = state
 			}
 		}
 		out = append(out, r)

@@ -200,7 +200,7 @@ func TestFound(t *testing.T) {
 				t.Fatalf("there is no check %s", c.id)
 			}
 			r := results[at]
-			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Found, c.found) || r.Findings[0].Mend == "" || !strings.Contains(r.Findings[0].Mend, c.mend) {
+			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Message, c.found) || r.Findings[0].Hint == "" || !strings.Contains(r.Findings[0].Hint, c.mend) || r.Findings[0].Check != c.id {
 				t.Errorf("got %s, %+v", r.State, r.Findings)
 			}
 			if known := Checks()[at].Fix; c.fix != "" && known != c.fix {
@@ -282,7 +282,7 @@ func TestMembersOfHostsWithNames(t *testing.T) {
 		t.Errorf("they may be theirs: %+v", found)
 	}
 	list = append(list, inspect.EtcdEntry{ID: "d", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true})
-	if found := strangers(list, hosts); len(found) != 1 || !strings.Contains(found[0].Found, "192.0.2.4") {
+	if found := strangers(list, hosts); len(found) != 1 || !strings.Contains(found[0].Message, "192.0.2.4") {
 		t.Errorf("one that was never started: %+v", found)
 	}
 }

@@ -67,7 +67,7 @@ func TestMakePlan(t *testing.T) {
 			if found != nil {
 				var hosts []string
 				for _, f := range found.Findings {
-					hosts = append(hosts, f.Host)
+					hosts = append(hosts, f.Node)
 				}
 				if !slices.Equal(hosts, tc.refused) || len(p.Steps) > 0 {
 					t.Errorf("refused %q, plan %v", hosts, p.Lines())
@@ -124,10 +124,10 @@ func TestWhoseHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			for _, f := range strangers(testCluster(), map[string]Seen{"cp1": tc.cp1, "cp2": tc.cp2, "w1": tc.w1}, Inputs{Identity: tc.identity, Unidentified: tc.unidentified}) {
-				if f.Hint == "" || f.Severity != bootstrap.Error {
+				if f.Hint == "" || f.Severity != report.SeverityError {
 					t.Errorf("%+v", f)
 				}
-				got = append(got, cmp.Or(f.Host, "."))
+				got = append(got, cmp.Or(f.Node, "."))
 			}
 			if strings.Join(got, " ") != tc.want {
 				t.Errorf("refused %q, want %q", got, tc.want)

@@ -6,17 +6,17 @@ import (
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // strangers finds the hosts that belong to another cluster, or of which that can't be told.
 // A name is not enough, since most clusters have the same: what counts is the etcd CA, which
 // is this machine's, and for a host that knows none the cluster's CA, which has to be that of
 // a host that is known.
-func strangers(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) []bootstrap.Finding {
-	var bad []bootstrap.Finding
+func strangers(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) []report.Finding {
+	var bad []report.Finding
 	refuse := func(host, hint, format string, args ...any) {
-		bad = append(bad, bootstrap.Finding{Host: host, Check: "cluster", Severity: bootstrap.Error, Message: fmt.Sprintf(format, args...), Hint: hint})
+		bad = append(bad, report.Finding{Node: host, Check: "cluster", Severity: report.SeverityError, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	identities, known := map[string][]string{}, map[string]bool{}
 	var unknown []string

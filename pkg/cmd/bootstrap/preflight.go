@@ -59,15 +59,15 @@ func (o *preflightOptions) Validate() error { return cli.CheckOutput(o.output) }
 
 // preflightReport is what -o json prints.
 type preflightReport struct {
-	Cluster  string              `json:"cluster"`
-	Hosts    int                 `json:"hosts"`
-	OK       bool                `json:"ok"`
-	Findings []bootstrap.Finding `json:"findings"`
+	Cluster  string            `json:"cluster"`
+	Hosts    int               `json:"hosts"`
+	OK       bool              `json:"ok"`
+	Findings []cli.HostFinding `json:"findings"`
 }
 
 // Run looks at the hosts and prints the findings.
 func (o *preflightOptions) Run(ctx context.Context) error {
-	var found []bootstrap.Finding
+	var found []report.Finding
 	var err error
 	if o.output == cli.OutputJSON {
 		found, err = o.look(ctx, report.Discard())
@@ -83,10 +83,7 @@ func (o *preflightOptions) Run(ctx context.Context) error {
 	bad, warnings := cli.Count(found)
 	result := cli.FindingsError(found)
 	if o.output == cli.OutputJSON {
-		if found == nil {
-			found = []bootstrap.Finding{}
-		}
-		err := cli.WriteJSON(o.Out, preflightReport{o.cluster.Metadata.Name, len(o.cluster.Spec.Hosts), bad == 0, found})
+		err := cli.WriteJSON(o.Out, preflightReport{o.cluster.Metadata.Name, len(o.cluster.Spec.Hosts), bad == 0, cli.HostFindings(found)})
 		return errors.Join(err, result)
 	}
 	if err := cli.PrintFindings(o.Out, cli.StyleFor(o.Out), found); err != nil || result != nil {
@@ -99,7 +96,7 @@ func (o *preflightOptions) Run(ctx context.Context) error {
 
 // look connects and judges: a bootstrap's dry run up to the plan, without any
 // bundle. Hosts that can't be reached are findings as well.
-func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]bootstrap.Finding, error) {
+func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]report.Finding, error) {
 	hosts, err := cli.Connect(ctx, o.cluster, &o.hostKey, sink)
 	if hosts == nil {
 		return nil, err

@@ -19,27 +19,27 @@ import (
 )
 
 func TestFindingsDecideOnTheExitCode(t *testing.T) {
-	finding := func(check string, s bootstrap.Severity) bootstrap.Finding {
-		return bootstrap.Finding{Host: "cp1", Check: check, Severity: s, Message: "m", Hint: "h"}
+	finding := func(check string, s report.Severity) report.Finding {
+		return report.Finding{Node: "cp1", Check: check, Severity: s, Message: "m", Hint: "h"}
 	}
 	for _, tc := range []struct {
-		found []bootstrap.Finding
+		found []report.Finding
 		want  int
 	}{
 		{nil, ExitOK},
-		{[]bootstrap.Finding{finding("swap", bootstrap.Warning)}, ExitOK},
-		{[]bootstrap.Finding{finding("ports", bootstrap.Error)}, ExitFindings},
-		{[]bootstrap.Finding{finding("ports", bootstrap.Error), finding("connection", bootstrap.Error)}, ExitUnreachable},
+		{[]report.Finding{finding("swap", report.SeverityWarning)}, ExitOK},
+		{[]report.Finding{finding("ports", report.SeverityError)}, ExitFindings},
+		{[]report.Finding{finding("ports", report.SeverityError), finding("connection", report.SeverityError)}, ExitUnreachable},
 	} {
 		if got := ExitCode(context.Background(), FindingsError(tc.found)); got != tc.want {
 			t.Errorf("%v: %d, want %d", tc.found, got, tc.want)
 		}
 	}
 	var b bytes.Buffer
-	if err := PrintFindings(&b, report.Style{ASCII: true}, []bootstrap.Finding{finding("swap", bootstrap.Warning), finding("ports", bootstrap.Error),
-		{Host: "cp2", Check: "swap", Severity: bootstrap.Warning, Message: "m", Hint: "h"},
-		{Host: "cp2", Check: "swap", Severity: bootstrap.Warning, Message: "another", Hint: "h"},
-		{Check: "cluster-file", Severity: bootstrap.Warning, Message: "two etcd members"}}); err != nil {
+	if err := PrintFindings(&b, report.Style{ASCII: true}, []report.Finding{finding("swap", report.SeverityWarning), finding("ports", report.SeverityError),
+		{Node: "cp2", Check: "swap", Severity: report.SeverityWarning, Message: "m", Hint: "h"},
+		{Node: "cp2", Check: "swap", Severity: report.SeverityWarning, Message: "another", Hint: "h"},
+		{Check: "cluster-file", Severity: report.SeverityWarning, Message: "two etcd members"}}); err != nil {
 		t.Fatal(err)
 	}
 	golden.Compare(t, "findings.txt", b.String())

@@ -7,23 +7,40 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // FileFindings makes findings of a Cluster file's warnings.
-func FileFindings(warnings []v1alpha1.FieldWarning) []bootstrap.Finding {
-	var out []bootstrap.Finding
+func FileFindings(warnings []v1alpha1.FieldWarning) []report.Finding {
+	var out []report.Finding
 	for _, w := range warnings {
-		out = append(out, bootstrap.Finding{Check: "cluster-file", Severity: bootstrap.Warning, Message: w.String()})
+		out = append(out, report.Finding{Check: "cluster-file", Severity: report.SeverityWarning, Message: w.String()})
+	}
+	return out
+}
+
+// HostFinding is a finding about a host, as -o json prints it.
+type HostFinding struct {
+	Host     string          `json:"host,omitempty"`
+	Check    string          `json:"check"`
+	Severity report.Severity `json:"severity"`
+	Message  string          `json:"message"`
+	Hint     string          `json:"hint,omitempty"`
+}
+
+// HostFindings are findings for -o json; none is [].
+func HostFindings(findings []report.Finding) []HostFinding {
+	out := []HostFinding{}
+	for _, f := range findings {
+		out = append(out, HostFinding{Host: f.Node, Check: f.Check, Severity: f.Severity, Message: f.Message, Hint: f.Hint})
 	}
 	return out
 }
 
 // findingEvent is a finding as an event: what stands in the way has failed.
-func findingEvent(f bootstrap.Finding) report.Event {
-	e := report.Event{Host: f.Host, Step: "preflight/" + f.Check, Hint: f.Hint}
-	if f.Severity == bootstrap.Error {
+func findingEvent(f report.Finding) report.Event {
+	e := report.Event{Host: f.Node, Step: "preflight/" + f.Check, Hint: f.Hint}
+	if f.Severity == report.SeverityError {
 		e.Kind, e.Title, e.Error = report.StepFailed, f.Check, f.Message
 		return e
 	}
@@ -33,8 +50,8 @@ func findingEvent(f bootstrap.Finding) report.Event {
 
 // PrintFindings prints what preflight found, what stands in the way first. The
 // same finding on several hosts is one.
-func PrintFindings(w io.Writer, style report.Style, findings []bootstrap.Finding) error {
-	for _, severity := range []bootstrap.Severity{bootstrap.Error, bootstrap.Warning} {
+func PrintFindings(w io.Writer, style report.Style, findings []report.Finding) error {
+	for _, severity := range []report.Severity{report.SeverityError, report.SeverityWarning} {
 		for _, f := range together(findings) {
 			if f.Severity != severity {
 				continue
@@ -50,15 +67,15 @@ func PrintFindings(w io.Writer, style report.Style, findings []bootstrap.Finding
 }
 
 // together makes one finding of the same one on several hosts.
-func together(findings []bootstrap.Finding) []bootstrap.Finding {
-	var out []bootstrap.Finding
+func together(findings []report.Finding) []report.Finding {
+	var out []report.Finding
 	for _, f := range findings {
-		same := slices.IndexFunc(out, func(o bootstrap.Finding) bool {
-			o.Host = f.Host
+		same := slices.IndexFunc(out, func(o report.Finding) bool {
+			o.Node = f.Node
 			return o == f
 		})
-		if same >= 0 && f.Host != "" && out[same].Host != "" {
-			out[same].Host += ", " + f.Host
+		if same >= 0 && f.Node != "" && out[same].Node != "" {
+			out[same].Node += ", " + f.Node
 			continue
 		}
 		out = append(out, f)
@@ -67,9 +84,9 @@ func together(findings []bootstrap.Finding) []bootstrap.Finding {
 }
 
 // Count tells how many findings stand in the way and how many are warnings.
-func Count(findings []bootstrap.Finding) (inTheWay, warnings int) {
+func Count(findings []report.Finding) (inTheWay, warnings int) {
 	for _, f := range findings {
-		if f.Severity == bootstrap.Error {
+		if f.Severity == report.SeverityError {
 			inTheWay++
 		} else {
 			warnings++
@@ -80,10 +97,10 @@ func Count(findings []bootstrap.Finding) (inTheWay, warnings int) {
 
 // FindingsError is nil when nothing stands in the way. Its message was shown
 // with the findings. A host that can't be reached has an exit code of its own.
-func FindingsError(findings []bootstrap.Finding) error {
+func FindingsError(findings []report.Finding) error {
 	kind, bad := action.Findings, 0
 	for _, f := range findings {
-		if f.Severity != bootstrap.Error {
+		if f.Severity != report.SeverityError {
 			continue
 		}
 		bad++

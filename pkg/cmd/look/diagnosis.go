@@ -25,8 +25,8 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnose.Diagnosis) erro
 			if f.Node != "" {
 				where = f.Node + ": "
 			}
-			indented(&b, "    ", where+f.Found)
-			indented(&b, "      ", f.Mend)
+			indented(&b, "    ", where+f.Message)
+			indented(&b, "      ", f.Hint)
 		}
 		if len(c.Findings) > 0 {
 			indented(&b, "    ", fmt.Sprintf("Why: %s (%s)", c.Why, c.Source))

@@ -14,7 +14,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -160,11 +159,11 @@ func (o *Options) showText(c *v1alpha1.Cluster, p *Plan) error {
 			return err
 		}
 	}
-	var found []bootstrap.Finding
+	var found []report.Finding
 	for _, f := range p.Findings {
-		one := bootstrap.Finding{Host: f.Node, Check: f.Check, Severity: bootstrap.Warning, Message: f.Message, Hint: f.Hint}
+		one := report.Finding{Node: f.Node, Check: f.Check, Severity: report.SeverityWarning, Message: f.Message, Hint: f.Hint}
 		if f.Blocks {
-			one.Severity = bootstrap.Error
+			one.Severity = report.SeverityError
 		}
 		found = append(found, one)
 	}

@@ -16,9 +16,9 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	checks "github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 func newPlan(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -132,12 +132,12 @@ func turn(n checks.NodePlan) int {
 }
 
 // findings are shown as they are everywhere.
-func findings(all []checks.Finding, blocks func(checks.Finding) bool) []bootstrap.Finding {
-	var out []bootstrap.Finding
+func findings(all []checks.Finding, blocks func(checks.Finding) bool) []report.Finding {
+	var out []report.Finding
 	for _, f := range all {
-		one := bootstrap.Finding{Host: f.Node, Check: f.Check, Severity: bootstrap.Warning, Message: f.Message, Hint: f.Hint}
+		one := report.Finding{Node: f.Node, Check: f.Check, Severity: report.SeverityWarning, Message: f.Message, Hint: f.Hint}
 		if blocks(f) {
-			one.Severity = bootstrap.Error
+			one.Severity = report.SeverityError
 		}
 		out = append(out, one)
 	}
