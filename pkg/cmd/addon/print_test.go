@@ -1,0 +1,37 @@
+package addon
+
+import (
+	"bytes"
+	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/addon"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+)
+
+func TestPrintStates(t *testing.T) {
+	states := []addon.State{
+		{Name: "dashboard", Version: "v1", State: install.Installed, Healthy: true, Variants: []string{"admin-user"}, Objects: []install.Object{}},
+		{Name: "metrics-server", Version: "v2", State: install.Installing, For: "dashboard", Lacks: []string{"deployment: 0 of 1"}, Objects: []install.Object{}}}
+	for name, c := range map[string]struct {
+		output string
+		states []addon.State
+		want   string
+	}{
+		"none": {"", nil, "No addon is installed; kubectl ha addon list shows what there is.\n"},
+		"text": {cli.OutputText, states, "NAME            VERSION  STATE       WELL  FOR        VARIANTS\n" +
+			"dashboard       v1       Installed   yes   -          admin-user\n" +
+			"metrics-server  v2       Installing  no    dashboard  -\n" +
+			"metrics-server: deployment: 0 of 1\n"},
+		"json": {cli.OutputJSON, states[:1], `[{"name":"dashboard","version":"v1","variants":["admin-user"],"state":"Installed","healthy":true,"objects":[]}]` + "\n"},
+		"yaml": {cli.OutputYAML, []addon.State{}, "[]\n"},
+	} {
+		var out bytes.Buffer
+		o := options{IOStreams: genericiooptions.IOStreams{Out: &out}, output: c.output}
+		if err := o.printStates(c.states); err != nil || out.String() != c.want {
+			t.Errorf("%s: got %q, %v", name, out.String(), err)
+		}
+	}
+}
