@@ -18,22 +18,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
-func TestFindingsDecideOnTheExitCode(t *testing.T) {
+func TestPrintFindings(t *testing.T) {
 	finding := func(check string, s bootstrap.Severity) bootstrap.Finding {
 		return bootstrap.Finding{Host: "cp1", Check: check, Severity: s, Message: "m", Hint: "h"}
-	}
-	for _, tc := range []struct {
-		found []bootstrap.Finding
-		want  int
-	}{
-		{nil, ExitOK},
-		{[]bootstrap.Finding{finding("swap", bootstrap.Warning)}, ExitOK},
-		{[]bootstrap.Finding{finding("ports", bootstrap.Error)}, ExitFindings},
-		{[]bootstrap.Finding{finding("ports", bootstrap.Error), finding("connection", bootstrap.Error)}, ExitUnreachable},
-	} {
-		if got := ExitCode(context.Background(), FindingsError(tc.found)); got != tc.want {
-			t.Errorf("%v: %d, want %d", tc.found, got, tc.want)
-		}
 	}
 	var b bytes.Buffer
 	if err := PrintFindings(&b, report.Style{ASCII: true}, []bootstrap.Finding{finding("swap", bootstrap.Warning), finding("ports", bootstrap.Error),

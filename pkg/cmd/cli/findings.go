@@ -5,20 +5,9 @@ import (
 	"io"
 	"slices"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
-
-// FileFindings makes findings of a Cluster file's warnings.
-func FileFindings(warnings []v1alpha1.FieldWarning) []bootstrap.Finding {
-	var out []bootstrap.Finding
-	for _, w := range warnings {
-		out = append(out, bootstrap.Finding{Check: "cluster-file", Severity: bootstrap.Warning, Message: w.String()})
-	}
-	return out
-}
 
 // findingEvent is a finding as an event: what stands in the way has failed.
 func findingEvent(f bootstrap.Finding) report.Event {
@@ -76,23 +65,4 @@ func Count(findings []bootstrap.Finding) (inTheWay, warnings int) {
 		}
 	}
 	return inTheWay, warnings
-}
-
-// FindingsError is nil when nothing stands in the way. Its message was shown
-// with the findings. A host that can't be reached has an exit code of its own.
-func FindingsError(findings []bootstrap.Finding) error {
-	kind, bad := action.Findings, 0
-	for _, f := range findings {
-		if f.Severity != bootstrap.Error {
-			continue
-		}
-		bad++
-		if f.Check == "connection" {
-			kind = action.Unreachable
-		}
-	}
-	if bad == 0 {
-		return nil
-	}
-	return action.As(kind, fmt.Errorf("%s in the way; nothing was changed", report.Plural(bad, "thing stands", "things stand")))
 }
