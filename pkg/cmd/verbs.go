@@ -39,7 +39,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		addon.NewAddon(streams),
 		addon.NewDashboard(streams),
 		node.NewNode(streams),
-		uninstall.NewUninstall(streams),
+		uninstall.New(streams),
 		look.NewBackup(streams),
 		newCompletion(streams),
 		cli.NewOptions(streams),
