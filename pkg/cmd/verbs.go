@@ -25,7 +25,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
 		bootstrap.NewInit(streams),
 		bootstrap.NewPreflight(streams),
-		bootstrap.NewBootstrap(streams),
+		bootstrap.New(streams),
 		bundle.NewBundle(streams),
 		images.NewImages(streams),
 		look.NewStatus(streams),
