@@ -32,7 +32,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		look.NewDoctor(streams),
 		look.NewSupportBundle(streams),
 		adopt.NewAdopt(streams),
-		kubeconfig.NewKubeconfig(streams),
+		kubeconfig.New(streams),
 		loadbalancer.NewLoadBalancer(streams),
 		operation.NewOperation(streams),
 		upgrade.NewUpgrade(streams),

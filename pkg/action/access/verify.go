@@ -22,9 +22,3 @@ func verify(ctx context.Context, content []byte, issued *kubeconfig.Issued, thro
 	}
 	return false, try(ctx, content, issued.Username, nil)
 }
-
-// VerifyAnyhow tries an administrator's kubeconfig from here and, when this machine does not
-// reach its address, as a control plane would; far tells that it was so.
-func VerifyAnyhow(ctx context.Context, content []byte, username string, through kubeconfig.Dial) (far bool, err error) {
-	return verify(ctx, content, &kubeconfig.Issued{Username: username, Admin: true}, through)
-}
