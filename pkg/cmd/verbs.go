@@ -31,7 +31,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		look.NewStatus(streams),
 		look.NewDoctor(streams),
 		look.NewSupportBundle(streams),
-		adopt.NewAdopt(streams),
+		adopt.New(streams),
 		kubeconfig.New(streams),
 		loadbalancer.NewLoadBalancer(streams),
 		operation.NewOperation(streams),
