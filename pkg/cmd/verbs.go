@@ -44,6 +44,6 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		newCompletion(streams),
 		cli.NewOptions(streams),
 		newVersion(streams),
-		agent.NewAgent(streams),
+		agent.New(streams),
 	}
 }
