@@ -7,7 +7,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
-	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
 )
 
 // Kind says what an error is about, so that whoever runs an action need not read its text.
@@ -69,15 +68,6 @@ func OfCluster(err error) error {
 		return As(Unreachable, fmt.Errorf("the cluster does not know the login of your kubeconfig; it may have expired: %w", err))
 	case operations.Unreachable(err):
 		return As(Unreachable, fmt.Errorf("the cluster does not answer: %w", err))
-	}
-	return err
-}
-
-// OfHosts gives an error of SSH its kind, when it is about what can't be reached.
-func OfHosts(err error) error {
-	var e *ssh.Error
-	if errors.As(err, &e) && e.Kind != ssh.Config && e.Kind != ssh.Agent && e.Kind != ssh.NoRoom {
-		return As(Unreachable, err)
 	}
 	return err
 }

@@ -1,4 +1,3 @@
-// Package access makes and checks ways into a cluster for people and programs.
 package access
 
 import (
@@ -11,11 +10,15 @@ import (
 // ServerURL is the cluster's stable address.
 func ServerURL(c *v1alpha1.Cluster) string { return "https://" + c.Endpoint() }
 
-// VerifyAnyhow tries a kubeconfig from here and, when this machine does not
-// reach its address, as a control plane would; far tells that it was so.
-func VerifyAnyhow(ctx context.Context, content []byte, username string, through kubeconfig.Dial) (far bool, err error) {
-	if through != nil && !kubeconfig.Reachable(ctx, content) {
-		return true, kubeconfig.Verify(ctx, content, username, through)
+// verify tries a kubeconfig for what it is meant to be able to do: from here and, when this
+// machine does not reach its address, as a control plane would; far tells that it was so.
+func verify(ctx context.Context, content []byte, issued *kubeconfig.Issued, through kubeconfig.Dial) (far bool, err error) {
+	try := kubeconfig.VerifyLogin
+	if issued.Admin {
+		try = kubeconfig.Verify
 	}
-	return false, kubeconfig.Verify(ctx, content, username, nil)
+	if through != nil && !kubeconfig.Reachable(ctx, content) {
+		return true, try(ctx, content, issued.Username, through)
+	}
+	return false, try(ctx, content, issued.Username, nil)
 }

@@ -1,3 +1,4 @@
+// Package agent is the other seat of the program: what it runs on hosts and in pods.
 package agent
 
 import (
@@ -11,8 +12,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 )
 
-// NewAgent is the other seat of the binary: on a host. People don't call it.
-func NewAgent(streams genericiooptions.IOStreams) *cobra.Command {
+// New is the other seat of the binary: on a host. People don't call it.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:    "agent",
 		Short:  "Run a task on this host, for kubectl-ha itself",
@@ -20,21 +21,21 @@ func NewAgent(streams genericiooptions.IOStreams) *cobra.Command {
 		Args:   cobra.ArbitraryArgs,
 		RunE:   cli.RunGroup,
 	}
-	c.AddCommand(newAgentRun(streams))
-	c.AddCommand(moreAgents(streams)...)
+	c.AddCommand(newRun(streams))
+	c.AddCommand(more(streams)...)
 	return c
 }
 
-// agentRunOptions say where the request comes from.
-type agentRunOptions struct {
+// runOptions say where the request comes from.
+type runOptions struct {
 	genericiooptions.IOStreams
 	request        string
 	terminationLog string
 	enterHost      bool
 }
 
-func newAgentRun(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &agentRunOptions{IOStreams: streams}
+func newRun(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &runOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run one request, from standard input or a file; the result is the last line printed",
@@ -54,7 +55,7 @@ func newAgentRun(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 // Validate refuses what only makes sense with a file.
-func (o *agentRunOptions) Validate() error {
+func (o *runOptions) Validate() error {
 	if o.request == "" && (o.enterHost || o.terminationLog != "") {
 		return action.Invalidf("--enter-host and --termination-log need --request")
 	}
@@ -62,10 +63,10 @@ func (o *agentRunOptions) Validate() error {
 }
 
 // Run runs the request. How its task ended is in the result, not in the error.
-func (o *agentRunOptions) Run(ctx context.Context) error {
+func (o *runOptions) Run(ctx context.Context) error {
 	if o.request == "" {
-		return node.RunAgent(ctx, agentTasks(), o.In, o.Out)
+		return node.RunAgent(ctx, tasks(), o.In, o.Out)
 	}
-	return node.RunJobAgent(ctx, node.JobOptions{Tasks: agentTasks(), RequestPath: o.request,
+	return node.RunJobAgent(ctx, node.JobOptions{Tasks: tasks(), RequestPath: o.request,
 		TerminationLog: o.terminationLog, EnterHost: o.enterHost, Stdout: o.Out})
 }

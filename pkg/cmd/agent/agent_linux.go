@@ -15,16 +15,16 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
-// agentTasks are all tasks that this program can do on a host.
-func agentTasks() map[string]node.Task { return registry.All() }
+// tasks are all tasks that this program can do on a host.
+func tasks() map[string]node.Task { return registry.All() }
 
-// moreAgents are the agent's long-running forms.
-func moreAgents(streams genericiooptions.IOStreams) []*cobra.Command {
-	return []*cobra.Command{newAgentBlobs(streams), newAgentWatchVIP(streams), newAgentCoordinate(streams), newAgentFeed(streams), newAgentEnrol(streams), newAgentApprove(streams),
-		newAgentBalance(streams), newAgentBalanceState(streams)}
+// more are the agent's long-running forms.
+func more(streams genericiooptions.IOStreams) []*cobra.Command {
+	return []*cobra.Command{newBlobs(streams), newWatchVIP(streams), newCoordinate(streams), newFeed(streams), newEnrol(streams), newApprove(streams),
+		newBalance(streams), newBalanceState(streams)}
 }
 
-func newAgentBlobs(streams genericiooptions.IOStreams) *cobra.Command {
+func newBlobs(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "blobs",
 		Short: "Exchange a bundle's blobs with the other hosts, as standard input says",
@@ -37,7 +37,7 @@ func newAgentBlobs(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 }
 
-func newAgentWatchVIP(streams genericiooptions.IOStreams) *cobra.Command {
+func newWatchVIP(streams genericiooptions.IOStreams) *cobra.Command {
 	var path string
 	c := &cobra.Command{
 		Use:   "watch-vip --config FILE",

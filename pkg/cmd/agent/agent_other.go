@@ -9,7 +9,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 )
 
-// agentTasks: hosts are Linux machines, so there is nothing to be done here.
-func agentTasks() map[string]node.Task { return nil }
+// tasks: hosts are Linux machines, so there is nothing to be done here.
+func tasks() map[string]node.Task { return nil }
 
-func moreAgents(genericiooptions.IOStreams) []*cobra.Command { return nil }
+func more(genericiooptions.IOStreams) []*cobra.Command { return nil }

@@ -15,8 +15,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/approver"
 )
 
-// newAgentApprove is what the addon kubelet-certificates runs in the cluster.
-func newAgentApprove(streams genericiooptions.IOStreams) *cobra.Command {
+// newApprove is what the addon kubelet-certificates runs in the cluster.
+func newApprove(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "approve-csrs",
 		Short: "Approve serving certificates of kubelets, for their own addresses",

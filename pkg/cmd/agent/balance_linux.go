@@ -22,8 +22,8 @@ const (
 	podToken         = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 
-// newAgentBalance is what the load balancer's pods run.
-func newAgentBalance(streams genericiooptions.IOStreams) *cobra.Command {
+// newBalance is what the load balancer's pods run.
+func newBalance(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "balance",
 		Short: "Keep this host's load balancer, in its pod",
@@ -41,8 +41,8 @@ func newAgentBalance(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 }
 
-// newAgentBalanceState is what is executed in such a pod, to look at it.
-func newAgentBalanceState(streams genericiooptions.IOStreams) *cobra.Command {
+// newBalanceState is what is executed in such a pod, to look at it.
+func newBalanceState(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "balance-state",
 		Short: "Print the state of the load balancer of this pod, as JSON",

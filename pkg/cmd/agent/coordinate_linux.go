@@ -23,7 +23,7 @@ type coordinateOptions struct {
 	identity   string
 }
 
-func newAgentCoordinate(streams genericiooptions.IOStreams) *cobra.Command {
+func newCoordinate(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &coordinateOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "coordinate --operation NAME --agent-image REF",

@@ -8,8 +8,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
 )
 
-// newAgentFeed is what `images push` executes in a node's pod.
-func newAgentFeed(streams genericiooptions.IOStreams) *cobra.Command {
+// newFeed is what `images push` executes in a node's pod.
+func newFeed(streams genericiooptions.IOStreams) *cobra.Command {
 	var socket string
 	c := &cobra.Command{
 		Use:   "feed --socket PATH",

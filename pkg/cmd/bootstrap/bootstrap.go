@@ -1,10 +1,8 @@
+// Package bootstrap is the commands that make a cluster: init, preflight and bootstrap.
 package bootstrap
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -12,39 +10,27 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// bootstrapOptions make a cluster.
-type bootstrapOptions struct {
+// options make a cluster.
+type options struct {
 	genericiooptions.IOStreams
-	file          string
-	bundleFile    string
-	trust         bundles.Trust
-	output        string
-	kubeconfigOut string
-	hostKey       cli.HostKeyFlag
-	dryRun        bool
-	yes           bool
-	timings       bool
-
-	cluster  *v1alpha1.Cluster
-	warnings []v1alpha1.FieldWarning
-	image    string
-	state    string
-	supply   bundles.Supply
+	bootstrap.Options
+	file    string
+	output  string
+	hostKey cli.HostKeyFlag
+	yes     bool
+	timings bool
 }
 
-func NewBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
-	o := &bootstrapOptions{IOStreams: streams}
+// New is the command bootstrap.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &options{IOStreams: streams}
 	c := &cobra.Command{
 		Use:     "bootstrap [-f FILE]",
 		Short:   "Make a highly available cluster of bare hosts, or do what is left of that",
@@ -70,108 +56,83 @@ func NewBootstrap(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	cli.AddFileFlag(c, &o.file)
 	f := c.Flags()
-	f.StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
-	cli.AddTrustFlags(f, &o.trust, "bundle-")
-	cli.AddDryRun(f, &o.dryRun, "look at the hosts, print the plan, change nothing")
+	f.StringVar(&o.Bundle, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	cli.AddTrustFlags(f, &o.Trust, "bundle-")
+	cli.AddDryRun(f, &o.DryRun, "look at the hosts, print the plan, change nothing")
 	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
-	f.StringVar(&o.kubeconfigOut, "kubeconfig-out", "", "the `file` to write your kubeconfig to (default NAME.kubeconfig)")
+	f.StringVar(&o.Kubeconfig, "kubeconfig-out", "", "the `file` to write your kubeconfig to (default NAME.kubeconfig)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	f.BoolVar(&o.timings, "timings", false, "print how long each step took at the end")
 	return c
 }
 
 // Complete reads the Cluster file and finds out where things go.
-func (o *bootstrapOptions) Complete() (err error) {
-	if o.cluster, o.warnings, err = cli.FindCluster(&o.file, o.In); err != nil {
+func (o *options) Complete() (err error) {
+	if o.Cluster, o.Warnings, err = cli.FindCluster(&o.file, o.In); err != nil {
 		return err
 	}
-	if o.image, err = agents.OwnImage(); err != nil {
+	if o.StateDir, err = cli.StateDir(o.Cluster); err != nil {
 		return err
 	}
-	if o.state, err = cli.StateDir(o.cluster); err != nil {
-		return err
+	o.User = cli.CertificateUser()
+	if o.Kubeconfig == "" {
+		o.Kubeconfig = o.Cluster.Metadata.Name + ".kubeconfig"
 	}
-	if o.kubeconfigOut == "" {
-		o.kubeconfigOut = o.cluster.Metadata.Name + ".kubeconfig"
-	}
-	o.kubeconfigOut, err = filepath.Abs(bundles.ExpandHome(o.kubeconfigOut))
+	o.Kubeconfig, err = filepath.Abs(bundles.ExpandHome(o.Kubeconfig))
 	return err
 }
 
 // Validate refuses what would fail later, before any host is looked at.
-func (o *bootstrapOptions) Validate() error {
+func (o *options) Validate() error {
 	if err := cli.CheckOutput(o.output); err != nil {
 		return err
 	}
-	if _, interactive := cli.Terminal(o.In); !o.yes && !o.dryRun && (!interactive || o.output == cli.OutputJSON || o.file == "-") {
+	if _, interactive := cli.Terminal(o.In); !o.yes && !o.DryRun && (!interactive || o.output == cli.OutputJSON || o.file == "-") {
 		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
 	}
-	if err := o.validateKubeconfig(); err != nil {
-		return err
-	}
-	if err := o.trust.Requires(o.bundleFile != "", "--bundle"); err != nil || o.bundleFile == "" {
-		return err
-	}
-	b, err := o.trust.Open(o.bundleFile)
-	if err != nil {
-		return err
-	}
-	o.supply.Bundle = b
-	return action.As(action.Invalid, b.Contents().Check(o.cluster.Spec.KubernetesVersion, "", o.cluster.Spec.Network.Plugin))
-}
-
-func (o *bootstrapOptions) validateKubeconfig() error {
-	if info, err := os.Stat(filepath.Dir(o.kubeconfigOut)); err != nil || !info.IsDir() {
-		return action.Invalidf("the kubeconfig can't be written to %s: there is no such directory", o.kubeconfigOut)
-	}
-	_, err := kubeconfig.Load(o.kubeconfigOut, o.cluster.Metadata.Name)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return action.Invalidf("the kubeconfig can't go to %w; choose another file with --kubeconfig-out", err)
+	return bootstrap.Check(o.Options)
 }
 
 // Run makes the cluster.
-func (o *bootstrapOptions) Run(ctx context.Context) (err error) {
-	defer o.supply.Close()
+func (o *options) Run(ctx context.Context) (err error) {
+	if o.Login, err = o.hostKey.Login(); err != nil {
+		return err
+	}
 	started := time.Now()
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
 	recorder := &report.Recorder{}
 	sink := report.Tee(shown, recorder)
-	stop := context.AfterFunc(ctx, func() { sink.Emit(cli.Interrupted()) })
+	stop := cli.TellInterrupted(ctx, sink)
 	defer stop()
 
-	for _, w := range o.warnings {
-		sink.Emit(report.Event{Kind: report.Warning, Message: w.String()})
-	}
-	hosts, err := cli.Connect(ctx, o.cluster, &o.hostKey, sink)
-	if hosts == nil {
-		return err
-	}
-	defer remote.Close(hosts, sink)
-	looked := action.Begin(sink, "look", "look at the hosts")
-	access := &issuedAccess{}
-	config := bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agents.Digest, DryRun: o.dryRun,
-		Bundle:     o.supply.For(ctx, o.cluster, o.dryRun, sink, looked),
-		Confirm:    func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) },
-		Join:       o.join(sink),
-		Kubeconfig: o.writeKubeconfig(access),
-	}
-	result, err := bootstrap.Run(ctx, config, sink)
-	looked("")
+	o.Confirm = func(ctx context.Context, p plan.Plan) error { return o.confirm(ctx, p, shown) }
+	result, err := bootstrap.Run(ctx, o.Options, sink)
 	shown.Close()
 	if o.timings {
 		if err := o.printTimings(result, recorder); err != nil {
 			return err
 		}
 	}
-	if err != nil {
-		return cli.Explain(ctx, o.Out, o.output, result, err)
-	}
-	if o.dryRun {
+	switch {
+	case err != nil:
+		return cli.Explain(ctx, o.Out, o.output, result.Result, err)
+	case o.DryRun:
 		return o.printPlan(result.Plan)
 	}
-	return o.summary(result, access, time.Since(started))
+	return o.summary(result, time.Since(started))
+}
+
+// confirm shows the plan and asks, unless --yes said so.
+func (o *options) confirm(ctx context.Context, p plan.Plan, shown *cli.Progress) error {
+	if o.output == cli.OutputJSON {
+		return nil
+	}
+	shown.Close()
+	defer shown.Open()
+	if err := cli.PrintPlan(o.Out, cli.StyleFor(o.Out), o.Cluster, p); err != nil || o.yes {
+		return err
+	}
+	return cli.Confirm(ctx, o.In, o.Out, "Go on?")
 }

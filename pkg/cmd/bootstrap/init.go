@@ -6,10 +6,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/clusterfile"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
@@ -29,8 +29,11 @@ type initOptions struct {
 	etcd          []string
 
 	params v1alpha1.TemplateParams
+	// document is the file's content, unless it comes from an inventory.
+	document []byte
 }
 
+// NewInit is the command init.
 func NewInit(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &initOptions{IOStreams: streams, file: cli.DefaultClusterFile}
 	c := &cobra.Command{
@@ -76,12 +79,7 @@ func NewInit(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete turns the flags into the template's parameters.
 func (o *initOptions) Complete() error {
-	name := o.name
-	if name == "" {
-		// Clusters that share a name are taken for one another by people, and in kubeconfig files.
-		name = "ha-" + rand.String(5)
-	}
-	o.params = v1alpha1.TemplateParams{Name: name, KubernetesVersion: o.version, VirtualIP: o.virtualIP}
+	o.params = v1alpha1.TemplateParams{Name: o.name, KubernetesVersion: o.version, VirtualIP: o.virtualIP}
 	if o.file != "-" {
 		o.params.File = o.file
 	}
@@ -105,23 +103,14 @@ func (o *initOptions) Complete() error {
 	return nil
 }
 
-// Validate refuses what would make a file that is not valid.
-func (o *initOptions) Validate() error {
-	if o.inventory != "" {
-		if o.name+o.version+o.virtualIP != "" || len(o.params.Hosts) > 0 {
-			return action.Invalidf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
-		}
-		return nil
-	}
-	if len(o.params.Hosts) > 0 && len(o.controlPlanes) == 0 {
-		return action.Invalidf("with --worker or --etcd at least one --control-plane is needed")
-	}
-	data, err := v1alpha1.Template(o.params)
-	if err != nil {
+// Validate makes the document, and refuses what would make one that is not valid.
+func (o *initOptions) Validate() (err error) {
+	if o.inventory == "" {
+		o.document, err = clusterfile.New(o.params)
 		return err
 	}
-	if _, _, err := v1alpha1.Load(data, ""); err != nil {
-		return action.Invalidf("these values make no valid Cluster file:\n%w", err)
+	if o.name+o.version+o.virtualIP != "" || len(o.params.Hosts) > 0 {
+		return action.Invalidf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
 	}
 	return nil
 }
@@ -131,21 +120,22 @@ func (o *initOptions) Run() error {
 	if o.inventory != "" {
 		return o.runFromInventory()
 	}
-	data, err := v1alpha1.Template(o.params)
-	if err != nil {
-		return err
-	}
-	if o.file == "-" {
-		_, err := o.Out.Write(data)
-		return err
-	}
-	if err := cli.WriteNew(o.file, data, 0o644, o.force); err != nil {
+	if err := o.write(o.document); err != nil || o.file == "-" {
 		return err
 	}
 	what := "Edit it (version, virtual IP, hosts), then look at the hosts:"
 	if len(o.params.Hosts) > 0 && o.virtualIP != "" {
 		what = "Look at the hosts next; nothing is changed:"
 	}
-	_, err = fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, program.Name, o.file)
+	_, err := fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, program.Name, o.file)
 	return err
+}
+
+// write writes the file, or to standard output.
+func (o *initOptions) write(content []byte) error {
+	if o.file == "-" {
+		_, err := o.Out.Write(content)
+		return err
+	}
+	return cli.WriteNew(o.file, content, 0o644, o.force)
 }

@@ -8,10 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	preflight "github.com/kubectl-ha/kubectl-ha/pkg/action/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -19,14 +16,13 @@ import (
 // preflightOptions look at the hosts.
 type preflightOptions struct {
 	genericiooptions.IOStreams
+	preflight.PreflightOptions
 	file    string
 	output  string
 	hostKey cli.HostKeyFlag
-
-	cluster  *v1alpha1.Cluster
-	warnings []v1alpha1.FieldWarning
 }
 
+// NewPreflight is the command preflight.
 func NewPreflight(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &preflightOptions{IOStreams: streams}
 	c := &cobra.Command{
@@ -50,7 +46,10 @@ func NewPreflight(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Complete reads the Cluster file.
 func (o *preflightOptions) Complete() (err error) {
-	o.cluster, o.warnings, err = cli.FindCluster(&o.file, o.In)
+	if o.Cluster, o.Warnings, err = cli.FindCluster(&o.file, o.In); err != nil {
+		return err
+	}
+	o.StateDir, err = cli.StateDir(o.Cluster)
 	return err
 }
 
@@ -66,63 +65,33 @@ type preflightReport struct {
 }
 
 // Run looks at the hosts and prints the findings.
-func (o *preflightOptions) Run(ctx context.Context) error {
-	var found []report.Finding
-	var err error
-	if o.output == cli.OutputJSON {
-		found, err = o.look(ctx, report.Discard())
-	} else {
-		shown := cli.NewProgress(o.ErrOut, "")
-		found, err = o.look(ctx, shown)
-		shown.Close()
+func (o *preflightOptions) Run(ctx context.Context) (err error) {
+	if o.Login, err = o.hostKey.Login(); err != nil {
+		return err
 	}
+	sink, end := report.Discard(), func() {}
+	if o.output != cli.OutputJSON {
+		shown := cli.NewProgress(o.ErrOut, "")
+		sink, end = shown, shown.Close
+	}
+	result, err := preflight.RunPreflight(ctx, o.PreflightOptions, sink)
+	end()
 	if err != nil {
 		return err
 	}
-	found = append(cli.FileFindings(o.warnings), found...)
-	bad, warnings := cli.Count(found)
-	result := cli.FindingsError(found)
+	return o.show(result)
+}
+
+// show prints what was found. The error is what it means.
+func (o *preflightOptions) show(r preflight.PreflightResult) error {
+	hosts, bad := len(o.Cluster.Spec.Hosts), r.Err()
 	if o.output == cli.OutputJSON {
-		err := cli.WriteJSON(o.Out, preflightReport{o.cluster.Metadata.Name, len(o.cluster.Spec.Hosts), bad == 0, cli.HostFindings(found)})
-		return errors.Join(err, result)
+		return errors.Join(cli.WriteJSON(o.Out, preflightReport{o.Cluster.Metadata.Name, hosts, bad == nil, cli.HostFindings(r.Findings)}), bad)
 	}
-	if err := cli.PrintFindings(o.Out, cli.StyleFor(o.Out), found); err != nil || result != nil {
-		return errors.Join(err, result)
+	if err := cli.PrintFindings(o.Out, cli.StyleFor(o.Out), r.Findings); err != nil || bad != nil {
+		return errors.Join(err, bad)
 	}
-	hosts := report.Plural(len(o.cluster.Spec.Hosts), "host", "hosts")
-	_, err = fmt.Fprintf(o.Out, "%s looked at, nothing stands in the way, %s.\n", hosts, report.Plural(warnings, "warning", "warnings"))
+	// Nothing stands in the way, so that all are warnings.
+	_, err := fmt.Fprintf(o.Out, "%s looked at, nothing stands in the way, %s.\n", report.Plural(hosts, "host", "hosts"), report.Plural(len(r.Findings), "warning", "warnings"))
 	return err
-}
-
-// look connects and judges: a bootstrap's dry run up to the plan, without any
-// bundle. Hosts that can't be reached are findings as well.
-func (o *preflightOptions) look(ctx context.Context, sink report.Sink) ([]report.Finding, error) {
-	hosts, err := cli.Connect(ctx, o.cluster, &o.hostKey, sink)
-	if hosts == nil {
-		return nil, err
-	}
-	defer remote.Close(hosts, sink)
-	state, err := cli.StateDir(o.cluster)
-	if err != nil {
-		return nil, err
-	}
-	noBundle := func(context.Context, string) (bootstrap.Bundle, error) { return nil, nil }
-	end := action.Begin(sink, "look", "look at the hosts")
-	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.cluster, Hosts: hosts, StateDir: state, DryRun: true, Bundle: noBundle},
-		withoutFindings(sink))
-	end("")
-	var found *bootstrap.PreflightError
-	if errors.As(err, &found) {
-		err = nil
-	}
-	return result.Findings, err
-}
-
-// withoutFindings leaves out the warnings: they come in one list at the end.
-func withoutFindings(sink report.Sink) report.Sink {
-	return report.SinkFunc(func(e report.Event) {
-		if e.Kind != report.Warning || e.Step != "" {
-			sink.Emit(e)
-		}
-	})
 }

@@ -5,8 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
@@ -14,52 +13,48 @@ import (
 )
 
 // printPlan prints a dry run's outcome: the very plan that a run carries out.
-func (o *bootstrapOptions) printPlan(p plan.Plan) error {
+func (o *options) printPlan(p plan.Plan) error {
 	if o.output != cli.OutputJSON {
-		if err := cli.PrintPlan(o.Out, cli.StyleFor(o.Out), o.cluster, p); err != nil {
+		if err := cli.PrintPlan(o.Out, cli.StyleFor(o.Out), o.Cluster, p); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
-	steps := []cli.PlanStep{}
-	for _, s := range p.Steps {
-		steps = append(steps, cli.PlanStep{ID: s.ID, Title: s.Title, Host: s.Host, After: s.After, Skip: s.Skip})
-	}
-	return cli.WriteJSONLine(o.Out, map[string]any{"plan": steps})
+	return cli.WriteJSONLine(o.Out, map[string]any{"plan": cli.PlanSteps(p)})
 }
 
 // summary tells what there is now, and what to do with it.
-func (o *bootstrapOptions) summary(r bootstrap.Result, got *issuedAccess, took time.Duration) error {
-	name := o.cluster.Metadata.Name
+func (o *options) summary(r bootstrap.Result, took time.Duration) error {
+	name, got := o.Cluster.Metadata.Name, r.Kubeconfig
 	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, map[string]any{"kind": "summary", "cluster": name, "server": access.ServerURL(o.cluster),
-			"changed": r.Changed, "kubeconfig": o.kubeconfigOut, "expires": got.expires, "elapsed": took.Seconds()})
+		return cli.WriteJSONLine(o.Out, map[string]any{"kind": "summary", "cluster": name, "server": r.Server,
+			"changed": r.Changed, "kubeconfig": o.Kubeconfig, "expires": got.Expires, "elapsed": took.Seconds()})
 	}
 	var b strings.Builder
 	state := "is ready"
 	if !r.Changed {
 		state = "was complete, nothing was changed"
 	}
-	fmt.Fprintf(&b, "\nCluster %s %s, after %s: Kubernetes %s at %s.\n\n", name, state, report.Elapsed(took), o.cluster.Spec.KubernetesVersion, access.ServerURL(o.cluster))
-	fmt.Fprintf(&b, "  export KUBECONFIG=%s\n", o.kubeconfigOut)
+	fmt.Fprintf(&b, "\nCluster %s %s, after %s: Kubernetes %s at %s.\n\n", name, state, report.Elapsed(took), o.Cluster.Spec.KubernetesVersion, r.Server)
+	fmt.Fprintf(&b, "  export KUBECONFIG=%s\n", o.Kubeconfig)
 	fmt.Fprintf(&b, "  kubectl get nodes\n  %s operation list\n\n", program.Name)
-	if got.identity != "" {
-		fmt.Fprintf(&b, "The kubeconfig is for %s; it %s.\n", got.identity, cli.Expiry(got.expires))
+	if got.Identity != "" {
+		fmt.Fprintf(&b, "The kubeconfig is for %s; it %s.\n", got.Identity, cli.Expiry(got.Expires))
 	} else {
-		fmt.Fprintf(&b, "The kubeconfig is as it was; it %s.\n", cli.Expiry(got.expires))
+		fmt.Fprintf(&b, "The kubeconfig is as it was; it %s.\n", cli.Expiry(got.Expires))
 	}
 	fmt.Fprintf(&b, "A new one, or one for somebody else: %s kubeconfig --vip\n", program.Name)
-	if got.far {
-		fmt.Fprintf(&b, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.cluster.Endpoint())
+	if got.Far {
+		fmt.Fprintf(&b, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.Cluster.Endpoint())
 	}
-	fmt.Fprintf(&b, "The etcd CA's key is in %s and nowhere else: keep a copy in a safe place.\n", o.state)
+	fmt.Fprintf(&b, "The etcd CA's key is in %s and nowhere else: keep a copy in a safe place.\n", o.StateDir)
 	_, err := fmt.Fprint(o.Out, b.String())
 	return err
 }
 
 // printTimings shows where the time went, beside the output of -o json.
-func (o *bootstrapOptions) printTimings(r bootstrap.Result, recorder *report.Recorder) error {
+func (o *options) printTimings(r bootstrap.Result, recorder *report.Recorder) error {
 	w := o.Out
 	if o.output == cli.OutputJSON {
 		w = o.ErrOut

@@ -11,13 +11,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/yamldoc"
 )
 
-// The groups of verbs in the help.
-const (
-	GroupCluster = "cluster"
-	GroupBundle  = "bundle"
-	GroupAccess  = "access"
-)
-
 // RunGroup is the Run of a command that only has others below it: without an
 // argument it is the help, with one it is an unknown verb.
 func RunGroup(cmd *cobra.Command, args []string) error {

@@ -18,22 +18,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
 
-func TestFindingsDecideOnTheExitCode(t *testing.T) {
+func TestPrintFindings(t *testing.T) {
 	finding := func(check string, s report.Severity) report.Finding {
 		return report.Finding{Node: "cp1", Check: check, Severity: s, Message: "m", Hint: "h"}
-	}
-	for _, tc := range []struct {
-		found []report.Finding
-		want  int
-	}{
-		{nil, ExitOK},
-		{[]report.Finding{finding("swap", report.SeverityWarning)}, ExitOK},
-		{[]report.Finding{finding("ports", report.SeverityError)}, ExitFindings},
-		{[]report.Finding{finding("ports", report.SeverityError), finding("connection", report.SeverityError)}, ExitUnreachable},
-	} {
-		if got := ExitCode(context.Background(), FindingsError(tc.found)); got != tc.want {
-			t.Errorf("%v: %d, want %d", tc.found, got, tc.want)
-		}
 	}
 	var b bytes.Buffer
 	if err := PrintFindings(&b, report.Style{ASCII: true}, []report.Finding{finding("swap", report.SeverityWarning), finding("ports", report.SeverityError),

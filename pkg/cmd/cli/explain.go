@@ -3,48 +3,51 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
-	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// Interrupted is said at once when a signal comes.
-func Interrupted() report.Event {
-	return report.Event{Kind: report.Warning, Message: "interrupted: nothing new is begun, what runs on the hosts is let finish",
-		Hint: "wait a moment, or press Ctrl-C again to leave at once; either way, running the same command again goes on"}
+// TellInterrupted has sink told at once when a signal comes, until stop is called.
+func TellInterrupted(ctx context.Context, sink report.Sink) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		sink.Emit(report.Event{Kind: report.Warning, Message: "interrupted: nothing new is begun, what runs on the hosts is let finish",
+			Hint: "wait a moment, or press Ctrl-C again to leave at once; either way, running the same command again goes on"})
+	})
 }
 
-// Explain turns the error of a run over SSH into the message and the exit code.
-func Explain(ctx context.Context, w io.Writer, output string, r bootstrap.Result, err error) error {
+// errAgain is the error of a run that a signal has ended.
+var errAgain = errors.New("run the same command again: it looks at the hosts and does what is left")
+
+// Ended is the error of a run over SSH, unless a signal has ended it: then it says what that means.
+func Ended(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), ErrInterrupted) {
-		return errors.New("run the same command again: it looks at the hosts and does what is left")
+		return errAgain
+	}
+	return err
+}
+
+// Explain prints what was found when hosts are not ready, which r has, and returns what is left
+// to be said of a run's error.
+func Explain(ctx context.Context, w io.Writer, output string, r bootstrap.Result, err error) error {
+	if err := Ended(ctx, nil); err != nil {
+		return err
 	}
 	var found *bootstrap.PreflightError
-	if errors.As(err, &found) {
-		if output != OutputJSON {
-			if err := PrintFindings(w, StyleFor(w), r.Findings); err != nil {
-				return err
-			}
-			return FindingsError(r.Findings)
-		}
-		shown := report.JSON(w)
-		for _, f := range found.Findings {
-			shown.Emit(findingEvent(f))
-		}
-		return FindingsError(r.Findings)
+	if !errors.As(err, &found) {
+		return action.OfRun(err)
 	}
-	var more plan.Explained
-	if errors.As(err, &more) {
-		if _, hint := more.Explain(); hint != "" {
-			err = fmt.Errorf("%w\n%s", err, hint)
+	if output != OutputJSON {
+		if err := PrintFindings(w, StyleFor(w), r.Findings); err != nil {
+			return err
 		}
+		return action.OfFindings(r.Findings)
 	}
-	if errors.Is(err, bootstrap.ErrLocked) {
-		return action.As(action.Invalid, err)
+	shown := report.JSON(w)
+	for _, f := range found.Findings {
+		shown.Emit(findingEvent(f))
 	}
-	return action.OfHosts(err)
+	return action.OfFindings(r.Findings)
 }

@@ -5,19 +5,8 @@ import (
 	"io"
 	"slices"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
-
-// FileFindings makes findings of a Cluster file's warnings.
-func FileFindings(warnings []v1alpha1.FieldWarning) []report.Finding {
-	var out []report.Finding
-	for _, w := range warnings {
-		out = append(out, report.Finding{Check: "cluster-file", Severity: report.SeverityWarning, Message: w.String()})
-	}
-	return out
-}
 
 // HostFinding is a finding about a host, as -o json prints it.
 type HostFinding struct {
@@ -93,23 +82,4 @@ func Count(findings []report.Finding) (inTheWay, warnings int) {
 		}
 	}
 	return inTheWay, warnings
-}
-
-// FindingsError is nil when nothing stands in the way. Its message was shown
-// with the findings. A host that can't be reached has an exit code of its own.
-func FindingsError(findings []report.Finding) error {
-	kind, bad := action.Findings, 0
-	for _, f := range findings {
-		if f.Severity != report.SeverityError {
-			continue
-		}
-		bad++
-		if f.Check == "connection" {
-			kind = action.Unreachable
-		}
-	}
-	if bad == 0 {
-		return nil
-	}
-	return action.As(kind, fmt.Errorf("%s in the way; nothing was changed", report.Plural(bad, "thing stands", "things stand")))
 }

@@ -8,7 +8,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +20,7 @@ import (
 // HostKeyFlag is --ssh-host-key.
 type HostKeyFlag struct{ policy ssh.HostKeyPolicy }
 
+// AddHostKeyFlag adds --ssh-host-key.
 func AddHostKeyFlag(c *cobra.Command, h *HostKeyFlag) {
 	h.policy = ssh.Strict
 	c.Flags().Var(h, "ssh-host-key", "what to do with a host key that is not in known_hosts: strict refuses it, accept-new adds it")
@@ -71,19 +71,6 @@ func sshEnvironment() (ssh.Environment, error) {
 		env.SSH = path
 	}
 	return env, nil
-}
-
-// loginName is the caller's name; on Windows without the domain.
-func loginName() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
-	}
-	for _, name := range []string{"USER", "USERNAME", "LOGNAME"} {
-		if v := os.Getenv(name); v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 // Login is how the caller logs in to hosts.

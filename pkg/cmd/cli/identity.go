@@ -2,6 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"os/user"
+	"strings"
 	"time"
 )
 
@@ -11,6 +14,19 @@ func CertificateUser() string {
 		return name
 	}
 	return "admin"
+}
+
+// loginName is the caller's name; on Windows without the domain.
+func loginName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
+	}
+	for _, name := range []string{"USER", "USERNAME", "LOGNAME"} {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 // Expiry writes when an identity ends.

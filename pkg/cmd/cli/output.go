@@ -19,6 +19,7 @@ const (
 	OutputYAML = "yaml"
 )
 
+// CheckOutput refuses a format that is neither text nor json nor one of more.
 func CheckOutput(format string, more ...string) error {
 	known := append([]string{"", OutputText, OutputJSON}, more...)
 	for _, k := range known {
@@ -35,6 +36,9 @@ func WriteJSON(w io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
+
+// WriteJSONLine writes one document on one line, beside events.
+func WriteJSONLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
 // PrintManifests prints objects as YAML, as kubectl apply takes them.
 func PrintManifests(w io.Writer, objects []*unstructured.Unstructured) error {
@@ -60,6 +64,3 @@ func WriteTrimmed(w io.Writer, text string) error {
 	_, err := io.WriteString(w, strings.Join(lines, "\n"))
 	return err
 }
-
-// WriteJSONLine writes one document on one line, beside events.
-func WriteJSONLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }

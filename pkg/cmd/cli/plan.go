@@ -70,3 +70,12 @@ type PlanStep struct {
 	After []string `json:"after,omitempty"`
 	Skip  string   `json:"skip,omitempty"`
 }
+
+// PlanSteps are a plan's steps as -o json prints them; never nil.
+func PlanSteps(p plan.Plan) []PlanStep {
+	out := []PlanStep{}
+	for _, s := range p.Steps {
+		out = append(out, PlanStep{ID: s.ID, Title: s.Title, Host: s.Host, After: s.After, Skip: s.Skip})
+	}
+	return out
+}

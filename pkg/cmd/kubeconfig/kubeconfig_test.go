@@ -8,63 +8,101 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
 )
 
-// TestKubeconfigOptions: what contradicts itself is refused, and what is asked for becomes
-// the identity that is asked for.
-func TestKubeconfigOptions(t *testing.T) {
+// TestWhereItGoes: --merge and --out become what the action knows, or a mistake.
+func TestWhereItGoes(t *testing.T) {
 	for name, tc := range map[string]struct {
-		o    kubeconfigOptions
-		want string
+		merge, output string
+		file, merged  string
+		noFile        bool
+		says          string // empty: it is right
 	}{
-		"nothing":            {kubeconfigOptions{}, ""},
-		"two places":         {kubeconfigOptions{vip: true, node: "cp1"}, "exclude each other"},
-		"two files":          {kubeconfigOptions{merge: ownFiles, output: "x"}, "exclude each other"},
-		"too short":          {kubeconfigOptions{duration: time.Minute}, "--duration"},
-		"a group of nobody":  {kubeconfigOptions{groups: []string{"dev"}}, "--group is for --user"},
-		"a group of ours":    {kubeconfigOptions{user: "alice", groups: []string{"system:masters"}}, "system:"},
-		"a user of ours":     {kubeconfigOptions{user: "system:admin"}, "system:"},
-		"user and account":   {kubeconfigOptions{user: "alice", adminUser: true}, "exclude each other"},
-		"somebody, complete": {kubeconfigOptions{user: "alice", groups: []string{"dev"}, duration: 8 * time.Hour, balanced: true}, ""},
+		"nothing":         {},
+		"a file":          {output: "x", file: "x"},
+		"standard output": {output: "-", noFile: true},
+		"my files":        {merge: ownFiles},
+		"into one":        {merge: "x", merged: "x"},
+		"both":            {merge: ownFiles, output: "x", says: "exclude each other"},
+		"both, unwritten": {merge: "x", output: "-", says: "exclude each other"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			err := tc.o.Validate()
-			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
-				t.Errorf("%v instead of %q", err, tc.want)
-			}
-		})
-	}
-	o := kubeconfigOptions{user: "alice", groups: []string{"dev"}, name: "prod-cp1", server: "https://10.0.0.1:6443", certUser: "root"}
-	if got := o.options(); got.Kind != kubeconfig.KindCertificate || got.User != "alice" || got.Context != "prod-cp1-alice" || got.Cluster != "prod-cp1" || len(got.Groups) != 1 {
-		t.Errorf("%+v", got)
-	}
-	o = kubeconfigOptions{name: "prod", certUser: "root", adminUser: true}
-	if got := o.options(); got.Kind != kubeconfig.KindAccount || got.User != "root" || got.Context != "prod" {
-		t.Errorf("%+v", got)
-	}
-}
-
-// TestKubeconfigFileName: a user's name leads out of no directory.
-func TestKubeconfigFileName(t *testing.T) {
-	for context, want := range map[string]string{"prod": "prod.kubeconfig", "prod-oidc:alice@example.com": "prod-oidc-alice@example.com.kubeconfig", "prod-../../x": "prod-..-..-x.kubeconfig"} {
-		if got := fileName(context); got != want {
-			t.Errorf("%s: %s", context, got)
+		o := options{merge: tc.merge, output: tc.output, flags: cli.NewAccess()}
+		if err := o.Complete(&cobra.Command{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Validate(); (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if tc.says != "" {
+			continue
+		}
+		if o.File != tc.file || o.NoFile != tc.noFile || (o.Merge != nil) != (tc.merge != "") || o.Merge != nil && o.Merge.LoadingRules.ExplicitPath != tc.merged {
+			t.Errorf("%s: %+v", name, o.IssueOptions)
 		}
 	}
 }
 
-// TestKubeconfigTellsOfExec: that kubectl won't find the plugin is said.
-func TestKubeconfigTellsOfExec(t *testing.T) {
+// TestTell: what was made, for whom, and what to do next.
+func TestTell(t *testing.T) {
+	config := clientcmdapi.NewConfig()
+	config.CurrentContext = "prod-alice"
+	issued := &kubeconfig.Issued{Config: config, Identity: "user alice (client certificate)", Expires: time.Now().Add(8 * time.Hour)}
+	for name, tc := range map[string]struct {
+		o      options
+		r      access.IssueResult
+		onErr  bool
+		says   []string
+		unsaid []string
+	}{
+		"a file": {options{IssueOptions: access.IssueOptions{User: "alice"}}, access.IssueResult{File: "prod-alice.kubeconfig", Server: "https://192.0.2.9:6443", Far: true}, false,
+			[]string{"prod-alice.kubeconfig written", "context prod-alice at https://192.0.2.9:6443, user alice", "in 8 hours", "does not reach https://192.0.2.9:6443", "rolebinding alice-view --clusterrole view --user alice", "export KUBECONFIG=/"}, nil},
+		"standard output": {options{IssueOptions: access.IssueOptions{User: "alice", Groups: []string{"devs"}, NoFile: true}}, access.IssueResult{}, true,
+			[]string{"written to standard output", "--group devs"}, []string{"export", "does not reach"}},
+		"merged": {options{merge: ownFiles}, access.IssueResult{Merged: &kubeconfig.Merged{File: "/c", Backups: []string{"/c.bak"}, Kept: []string{"proxy-url of the cluster prod"}}}, false,
+			[]string{"merged into /c; as it was: /c.bak\nkept of what was there: proxy-url of the cluster prod\n"}, []string{"export"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			tc.o.Out, tc.o.ErrOut, tc.r.Issued = &out, &errOut, issued
+			if err := tc.o.tell(tc.r); err != nil {
+				t.Fatal(err)
+			}
+			got, other := out.String(), errOut.String()
+			if tc.onErr {
+				got, other = other, got
+			}
+			if other != "" {
+				t.Errorf("besides: %s", other)
+			}
+			for _, s := range tc.says {
+				if !strings.Contains(got, s) {
+					t.Errorf("no %q in\n%s", s, got)
+				}
+			}
+			for _, s := range tc.unsaid {
+				if strings.Contains(got, s) {
+					t.Errorf("%q is in\n%s", s, got)
+				}
+			}
+		})
+	}
+}
+
+// TestTellsOfExec: that kubectl won't find the plugin is said.
+func TestTellsOfExec(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	tell := func() string {
 		var out bytes.Buffer
-		o := kubeconfigOptions{exec: true, merge: ownFiles}
+		o := options{IssueOptions: access.IssueOptions{Exec: true}}
 		o.Out = &out
-		if err := o.tell("merged", &kubeconfig.Issued{Config: clientcmdapi.NewConfig(), Admin: true}, false); err != nil {
+		if err := o.tell(access.IssueResult{Issued: &kubeconfig.Issued{Config: clientcmdapi.NewConfig(), Admin: true}, Merged: &kubeconfig.Merged{}}); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()

@@ -43,6 +43,9 @@ func RestConfig(access *genericclioptions.ConfigFlags) (*rest.Config, error) {
 	return config, nil
 }
 
+// AccessFlag marks a flag that chooses the cluster and the login.
+const AccessFlag = "kubectl-ha.dev/access"
+
 // AddAccess adds the flags to a verb, marked so that its help leaves them to
 // `kubectl ha options`.
 func AddAccess(c *cobra.Command, access *genericclioptions.ConfigFlags) {
@@ -51,6 +54,7 @@ func AddAccess(c *cobra.Command, access *genericclioptions.ConfigFlags) {
 	}
 }
 
+// AccessFlags are the flags that choose the cluster and the login, each marked with AccessFlag.
 func AccessFlags(access *genericclioptions.ConfigFlags) []*pflag.Flag {
 	set := pflag.NewFlagSet("access", pflag.ContinueOnError)
 	access.AddFlags(set)
@@ -73,6 +77,7 @@ func CommonFlags() *pflag.FlagSet {
 	return set
 }
 
+// NewOptions is the command options.
 func NewOptions(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "options",

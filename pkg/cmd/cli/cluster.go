@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 
-	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
@@ -14,26 +13,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 )
-
-// verb is the options of a command without arguments.
-type verb interface {
-	Complete() error
-	Validate() error
-	Run(ctx context.Context) error
-}
-
-// InOrder is the RunE of a verb.
-func InOrder(v verb) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, _ []string) error {
-		if err := v.Complete(); err != nil {
-			return err
-		}
-		if err := v.Validate(); err != nil {
-			return err
-		}
-		return v.Run(c.Context())
-	}
-}
 
 // StoredCluster reaches the cluster that the kubeconfig names, and reads its document.
 func StoredCluster(ctx context.Context, access *genericclioptions.ConfigFlags) (*rest.Config, *client.Clients, *v1alpha1.Cluster, error) {
@@ -49,7 +28,7 @@ func StoredCluster(ctx context.Context, access *genericclioptions.ConfigFlags) (
 	return config, clients, cluster, action.OfCluster(err)
 }
 
-// ReadyOperations is agents.Ready, shown. output is as for newProgress.
+// ReadyOperations is agents.Ready, shown in the format output.
 func ReadyOperations(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, c *v1alpha1.Cluster, output string) (*incluster.Operations, error) {
 	shown := NewProgress(streams.Out, output)
 	defer shown.Close()

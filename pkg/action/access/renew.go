@@ -1,0 +1,50 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
+)
+
+// renewTimeout bounds the renewal of credentials, which kubectl waits for.
+const renewTimeout = 15 * time.Second
+
+// Credential is the answer to kubectl for the credentials in a file that IssueOptions.Exec has
+// made: an ExecCredential, as JSON. They are renewed before when little of their life is left;
+// renewed ones live for duration, 0 is the default of their kind.
+func Credential(ctx context.Context, file string, duration time.Duration, now time.Time) ([]byte, error) {
+	return kubeconfig.Credential(ctx, file, func(ctx context.Context, content []byte) (*kubeconfig.Issued, error) {
+		return renew(ctx, content, duration)
+	}, now)
+}
+
+// renew makes an identity of the same kind and name with the one that there is.
+func renew(ctx context.Context, content []byte, duration time.Duration) (*kubeconfig.Issued, error) {
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	config, err := clientcmd.RESTConfigFromKubeConfig(content)
+	if err != nil {
+		return nil, err
+	}
+	apihttp.LogBodies(config)
+	old, err := clientcmd.Load(content)
+	if err != nil {
+		return nil, err
+	}
+	current := old.Contexts[old.CurrentContext]
+	if current == nil {
+		return nil, fmt.Errorf("there is no context %s", old.CurrentContext)
+	}
+	o := kubeconfig.Options{Cluster: current.Cluster, Context: old.CurrentContext, Server: config.Host,
+		Duration: duration, User: strings.TrimPrefix(current.AuthInfo, current.Cluster+"-"), Kind: kubeconfig.KindCertificate, Groups: kubeconfig.Groups(content)}
+	if config.BearerToken != "" {
+		o.Kind = kubeconfig.KindAccount
+	}
+	return kubeconfig.Issue(ctx, config, o)
+}
