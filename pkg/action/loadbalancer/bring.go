@@ -44,9 +44,9 @@ func hasImage(n corev1.Node, ref string) bool {
 	return m.Images[0].States[n.Name] == images.Present
 }
 
-// Bring puts the load balancer's image onto the control planes, from a bundle's file where
+// bring puts the load balancer's image onto the control planes, from a bundle's file where
 // that is not empty.
-func Bring(ctx context.Context, config *rest.Config, spec v1alpha1.LoadBalancerSpec, file string, trust bundles.Trust, sink report.Sink) error {
+func bring(ctx context.Context, config *rest.Config, spec v1alpha1.LoadBalancerSpec, file string, trust bundles.Trust, sink report.Sink) error {
 	from := spec.Image
 	if file != "" {
 		b, err := trust.Open(file)

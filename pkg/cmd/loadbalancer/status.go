@@ -13,7 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	balancer "github.com/kubectl-ha/kubectl-ha/pkg/action/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
@@ -21,13 +21,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// loadBalancerStatusOptions look at the load balancer.
-type loadBalancerStatusOptions struct {
+// statusOptions look at the load balancer.
+type statusOptions struct {
 	operate.Options
 }
 
-func newLoadBalancerStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o := &loadBalancerStatusOptions{operate.Options{IOStreams: streams, Access: access}}
+func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &statusOptions{operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the load balancer on each control plane, and what it sees of the API servers",
@@ -52,11 +52,12 @@ func newLoadBalancerStatus(streams genericiooptions.IOStreams, access *genericcl
 }
 
 // Run looks, and tells.
-func (o *loadBalancerStatusOptions) Run(ctx context.Context) error {
-	seen, err := loadbalancer.Look(ctx, o.Clients, o.Stored)
-	if err != nil {
-		return action.OfCluster(err)
+func (o *statusOptions) Run(ctx context.Context) error {
+	seen, found := balancer.RunStatus(ctx, balancer.StatusOptions{To: o.Connection})
+	if seen == nil {
+		return found
 	}
+	var err error
 	switch o.Output {
 	case cli.OutputJSON:
 		err = cli.WriteJSON(o.Out, seen)
@@ -66,15 +67,15 @@ func (o *loadBalancerStatusOptions) Run(ctx context.Context) error {
 			_, err = o.Out.Write(data)
 		}
 	default:
-		err = printLoadBalancer(o.Out, seen, time.Now())
+		err = printStatus(o.Out, seen, time.Now())
 	}
-	if err != nil || len(seen.Problems) == 0 {
+	if err != nil {
 		return err
 	}
-	return action.As(action.Findings, fmt.Errorf("the load balancer is not as it should be:\n%s", strings.Join(seen.Problems, "\n")))
+	return found
 }
 
-func printLoadBalancer(w io.Writer, s *loadbalancer.Status, now time.Time) error {
+func printStatus(w io.Writer, s *loadbalancer.Status, now time.Time) error {
 	if !s.Installed {
 		_, err := fmt.Fprintf(w, "There is no load balancer; %s loadbalancer install sets one up.\n", program.Name)
 		return err

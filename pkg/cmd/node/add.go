@@ -1,52 +1,30 @@
 package node
 
 import (
-	balancer "github.com/kubectl-ha/kubectl-ha/pkg/action/loadbalancer"
-	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
-
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
-	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/nodes"
+	operating "github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
 )
 
-// nodeAddOptions add hosts.
-type nodeAddOptions struct {
+// addOptions add hosts.
+type addOptions struct {
 	operate.Options
-	file       string
-	bundleFile string
-	trust      bundles.Trust
-	hostKey    cli.HostKeyFlag
-	print      bool
-	enrolled   bool
-
-	names []string
-	given *v1alpha1.Cluster
-	// merged is the stored document with the new hosts.
-	merged *v1alpha1.Cluster
-	image  string
-	state  string
-	supply bundles.Supply
+	hosts   nodes.AddOptions
+	hostKey cli.HostKeyFlag
+	print   bool
 }
 
-func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o := &nodeAddOptions{Options: operate.Options{IOStreams: streams, Access: access}}
+func newAdd(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &addOptions{Options: operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "add HOST…",
 		Short: "Make hosts of the Cluster file part of the cluster that runs",
@@ -78,27 +56,26 @@ func newNodeAdd(streams genericiooptions.IOStreams, access *genericclioptions.Co
 	o.addHostFlags(c)
 	f := c.Flags()
 	f.BoolVar(&o.print, "print", false, "print a one-time script for a host that is reached by other means, and end")
-	f.BoolVar(&o.enrolled, "enrolled", false, "the hosts have been enrolled: do the rest")
+	f.BoolVar(&o.hosts.Enrolled, "enrolled", false, "the hosts have been enrolled: do the rest")
 	f.StringVarP(&o.Output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the Operation's manifests, and nothing is done")
 	return c
 }
 
 // addHostFlags adds the flags about the part over SSH.
-func (o *nodeAddOptions) addHostFlags(c *cobra.Command) {
-	cli.AddFileFlag(c, &o.file)
-	c.Flags().StringVar(&o.bundleFile, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
-	cli.AddTrustFlags(c.Flags(), &o.trust, "bundle-")
+func (o *addOptions) addHostFlags(c *cobra.Command) {
+	cli.AddFileFlag(c, &o.hosts.File)
+	c.Flags().StringVar(&o.hosts.Bundle, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	cli.AddTrustFlags(c.Flags(), &o.hosts.Trust, "bundle-")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 }
 
-// Complete reads the Cluster file and the stored document, and puts the hosts of the
-// one into the other.
-func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
-	o.names = slices.Compact(slices.Sorted(slices.Values(names)))
+// Complete reads the Cluster file, and connects.
+func (o *addOptions) Complete(ctx context.Context, names []string) error {
+	o.hosts.Names = names
 	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
 		return err
 	}
-	if o.print && (o.enrolled || len(o.names) > 1) {
+	if o.print && (o.hosts.Enrolled || len(names) > 1) {
 		return action.Invalidf("--print is for one host at a time, and not together with --enrolled")
 	}
 	if !o.print {
@@ -106,174 +83,71 @@ func (o *nodeAddOptions) Complete(ctx context.Context, names []string) error {
 			return err
 		}
 	}
-	if err := o.readFile(); err != nil {
-		return err
-	}
-	if err := o.Connect(ctx); err != nil {
-		return err
-	}
-	return o.merge()
+	return o.complete(ctx)
 }
 
-// readFile reads the Cluster file, and finds out where things are.
-func (o *nodeAddOptions) readFile() (err error) {
-	if err := o.trust.Requires(o.bundleFile != "", "--bundle"); err != nil {
+// complete reads the Cluster file and what the caller's login gives, and connects.
+func (o *addOptions) complete(ctx context.Context) (err error) {
+	h := &o.hosts
+	if err := h.Trust.Requires(h.Bundle != "", "--bundle"); err != nil {
 		return err
 	}
-	if o.given, _, err = cli.FindCluster(&o.file, o.In); err != nil {
+	if h.Given, _, err = cli.FindCluster(&h.File, o.In); err != nil {
 		return err
 	}
-	if o.image, err = agents.OwnImage(); err != nil {
+	if h.StateDir, err = cli.StateDir(h.Given); err != nil {
 		return err
 	}
-	o.state, err = cli.StateDir(o.given)
+	if !o.print && !h.Enrolled {
+		if h.Login, err = o.hostKey.Login(); err != nil {
+			return err
+		}
+	}
+	err = o.Connect(ctx)
+	h.To, h.DryRun = o.Connection, o.DryRun
 	return err
 }
 
-// merge puts the hosts into the stored document. How to log in, and through which
-// proxies, the file knows better: the stored one has no passwords.
-func (o *nodeAddOptions) merge() error {
-	if err := sameCluster(o.given, o.Stored); err != nil {
-		return err
-	}
-	for _, name := range o.names {
-		if _, ok := o.given.Host(name); !ok {
-			return action.Invalidf("%s has no host %s: put it there first, with its address and roles", o.file, name)
-		}
-	}
-	o.merged = nodes.With(o.Stored, o.given, o.names...)
-	o.merged.Spec.SSH, o.merged.Spec.Proxy = o.given.Spec.SSH, o.given.Spec.Proxy
-	if problems, _ := o.merged.Validate(); len(problems) > 0 {
-		return action.As(action.Invalid, fmt.Errorf("the cluster with these hosts: %w", problems))
-	}
-	if o.bundleFile == "" {
-		return nil
-	}
-	// A replacement merges twice, and has one bundle.
-	if o.supply.Bundle == nil {
-		b, err := o.trust.Open(o.bundleFile)
+// Run adds the hosts, or prints what does.
+func (o *addOptions) Run(ctx context.Context) error {
+	switch {
+	case o.Output == cli.OutputYAML:
+		objects, err := nodes.AddManifests(ctx, o.hosts)
 		if err != nil {
 			return err
 		}
-		o.supply.Bundle = b
-	}
-	return action.As(action.Invalid, o.supply.Bundle.Contents().Check(o.merged.Spec.KubernetesVersion, "", o.merged.Spec.Network.Plugin))
-}
-
-// operation is what the cluster is asked for.
-func (o *nodeAddOptions) operation() v1alpha1.OperationSpec {
-	return v1alpha1.OperationSpec{Type: v1alpha1.OperationAddNode, AddNode: &v1alpha1.AddNodeSpec{Nodes: o.names}}
-}
-
-// Run adds the hosts.
-func (o *nodeAddOptions) Run(ctx context.Context) error {
-	defer o.close()
-	if o.Output == cli.OutputYAML {
-		return o.Manifests(ctx, o.operation(), o.names[0], "The hosts must be enrolled, and in the stored Cluster document (configmap ha-system/cluster), before.")
-	}
-	if err := o.RefuseOther(ctx, o.operation()); err != nil {
-		return err
-	}
-	p, err := o.plan(ctx, nil)
-	if err != nil {
-		return err
-	}
-	switch {
+		return o.PrintManifests(objects, "The hosts must be enrolled, and in the stored Cluster document (configmap ha-system/cluster), before.")
 	case o.print:
-		return o.printScript(ctx, p)
-	case o.enrolled:
-		if err := o.Show(o.merged, p); err != nil || o.DryRun {
-			return err
-		}
-		if err := o.Ask(ctx, "Add them to the cluster?"); err != nil {
-			return err
-		}
-		return o.inside(ctx, o.WaitFlags)
+		return o.printScript(ctx)
 	}
-	if err := o.outside(ctx, p, o.DryRun, func(ctx context.Context, ssh plan.Plan) error {
-		p.Plan.Steps = append(ssh.Steps, p.Plan.Steps...)
-		if err := o.Show(o.merged, p); err != nil || o.DryRun {
-			return err
-		}
-		return o.Ask(ctx, "Go on?")
-	}); err != nil || o.DryRun {
-		return err
-	}
-	return o.inside(ctx, o.WaitFlags)
-}
-
-func (o *nodeAddOptions) close() {
-	o.supply.Close()
-}
-
-// plan is the part inside. change, when not nil, makes what is seen into what will be
-// seen by then.
-func (o *nodeAddOptions) plan(ctx context.Context, change func(*nodes.Observation)) (*operate.Plan, error) {
-	seen, err := nodes.Observe(ctx, o.Clients, o.merged, "")
-	if err != nil {
-		return nil, action.OfCluster(err)
-	}
-	if change != nil {
-		change(&seen)
-	}
-	p := &operate.Plan{Cluster: o.merged.Metadata.Name, Findings: nodes.CheckAdd(o.merged, o.names, seen)}
-	steps, err := nodes.PlanAdd(o.operation().AddNode, o.merged, seen)
-	var refused *nodes.Refused
-	if err != nil && !errors.As(err, &refused) {
-		return nil, err
-	}
-	p.Inside(steps)
-	return p, nil
-}
-
-// outside is the part over SSH: it looks at the hosts, asks, prepares and enrols them.
-func (o *nodeAddOptions) outside(ctx context.Context, p *operate.Plan, dryRun bool, ask func(context.Context, plan.Plan) error) error {
-	if bad := nodes.Blocking(p.Findings); len(bad) > 0 {
-		p.Plan = plan.Plan{}
-		return o.Show(o.merged, p)
+	question := "Go on?"
+	if o.hosts.Enrolled {
+		question = "Add them to the cluster?"
 	}
 	shown := cli.NewProgress(o.Out, o.Output)
-	defer shown.Close()
-	var sink report.Sink = shown
-	var only []v1alpha1.Host
-	for _, name := range o.names {
-		h, _ := o.merged.Host(name)
-		only = append(only, h)
-	}
-	hosts, err := cli.Connect(ctx, o.merged, &o.hostKey, sink, only...)
-	if hosts == nil {
-		return err
-	}
-	defer remote.Close(hosts, sink)
-	looked := action.Begin(sink, "look", "look at "+report.Plural(len(only), "host", "hosts"))
-	config := bootstrap.AddConfig{Cluster: o.merged, Names: o.names, Hosts: hosts, StateDir: o.state, AgentImage: o.image, AgentDigest: agents.Digest, DryRun: dryRun,
-		Bundle: o.supply.For(ctx, o.merged, dryRun, sink, looked), Discovery: discovery(o.Clients)}
-	if ask != nil {
-		config.Confirm = func(ctx context.Context, ssh plan.Plan) error {
-			shown.Close()
-			defer shown.Open()
-			return ask(ctx, ssh)
-		}
-	}
-	r, err := bootstrap.Add(ctx, config, sink)
-	looked("")
+	o.hosts.Confirm = o.confirm(shown, question)
+	begun, err := nodes.RunAdd(ctx, o.hosts, shown)
 	shown.Close()
-	if err == nil {
-		return nil
+	if err != nil || begun == nil {
+		return explain(ctx, &o.Options, err)
 	}
-	return cli.Explain(ctx, o.Out, o.Output, r, err)
+	return o.Watch(ctx, begun, o.WaitFlags)
 }
 
-// inside stores the document and has the cluster do the rest.
-func (o *nodeAddOptions) inside(ctx context.Context, waits cli.WaitFlags) error {
-	if _, err := incluster.Install(ctx, o.Config, o.merged); err != nil {
-		return action.OfCluster(err)
+// confirm shows plans and asks, in between what is shown of the work.
+func (o *addOptions) confirm(shown *cli.Progress, question string) func(context.Context, []*operating.Plan) error {
+	return func(ctx context.Context, parts []*operating.Plan) error {
+		shown.Close()
+		defer shown.Open()
+		return o.Decide(ctx, question, parts...)
 	}
-	shown := cli.NewProgress(o.Out, o.Output)
-	err := balancer.BringTo(ctx, o.Config, o.Clients.Kube, o.merged, o.names, shown)
-	shown.Close()
-	if err != nil {
-		return err
+}
+
+// explain shows what was found on hosts that are not ready, and says how to go on.
+func explain(ctx context.Context, o *operate.Options, err error) error {
+	var over *nodes.SSHError
+	if errors.As(err, &over) {
+		return cli.Explain(ctx, o.Out, o.Output, over.Result, err)
 	}
-	return o.Operate(ctx, nil, o.operation(), waits)
+	return err
 }

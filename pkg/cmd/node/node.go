@@ -1,28 +1,20 @@
+// Package node has the commands that add hosts, take them out and replace one by another.
 package node
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
-func NewNode(streams genericiooptions.IOStreams) *cobra.Command {
+// New is the command with the verbs about hosts below it.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
 		Use:     "node",
@@ -42,45 +34,8 @@ func NewNode(streams genericiooptions.IOStreams) *cobra.Command {
 		RunE: cli.RunGroup,
 	}
 	cli.AddAccess(c, access)
-	c.AddCommand(newNodeAdd(streams, access), newNodeRemove(streams, access), newNodeReplace(streams, access))
+	c.AddCommand(newAdd(streams, access), newRemove(streams, access), newReplace(streams, access))
 	return c
-}
-
-// discovery makes what new kubelets enrol with.
-func discovery(clients *client.Clients) func(context.Context) (token, caHash string, err error) {
-	return func(ctx context.Context) (string, string, error) {
-		hash, err := caHash(ctx, clients.Kube)
-		if err != nil {
-			return "", "", err
-		}
-		token, err := bootstrap.NewToken(ctx, clients.Kube)
-		return token, hash, err
-	}
-}
-
-// caHash is the fingerprint of the cluster's CA, as a joining kubeadm finds it.
-func caHash(ctx context.Context, kube kubernetes.Interface) (string, error) {
-	m, err := kube.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, "cluster-info", metav1.GetOptions{})
-	if err != nil {
-		return "", fmt.Errorf("read the cluster's CA: %w", err)
-	}
-	kubeconfig, err := clientcmd.Load([]byte(m.Data["kubeconfig"]))
-	if err != nil {
-		return "", fmt.Errorf("kube-public/cluster-info: %w", err)
-	}
-	for _, c := range kubeconfig.Clusters {
-		return pki.CertHash(c.CertificateAuthorityData)
-	}
-	return "", errors.New("kube-public/cluster-info has no cluster in it")
-}
-
-// sameCluster refuses a file that is not about the cluster of the kubeconfig.
-func sameCluster(file, stored *v1alpha1.Cluster) error {
-	if file.Metadata.Name != stored.Metadata.Name || file.Spec.VirtualIP != stored.Spec.VirtualIP {
-		return action.Invalidf("the Cluster file is about %s at %s, and your kubeconfig about %s at %s: name the right one with -f or --kubeconfig",
-			file.Metadata.Name, file.Endpoint(), stored.Metadata.Name, stored.Endpoint())
-	}
-	return nil
 }
 
 // completeHosts completes hosts of the stored document for the shell.

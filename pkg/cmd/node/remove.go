@@ -2,40 +2,30 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
-// nodeRemoveOptions take a host out.
-type nodeRemoveOptions struct {
+// removeOptions take a host out.
+type removeOptions struct {
 	operate.Options
-	spec    v1alpha1.RemoveNodeSpec
-	drain   time.Duration
+	host    nodes.RemoveOptions
 	file    string
 	hostKey cli.HostKeyFlag
-	// given is the Cluster file; nil when none was named.
-	given *v1alpha1.Cluster
 }
 
-func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o := &nodeRemoveOptions{Options: operate.Options{IOStreams: streams, Access: access}}
+func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &removeOptions{Options: operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "remove (NODE | --etcd-member MEMBER)",
 		Short: "Take a host out of the cluster for good",
@@ -73,22 +63,22 @@ func newNodeRemove(streams genericiooptions.IOStreams, access *genericclioptions
 		},
 	}
 	o.AddFlags(c)
-	addDrainFlags(c, &o.spec, &o.drain)
+	addDrainFlags(c, &o.host.Spec, &o.host.DrainTimeout)
 	c.Flags().StringVarP(&o.file, "filename", "f", "", "the Cluster `file` that says how to log in to the host, to clean it afterwards")
 	cli.AddFormer(c.Flags(), o.ErrOut, "file", "filename")
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	c.Flags().StringVar(&o.spec.EtcdMember, "etcd-member", "", "in the place of a node: a `member` of etcd that no host has any more, by its peer URL, address, name or ID")
+	c.Flags().StringVar(&o.host.Spec.EtcdMember, "etcd-member", "", "in the place of a node: a `member` of etcd that no host has any more, by its peer URL, address, name or ID")
 	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
 	return c
 }
 
 // validateMember refuses what is about hosts: a member of etcd that no host has is neither
 // drained nor cleaned.
-func (o *nodeRemoveOptions) validateMember(c *cobra.Command, args []string) error {
+func (o *removeOptions) validateMember(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return action.Invalidf("--etcd-member is in the place of a node: leave %s out", strings.Join(args, " "))
 	}
-	if strings.TrimSpace(o.spec.EtcdMember) == "" {
+	if strings.TrimSpace(o.host.Spec.EtcdMember) == "" {
 		return action.Invalidf("--etcd-member is empty: name the member by its peer URL, address, name or ID")
 	}
 	for _, name := range []string{"filename", "file", "drain-timeout", "force-drain", "delete-emptydir-data", "fenced"} {
@@ -99,166 +89,78 @@ func (o *nodeRemoveOptions) validateMember(c *cobra.Command, args []string) erro
 	return nil
 }
 
-// Complete connects.
-func (o *nodeRemoveOptions) Complete(ctx context.Context, node string) error {
+// Complete connects, and reads the Cluster file that was named.
+func (o *removeOptions) Complete(ctx context.Context, node string) (err error) {
+	o.host.Spec.Node = node
 	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
 		return err
 	}
 	if err := o.ValidateYes(); err != nil {
 		return err
 	}
-	if o.drain <= 0 {
-		return action.Invalidf("--drain-timeout %s is no time at all", o.drain)
+	if o.host.DrainTimeout <= 0 {
+		return action.Invalidf("--drain-timeout %s is no time at all", o.host.DrainTimeout)
 	}
 	if err := o.Connect(ctx); err != nil {
 		return err
 	}
-	o.complete(node)
+	o.host.To = o.Connection
 	if o.file == "" {
 		return nil
 	}
-	var err error
-	if o.given, _, err = cli.LoadCluster(o.file, o.In); err != nil {
+	if o.host.Given, _, err = cli.LoadCluster(o.file, o.In); err != nil {
 		return err
 	}
-	return sameCluster(o.given, o.Stored)
-}
-
-func (o *nodeRemoveOptions) complete(node string) {
-	if o.spec.EtcdMember != "" {
-		return
-	}
-	o.spec.Node, o.spec.DrainTimeout = node, o.drain.String()
-	if h, ok := o.Stored.Host(node); ok {
-		o.spec.Address = h.Address
-	}
-}
-
-// what is taken out, for people; and a name that an object may have.
-func (o *nodeRemoveOptions) what() (text, object string) {
-	if o.spec.EtcdMember != "" {
-		// Of another member it is another object.
-		name := strings.Map(func(r rune) rune {
-			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-				return r
-			}
-			return '-'
-		}, strings.ToLower(strings.TrimPrefix(o.spec.EtcdMember, "https://")))
-		return "the etcd member " + o.spec.EtcdMember, "etcd-member-" + strings.Trim(name, "-")
-	}
-	return o.spec.Node, o.spec.Node
-}
-
-func (o *nodeRemoveOptions) operation() v1alpha1.OperationSpec {
-	return v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &o.spec}
-}
-
-// Run shows the plan, asks, and has it done.
-func (o *nodeRemoveOptions) Run(ctx context.Context) error {
-	what, object := o.what()
-	if o.Output == cli.OutputYAML {
-		return o.Manifests(ctx, o.operation(), object, "It looks itself whether that can go, before anything is done.")
-	}
-	if err := o.RefuseOther(ctx, o.operation()); err != nil {
+	if o.host.StateDir, err = cli.StateDir(o.host.Given); err != nil {
 		return err
 	}
-	p, seen, err := o.plan(ctx, o.Stored, nil)
-	if err != nil {
-		return err
-	}
-	if err := o.Show(nodes.Without(o.Stored, o.spec.Node), p); err != nil || o.DryRun {
-		return err
-	}
-	if err := o.Ask(ctx, fmt.Sprintf("Take %s out of the cluster?", what)); err != nil {
-		return err
-	}
-	if err := o.Operate(ctx, o.Stored, o.operation(), o.WaitFlags); err != nil || o.Detach || o.spec.EtcdMember != "" {
-		return err
-	}
-	return o.afterwards(ctx, seen)
-}
-
-// plan is what is done, and what was seen. change, when not nil, makes what is seen
-// into what will be seen by then.
-func (o *nodeRemoveOptions) plan(ctx context.Context, c *v1alpha1.Cluster, change func(*nodes.Observation)) (*operate.Plan, nodes.Observation, error) {
-	seen, err := nodes.Observe(ctx, o.Clients, c, o.spec.Node)
-	if err != nil {
-		return nil, seen, action.OfCluster(err)
-	}
-	if change != nil {
-		change(&seen)
-	}
-	p := &operate.Plan{Cluster: c.Metadata.Name, Findings: nodes.CheckRemove(c, &o.spec, seen)}
-	steps, err := nodes.PlanRemove(&o.spec, c, seen)
-	var refused *nodes.Refused
-	if err != nil && !errors.As(err, &refused) {
-		return nil, seen, err
-	}
-	p.Inside(steps)
-	return p, seen, nil
-}
-
-// afterwards cleans the host when that was asked for, and says what is left to do.
-func (o *nodeRemoveOptions) afterwards(ctx context.Context, seen nodes.Observation) error {
-	n, isNode := seen.Nodes[o.spec.Node]
-	lost, cleaned := isNode && n.Lost != "", false
-	if o.given != nil && !lost {
-		if err := o.clean(ctx); err != nil {
-			return fmt.Errorf("%s is out of the cluster, but it could not be cleaned: %w", o.spec.Node, err)
-		}
-		cleaned = true
-	}
-	if o.Output == cli.OutputJSON {
-		return nil
-	}
-	text := fmt.Sprintf("Take %s out of your Cluster file as well.\n", o.spec.Node)
-	switch {
-	case lost:
-		text += fmt.Sprintf("Never start %s again with its old disks: it would take itself for a part of the cluster. Wipe it, or run %s uninstall for it first.\n", o.spec.Node, program.Name)
-	case !cleaned:
-		text += fmt.Sprintf("Containers, images and data are still on %s; %s uninstall removes them.\n", o.spec.Node, program.Name)
-	}
-	_, err := fmt.Fprint(o.Out, text)
+	o.host.Login, err = o.hostKey.Login()
 	return err
 }
 
-// cleanBy has the host taken back, unless it is one of another cluster of this name.
-func (o *nodeRemoveOptions) cleanBy(ctx context.Context, hosts transport.Runner, name string, sink report.Sink) (left []string, err error) {
-	state, err := cli.StateDir(o.given)
-	if err != nil {
-		return nil, err
-	}
-	local, err := bootstrap.LocalInputs(ctx, state, o.given)
-	if err != nil {
-		return nil, err
-	}
-	return bootstrap.Clean(ctx, hosts, o.given, local.EtcdCA, name, sink)
-}
-
-// clean takes back over SSH what was made on the host.
-func (o *nodeRemoveOptions) clean(ctx context.Context) error {
-	h, ok := o.given.Host(o.spec.Node)
-	if !ok {
-		if h, ok = o.Stored.Host(o.spec.Node); !ok {
-			return fmt.Errorf("neither the file nor the stored Cluster document says how to log in to it")
+// Run shows the plan, asks, and has it done.
+func (o *removeOptions) Run(ctx context.Context) error {
+	if o.Output == cli.OutputYAML {
+		objects, err := nodes.RemoveManifests(ctx, o.host)
+		if err != nil {
+			return err
 		}
+		return o.PrintManifests(objects, "It looks itself whether that can go, before anything is done.")
 	}
-	shown := cli.NewProgress(o.Out, o.Output)
-	defer shown.Close()
-	hosts, err := cli.Connect(ctx, o.given, &o.hostKey, shown, h)
-	if hosts == nil {
+	r, err := nodes.PlanRemove(ctx, o.host)
+	if err != nil {
 		return err
 	}
-	defer remote.Close(hosts, shown)
-	end := action.Begin(shown, "clean", "take back what was made on "+h.Name)
-	left, err := o.cleanBy(ctx, hosts, h.Name, shown)
+	if err := o.Decide(ctx, fmt.Sprintf("Take %s out of the cluster?", r.What), r.Plan); err != nil {
+		return err
+	}
+	if o.DryRun {
+		return r.Plan.Refused()
+	}
+	if err := o.Carry(ctx, r.Begin); err != nil || o.Detach || o.host.Spec.EtcdMember != "" {
+		return err
+	}
+	shown := cli.NewProgress(o.Out, o.Output)
+	out, err := r.Clean(ctx, shown)
+	shown.Close()
 	if err != nil {
-		end(err.Error())
-		return action.OfHosts(err)
+		return err
 	}
-	end("")
-	for _, l := range left {
-		shown.Emit(report.Event{Kind: report.Info, Host: h.Name, Message: "it keeps " + l})
+	return printOut(&o.Options, out)
+}
+
+// printOut says what is left to do about a host that is out.
+func printOut(o *operate.Options, out nodes.Out) error {
+	if o.Output == cli.OutputJSON {
+		return nil
 	}
-	return nil
+	text := fmt.Sprintf("Take %s out of your Cluster file as well.\n", out.Host)
+	switch {
+	case out.Lost:
+		text += fmt.Sprintf("Never start %s again with its old disks: it would take itself for a part of the cluster. Wipe it, or run %s uninstall for it first.\n", out.Host, program.Name)
+	case !out.Cleaned:
+		text += fmt.Sprintf("Containers, images and data are still on %s; %s uninstall removes them.\n", out.Host, program.Name)
+	}
+	_, err := fmt.Fprint(o.Out, text)
+	return err
 }
