@@ -200,3 +200,8 @@ func Succeeds(freshPEM, oldPEM []byte) error {
 	}
 	return nil
 }
+
+// EncodeCert writes a certificate as PEM.
+func EncodeCert(cert *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+}
