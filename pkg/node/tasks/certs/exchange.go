@@ -311,7 +311,7 @@ func (u unit) putCombined(ctx context.Context, h *host.Host, pair pki.KeyPair) e
 	if _, err := h.WriteFile(ctx, file); err != nil {
 		return err
 	}
-	_, err = h.Symlink(ctx, u.cert, file.Path)
+	_, err = h.Symlink(ctx, u.cert, name)
 	return err
 }
 

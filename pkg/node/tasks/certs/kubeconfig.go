@@ -21,11 +21,18 @@ func parseKubeconfig(raw []byte) (*api.Config, *api.Cluster, *api.AuthInfo, erro
 	if err != nil {
 		return nil, nil, nil, errKubeconfig
 	}
-	current := c.Contexts[c.CurrentContext]
-	if current == nil || c.Clusters[current.Cluster] == nil || c.AuthInfos[current.AuthInfo] == nil {
-		return nil, nil, nil, errKubeconfig
+	if current := c.Contexts[c.CurrentContext]; current != nil && c.Clusters[current.Cluster] != nil && c.AuthInfos[current.AuthInfo] != nil {
+		return c, c.Clusters[current.Cluster], c.AuthInfos[current.AuthInfo], nil
 	}
-	return c, c.Clusters[current.Cluster], c.AuthInfos[current.AuthInfo], nil
+	// Without a current context there is no doubt either when there is one of each.
+	if len(c.Clusters) == 1 && len(c.AuthInfos) == 1 {
+		for _, cluster := range c.Clusters {
+			for _, user := range c.AuthInfos {
+				return c, cluster, user, nil
+			}
+		}
+	}
+	return nil, nil, nil, errKubeconfig
 }
 
 func readLogin(raw []byte) (login, error) {

@@ -24,8 +24,8 @@ import (
 // directories are where kubeadm, etcd and the kubelet have theirs, and load balancers usually.
 var directories = [...]string{pkiDir, localEtcdDir, etcdmember.PKIDir, kubeletPKI, "/etc/haproxy", "/etc/haproxy/certs", "/etc/nginx/certs", "/etc/kubectl-ha"}
 
-// rootKubeconfig is where kubeadm tells people to copy admin.conf to.
-const rootKubeconfig = "/root/.kube/config"
+// RootKubeconfig is where kubeadm tells people to copy admin.conf to.
+const RootKubeconfig = "/root/.kube/config"
 
 // Look finds every certificate and key of the host. It changes nothing.
 func Look(ctx context.Context, env node.Env, _ LookSpec) (any, error) {
@@ -34,7 +34,7 @@ func Look(ctx context.Context, env node.Env, _ LookSpec) (any, error) {
 
 // Find is Look for other tasks.
 func Find(h *host.Host, now time.Time) LookData {
-	f := &finder{h: h, now: now, data: LookData{Time: now.UTC()}, units: map[string]unit{}}
+	f := &finder{h: h, now: now, data: LookData{Time: now.UTC(), Kubeconfigs: map[string]string{}}, units: map[string]unit{}}
 	for _, u := range catalogue() {
 		f.units[u.cert] = u
 	}
@@ -48,7 +48,7 @@ func Find(h *host.Host, now time.Time) LookData {
 			f.kubeconfig(path.Join(kubernetesDir, e.Name()))
 		}
 	}
-	f.kubeconfig(rootKubeconfig)
+	f.kubeconfig(RootKubeconfig)
 	f.issuers()
 	return f.data
 }
@@ -184,6 +184,7 @@ func (f *finder) kubeconfig(file string) {
 		f.miss(file, err)
 		return
 	}
+	f.data.Kubeconfigs[file] = login.server
 	if len(login.cert) == 0 {
 		return // It has a token, or names files, which are found where they are.
 	}

@@ -54,6 +54,8 @@ type LookData struct {
 	// Time is the host's when it looked.
 	Time         time.Time     `json:"time"`
 	Certificates []Certificate `json:"certificates,omitempty"`
+	// Kubeconfigs maps a kubeconfig of the host to the server that it points to.
+	Kubeconfigs map[string]string `json:"kubeconfigs,omitempty"`
 	// Missed says what could not be read.
 	Missed []string `json:"missed,omitempty"`
 }

@@ -1,0 +1,76 @@
+package certs
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+)
+
+// boot is when a test's host was booted.
+var boot = time.Now().Add(-time.Hour).Truncate(time.Second)
+
+// spawn makes a process that began so long after the boot.
+func spawn(t *testing.T, h *host.Host, pid, program string, after time.Duration) {
+	t.Helper()
+	hosttest.Write(t, h, "/proc/"+pid+"/cmdline", "/usr/local/bin/"+program+"\x00--kubeconfig=x\x00", 0o444)
+	hosttest.Write(t, h, "/proc/"+pid+"/stat", fmt.Sprintf("%s (a) b) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 9 0 %d 1 1", pid, after.Milliseconds()/10), 0o444)
+}
+
+// TestRestart ends what was started before its file changed, waits until it runs again, and
+// leaves alone what was started since.
+func TestRestart(t *testing.T) {
+	commands := hosttest.NewCommander(t)
+	h := hosttest.New(t, commands)
+	hosttest.Write(t, h, "/proc/stat", fmt.Sprintf("cpu 1 2\nbtime %d\n", boot.Unix()), 0o444)
+	file := kubernetesDir + "/" + Scheduler
+	hosttest.Write(t, h, file, "x", 0o600)
+	if err := os.Chtimes(h.Path(file), boot.Add(30*time.Minute), boot.Add(30*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if did, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{file}); did || err != nil {
+		t.Errorf("nothing runs: %t %v", did, err)
+	}
+	spawn(t, h, "12", schedulerProgram, 10*time.Minute)
+	spawn(t, h, "13", controllerManagerProgram, 10*time.Minute)
+	commands.OnFunc("kill -TERM 12", func(host.Command) (host.Output, error) {
+		if err := os.RemoveAll(h.Path("/proc/12")); err != nil {
+			t.Error(err)
+		}
+		spawn(t, h, "14", schedulerProgram, 30*time.Minute+500*time.Millisecond)
+		return host.Output{}, nil
+	})
+	if did, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{file}); !did || err != nil {
+		t.Errorf("%t %v", did, err)
+	}
+	if err := os.RemoveAll(h.Path("/proc/14")); err != nil {
+		t.Fatal(err)
+	}
+	spawn(t, h, "15", schedulerProgram, 31*time.Minute)
+	if did, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{file}); did || err != nil {
+		t.Errorf("one that was started since: %t %v", did, err)
+	}
+	if _, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{"/etc/none"}); err == nil {
+		t.Error("a file that is not there")
+	}
+}
+
+// TestStarted reads what the kernel tells of a process, whatever its name.
+func TestStarted(t *testing.T) {
+	for stat, want := range map[string]time.Duration{
+		"12 (kube-apiserver) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 9 0 250 1 1": 2500 * time.Millisecond,
+		"12 (a) b (c)) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 9 0 100 1 1":       time.Second,
+	} {
+		if got, ok := started(stat); !ok || got != want {
+			t.Errorf("%s: %s %t", stat, got, ok)
+		}
+	}
+	for _, stat := range []string{"", "12 (a", "12 (a) S 1", "12 (a) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 9 0 x 1 1"} {
+		if got, ok := started(stat); ok {
+			t.Errorf("%q: %s", stat, got)
+		}
+	}
+}
