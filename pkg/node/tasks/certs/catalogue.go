@@ -146,3 +146,9 @@ func (u unit) trust() string {
 	cert, _ := u.signer.ca()
 	return cert
 }
+
+// Known is an error when there is no certificate of one of these names.
+func Known(names []string) error {
+	_, err := named(names)
+	return err
+}
