@@ -112,6 +112,8 @@ type deps struct {
 	shown func(ctx context.Context, env node.Env, u unit, cert *x509.Certificate) error
 	// restart has a program begin anew that was started before the files changed.
 	restart func(ctx context.Context, env node.Env, program string, files []string) (bool, error)
+	// revive has static pods begun at once that the kubelet is about to begin in a while.
+	revive func(ctx context.Context, env node.Env, data *Data) error
 }
 
 const (
@@ -133,7 +135,7 @@ func exchange(ctx context.Context, env node.Env, all []fresh, d deps) (Data, err
 			return data, fmt.Errorf("the certificate %s: %w", f.name, err)
 		}
 	}
-	return data, nil
+	return data, d.revive(ctx, env, &data)
 }
 
 func (f fresh) exchange(ctx context.Context, env node.Env, d deps, data *Data) error {

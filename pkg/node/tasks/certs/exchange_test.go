@@ -30,6 +30,7 @@ type world struct {
 
 func (w *world) deps() deps {
 	return deps{
+		revive: func(context.Context, node.Env, *Data) error { return nil },
 		probe: func(_ context.Context, env node.Env, u unit) error {
 			pair, err := u.current(env.Host)
 			if err != nil || w.sick == nil {

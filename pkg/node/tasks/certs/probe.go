@@ -35,7 +35,7 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-func onHost() deps { return deps{probe: probe, shown: shown, restart: restart} }
+func onHost() deps { return deps{probe: probe, shown: shown, restart: restart, revive: revive} }
 
 // probe asks what goes by a certificate, with the certificate where it is a login.
 func probe(ctx context.Context, env node.Env, u unit) error {

@@ -497,6 +497,13 @@ func (a *apiserver) do(t *testing.T, method, path, contentType, body string) int
 	return res.StatusCode
 }
 
+// asleep is a host without a kubelet.
+func asleep() deps {
+	d := onHost()
+	d.revive = func(context.Context, node.Env, *Data) error { return nil }
+	return d
+}
+
 // TestRealAPIServer renews all that an apiserver has, while it runs, and sees what it does with
 // it: it is not restarted for any.
 func TestRealAPIServer(t *testing.T) {
@@ -542,14 +549,14 @@ func TestRealAPIServer(t *testing.T) {
 	for _, name := range []string{"apiserver", "apiserver-kubelet-client", "front-proxy-client", "apiserver-etcd-client"} {
 		before[name] = certOf(t, a.h, pkiDir+"/"+name+".crt")
 	}
-	got, err := Renew(t.Context(), newEnv(a.h), RenewSpec{})
+	got, err := renew(t.Context(), newEnv(a.h), RenewSpec{}, asleep())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := got.(Data); len(d.Renewed) != 4 || len(d.Restarted) > 0 || len(d.Unseen) > 0 {
 		t.Errorf("%+v", d)
 	}
-	if got, err = Install(t.Context(), newEnv(a.h), sign(t, a.etcdCA, a.h, EtcdClient)); err != nil || len(got.(Data).Unseen) > 0 {
+	if got, err = install(t.Context(), newEnv(a.h), sign(t, a.etcdCA, a.h, EtcdClient), asleep()); err != nil || len(got.(Data).Unseen) > 0 {
 		t.Fatalf("%+v %v", got, err)
 	}
 	for name, serial := range before {

@@ -91,6 +91,27 @@ func restartKubelet(ctx context.Context, env node.Env, changed time.Time) (bool,
 	return env.Host.EnsureUnit(ctx, kubeletUnit, u.Active() && u.Started.Before(changed))
 }
 
+// revive restarts the kubelet of a control plane whose apiserver does not run. One that ended
+// for want of a certificate is begun again after longer and longer pauses, of five minutes in
+// the end; a kubelet that begins anew knows nothing of that.
+func revive(ctx context.Context, env node.Env, data *Data) error {
+	h := env.Host
+	there, err := h.Exists(apiserverManifest)
+	if err != nil || !there || len(data.Renewed) == 0 {
+		return err
+	}
+	all, err := running(h, "kube-apiserver", time.Time{})
+	if err != nil || len(all) > 0 {
+		return err
+	}
+	env.Progress("restarting the kubelet, so that it begins the apiserver at once")
+	if _, err := h.EnsureUnit(ctx, kubeletUnit, true); err != nil {
+		return err
+	}
+	data.Restarted = append(data.Restarted, "kubelet")
+	return nil
+}
+
 // running are the processes of a program that were started before a moment, or about then;
 // all of them for the zero time.
 func running(h *host.Host, program string, before time.Time) ([]string, error) {

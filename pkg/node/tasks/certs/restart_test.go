@@ -74,3 +74,28 @@ func TestStarted(t *testing.T) {
 		}
 	}
 }
+
+// TestRevive restarts the kubelet of a control plane whose apiserver does not run, and nobody
+// else's.
+func TestRevive(t *testing.T) {
+	commands := hosttest.NewCommander(t)
+	h := hosttest.New(t, commands)
+	hosttest.Write(t, h, "/proc/stat", fmt.Sprintf("btime %d\n", boot.Unix()), 0o444)
+	data := Data{Renewed: []Renewed{{Name: EtcdClient}}}
+	if err := revive(t.Context(), newEnv(h), &data); err != nil || len(data.Restarted) > 0 {
+		t.Errorf("a worker: %+v %v", data, err)
+	}
+	hosttest.Write(t, h, apiserverManifest, "", 0o600)
+	commands.OnUnit(kubeletUnit, "LoadState=loaded", "ActiveState=active", "UnitFileState=enabled").On("systemctl restart kubelet.service", "")
+	if err := revive(t.Context(), newEnv(h), &Data{}); err != nil || len(commands.Lines()) > 0 {
+		t.Errorf("nothing was renewed: %v %v", err, commands.Lines())
+	}
+	if err := revive(t.Context(), newEnv(h), &data); err != nil || fmt.Sprint(data.Restarted) != "[kubelet]" || len(commands.Lines()) != 1 {
+		t.Errorf("%+v %v %v", data, err, commands.Lines())
+	}
+	commands.Reset()
+	spawn(t, h, "12", "kube-apiserver", time.Minute)
+	if err := revive(t.Context(), newEnv(h), &data); err != nil || len(commands.Lines()) > 0 {
+		t.Errorf("it runs: %v %v", err, commands.Lines())
+	}
+}
