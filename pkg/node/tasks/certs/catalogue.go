@@ -17,8 +17,8 @@ const (
 	kubeletPKI    = "/var/lib/kubelet/pki"
 	kubeletConf   = kubernetesDir + "/kubelet.conf"
 
-	// stateDir has keys that wait for their certificates, and what was in use before.
-	stateDir = host.StateDir + "/certificates"
+	// StateDir has keys that wait for their certificates, and what was in use before.
+	StateDir = host.StateDir + "/certificates"
 )
 
 // Names of the certificates that can be renewed.

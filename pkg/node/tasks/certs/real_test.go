@@ -239,7 +239,7 @@ func TestRealEtcd(t *testing.T) {
 		if err != nil || len(pki.Lacking(cert, []string{"by-hand.example.org"})) > 0 {
 			t.Errorf("a name that somebody added is gone: %v %v", cert.DNSNames, err)
 		}
-		if there, err := m.h.Exists(stateDir + "/" + EtcdServer + "/pending.key"); err != nil || there {
+		if there, err := m.h.Exists(StateDir + "/" + EtcdServer + "/pending.key"); err != nil || there {
 			t.Errorf("the key still waits: %v", err)
 		}
 		// Whoever was interrupted in the end begins with the same.

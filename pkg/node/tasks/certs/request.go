@@ -13,11 +13,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
-// The files of a unit below stateDir: the key that waits for its certificate, the certificate
+// The files of a unit below StateDir: the key that waits for its certificate, the certificate
 // that it is to follow, and what was in use before.
-func (u unit) pendingKey() string     { return path.Join(stateDir, u.name, "pending.key") }
-func (u unit) pendingFor() string     { return path.Join(stateDir, u.name, "pending-for.crt") }
-func (u unit) former(n string) string { return path.Join(stateDir, u.name, "former."+n) }
+func (u unit) pendingKey() string     { return path.Join(StateDir, u.name, "pending.key") }
+func (u unit) pendingFor() string     { return path.Join(StateDir, u.name, "pending-for.crt") }
+func (u unit) former(n string) string { return path.Join(StateDir, u.name, "former."+n) }
 
 // current is what is in use.
 func (u unit) current(h *host.Host) (pki.KeyPair, error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -27,6 +28,26 @@ const (
 // restart has a program begin anew that was started before its files last changed. One that
 // does not run is begun anew anyway, by whoever starts it.
 func restart(ctx context.Context, env node.Env, program string, files []string) (bool, error) {
+	return restartBy(ctx, env, program, files, terminate)
+}
+
+// terminate asks a process to end. One that is gone is no error.
+func terminate(pid string) error {
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		return err
+	}
+	p, err := os.FindProcess(n)
+	if err != nil {
+		return err
+	}
+	if err := p.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+func restartBy(ctx context.Context, env node.Env, program string, files []string, end func(pid string) error) (bool, error) {
 	h := env.Host
 	var changed time.Time
 	for _, f := range files {
@@ -55,7 +76,7 @@ func restart(ctx context.Context, env node.Env, program string, files []string) 
 	env.Progress("restarting %s", program)
 	for _, pid := range old {
 		// The kubelet starts the container again at once, as it does after any end.
-		if _, err := h.Run(ctx, "have "+program+" read its new certificate", host.Command{Argv: []string{"kill", "-TERM", pid}, Timeout: time.Minute}); err != nil {
+		if err := h.Do(ctx, host.ActionRun, "process "+pid, "have "+program+" read its new certificate", func(context.Context) error { return end(pid) }); err != nil {
 			return false, err
 		}
 	}

@@ -3,6 +3,8 @@ package certs
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -23,38 +25,61 @@ func spawn(t *testing.T, h *host.Host, pid, program string, after time.Duration)
 // TestRestart ends what was started before its file changed, waits until it runs again, and
 // leaves alone what was started since.
 func TestRestart(t *testing.T) {
-	commands := hosttest.NewCommander(t)
-	h := hosttest.New(t, commands)
+	h := hosttest.New(t, hosttest.NewCommander(t))
 	hosttest.Write(t, h, "/proc/stat", fmt.Sprintf("cpu 1 2\nbtime %d\n", boot.Unix()), 0o444)
 	file := kubernetesDir + "/" + Scheduler
 	hosttest.Write(t, h, file, "x", 0o600)
 	if err := os.Chtimes(h.Path(file), boot.Add(30*time.Minute), boot.Add(30*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if did, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{file}); did || err != nil {
-		t.Errorf("nothing runs: %t %v", did, err)
-	}
-	spawn(t, h, "12", schedulerProgram, 10*time.Minute)
 	spawn(t, h, "13", controllerManagerProgram, 10*time.Minute)
-	commands.OnFunc("kill -TERM 12", func(host.Command) (host.Output, error) {
+	end := func(pid string) error {
+		if pid != "12" {
+			t.Errorf("%s is ended", pid)
+		}
 		if err := os.RemoveAll(h.Path("/proc/12")); err != nil {
 			t.Error(err)
 		}
 		spawn(t, h, "14", schedulerProgram, 30*time.Minute+500*time.Millisecond)
-		return host.Output{}, nil
-	})
-	if did, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{file}); !did || err != nil {
+		return nil
+	}
+	if did, err := restartBy(t.Context(), newEnv(h), schedulerProgram, []string{file}, end); did || err != nil {
+		t.Errorf("nothing runs: %t %v", did, err)
+	}
+	spawn(t, h, "12", schedulerProgram, 10*time.Minute)
+	if did, err := restartBy(t.Context(), newEnv(h), schedulerProgram, []string{file}, end); !did || err != nil {
 		t.Errorf("%t %v", did, err)
 	}
 	if err := os.RemoveAll(h.Path("/proc/14")); err != nil {
 		t.Fatal(err)
 	}
 	spawn(t, h, "15", schedulerProgram, 31*time.Minute)
-	if did, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{file}); did || err != nil {
+	if did, err := restartBy(t.Context(), newEnv(h), schedulerProgram, []string{file}, end); did || err != nil {
 		t.Errorf("one that was started since: %t %v", did, err)
 	}
-	if _, err := restart(t.Context(), newEnv(h), schedulerProgram, []string{"/etc/none"}); err == nil {
+	if _, err := restartBy(t.Context(), newEnv(h), schedulerProgram, []string{"/etc/none"}, end); err == nil {
 		t.Error("a file that is not there")
+	}
+}
+
+// TestTerminate ends a real process, and takes one that is gone for ended.
+func TestTerminate(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Skip(err)
+	}
+	pid := strconv.Itoa(cmd.Process.Pid)
+	if err := terminate(pid); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Success() {
+		t.Errorf("it ended well: %v", err)
+	}
+	if err := terminate(pid); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	if terminate("x") == nil {
+		t.Error("no process")
 	}
 }
 
