@@ -192,10 +192,10 @@ func (f fresh) settle(ctx context.Context, env node.Env, d deps, cert *x509.Cert
 		if err != nil && !unseen {
 			return err
 		}
-		if err := d.probe(ctx, env, f.unit); err != nil && well {
-			return err
+		if !well {
+			return nil // What was not well before need not be, and may take long to say so.
 		}
-		return nil
+		return d.probe(ctx, env, f.unit)
 	}, func(seen error) error {
 		return fmt.Errorf("it is not seen at work within %v: %w", settleTimeout, seen)
 	})
