@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
@@ -63,6 +64,8 @@ func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 		return e.etcd(ctx, s, spec)
 	case etcdmember.HealthSpec:
 		return e.health(ctx, s, spec)
+	case certs.RequestSpec:
+		return e.renew(ctx, s, spec)
 	case controlplane.InitSpec:
 		return e.init(ctx, s, spec)
 	case controlplane.EnrolSpec:
@@ -125,6 +128,18 @@ func (e *executor) etcd(ctx context.Context, s plan.Step, spec etcdmember.Spec) 
 	spec.PeerCert, spec.PeerKey = files.PeerCert, files.PeerKey
 	_, outcome, err := e.send(ctx, s, spec)
 	return outcome, err
+}
+
+// renew exchanges certificates that etcd's CA signs, with keys that stay on the host.
+func (e *executor) renew(ctx context.Context, s plan.Step, spec certs.RequestSpec) (plan.Outcome, error) {
+	host, _ := e.cfg.Cluster.Host(s.Host)
+	signer := Signer{authority: e.authority, cluster: e.cfg.Cluster, life: e.authority.life}
+	data, err := RenewHost(ctx, e.cfg.Hosts, signer, host, spec.Names, s.ID, e.sink)
+	out := plan.Outcome{Changed: len(data.Renewed) > 0}
+	for name, why := range data.Unseen {
+		e.sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Host: s.Host, Step: s.ID, Message: fmt.Sprintf("%s is in its place; whether it is used can't be told: %s", name, why)})
+	}
+	return out, err
 }
 
 func (e *executor) memberFiles(h v1alpha1.Host) (MemberFiles, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
@@ -51,7 +52,10 @@ type fakeHosts struct {
 	etcdCAs    map[string]bool
 	serving    int
 	// kill ends the agents that exchange blobs, and waits for it.
-	kill      map[string]func()
+	kill map[string]func()
+	// certs are the hosts' certificates, by "host name", and waiting the keys of the next.
+	certs     map[string]pki.KeyPair
+	waiting   map[string][]byte
 	listening map[string]string // address:port to token
 	walls     map[string]bool   // "from>to" that is closed
 	// impostors are "host:port" where somebody else answers; late are those of
@@ -66,6 +70,7 @@ type fakeHosts struct {
 
 func newFakeHosts(t *testing.T, c *v1alpha1.Cluster) *fakeHosts {
 	f := &fakeHosts{t: t, c: c, dir: t.TempDir(), facts: map[string]*observe.Facts{}, etcdData: map[string]int{}, etcdCAs: map[string]bool{},
+		certs: map[string]pki.KeyPair{}, waiting: map[string][]byte{},
 		kill: map[string]func(){}, listening: map[string]string{}, walls: map[string]bool{}, impostors: map[string]bool{}, late: map[string]bool{}}
 	for _, h := range c.Spec.Hosts {
 		facts := bare(c, h).Facts
@@ -155,6 +160,10 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 		return f.etcd(name, facts, decode[etcdmember.Spec](f, req.Spec))
 	case tasks.EtcdHealth:
 		return f.health(decode[etcdmember.HealthSpec](f, req.Spec))
+	case tasks.CertificateRequests:
+		return f.askToSign(name, decode[certs.RequestSpec](f, req.Spec))
+	case tasks.InstallCertificates:
+		return f.installCertificates(name, facts, decode[certs.InstallSpec](f, req.Spec))
 	case tasks.VIP:
 		spec := decode[vip.Spec](f, req.Spec)
 		changed = facts.Commands["keepalived"] == ""
@@ -305,6 +314,9 @@ func (f *fakeHosts) etcd(name string, facts *observe.Facts, spec etcdmember.Spec
 		f.etcdData[name]++
 	}
 	facts.State.EtcdCA, facts.State.EtcdData, facts.State.EtcdActive = ca, true, true
+	f.certs[name+" "+certs.EtcdServer] = pki.KeyPair{CertPEM: spec.ServerCert, KeyPEM: spec.ServerKey}
+	f.certs[name+" "+certs.EtcdPeer] = pki.KeyPair{CertPEM: spec.PeerCert, KeyPEM: spec.PeerKey}
+	f.certs[name+" ca"] = pki.KeyPair{CertPEM: spec.CA}
 	return nil, true, nil
 }
 

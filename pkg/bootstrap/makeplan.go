@@ -57,7 +57,13 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 	for _, h := range p.members() {
 		p.etcd(h)
 	}
+	for _, h := range p.members() {
+		p.renewMember(h)
+	}
 	p.etcdHealth()
+	for _, h := range c.ControlPlanes() {
+		p.renewLogin(h)
+	}
 	for _, h := range p.holdersFirst() {
 		p.vip(h)
 	}
@@ -260,6 +266,8 @@ func (p *planner) etcdHealth() {
 		s.After = append(s.After, id(tasks.Etcd, h))
 		skipped = skipped && p.step(id(tasks.Etcd, h)).Skip != ""
 	}
+	s.After = append(s.After, p.renewals()...)
+	skipped = skipped && len(p.renewals()) == 0
 	if skipped && p.o[p.source.Name].Facts.State.APIServerReady {
 		s.Skip = "the apiserver that uses it is ready"
 	}
@@ -308,8 +316,11 @@ func (p *planner) handOver() {
 	for _, h := range p.c.ControlPlanes() {
 		after = append(after, id(tasks.VIP, h))
 	}
+	// Nobody is given a login that is about to end.
+	after = append(after, p.renewals()...)
 	p.add(plan.Step{ID: StepJoin, Task: StepJoin, After: after, Title: "hand over to the cluster: promote control planes, apply the settings"})
-	p.add(plan.Step{ID: StepKubeconfig, Task: StepKubeconfig, After: []string{first}, Title: "write the kubeconfig"})
+	// An apiserver without a login to etcd answers to nobody.
+	p.add(plan.Step{ID: StepKubeconfig, Task: StepKubeconfig, After: append([]string{first}, p.renewals()...), Title: "write the kubeconfig"})
 }
 
 func (p *planner) step(id string) plan.Step {

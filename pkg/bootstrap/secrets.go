@@ -28,6 +28,8 @@ const (
 type authority struct {
 	cluster string
 	ca      pki.KeyPair
+	// life is how long what it issues lives; zero is pki.DefaultValidity. For tests.
+	life time.Duration
 }
 
 // openAuthority loads the etcd CA, and makes it when make is true and there is
@@ -76,7 +78,7 @@ func (a authority) token() (string, error) {
 // member issues one member's certificates. Both are for both sides of TLS:
 // peers are clients of each other, and etcd's gateway is one of its server.
 func (a authority) member(h v1alpha1.Host) (server, peer pki.KeyPair, err error) {
-	r := pki.Request{CommonName: h.Name, DNSNames: []string{h.Name, "localhost"}, Server: true, Client: true,
+	r := pki.Request{CommonName: h.Name, DNSNames: []string{h.Name, "localhost"}, Server: true, Client: true, Validity: a.life,
 		IPs: []net.IP{net.ParseIP(h.Address), net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
 	if server, err = pki.Issue(a.ca, r); err != nil {
 		return server, peer, err
@@ -85,8 +87,11 @@ func (a authority) member(h v1alpha1.Host) (server, peer pki.KeyPair, err error)
 	return server, peer, err
 }
 
-// client issues a client's certificate. Zero validity is the default one.
+// client issues a client's certificate. Zero validity is that of all that it issues.
 func (a authority) client(name string, validity time.Duration) (pki.KeyPair, error) {
+	if validity == 0 {
+		validity = a.life
+	}
 	return pki.Issue(a.ca, pki.Request{CommonName: name, Client: true, Validity: validity})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/agent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/kubeconfig"
@@ -33,6 +34,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		look.NewSupportBundle(streams),
 		adopt.New(streams),
 		kubeconfig.New(streams),
+		certs.New(streams),
 		loadbalancer.New(streams),
 		operation.New(streams),
 		upgrade.New(streams),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -151,12 +152,13 @@ func certificates(in Input) []Finding {
 		if c.Node == "" || c.DaysLeft > soon {
 			continue
 		}
-		f := warning(c.Node, fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), "kubeadm certs renew all on it, or the next upgrade")
+		f := warning(c.Node, fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), "kubectl ha certs renew, or the next upgrade")
 		if strings.Contains(c.What, "etcd") {
-			f.Hint = "stop etcd on this host, and run kubectl ha bootstrap with the etcd CA of the workstation: a member that does not run gets certificates anew; one host after the other"
-			if strings.Contains(c.What, "apiserver-etcd-client") {
-				f.Hint = "no verb of kubectl-ha renews it yet: have another signed by the workstation's etcd CA, and put it onto each control plane"
-			}
+			f.Hint = "kubectl ha certs renew, where the key of etcd's CA is; the bootstrap run again renews it as well"
+		}
+		if c.DaysLeft < 1 && c.NotAfter.Before(in.Report.Time) {
+			f.Message = fmt.Sprintf("%s has ended, at %s", c.What, c.NotAfter.UTC().Format(time.RFC3339))
+			f.Hint = "kubectl ha certs rescue renews what has ended, over SSH; open connections go on until something is restarted"
 		}
 		if c.DaysLeft < 7 {
 			f.Severity = report.SeverityError

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	addons "github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
@@ -58,6 +59,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationAddNode:            nodes.AddDefinition(),
 		v1alpha1.OperationRemoveNode:         nodes.RemoveDefinition(),
 		v1alpha1.OperationMend:               mend.Definition(),
+		v1alpha1.OperationRenewCertificates:  certs.Definition(),
 	}
 }
 

@@ -50,9 +50,16 @@ func checkUpgradeRules(t *testing.T, s *kubetest.Server) {
 		`{type: RemoveNode, removeNode: {node: cp1, etcdMember: cp4}}`:          "either spec.removeNode.node or spec.removeNode.etcdMember",
 		`{type: RemoveNode, removeNode: {etcdMember: ""}}`:                      "spec.removeNode.etcdMember",
 		`{type: RemoveNode, removeNode: {node: cp1, drainTimeout: whenever}}`:   "spec.removeNode.drainTimeout",
-		`{type: RollbackNode}`:                                                  "spec.rollbackNode is required",
-		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`:     "",
-		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:                "spec.rollbackNode.node",
+		`{type: RenewCertificates, renewCertificates: {nodes: [{name: cp1, signed: [etcd-server, etcd-peer]}, {name: cp2, local: [admin.conf], validity: 20m}]}}`: "",
+		`{type: RenewCertificates}`:                                                                              "spec.renewCertificates is required",
+		`{type: RenewCertificates, renewCertificates: {nodes: []}}`:                                              "spec.renewCertificates.nodes",
+		`{type: RenewCertificates, renewCertificates: {nodes: [{name: cp1}]}}`:                                   "in signed or in local",
+		`{type: RenewCertificates, renewCertificates: {nodes: [{name: cp1, signed: [ca]}]}}`:                     "signed",
+		`{type: RenewCertificates, renewCertificates: {nodes: [{name: cp1, local: ["../x"]}]}}`:                  "local",
+		`{type: RenewCertificates, renewCertificates: {nodes: [{name: cp1, local: [apiserver], validity: 0s}]}}`: "more than nothing",
+		`{type: RollbackNode}`: "spec.rollbackNode is required",
+		`{type: RollbackNode, rollbackNode: {node: cp1, version: v1.36.1}}`: "",
+		`{type: RollbackNode, rollbackNode: {version: v1.36.1}}`:            "spec.rollbackNode.node",
 	} {
 		u := &unstructured.Unstructured{}
 		text := fmt.Sprintf("{apiVersion: %s, kind: Operation, metadata: {generateName: x-}, spec: %s}", v1alpha1.APIVersion, spec)

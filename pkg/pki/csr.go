@@ -46,16 +46,9 @@ func SigningRequest(keyPEM []byte, r Request) ([]byte, error) {
 // what the request asks for beside its name and addresses is left out. The
 // validity is DefaultValidity, never beyond the CA's own end.
 func SignServer(ca KeyPair, requestPEM []byte) ([]byte, error) {
-	block, _ := pem.Decode(requestPEM)
-	if block == nil || block.Type != "CERTIFICATE REQUEST" {
-		return nil, errors.New("no certificate request found in the PEM data")
-	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
-	if err == nil {
-		err = request.CheckSignature()
-	}
+	request, err := parseRequest(requestPEM)
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate request: %w", err)
+		return nil, err
 	}
 	if request.Subject.CommonName == "" || len(request.DNSNames)+len(request.IPAddresses) == 0 {
 		return nil, errors.New("a server's certificate needs a common name, and names or addresses")

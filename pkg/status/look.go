@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // The ports on which controller-manager and scheduler answer, on the loopback.
@@ -182,7 +183,7 @@ func (p *prober) tunnel(node string) *tunnel {
 func (p *prober) keep(node, what string, c *x509.Certificate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.r.Certificates = append(p.r.Certificates, Certificate{Node: node, What: what, NotAfter: c.NotAfter})
+	p.r.Certificates = append(p.r.Certificates, Certificate{Node: node, What: what, NotAfter: c.NotAfter, Due: pki.Due(c, p.r.Time)})
 }
 
 // server asks an apiserver at its own address, and through its kubelet where that

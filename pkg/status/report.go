@@ -155,6 +155,8 @@ type Certificate struct {
 	What     string    `json:"what"`
 	NotAfter time.Time `json:"notAfter"`
 	DaysLeft int       `json:"daysLeft"`
+	// Due: less than half of its life is left.
+	Due bool `json:"due,omitempty"`
 	// Authority says that it is a CA.
 	Authority bool `json:"authority,omitempty"`
 }

@@ -149,7 +149,7 @@ func (a *adding) close() { a.supply.Close() }
 
 // merge is the stored document with hosts of the file. It is pure.
 func merge(stored, given *v1alpha1.Cluster, file string, names []string) (*v1alpha1.Cluster, error) {
-	if err := sameCluster(given, stored); err != nil {
+	if err := action.SameCluster(given, stored); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
@@ -163,15 +163,6 @@ func merge(stored, given *v1alpha1.Cluster, file string, names []string) (*v1alp
 		return nil, action.As(action.Invalid, fmt.Errorf("the cluster with these hosts: %w", problems))
 	}
 	return merged, nil
-}
-
-// sameCluster refuses a file that is not about the cluster that is connected to.
-func sameCluster(file, stored *v1alpha1.Cluster) error {
-	if file.Metadata.Name != stored.Metadata.Name || file.Spec.VirtualIP != stored.Spec.VirtualIP {
-		return action.Invalidf("the Cluster file is about %s at %s, and your kubeconfig about %s at %s: name the right one with -f or --kubeconfig",
-			file.Metadata.Name, file.Endpoint(), stored.Metadata.Name, stored.Endpoint())
-	}
-	return nil
 }
 
 // operation is what the cluster is asked for.

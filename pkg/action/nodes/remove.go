@@ -87,7 +87,7 @@ func (o *RemoveOptions) complete() error {
 		return action.Invalidf("name a node, or a member of etcd")
 	}
 	if o.Given != nil {
-		if err := sameCluster(o.Given, o.To.Stored); err != nil {
+		if err := action.SameCluster(o.Given, o.To.Stored); err != nil {
 			return err
 		}
 	}

@@ -109,7 +109,7 @@ func TestTerminalsAreAsked(t *testing.T) {
 		t.Skip("no pseudo-terminal here: ", err)
 	}
 	defer terminal.Close() //nolint:errcheck // only asked what it is
-	if err := askable(terminal); err != nil {
+	if err := Askable(terminal); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,9 +15,9 @@ import (
 // errDeclined: the person said no.
 var errDeclined = errors.New("not confirmed; nothing was changed")
 
-// askable refuses to ask where nobody answers: a file, a pipe or /dev/null as
+// Askable refuses to ask where nobody answers: a file, a pipe or /dev/null as
 // standard input. What is no file at all is a test's.
-func askable(in io.Reader) error {
+func Askable(in io.Reader) error {
 	if _, isFile := in.(*os.File); !isFile {
 		return nil
 	}
@@ -39,7 +39,7 @@ func Confirm(ctx context.Context, in io.Reader, out io.Writer, question string) 
 // answered asks, unless nobody can be, and takes any answer but a good one for a no. It
 // ends with the context, although the read goes on.
 func answered(ctx context.Context, in io.Reader, out io.Writer, question string, good func(answer string) bool) error {
-	if err := askable(in); err != nil {
+	if err := Askable(in); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(out, "%s ", question); err != nil {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // dialTimeout bounds the look at one address.
@@ -29,6 +30,8 @@ type Endpoint struct {
 	Etcd    bool
 	// NotAfter is the end of its serving certificate; zero when not seen.
 	NotAfter time.Time
+	// Due: less than half of its life is left.
+	Due bool
 	// Error says why it could not be talked to; empty when it could.
 	Error string
 }
@@ -89,7 +92,7 @@ func (e *Endpoint) look(ctx context.Context) *x509.Certificate {
 		}
 		return nil
 	}
-	e.NotAfter = leaf.NotAfter
+	e.NotAfter, e.Due = leaf.NotAfter, pki.Due(leaf, time.Now())
 	return leaf
 }
 

@@ -70,8 +70,6 @@ func Blocking(all []Finding, ignore ...string) []Finding {
 const (
 	// soon is before a certificate's end when a person should know of it.
 	soon = 30 * 24 * time.Hour
-	// tooSoon is before its end when nothing long is begun that needs it.
-	tooSoon = 24 * time.Hour
 )
 
 // Check says what was noticed about bringing a cluster to where the spec wants it,
@@ -144,18 +142,20 @@ func checkServers(c *v1alpha1.Cluster, o Observation) []Finding {
 	return out
 }
 
+// checkCertificates names what ends soon. kubeadm renews its own in an upgrade, and nothing of
+// an external etcd: with less than a month left of that nothing long is begun.
 func checkCertificates(o Observation, now time.Time) []Finding {
 	var out []Finding
 	for _, e := range slices.Concat(o.APIServers, o.Etcd) {
-		if e.NotAfter.IsZero() || e.NotAfter.Sub(now) > soon {
+		left := e.NotAfter.Sub(now)
+		if e.NotAfter.IsZero() || left > soon && (!e.Etcd || !e.Due) {
 			continue
 		}
-		hint := "the upgrade renews it"
+		f := Finding{Check: CheckCertificates, Node: e.Node, Message: fmt.Sprintf("the certificate at %s ends at %s", e.Address, e.NotAfter.UTC().Format(time.RFC3339)), Hint: "the upgrade renews it"}
 		if e.Etcd {
-			hint = "the upgrade does not renew etcd's certificates"
+			f.Blocks, f.Hint = left < soon, "kubectl ha certs renew renews etcd's, where the key of etcd's CA is; kubeadm does not"
 		}
-		out = append(out, Finding{Check: CheckCertificates, Node: e.Node, Blocks: e.Etcd && e.NotAfter.Sub(now) < tooSoon,
-			Message: fmt.Sprintf("the certificate at %s ends at %s", e.Address, e.NotAfter.UTC().Format(time.RFC3339)), Hint: hint})
+		out = append(out, f)
 	}
 	return out
 }

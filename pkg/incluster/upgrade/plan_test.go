@@ -368,14 +368,19 @@ func TestCheck(t *testing.T) {
 		}(), "", "the upgrade renews it"},
 		"etcd's ends": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
-			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(time.Hour)}}
+			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, Due: true, NotAfter: now.Add(29 * 24 * time.Hour)}}
 			return o
-		}(), "does not renew etcd", ""},
+		}(), "kubectl ha certs renew", ""},
 		"etcd's ends later": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
-			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(48 * time.Hour)}}
+			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, Due: true, NotAfter: now.Add(100 * 24 * time.Hour)}}
 			return o
-		}(), "", "does not renew etcd"},
+		}(), "", "kubectl ha certs renew"},
+		"an apiserver's is in its second half": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.APIServers = []Endpoint{{Node: "cp2", Due: true, NotAfter: now.Add(100 * 24 * time.Hour)}}
+			return o
+		}(), "", ""},
 		"good for a year": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
 			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(8760 * time.Hour)}}

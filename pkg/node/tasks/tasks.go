@@ -66,6 +66,15 @@ const (
 	KubeletEndpoint = "kubelet-endpoint"
 	// APIServerNames makes the apiserver's certificate anew when it lacks names.
 	APIServerNames = "apiserver-names"
+	// Certificates finds every certificate and key of a host. CertificateRequests makes keys for
+	// their successors, InstallCertificates puts into use what was signed for these, and
+	// RenewCertificates does both by CAs whose keys are on the host. SignCertificates signs
+	// requests of other hosts by the cluster's CA.
+	Certificates        = "certificates"
+	CertificateRequests = "certificate-requests"
+	InstallCertificates = "install-certificates"
+	RenewCertificates   = "renew-certificates"
+	SignCertificates    = "sign-certificates"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

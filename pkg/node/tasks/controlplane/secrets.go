@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // UploadCerts puts this control plane's certificates into the cluster,
@@ -43,7 +45,22 @@ func uploadable(h *host.Host) error {
 		hint := "copy it from another control plane, or from this host's backup (docs/disaster-recovery.md), and run the command again"
 		return host.WithHint(fmt.Errorf("this control plane's certificates can't be given to others: %s: %w", path, err), hint)
 	}
-	return nil
+	return fresh(h, time.Now())
+}
+
+// fresh refuses to give others a login to etcd in the second half of its life: it would end on
+// all hosts at once, on the new one soon after that was made.
+func fresh(h *host.Host, now time.Time) error {
+	raw, err := h.ReadFile(etcdClientCert)
+	if err != nil {
+		return err
+	}
+	cert, err := pki.ParseCert(raw)
+	if err != nil || !pki.Due(cert, now) {
+		return nil //nolint:nilerr // What is in the files is kubeadm's to judge.
+	}
+	return host.WithHint(fmt.Errorf("this control plane's login to etcd is not given to others: it ends at %s, and less than half of its life is left", cert.NotAfter.UTC().Format(time.RFC3339)),
+		"renew it first, and run the command again: kubectl ha certs renew; one that somebody else has signed is theirs to sign anew")
 }
 
 // AdminKubeconfig reads the admin's kubeconfig, a secret. It changes nothing.

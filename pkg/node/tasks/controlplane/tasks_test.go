@@ -10,6 +10,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 const (
@@ -406,6 +407,23 @@ func TestUploadCertsAndAdminKubeconfig(t *testing.T) {
 		w.put(etcdClientKey, "")
 	}
 	w.put(etcdClientKey, "x")
+	// Nobody is given a login that is about to end.
+	ca, err := pki.NewCA("etcd", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for life, refused := range map[time.Duration]bool{time.Millisecond: true, time.Hour: false} {
+		login, err := pki.Issue(ca, pki.Request{CommonName: "kube-apiserver-etcd-client", Client: true, Validity: life})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.put(etcdClientCert, string(login.CertPEM))
+		err = uploadable(w.env().Host)
+		if refused != (err != nil) || refused && (!strings.Contains(err.Error(), "less than half") || !strings.Contains(host.Hint(err), "certs renew")) {
+			t.Errorf("one that lives for %s: %v", life, err)
+		}
+	}
+	w.put(etcdClientCert, "x")
 	w.On(line, "")
 	if _, err := UploadCerts(t.Context(), w.env(), UploadCertsSpec{Config: []byte("certificateKey: \"" + testKey + "\"\n")}); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
@@ -130,8 +131,9 @@ func TestRetire(t *testing.T) {
 	for _, path := range []string{vip.ConfigPath, vip.WatchConfigPath, etcdmember.UnitPath, apiserverManifest, pkiDir + "/ca.key", kubernetesDir + "/admin.conf"} {
 		own(path)
 	}
-	// What upgrades and backups have copied.
-	copies := []string{upgrade.KeptDir + "/v1.36.3/control-plane/etc/kubernetes/pki/ca.key", upgrade.ReleasesDir + "/v1.36.3/kubeadm", backup.Dir + "/upgrade-1/etcd-snapshot.db"}
+	// What upgrades, backups and renewals have copied.
+	copies := []string{upgrade.KeptDir + "/v1.36.3/control-plane/etc/kubernetes/pki/ca.key", upgrade.ReleasesDir + "/v1.36.3/kubeadm", backup.Dir + "/upgrade-1/etcd-snapshot.db",
+		certs.StateDir + "/etcd-server/former.key"}
 	for _, path := range copies {
 		hosttest.Write(t, h, path, "x", 0o600)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
@@ -81,9 +82,9 @@ func Retire(ctx context.Context, env node.Env, spec RetireSpec) (any, error) {
 			return nil, err
 		}
 	}
-	// Upgrades have kept copies of all of these, and backups have etcd's whole contents. The
-	// other control planes have backups of their own.
-	for _, dir := range []string{upgrade.KeptDir, upgrade.ReleasesDir, backup.Dir} {
+	// Upgrades and renewals have kept copies of all of these, and backups have etcd's whole
+	// contents. The other control planes have backups of their own.
+	for _, dir := range []string{upgrade.KeptDir, upgrade.ReleasesDir, backup.Dir, certs.StateDir} {
 		if _, err := h.RemoveTree(ctx, dir); err != nil {
 			return nil, err
 		}

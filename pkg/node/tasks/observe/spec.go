@@ -120,6 +120,9 @@ type Ours struct {
 type State struct {
 	// EtcdCA is the SHA-256 of the etcd CA certificate's DER on the host.
 	EtcdCA string `json:"etcdCA,omitempty"`
+	// Due are the certificates of which less than half of their life is left, by the names of
+	// the package certs, with their ends; of those that can be renewed.
+	Due map[string]time.Time `json:"due,omitempty"`
 	// EtcdData is true when the data directory has a member.
 	EtcdData bool `json:"etcdData,omitempty"`
 	// EtcdActive is true when the etcd unit runs.

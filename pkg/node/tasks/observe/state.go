@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
@@ -45,6 +46,14 @@ func (o *observer) state() {
 	s.ControlPlane = o.exists(apiServerPod)
 	s.Enrolled = o.exists(kubeletConf)
 	o.facts.Fetched = o.exists(prepare.StoreDir)
+	for _, c := range certs.Find(o.h, time.Now()).Certificates {
+		if c.Name != "" && c.Due {
+			if s.Due == nil {
+				s.Due = map[string]time.Time{}
+			}
+			s.Due[c.Name] = c.NotAfter
+		}
+	}
 }
 
 func (o *observer) exists(path string) bool {

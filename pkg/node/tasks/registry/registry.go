@@ -5,6 +5,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/follow"
@@ -62,6 +63,11 @@ func All() map[string]node.Task {
 		{Name: tasks.InstallAgent, Run: node.Typed(prepare.Agent)},
 		{Name: tasks.KubeletEndpoint, Run: node.Typed(loadbalancer.Kubelet)},
 		{Name: tasks.APIServerNames, Run: node.Typed(loadbalancer.Names)},
+		{Name: tasks.Certificates, ReadOnly: true, Run: node.Typed(certs.Look)},
+		{Name: tasks.CertificateRequests, Run: node.Typed(certs.Request)},
+		{Name: tasks.InstallCertificates, Run: node.Typed(certs.Install)},
+		{Name: tasks.RenewCertificates, Run: node.Typed(certs.Renew)},
+		{Name: tasks.SignCertificates, ReadOnly: true, Run: node.Typed(certs.Sign)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
 		all[t.Name] = t

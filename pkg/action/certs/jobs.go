@@ -1,0 +1,123 @@
+package certs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
+)
+
+const (
+	lookTimeout = time.Minute
+	// askTimeout bounds the making of keys, for which the host's lock may have to be waited for.
+	askTimeout = 3 * time.Minute
+	// atOnce is on how many hosts a look runs at the same time.
+	atOnce = 10
+	// removeTimeout bounds the removal of a Job that has ended.
+	removeTimeout = 15 * time.Second
+)
+
+// jobs run tasks on nodes that belong to no Operation: looks, and the making of keys that
+// nobody uses yet.
+type jobs struct {
+	clients *client.Clients
+	agents  v1alpha1.Agents
+	run     string
+}
+
+var _ transport.Runner = jobs{}
+
+func newJobs(clients *client.Clients, agents v1alpha1.Agents) jobs {
+	return jobs{clients: clients, agents: agents, run: "certs-" + rand.String(5)}
+}
+
+// Run runs one, and removes its Job.
+func (j jobs) Run(ctx context.Context, host string, req node.Request, sink report.Sink) (node.Result, error) {
+	name := engine.JobName(j.run, req.Task+"/"+host, 1)
+	defer j.remove(context.WithoutCancel(ctx), name)
+	result, err := job.Runner{Kube: j.clients.Kube, Name: name, Agents: j.agents, LostAfter: lookTimeout}.Run(ctx, host, req, sink)
+	if err == nil && result.Failure != nil && strings.Contains(result.Failure.Message, "has no task") {
+		return result, fmt.Errorf("the agent on %s is older than this program; the next Operation that it creates brings a newer one", host)
+	}
+	return result, err
+}
+
+// remove removes a Job with its pod and its request; by itself it would go in some hours.
+func (j jobs) remove(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	background := metav1.DeletePropagationBackground
+	_ = j.clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
+}
+
+// via gives the way to a host; nil for none.
+type via func(h v1alpha1.Host) transport.Runner
+
+// look finds the certificates of hosts, all at once. unseen says why of those that could not
+// be looked at.
+func look(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, way via, sink report.Sink) (found map[string]certs.LookData, unseen map[string]string) {
+	found, unseen = map[string]certs.LookData{}, map[string]string{}
+	slots := make(chan struct{}, atOnce)
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, h := range hosts {
+		runner := way(h)
+		if runner == nil {
+			unseen[h.Name] = noWay(h)
+			continue
+		}
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			data, err := lookAt(ctx, c, runner, h, sink)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				unseen[h.Name] = err.Error()
+				return
+			}
+			found[h.Name] = data
+		})
+	}
+	all.Wait()
+	return found, unseen
+}
+
+func lookAt(ctx context.Context, c *v1alpha1.Cluster, runner transport.Runner, h v1alpha1.Host, sink report.Sink) (certs.LookData, error) {
+	res, err := bootstrap.Call(ctx, runner, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Certificates, Step: tasks.Certificates + "/" + h.Name, Timeout: lookTimeout}, certs.LookSpec{}, sink)
+	if err != nil {
+		return certs.LookData{}, err
+	}
+	return certs.DecodeLook(res.Data)
+}
+
+// ask has a host make keys for the successors of certificates.
+func ask(ctx context.Context, c *v1alpha1.Cluster, runner transport.Runner, h v1alpha1.Host, names []string, sink report.Sink) (map[string]certs.Pending, error) {
+	res, err := bootstrap.Call(ctx, runner, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.CertificateRequests, Step: tasks.CertificateRequests + "/" + h.Name, Timeout: askTimeout},
+		certs.RequestSpec{Names: slices.Clone(names)}, sink)
+	if err != nil {
+		return nil, err
+	}
+	var data certs.RequestData
+	if err := json.Unmarshal(res.Data, &data); err != nil {
+		return nil, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
+	}
+	return data.Pending, nil
+}

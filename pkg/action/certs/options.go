@@ -1,0 +1,123 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+// Options say which cluster it is about, by which ways it is reached, and what is to be renewed.
+type Options struct {
+	// Cluster has its defaults set. Status and Renew read the stored one when it is nil.
+	Cluster *v1alpha1.Cluster
+	// Config is the way to the API. Rescue needs none.
+	Config *rest.Config
+	// Hosts are connected over SSH. Status and Renew need those of etcd members that are no
+	// nodes, and leave these out, and say so, when it is nil; Rescue needs all that it is about.
+	Hosts transport.Runner
+	// StateDir is the cluster's directory on the workstation, with etcd's CA. CA is that CA when
+	// it is elsewhere. Without either, what it signs is left out, and said so.
+	StateDir string
+	CA       *pki.KeyPair
+
+	// Names are the certificates to be renewed, on all hosts that have them. Without any, those
+	// of which less than half of their life is left; with All all of them.
+	Names []string
+	All   bool
+	// Only are the hosts that it is about, by their names. Empty: all.
+	Only []string
+	// Life is how long what is signed lives: for tests, which can't turn clocks. Zero is as long
+	// as what was there before. Whoever sets it has to warn of it.
+	Life time.Duration
+
+	// Deep has Status look at the files of every node.
+	Deep bool
+	// DryRun ends Renew with its plan.
+	DryRun bool
+	// Confirm, when set, is asked with what Renew is about to do; an error ends it.
+	Confirm func(ctx context.Context, p Plan) error
+}
+
+// Names are those that Options.Names takes.
+func Names() []string {
+	return append(append(certs.OfEtcd(), certs.OfHost()...), addonNames)
+}
+
+// signer is etcd's CA. The error is bootstrap.ErrNoCA when it is not here.
+func (o Options) signer(ctx context.Context) (bootstrap.Signer, error) {
+	if o.CA != nil {
+		s, err := bootstrap.NewSigner(*o.CA, o.Cluster, o.Life)
+		return s, action.As(action.Invalid, err)
+	}
+	if o.StateDir == "" {
+		return bootstrap.Signer{}, bootstrap.ErrNoCA
+	}
+	return bootstrap.OpenSigner(ctx, o.StateDir, o.Cluster, o.Life)
+}
+
+// check finds what is asked for and does not exist.
+func (o Options) check() error {
+	if err := certs.Known(slices.DeleteFunc(slices.Clone(o.Names), func(n string) bool { return n == addonNames })); err != nil {
+		return action.As(action.Invalid, err)
+	}
+	for _, name := range o.Only {
+		if _, ok := o.Cluster.Host(name); !ok {
+			return action.Invalidf("the Cluster document has no host %s", name)
+		}
+	}
+	if o.Life < 0 {
+		return action.As(action.Invalid, errors.New("a certificate's life can't be negative"))
+	}
+	if o.All && len(o.Names) > 0 {
+		return action.As(action.Invalid, errors.New("either all certificates or those that are named"))
+	}
+	return nil
+}
+
+func (o Options) about(h v1alpha1.Host) bool {
+	return len(o.Only) == 0 || slices.Contains(o.Only, h.Name)
+}
+
+// wanted tells whether a certificate is to be renewed.
+func (o Options) wanted(c certs.Certificate) bool {
+	switch {
+	case c.Name == "" || c.Name == certs.Kubelet && !slices.Contains(o.Names, c.Name):
+		return false // Nobody's to renew here, or the kubelet's own.
+	case len(o.Names) > 0:
+		return slices.Contains(o.Names, c.Name)
+	}
+	return o.All || c.Due || c.KeyState != certs.KeyFits
+}
+
+// isNode tells whether a host has a kubelet, so that Jobs get there.
+func isNode(c *v1alpha1.Cluster, h v1alpha1.Host) bool {
+	return slices.ContainsFunc(c.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name })
+}
+
+// keepers are the hosts that have certificates which kubectl ha renews: control planes and
+// etcd members.
+func keepers(c *v1alpha1.Cluster) []v1alpha1.Host {
+	out := slices.Clone(c.ControlPlanes())
+	for _, m := range c.EtcdMembers() {
+		if !slices.ContainsFunc(out, func(h v1alpha1.Host) bool { return h.Name == m.Name }) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// noWay says why a host was not looked at.
+func noWay(h v1alpha1.Host) string {
+	return fmt.Sprintf("%s is no node of the cluster, so that there is only SSH: with the Cluster file, -f, it is looked at and renewed too", h.Name)
+}

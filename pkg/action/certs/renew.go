@@ -1,0 +1,236 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	operation "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// Plan is what is renewed, before anything is.
+type Plan struct {
+	// Hosts are etcd members that are no nodes, over SSH; Nodes take their turns in an
+	// Operation, after them. Addons are Secrets, namespace/name.
+	Hosts  []v1alpha1.NodeCertificates `json:"hosts,omitempty"`
+	Nodes  []v1alpha1.NodeCertificates `json:"nodes,omitempty"`
+	Addons []string                    `json:"addons,omitempty"`
+	// Left says what is due, or was asked for, and is not renewed, with why.
+	Left []string `json:"left,omitempty"`
+}
+
+// Empty tells whether nothing is to be done.
+func (p Plan) Empty() bool { return len(p.Hosts)+len(p.Nodes)+len(p.Addons) == 0 }
+
+// Result is what Renew, or Rescue, has done.
+type Result struct {
+	Plan Plan `json:"plan"`
+	// Operation carried out the nodes' part.
+	Operation string `json:"operation,omitempty"`
+	// Renewed are the certificates that are in use now, by host, of those over SSH.
+	Renewed map[string]certs.Data `json:"renewed,omitempty"`
+}
+
+// Renew renews certificates while the cluster is in use: first etcd members on hosts of their
+// own, then nodes, one after the other. Running it again does what is left.
+func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
+	r := Result{Renewed: map[string]certs.Data{}}
+	clients, err := o.open(ctx)
+	if err != nil {
+		return r, err
+	}
+	if o.Cluster, err = o.document(ctx, clients); err != nil {
+		return r, err
+	}
+	if err := o.check(); err != nil {
+		return r, err
+	}
+	signer, noSigner := o.signer(ctx)
+	if noSigner != nil && !errors.Is(noSigner, bootstrap.ErrNoCA) {
+		return r, noSigner
+	}
+	ops, way, err := o.begin(ctx, clients, sink)
+	if err != nil {
+		return r, err
+	}
+	hosts := slices.DeleteFunc(keepers(o.Cluster), func(h v1alpha1.Host) bool { return !o.about(h) })
+	found, unseen := look(ctx, o.Cluster, hosts, way, quiet(sink))
+	if err := context.Cause(ctx); err != nil {
+		return r, err
+	}
+	r.Plan = MakePlan(o, hosts, found, unseen, noSigner)
+	if err := o.addons(ctx, clients, &r.Plan, noSigner); err != nil {
+		return r, err
+	}
+	for _, left := range r.Plan.Left {
+		action.Warn(sink, "", "%s", left)
+	}
+	if o.DryRun || r.Plan.Empty() {
+		return r, o.complete(r.Plan)
+	}
+	if o.Confirm != nil {
+		if err := o.Confirm(ctx, r.Plan); err != nil {
+			return r, err
+		}
+	}
+	if err := o.overSSH(ctx, signer, &r, sink); err != nil {
+		return r, err
+	}
+	if err := o.renewAddons(ctx, clients, signer, r.Plan, sink); err != nil {
+		return r, err
+	}
+	if err := o.operate(ctx, clients, ops, signer, &r, way, sink); err != nil {
+		return r, err
+	}
+	return r, o.complete(r.Plan)
+}
+
+// begin brings this program's agent to the nodes, which an earlier one's can't stand in for: it
+// does not know the tasks. A dry run makes do with what is there.
+func (o Options) begin(ctx context.Context, clients *client.Clients, sink report.Sink) (*incluster.Operations, via, error) {
+	bring := agents.Usual
+	if !o.DryRun {
+		if _, err := incluster.Install(ctx, o.Config, o.Cluster); err != nil {
+			return nil, nil, action.OfCluster(err)
+		}
+		bring = func(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
+			return agents.Ensure(ctx, config, sink)
+		}
+	}
+	chosen, err := bring(ctx, o.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	ops, err := incluster.NewOperations(o.Config, chosen)
+	return ops, o.ways(clients, o.Cluster, chosen), err
+}
+
+// complete is an error when what was asked for by name, or all, was not done.
+func (o Options) complete(p Plan) error {
+	if len(p.Left) == 0 || len(o.Names) == 0 && !o.All {
+		return nil
+	}
+	return action.As(action.Findings, fmt.Errorf("not all that was asked for is renewed: %s", strings.Join(p.Left, "; ")))
+}
+
+// MakePlan says what is renewed on which host, and how. It is pure. noSigner says why etcd's CA
+// is not here; nil when it is.
+func MakePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData, unseen map[string]string, noSigner error) Plan {
+	var p Plan
+	for _, name := range slices.Sorted(maps.Keys(unseen)) {
+		p.Left = append(p.Left, name+": "+unseen[name])
+	}
+	for _, h := range hosts {
+		one := v1alpha1.NodeCertificates{Name: h.Name}
+		var unsigned []string
+		for _, c := range found[h.Name].Certificates {
+			switch {
+			case !o.wanted(c):
+			case c.RenewedBy == certs.OwnerHost:
+				one.Local = append(one.Local, c.Name)
+			case c.RenewedBy == certs.OwnerWorkstation && noSigner == nil:
+				one.Signed = append(one.Signed, c.Name)
+			case c.RenewedBy == certs.OwnerWorkstation:
+				unsigned = append(unsigned, c.Name)
+			}
+		}
+		if len(unsigned) > 0 {
+			p.Left = append(p.Left, fmt.Sprintf("%s of %s: %v", strings.Join(unsigned, ", "), h.Name, noSigner))
+		}
+		switch {
+		case len(one.Signed)+len(one.Local) == 0:
+		case isNode(o.Cluster, h):
+			p.Nodes = append(p.Nodes, one)
+		default:
+			p.Hosts = append(p.Hosts, one)
+		}
+	}
+	return p
+}
+
+// overSSH renews etcd members on hosts of their own, one after the other; each has to follow
+// the leader as it did before.
+func (o Options) overSSH(ctx context.Context, signer bootstrap.Signer, r *Result, sink report.Sink) error {
+	for _, n := range r.Plan.Hosts {
+		h, _ := o.Cluster.Host(n.Name)
+		end := action.Begin(sink, "renew/"+n.Name, "renew "+strings.Join(n.Signed, ", ")+" of "+n.Name)
+		data, err := bootstrap.RenewHost(ctx, o.Hosts, signer, h, n.Signed, "renew/"+n.Name, quiet(sink))
+		r.Renewed[n.Name] = data
+		if err != nil {
+			end(err.Error())
+			return err
+		}
+		end("")
+	}
+	return nil
+}
+
+// operate has the nodes make keys, signs for them, and has an Operation do the rest.
+func (o Options) operate(ctx context.Context, clients *client.Clients, ops *incluster.Operations, signer bootstrap.Signer, r *Result, way via, sink report.Sink) error {
+	if len(r.Plan.Nodes) == 0 {
+		return nil
+	}
+	signed := map[string]certs.InstallSpec{}
+	spec := &v1alpha1.RenewCertificatesSpec{Nodes: slices.Clone(r.Plan.Nodes)}
+	validity, err := o.localLife(ctx, clients)
+	if err != nil {
+		return err
+	}
+	for i, n := range spec.Nodes {
+		spec.Nodes[i].Validity = validity
+		if len(n.Signed) == 0 {
+			continue
+		}
+		h, _ := o.Cluster.Host(n.Name)
+		pending, err := ask(ctx, o.Cluster, way(h), h, n.Signed, quiet(sink))
+		if err != nil {
+			return err
+		}
+		if signed[n.Name], err = signer.Sign(h, pending); err != nil {
+			return err
+		}
+	}
+	op, err := ops.CreateWith(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRenewCertificates, RenewCertificates: spec},
+		func(ctx context.Context, op *v1alpha1.Operation) error {
+			return operation.HandOver(ctx, clients.Kube, op, signed)
+		})
+	if err != nil {
+		return action.OfCluster(err)
+	}
+	r.Operation = op.Name
+	return ops.Watch(ctx, op.Name, sink)
+}
+
+// localLife is how long those live that are signed on nodes: as kubeadm's own configuration
+// says, where it says anything.
+func (o Options) localLife(ctx context.Context, clients *client.Clients) (string, error) {
+	if o.Life > 0 {
+		return o.Life.String(), nil
+	}
+	var doc struct {
+		// https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
+		Period string `json:"certificateValidityPeriod"`
+	}
+	if err := kubeadmconfig.Read(ctx, clients.Kube, &doc); err != nil {
+		return "", action.OfCluster(err)
+	}
+	if d, err := time.ParseDuration(doc.Period); err == nil && d > 0 {
+		return d.String(), nil
+	}
+	return "", nil
+}

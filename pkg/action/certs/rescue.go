@@ -1,0 +1,281 @@
+package certs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	operation "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+const (
+	rescueTimeout = 15 * time.Minute
+	// etcdTimeout bounds the wait for a quorum of members that find each other again.
+	etcdTimeout = 5 * time.Minute
+	// apiTimeout bounds the wait for a control plane's apiserver, and apiInterval is the time
+	// between two looks at it.
+	apiTimeout  = 5 * time.Minute
+	apiInterval = 2 * time.Second
+	// lockWait is for an agent of an interrupted run to end.
+	lockWait = 2 * time.Minute
+)
+
+// Rescue renews over SSH, in the order in which a cluster comes back, whose certificates have
+// ended: etcd's members, then on each control plane the kubelet's login, the apiserver's login
+// to etcd and what kubeadm's CAs sign, then the workers' kubelets. It needs no API, and does as
+// much as it can: a host that can't be reached now is helped by running it again.
+//
+// With Only it helps single hosts, such as one that was away when its kubelet's login ended.
+func Rescue(ctx context.Context, o Options, sink report.Sink) (Result, error) {
+	r := rescuer{Options: o, sink: sink, ready: apiReady, result: Result{Renewed: map[string]certs.Data{}}}
+	return r.run(ctx)
+}
+
+type rescuer struct {
+	Options
+	sink   report.Sink
+	signer bootstrap.Signer
+	// ready waits until a control plane's apiserver answers.
+	ready  func(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) error
+	found  map[string]certs.LookData
+	result Result
+	errs   []error
+}
+
+func (r *rescuer) run(ctx context.Context) (Result, error) {
+	if err := r.check(); err != nil {
+		return r.result, err
+	}
+	if r.Hosts == nil {
+		return r.result, action.Invalidf("a rescue is made over SSH, and there is no host to log in to")
+	}
+	var err error
+	if r.signer, err = r.Options.signer(ctx); err != nil && !errors.Is(err, bootstrap.ErrNoCA) {
+		return r.result, err
+	}
+	noSigner := err
+	hosts := slices.DeleteFunc(slices.Clone(r.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return !r.about(h) })
+	var unseen map[string]string
+	r.found, unseen = look(ctx, r.Cluster, hosts, func(v1alpha1.Host) transport.Runner { return r.Hosts }, quiet(r.sink))
+	for _, h := range hosts {
+		if why := unseen[h.Name]; why != "" {
+			r.errs = append(r.errs, action.As(action.Unreachable, fmt.Errorf("%s could not be looked at: %s", h.Name, why)))
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return r.result, err
+	}
+	if len(r.found) == 0 {
+		return r.result, errors.Join(r.errs...)
+	}
+	r.etcd(ctx, noSigner)
+	r.controlPlanes(ctx, noSigner)
+	r.workers(ctx)
+	return r.result, errors.Join(r.errs...)
+}
+
+// names are those of a host's certificates that are to be renewed, among some. Of one that has
+// more than half of its life left nothing is touched, unless that is asked for.
+func (r *rescuer) names(h v1alpha1.Host, among ...string) []string {
+	var out []string
+	for _, c := range r.found[h.Name].Certificates {
+		want := r.wanted(c)
+		if c.Name == certs.Kubelet && len(r.Names) == 0 {
+			// The kubelet renews its own for as long as it can log in.
+			want = c.NotAfter.Before(r.found[h.Name].Time) || c.KeyState != certs.KeyFits
+		}
+		if want && slices.Contains(among, c.Name) {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
+// step runs something on a host that is told of as a step; its error does not end the rescue.
+func (r *rescuer) step(h v1alpha1.Host, kind, title string, do func(step string) (certs.Data, error)) bool {
+	id := kind + "/" + h.Name
+	end := action.Begin(r.sink, id, title)
+	data, err := do(id)
+	have := r.result.Renewed[h.Name]
+	have.Renewed, have.Restarted = append(have.Renewed, data.Renewed...), append(have.Restarted, data.Restarted...)
+	r.result.Renewed[h.Name] = have
+	if err != nil {
+		end(err.Error())
+		r.errs = append(r.errs, err)
+		return false
+	}
+	end("")
+	if len(data.Renewed) > 0 {
+		action.Tell(r.sink, "%s: %s", h.Name, operation.Sum(data))
+	}
+	return true
+}
+
+// etcd renews the members, and waits until enough of them have found each other. None waits
+// for another: with certificates that have ended they can't be well before all are renewed.
+func (r *rescuer) etcd(ctx context.Context, noSigner error) {
+	any := false
+	for _, h := range r.Cluster.EtcdMembers() {
+		names := r.names(h, certs.EtcdServer, certs.EtcdPeer)
+		if len(names) == 0 {
+			continue
+		}
+		if noSigner != nil {
+			r.errs = append(r.errs, fmt.Errorf("the etcd member of %s: %w", h.Name, noSigner))
+			continue
+		}
+		any = r.step(h, "etcd", "renew the certificates of the etcd member of "+h.Name, func(step string) (certs.Data, error) {
+			return bootstrap.RenewHost(ctx, r.Hosts, r.signer, h, names, step, quiet(r.sink))
+		}) || any
+	}
+	if !any {
+		return
+	}
+	r.step(r.Cluster.EtcdMembers()[0], "etcd-health", "wait for a healthy etcd", func(step string) (certs.Data, error) {
+		return certs.Data{}, r.healthy(ctx, step)
+	})
+}
+
+// healthy asks from the first member that was looked at.
+func (r *rescuer) healthy(ctx context.Context, step string) error {
+	login, err := r.signer.Client("kubectl-ha-health")
+	if err != nil {
+		return err
+	}
+	members := r.Cluster.EtcdMembers()
+	at := slices.IndexFunc(members, func(h v1alpha1.Host) bool { _, ok := r.found[h.Name]; return ok })
+	if at < 0 {
+		return errors.New("no etcd member could be looked at")
+	}
+	_, err = bootstrap.Call(ctx, r.Hosts, members[at].Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.EtcdHealth, Step: step, Timeout: etcdTimeout},
+		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM}, quiet(r.sink))
+	return err
+}
+
+// controlPlanes go one after the other. The kubelet comes first: without its login it may not
+// even start, and with it no static pod.
+func (r *rescuer) controlPlanes(ctx context.Context, noSigner error) {
+	for _, h := range r.Cluster.ControlPlanes() {
+		touched := false
+		if names := r.names(h, certs.Kubelet); len(names) > 0 {
+			touched = r.step(h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
+				return r.local(ctx, h, names, step)
+			}) || touched
+		}
+		if names := r.names(h, certs.EtcdClient); len(names) > 0 {
+			touched = r.step(h, "etcd-login", "renew the login to etcd of "+h.Name, func(step string) (certs.Data, error) {
+				switch {
+				case r.localEtcd(h):
+					return r.local(ctx, h, names, step)
+				case noSigner != nil:
+					return certs.Data{}, fmt.Errorf("the login to etcd of %s: %w", h.Name, noSigner)
+				}
+				return bootstrap.RenewHost(ctx, r.Hosts, r.signer, h, names, step, quiet(r.sink))
+			}) || touched
+		}
+		if names := r.names(h, certs.OfHost()...); len(names) > 0 {
+			touched = r.step(h, "control-plane", "renew "+strings.Join(names, ", ")+" of "+h.Name, func(step string) (certs.Data, error) {
+				return r.local(ctx, h, names, step)
+			}) || touched
+		}
+		if touched {
+			r.step(h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
+				return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, quiet(r.sink))
+			})
+		}
+	}
+}
+
+// localEtcd tells whether the CA of the host's login to etcd is on it.
+func (r *rescuer) localEtcd(h v1alpha1.Host) bool {
+	return slices.ContainsFunc(r.found[h.Name].Certificates, func(c certs.Certificate) bool { return c.Name == certs.EtcdClient && c.RenewedBy == certs.OwnerHost })
+}
+
+// local renews by the CAs of the host itself.
+func (r *rescuer) local(ctx context.Context, h v1alpha1.Host, names []string, step string) (certs.Data, error) {
+	return r.call(ctx, h, tasks.RenewCertificates, step, certs.RenewSpec{Names: names, Validity: r.Life})
+}
+
+func (r *rescuer) call(ctx context.Context, h v1alpha1.Host, task, step string, spec any) (certs.Data, error) {
+	var data certs.Data
+	res, err := bootstrap.Call(ctx, r.Hosts, h.Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: task, Step: step, Timeout: rescueTimeout, LockTimeout: lockWait}, spec, quiet(r.sink))
+	if err != nil {
+		return data, err
+	}
+	if err := json.Unmarshal(res.Data, &data); err != nil {
+		return data, fmt.Errorf("%s: what it has renewed can't be read: %w", h.Name, err)
+	}
+	return data, nil
+}
+
+// workers have their kubelets' logins signed on a control plane, where the cluster's CA is.
+func (r *rescuer) workers(ctx context.Context) {
+	for _, h := range r.Cluster.Workers() {
+		names := r.names(h, certs.Kubelet)
+		if len(names) == 0 {
+			continue
+		}
+		r.step(h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
+			pending, err := ask(ctx, r.Cluster, r.Hosts, h, names, quiet(r.sink))
+			if err != nil {
+				return certs.Data{}, err
+			}
+			signed, err := r.sign(ctx, pending, step)
+			if err != nil {
+				return certs.Data{}, err
+			}
+			return r.call(ctx, h, tasks.InstallCertificates, step, signed)
+		})
+	}
+}
+
+// sign tries the control planes in turn, those too that the rescue is not about.
+func (r *rescuer) sign(ctx context.Context, pending map[string]certs.Pending, step string) (certs.InstallSpec, error) {
+	var errs []error
+	for _, h := range r.Cluster.ControlPlanes() {
+		res, err := bootstrap.Call(ctx, r.Hosts, h.Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.SignCertificates, Step: step, Timeout: lookTimeout},
+			certs.SignSpec{Requests: pending, Validity: r.Life}, quiet(r.sink))
+		var data certs.SignData
+		if err == nil {
+			err = json.Unmarshal(res.Data, &data)
+		}
+		if err == nil {
+			return certs.InstallSpec(data), nil
+		}
+		errs = append(errs, err)
+	}
+	return certs.InstallSpec{}, fmt.Errorf("no control plane signs it: %w", errors.Join(errs...))
+}
+
+// apiReady looks at a control plane until its apiserver answers.
+func apiReady(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) error {
+	return host.Until(ctx, apiTimeout, apiInterval, func(ctx context.Context) error {
+		res, err := bootstrap.Call(ctx, runner, h.Name, node.Request{Cluster: c.Metadata.Name, Task: tasks.Observe, Step: "observe/" + h.Name, Timeout: lookTimeout},
+			observe.Spec{Address: h.Address, APIServerPort: c.Spec.APIServerPort, DataDir: c.Spec.Etcd.DataDir}, sink)
+		if err != nil {
+			return err
+		}
+		facts, err := observe.Decode(res.Data)
+		if err == nil && !facts.State.APIServerReady {
+			err = errors.New("it does not answer /readyz with 200")
+		}
+		return err
+	}, func(seen error) error {
+		return fmt.Errorf("the apiserver of %s is not ready after %v: %w\nnext: look at journalctl -u kubelet and /var/log/pods there, and run the rescue again", h.Name, apiTimeout, seen)
+	})
+}

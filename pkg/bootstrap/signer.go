@@ -1,0 +1,146 @@
+package bootstrap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+// renewTimeout bounds the exchange of a host's certificates.
+const renewTimeout = 15 * time.Minute
+
+// Signer signs by the etcd CA, whose key never leaves the workstation.
+type Signer struct {
+	authority authority
+	cluster   *v1alpha1.Cluster
+	// life is how long what is signed lives; zero: as long as what was there before.
+	life time.Duration
+}
+
+// ErrNoCA says that the key of the etcd CA is not on this machine.
+var ErrNoCA = errors.New("the key of the etcd CA is not on this machine")
+
+// OpenSigner opens the etcd CA in a cluster's state directory. Without one the error is
+// ErrNoCA. life is for tests: how long what is signed lives; zero is as long as what was
+// there before.
+func OpenSigner(ctx context.Context, stateDir string, c *v1alpha1.Cluster, life time.Duration) (Signer, error) {
+	a, err := openAuthority(ctx, stateDir, c.Metadata.Name, false)
+	if err != nil {
+		return Signer{}, err
+	}
+	if len(a.ca.CertPEM) == 0 {
+		return Signer{}, fmt.Errorf("%w: run it where the cluster was made, or copy that machine's state directory of this cluster to %s", ErrNoCA, stateDir)
+	}
+	return Signer{authority: a, cluster: c, life: life}, nil
+}
+
+// NewSigner is OpenSigner for a CA from elsewhere.
+func NewSigner(ca pki.KeyPair, c *v1alpha1.Cluster, life time.Duration) (Signer, error) {
+	if err := ca.Check(); err != nil {
+		return Signer{}, fmt.Errorf("the etcd CA: %w", err)
+	}
+	return Signer{authority: authority{cluster: c.Metadata.Name, ca: ca}, cluster: c, life: life}, nil
+}
+
+// Identity is the CA's fingerprint, by which a cluster is known.
+func (s Signer) Identity() (string, error) { return s.authority.fingerprint() }
+
+// CA is the CA's own certificate, PEM.
+func (s Signer) CA() []byte { return s.authority.ca.CertPEM }
+
+// Client issues a client's certificate that lives for an hour.
+func (s Signer) Client(name string) (pki.KeyPair, error) {
+	return s.authority.client(name, healthValidity)
+}
+
+// Addon issues the certificate of an addon that talks to etcd.
+func (s Signer) Addon(name string) (pki.KeyPair, error) { return s.authority.client(name, s.life) }
+
+// Sign signs the successors of a host's certificates. A host gets no more than it had, and
+// nothing for the name of another host.
+func (s Signer) Sign(h v1alpha1.Host, pending map[string]certs.Pending) (certs.InstallSpec, error) {
+	out := certs.InstallSpec{Certificates: map[string][]byte{}}
+	for _, name := range slices.Sorted(maps.Keys(pending)) {
+		p := pending[name]
+		if err := s.may(h, name, p.Current); err != nil {
+			return out, fmt.Errorf("%s of %s: %w", name, h.Name, err)
+		}
+		cert, err := pki.Renew(s.authority.ca, p.Current, p.Request, s.life)
+		if errors.Is(err, pki.ErrOtherCA) {
+			err = fmt.Errorf("%w\nnext: look whether the state directory is this cluster's; a certificate that somebody else has signed is theirs to renew", err)
+		}
+		if err != nil {
+			return out, fmt.Errorf("%s of %s: %w", name, h.Name, err)
+		}
+		out.Certificates[name] = cert
+	}
+	return out, nil
+}
+
+// may refuses to sign for a host what is another host's.
+func (s Signer) may(h v1alpha1.Host, name string, current []byte) error {
+	if !slices.Contains(certs.OfEtcd(), name) {
+		return errors.New("it is not the etcd CA's to sign")
+	}
+	cert, err := pki.ParseCert(current)
+	if err != nil || name == certs.EtcdClient {
+		return err
+	}
+	if len(pki.Lacking(cert, []string{h.Address})) > 0 {
+		return fmt.Errorf("it is not for the host's address %s", h.Address)
+	}
+	for _, other := range s.cluster.Spec.Hosts {
+		if other.Name != h.Name && len(pki.Lacking(cert, []string{other.Address})) == 0 {
+			return fmt.Errorf("it is for the address %s of %s as well", other.Address, other.Name)
+		}
+	}
+	return nil
+}
+
+// RenewHost has a host make keys, signs for them, and has the host put the certificates into
+// use, over SSH or whatever the runner's way is. step is what events and the ledger name it.
+// What is not on the host is left out; nothing is an empty Data.
+func RenewHost(ctx context.Context, hosts transport.Runner, s Signer, h v1alpha1.Host, names []string, step string, sink report.Sink) (certs.Data, error) {
+	var data certs.Data
+	identity, err := s.Identity()
+	if err != nil {
+		return data, err
+	}
+	request := func(task string) node.Request {
+		return node.Request{Cluster: s.cluster.Metadata.Name, Identity: identity, Task: task, Step: step, Timeout: renewTimeout, LockTimeout: lockWait}
+	}
+	res, err := Call(ctx, hosts, h.Name, request(tasks.CertificateRequests), certs.RequestSpec{Names: names}, sink)
+	if err != nil {
+		return data, err
+	}
+	var asked certs.RequestData
+	if err := json.Unmarshal(res.Data, &asked); err != nil {
+		return data, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
+	}
+	if len(asked.Pending) == 0 {
+		return data, nil
+	}
+	signed, err := s.Sign(h, asked.Pending)
+	if err != nil {
+		return data, err
+	}
+	if res, err = Call(ctx, hosts, h.Name, request(tasks.InstallCertificates), signed, sink); err != nil {
+		return data, err
+	}
+	if err := json.Unmarshal(res.Data, &data); err != nil {
+		return data, fmt.Errorf("%s: what it has renewed can't be read: %w", h.Name, err)
+	}
+	return data, nil
+}

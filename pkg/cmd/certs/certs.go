@@ -1,0 +1,150 @@
+// Package certs has the commands about a cluster's certificates.
+package certs
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// New makes the group.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	access := cli.NewAccess()
+	c := &cobra.Command{
+		Use:     "certs",
+		Aliases: []string{"certificates"},
+		Short:   "Show and renew the cluster's certificates",
+		GroupID: cli.GroupAccess,
+		Long: cli.Paragraphs(
+			"Every certificate of a cluster ends, those that bootstrap makes after a year. `certs renew` renews them while they are in use; nothing is interrupted. etcd's CA signs on this machine, kubeadm's CAs on the control planes; no private key travels.",
+			"A cluster whose certificates have ended is brought back by `certs rescue`, over SSH."),
+		Example: cli.Examples(`
+			kubectl ha certs status
+			kubectl ha certs renew -f cluster.yaml
+
+			# The API is gone, since everything has ended
+			kubectl ha certs rescue -f cluster.yaml`),
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.RunGroup,
+	}
+	cli.AddAccess(c, access)
+	c.AddCommand(newStatus(streams, access), newRenew(streams, access), newRescue(streams))
+	return c
+}
+
+// options are what all of them share.
+type options struct {
+	genericiooptions.IOStreams
+	access  *genericclioptions.ConfigFlags
+	file    string
+	output  string
+	hostKey cli.HostKeyFlag
+	action  certs.Options
+}
+
+// addFlags adds the flags of what goes through the API. The file is for hosts that are no nodes.
+func (o *options) addFlags(c *cobra.Command) {
+	c.Flags().StringVarP(&o.file, "filename", "f", "", "the Cluster `file`: how to log in to etcd hosts that are no nodes")
+	// MarkFlagFilename fails only for a flag that is not there.
+	_ = c.MarkFlagFilename("filename", "yaml", "yml")
+	o.addHostFlags(c)
+}
+
+func (o *options) addHostFlags(c *cobra.Command) {
+	cli.AddHostKeyFlag(c, &o.hostKey)
+	c.Flags().StringSliceVar(&o.action.Only, "host", nil, "only these hosts, by their `names` in the Cluster document; may be repeated")
+}
+
+// addLife adds the hidden flag for tests, which can't turn clocks.
+func (o *options) addLife(c *cobra.Command) {
+	f := c.Flags()
+	f.DurationVar(&o.action.Life, "life-for-tests", 0, "how long what is signed lives")
+	f.Lookup("life-for-tests").Hidden = true
+}
+
+// warnOfLife says what a certificate of minutes means.
+func (o *options) warnOfLife(sink report.Sink) {
+	if o.action.Life > 0 {
+		action.Warn(sink, "leave --life-for-tests out: it is for tests, and what is signed with it ends the cluster",
+			"what is signed now lives for %s only", o.action.Life)
+	}
+}
+
+// complete finds the ways to the cluster: the kubeconfig's, and the Cluster file's where one was
+// named. Without a file the stored document says which state directory is the cluster's.
+func (o *options) complete(ctx context.Context) (err error) {
+	config, _, stored, err := cli.StoredCluster(ctx, o.access)
+	if err != nil {
+		return err
+	}
+	o.action.Config, o.action.Cluster = config, stored
+	if o.file != "" {
+		if err := o.readFile(); err != nil {
+			return err
+		}
+		return action.SameCluster(o.action.Cluster, stored)
+	}
+	o.action.StateDir, err = cli.StateDir(stored)
+	return err
+}
+
+// readFile reads the Cluster file.
+func (o *options) readFile() (err error) {
+	if o.action.Cluster, _, err = cli.FindCluster(&o.file, o.In); err != nil {
+		return err
+	}
+	o.action.StateDir, err = cli.StateDir(o.action.Cluster)
+	return err
+}
+
+// connect logs in to those hosts of the Cluster file that pick chooses; leave ends that. Without a
+// file there are none, and what is to be done there is left out and told of.
+func (o *options) connect(ctx context.Context, sink report.Sink, pick func(v1alpha1.Host) bool) (leave func(), err error) {
+	leave = func() {}
+	if o.action.Cluster == nil || o.file == "" {
+		return leave, nil
+	}
+	only := slices.DeleteFunc(slices.Clone(o.action.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool {
+		return !pick(h) || len(o.action.Only) > 0 && !slices.Contains(o.action.Only, h.Name)
+	})
+	if len(only) == 0 {
+		return leave, nil
+	}
+	hosts, err := cli.Connect(ctx, o.action.Cluster, &o.hostKey, sink, only...)
+	if hosts == nil {
+		return leave, err
+	}
+	// Those that can't be reached are named by whoever needs them.
+	o.action.Hosts = hosts
+	return func() { remote.Close(hosts, sink) }, nil
+}
+
+// etcdAlone are hosts that are no nodes, to which no Job gets.
+func (o *options) etcdAlone(h v1alpha1.Host) bool {
+	return !slices.ContainsFunc(o.action.Cluster.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name })
+}
+
+// left writes how long it is until then: 184d, 23h, 5m; "ended" when it is past.
+func left(until, now time.Time) string {
+	d := until.Sub(now)
+	switch {
+	case until.IsZero():
+		return "-"
+	case d <= 0:
+		return "ended"
+	}
+	return duration.HumanDuration(d)
+}

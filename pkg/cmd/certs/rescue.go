@@ -1,0 +1,103 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// rescueOptions bring a cluster back whose certificates have ended.
+type rescueOptions struct {
+	options
+	yes bool
+}
+
+func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &rescueOptions{options: options{IOStreams: streams}}
+	c := &cobra.Command{
+		Use:   "rescue [-f FILE]",
+		Short: "Bring a cluster back whose certificates have ended, over SSH",
+		Long: cli.Paragraphs(
+			"For a cluster whose API is gone since its certificates have ended, and for a host that was away when its kubelet's login ended (--host). It needs no API: it logs in to the hosts, renews what is due in the order in which a cluster comes back (etcd's members, the control planes, the workers), and waits for each.",
+			"What has more than half of its life left is not touched. A host that can't be reached is named; running it again helps that one, and does nothing to the others."),
+		Example: cli.Examples(`
+			kubectl ha certs rescue -f cluster.yaml
+
+			# A worker that was away for long
+			kubectl ha certs rescue -f cluster.yaml --host w3`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if !o.yes {
+				if o.output == cli.OutputJSON {
+					return action.Invalidf("-o json asks nothing: add --yes")
+				}
+				if err := cli.Askable(o.In); err != nil {
+					return err
+				}
+			}
+			if err := o.readFile(); err != nil {
+				return err
+			}
+			return o.run(c.Context())
+		},
+	}
+	cli.AddFileFlag(c, &o.file)
+	o.addHostFlags(c)
+	o.addLife(c)
+	f := c.Flags()
+	cli.AddYes(f, &o.yes, "")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line, then what was done")
+	return c
+}
+
+func (o *rescueOptions) run(ctx context.Context) error {
+	if !o.yes {
+		which := "all hosts of " + o.action.Cluster.Metadata.Name
+		if n := len(o.action.Only); n > 0 {
+			which = report.Plural(n, "host", "hosts")
+		}
+		if err := cli.Confirm(ctx, o.In, o.Out, fmt.Sprintf("Renew what is due on %s, and restart what needs it?", which)); err != nil {
+			return err
+		}
+	}
+	started := time.Now()
+	shown := cli.NewProgress(o.Out, o.output)
+	defer shown.Close()
+	o.warnOfLife(shown)
+	leave, err := o.connect(ctx, shown, func(v1alpha1.Host) bool { return true })
+	if err != nil {
+		return err
+	}
+	defer leave()
+	r, err := certs.Rescue(ctx, o.action, shown)
+	shown.Close()
+	if o.output == cli.OutputJSON {
+		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	}
+	if err != nil {
+		return action.OfHosts(err)
+	}
+	n := 0
+	for _, d := range r.Renewed {
+		n += len(d.Renewed)
+	}
+	text := "Nothing was due.\n"
+	if n > 0 {
+		text = fmt.Sprintf("%s in use, after %s. See how the cluster is: kubectl ha status\n", report.Plural(n, "renewed certificate is", "renewed certificates are"), report.Elapsed(time.Since(started)))
+	}
+	_, err = fmt.Fprint(o.Out, text)
+	return err
+}

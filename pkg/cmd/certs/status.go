@@ -1,0 +1,172 @@
+package certs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// outputWide is one of -o's values.
+const outputWide = "wide"
+
+func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &options{IOStreams: streams, access: access}
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "List the cluster's certificates, the one that ends first on top",
+		Long: cli.Paragraphs(
+			"Shows the certificates that are seen at the ports of the cluster: whose they are, when they end, and who renews them. --deep reads the files on every node, by short read-only Jobs, and over SSH on etcd hosts that are no nodes (with -f).",
+			fmt.Sprintf("A certificate is due when less than half of its life is left. The exit code is %d when one is due that this program renews, or has ended.", cli.ExitFindings)),
+		Example: cli.Examples(`
+			kubectl ha certs status
+			kubectl ha certs status --deep -o wide
+
+			# With etcd on hosts of its own
+			kubectl ha certs status --deep -f cluster.yaml`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.CheckOutput(o.output, outputWide); err != nil {
+				return err
+			}
+			if err := o.complete(c.Context()); err != nil {
+				return err
+			}
+			return o.status(c.Context())
+		},
+	}
+	o.addFlags(c)
+	f := c.Flags()
+	f.BoolVar(&o.action.Deep, "deep", false, "read the files on every host, instead of asking at ports")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), wide: with files, names and fingerprints; or json")
+	return c
+}
+
+func (o *options) status(ctx context.Context) error {
+	shown := cli.NewProgress(o.ErrOut, "")
+	defer shown.Close()
+	if o.action.Deep {
+		leave, err := o.connect(ctx, shown, o.etcdAlone)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	r, err := certs.Status(ctx, o.action, shown)
+	shown.Close()
+	if err != nil {
+		return err
+	}
+	if o.output == cli.OutputJSON {
+		err = cli.WriteJSON(o.Out, r)
+	} else {
+		err = printReport(o.Out, r, o.output == outputWide)
+	}
+	if err != nil {
+		return err
+	}
+	return due(r)
+}
+
+// due is the error of a report with something to do.
+func due(r certs.Report) error {
+	ended := 0
+	for _, e := range r.Certificates {
+		if e.Ended(r.Time) {
+			ended++
+		}
+	}
+	n := len(r.Due())
+	switch {
+	case ended > 0:
+		return action.As(action.Findings, fmt.Errorf("%s ended; renew: %s certs renew, or %s certs rescue -f CLUSTER where the API is gone", report.Plural(ended, "certificate has", "certificates have"), program.Name, program.Name))
+	case n > 0:
+		return action.As(action.Findings, fmt.Errorf("%s due; renew: %s certs renew", report.Plural(n, "certificate is", "certificates are"), program.Name))
+	}
+	return nil
+}
+
+// printReport prints a line a certificate.
+func printReport(w io.Writer, r certs.Report, wide bool) error {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	head := "HOST\tCERTIFICATE\tENDS\tLEFT\tRENEWED BY\tDUE"
+	if wide {
+		head += "\tFILE\tNAMES\tISSUER\tSHA-256"
+	}
+	// Into memory, which does not fail.
+	_, _ = fmt.Fprintln(t, head)
+	all := slices.Clone(r.Certificates)
+	slices.SortStableFunc(all, func(x, y certs.Entry) int { return x.NotAfter.Compare(y.NotAfter) })
+	for _, e := range all {
+		if e.NotAfter.IsZero() && !wide {
+			continue // A key, which has no end.
+		}
+		due := "no"
+		if e.Due {
+			due = "yes"
+		}
+		cells := []string{orDash(e.Host), what(e), date(e), left(e.NotAfter, r.Time), orDash(string(e.RenewedBy)), due}
+		if wide {
+			cells = append(cells, orDash(e.File), orDash(strings.Join(e.Names, ",")), orDash(e.Issuer), orDash(short(e.Fingerprint)))
+		}
+		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, m := range notSeen(r) {
+		b.WriteString("not seen: " + m + "\n")
+	}
+	return cli.WriteTrimmed(w, b.String())
+}
+
+// notSeen are hosts and files that could not be looked at.
+func notSeen(r certs.Report) []string {
+	var out []string
+	for host, why := range r.Unseen {
+		out = append(out, host+": "+why)
+	}
+	slices.Sort(out)
+	return append(out, r.Missed...)
+}
+
+// what names a certificate as `certs renew` takes it, or else says what it is for.
+func what(e certs.Entry) string {
+	switch {
+	case e.Name != "":
+		return e.Name
+	case e.What != "":
+		return e.What
+	}
+	return e.File
+}
+
+func date(e certs.Entry) string {
+	if e.NotAfter.IsZero() {
+		return "-"
+	}
+	return e.NotAfter.Local().Format("2006-01-02 15:04")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// short is the beginning of a fingerprint, which tells certificates apart.
+func short(fingerprint string) string { return fingerprint[:min(len(fingerprint), 16)] }

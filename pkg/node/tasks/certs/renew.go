@@ -1,0 +1,152 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+)
+
+// Renew renews what CAs sign whose keys are on this host, one certificate after the other.
+//
+// kubeadm's own `certs renew` does the same for the files, with the names that each has. It is
+// not used: it writes certificate and key one after the other in place, keeps nothing of what
+// was there, and has to be told the cluster's whole configuration where etcd is external.
+func Renew(ctx context.Context, env node.Env, spec RenewSpec) (any, error) {
+	return renew(ctx, env, spec, onHost())
+}
+
+func renew(ctx context.Context, env node.Env, spec RenewSpec, d deps) (any, error) {
+	names := spec.Names
+	if len(names) == 0 {
+		names = OfHost()
+		if localEtcd(env.Host) {
+			names = append(names, EtcdClient)
+		}
+	}
+	units, err := named(names)
+	if err != nil {
+		return nil, err
+	}
+	var all []fresh
+	for _, u := range units {
+		f, err := u.renewed(ctx, env.Host, spec)
+		if errors.Is(err, fs.ErrNotExist) && len(spec.Names) == 0 || errors.Is(err, errNotDue) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the certificate %s: %w", u.name, err)
+		}
+		all = append(all, f)
+	}
+	return exchange(ctx, env, all, d)
+}
+
+var errNotDue = errors.New("it is not due")
+
+// renewed is the successor of a unit's certificate, by a CA of this host. Its key waits as one
+// for another signer does, so that an attempt that was interrupted is gone on with.
+func (u unit) renewed(ctx context.Context, h *host.Host, spec RenewSpec) (fresh, error) {
+	now, err := u.current(h)
+	if err != nil {
+		return fresh{}, err
+	}
+	if spec.Due {
+		cert, err := pki.ParseCert(now.CertPEM)
+		if err != nil {
+			return fresh{}, err
+		}
+		if now.Check() == nil && !pki.Due(cert, time.Now()) {
+			return fresh{}, errNotDue
+		}
+	}
+	if u.name == EtcdClient && localEtcd(h) {
+		u.signer = SignerLocalEtcd
+	}
+	ca, err := u.signer.authority(h)
+	if err != nil {
+		return fresh{}, err
+	}
+	key, err := u.waitingKey(ctx, h, now.CertPEM)
+	if err != nil {
+		return fresh{}, err
+	}
+	request, err := pki.RenewalRequest(now.CertPEM, key)
+	if err != nil {
+		return fresh{}, err
+	}
+	cert, err := pki.Renew(ca, now.CertPEM, request, spec.Validity)
+	if err != nil {
+		return fresh{}, theirs(err)
+	}
+	f := fresh{unit: u, pair: pki.KeyPair{CertPEM: cert, KeyPEM: key}}
+	return f, f.check(h, now.CertPEM)
+}
+
+// theirs says what to do with a certificate that another CA has signed.
+func theirs(err error) error {
+	if errors.Is(err, pki.ErrOtherCA) {
+		return host.WithHint(err, "it was made by somebody else, who has to renew it: have its successor signed there, with the same names, and put it in its place")
+	}
+	return err
+}
+
+// authority is a CA whose key is on the host.
+func (s Signer) authority(h *host.Host) (pki.KeyPair, error) {
+	certFile, keyFile := s.ca()
+	if certFile == "" {
+		return pki.KeyPair{}, host.WithHint(errors.New("the key of etcd's CA is on no host"), "renew it from the machine that the cluster was made on: kubectl ha certs renew")
+	}
+	cert, err := h.ReadFile(certFile)
+	if err != nil {
+		return pki.KeyPair{}, fmt.Errorf("the CA: %w", noPath(err))
+	}
+	key, err := h.ReadFile(keyFile)
+	if err != nil {
+		return pki.KeyPair{}, host.WithHint(fmt.Errorf("the key of the CA can't be read: %w", noPath(err)),
+			"where the CA's key is kept elsewhere, nothing can be signed here: have the certificate's successor signed there, or put the key here for as long as this takes")
+	}
+	return pki.KeyPair{CertPEM: cert, KeyPEM: key}, nil
+}
+
+// noPath keeps a missing CA from being taken for a missing certificate.
+func noPath(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+// Sign signs requests of other hosts by the cluster's CA, whose key is on this one: those of
+// kubelets that can't log in any more. Nothing changes here.
+func Sign(_ context.Context, env node.Env, spec SignSpec) (any, error) {
+	data := SignData{Certificates: map[string][]byte{}}
+	names := make([]string, 0, len(spec.Requests))
+	for name := range spec.Requests {
+		names = append(names, name)
+	}
+	units, err := named(names)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range units {
+		if !slices.Contains([]Signer{SignerKubernetes, SignerFrontProxy}, u.signer) {
+			return nil, fmt.Errorf("the certificate %s is not the cluster's CA's to sign", u.name)
+		}
+		ca, err := u.signer.authority(env.Host)
+		if err != nil {
+			return nil, err
+		}
+		p := spec.Requests[u.name]
+		if data.Certificates[u.name], err = pki.Renew(ca, p.Current, p.Request, spec.Validity); err != nil {
+			return nil, theirs(err)
+		}
+	}
+	return data, nil
+}
