@@ -94,6 +94,7 @@ func needs() []need {
 		{test: "TestImagesDisturbed", on: disturbed, tier: long, left: "TestImagesPush is not disturbed; pkg/bundle/swarm has peers that hang, lie and go"},
 		{test: "TestImagesNodeStopped", on: disturbed, tier: long, left: "TestImagesPush loses no node"},
 		{test: "TestAddons", on: disturbed},
+		{test: "TestCertificatesRenewed", on: disturbed},
 		{test: "TestLoadBalancer", on: disturbed},
 		{test: "TestLoadBalancerRolled", on: disturbed, tier: long, left: "unit tests roll the agent of real haproxy under connections"},
 		{test: "TestLoadBalancerNginx", on: disturbed, tier: long, left: "TestLoadBalancer does the same to haproxy, the default"},
@@ -103,6 +104,7 @@ func needs() []need {
 		{test: "TestReplaceControlPlane", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack removes and adds a worker; no control plane"},
 		{test: "TestWorkerLeavesAndComesBack", on: consumed},
 		{test: "TestLearnerOfADeadHost", on: consumed, tier: long, left: "TestRealLeftover, with a real etcd; TestStatesOfAJoin and TestEveryStateHasAWayOut, without hosts"},
+		{test: "TestCertificatesForLife", on: consumed, tier: long, left: "TestRescueOfWhatHasEnded, with three real members of etcd; TestRealEtcd and TestRealAPIServer exchange certificates in use"},
 		{test: "TestControlPlaneLeavesAndComesBack", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack does so to a worker"},
 	}
 }
