@@ -1,17 +1,17 @@
 #!/bin/sh
 # kubeadm v1.36.3 asks another API server than v1.35.4 by the same command and files.
 #
-# `kubeadm init phase upload-certs --kubeconfig F` of 1.35 talks to the server that the
-# kubeconfig names. From 1.36 on it talks to localAPIEndpoint of the InitConfiguration, whatever
-# the kubeconfig says, also when one is named with --kubeconfig. Whoever runs the phase with a
-# configuration that was written for another control plane asks that one, and when it has no
-# API server, kubeadm asks until its time is up. Seen:
+# `kubeadm init phase upload-certs` of 1.35 talks to the server that /etc/kubernetes/admin.conf
+# names. From 1.36 on it talks to localAPIEndpoint of the InitConfiguration, whatever that file
+# says; only where another kubeconfig is named with --kubeconfig, that one's server is asked still.
+# Whoever runs the phase with a configuration that was written for another control plane asks that
+# one, and when it has no API server, kubeadm asks until its time is up. Seen:
 #
-#   v1.35.4 asked the server of the kubeconfig
+#   v1.35.4 asked the server of admin.conf
 #   v1.36.3 asked the localAPIEndpoint
 #
-# Exits with 1 when either asks another one. Needs Go and some minutes to build two kubeadms;
-# everything is in a temporary folder.
+# Exits with 1 when either asks another one. Needs Go, root (for a chroot, in which admin.conf has
+# its usual place) and some minutes to build two kubeadms; everything is in a temporary folder.
 set -eu
 tmp=$(mktemp -d)
 trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
@@ -43,6 +43,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -67,16 +68,25 @@ func main() {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		return port
 	}
-	inKubeconfig := listen("127.0.0.1:0", "the server of the kubeconfig")
+	inAdminConf := listen("127.0.0.1:0", "the server of admin.conf")
 	// kubeadm takes no loopback address for one to advertise.
 	own := address()
 	local := listen(net.JoinHostPort(own, "0"), "the localAPIEndpoint")
-	kubeconfig, config := filepath.Join(dir, "kubeconfig"), filepath.Join(dir, "init.yaml")
-	must(os.WriteFile(kubeconfig, []byte("apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'https://127.0.0.1:"+inKubeconfig+"', insecure-skip-tls-verify: true}}]\nusers: [{name: a, user: {}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n"), 0o600))
-	must(os.WriteFile(config, []byte("apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: '"+own+"', bindPort: "+local+"}\nnodeRegistration: {name: node, criSocket: unix:///run/containerd/containerd.sock}\ntimeouts: {kubernetesAPICall: 3s}\n---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1."+version+"\ncertificatesDir: "+dir+"\n"), 0o600))
+	// What kubeadm sees as /.
+	root := filepath.Join(dir, "root-"+version)
+	must(os.MkdirAll(filepath.Join(root, "etc/kubernetes"), 0o700))
+	must(os.MkdirAll(filepath.Join(root, "pki"), 0o700))
+	must(os.MkdirAll(filepath.Join(root, "tmp"), 0o700))
+	program, err := os.ReadFile(kubeadm)
+	must(err)
+	must(os.WriteFile(filepath.Join(root, "kubeadm"), program, 0o700))
+	kubeconfig, config := filepath.Join(root, "etc/kubernetes/admin.conf"), filepath.Join(root, "init.yaml")
+	must(os.WriteFile(kubeconfig, []byte("apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'https://127.0.0.1:"+inAdminConf+"', insecure-skip-tls-verify: true}}]\nusers: [{name: a, user: {}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n"), 0o600))
+	must(os.WriteFile(config, []byte("apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: '"+own+"', bindPort: "+local+"}\nnodeRegistration: {name: node, criSocket: unix:///run/containerd/containerd.sock}\ntimeouts: {kubernetesAPICall: 3s}\n---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1."+version+"\ncertificatesDir: /pki\n"), 0o600))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, kubeadm, "init", "phase", "upload-certs", "--upload-certs", "--kubeconfig", kubeconfig, "--config", config)
+	cmd := exec.CommandContext(ctx, "/kubeadm", "init", "phase", "upload-certs", "--upload-certs", "--config", "/init.yaml")
+	cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Chroot: root}, "/"
 	out, err := cmd.CombinedOutput() // Nobody answers, so that it fails.
 	select {
 	case name := <-asked:
@@ -108,5 +118,5 @@ go mod init look >/dev/null 2>&1
 go build -o look .
 seen=$(./look "$tmp" "$tmp/kubeadm-35.4" 35.4 && ./look "$tmp" "$tmp/kubeadm-36.3" 36.3)
 echo "$seen"
-[ "$seen" = "v1.35.4 asked the server of the kubeconfig
+[ "$seen" = "v1.35.4 asked the server of admin.conf
 v1.36.3 asked the localAPIEndpoint" ]
