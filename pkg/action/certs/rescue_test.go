@@ -140,7 +140,7 @@ func newHosts(t *testing.T, c *v1alpha1.Cluster, etcdCA pki.KeyPair, life time.D
 				"https://"+h.Address+":2379", "https://"+h.Address+":2380", strings.Join(initial, ",")))
 			continue
 		}
-		login := m.issue(ca, pki.Request{CommonName: "system:node:" + h.Name, Client: true})
+		login := m.issue(ca, pki.Request{CommonName: "system:node:" + h.Name, Organization: []string{"system:nodes"}, Client: true})
 		write(t, root, kubelet+"2026-01-01-00-00-00.pem", append(slices.Clone(login.CertPEM), login.KeyPEM...))
 		if err := os.Symlink(path.Base(kubelet)+"2026-01-01-00-00-00.pem", root+kubelet+"current.pem"); err != nil {
 			t.Fatal(err)
@@ -313,6 +313,21 @@ func TestRescueOfOneHost(t *testing.T) {
 	}
 	if got := fmt.Sprint(hs.done); got != "[certificates w1 certificate-requests w1 sign-certificates cp1 install-certificates w1]" {
 		t.Error(got)
+	}
+}
+
+// TestRescueOfAHostThatLies: one that shows another node's login is not helped to it.
+func TestRescueOfAHostThatLies(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	hs := newHosts(t, c, etcdCA, time.Millisecond)
+	stolen, err := os.ReadFile(hs.roots["cp1"] + kubelet + "current.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, hs.roots["w1"], kubelet+"current.pem", stolen)
+	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"w1"}})
+	if err == nil || !strings.Contains(err.Error(), "the login of the kubelet of cp1") || !strings.Contains(err.Error(), "next: ") || slices.Contains(hs.done, tasks.SignCertificates+" cp1") {
+		t.Errorf("%v %v", err, hs.done)
 	}
 }
 
