@@ -119,5 +119,8 @@ func ask(ctx context.Context, c *v1alpha1.Cluster, runner transport.Runner, h v1
 	if err := json.Unmarshal(res.Data, &data); err != nil {
 		return nil, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
 	}
+	if err := data.Check(names); err != nil {
+		return nil, fmt.Errorf("%s: %w", h.Name, err)
+	}
 	return data.Pending, nil
 }
