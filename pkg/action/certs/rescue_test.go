@@ -316,6 +316,32 @@ func TestRescueOfOneHost(t *testing.T) {
 	}
 }
 
+// TestLogins: who is helped over SSH alone has to be signed for on a control plane.
+func TestLogins(t *testing.T) {
+	for _, tc := range []struct {
+		only           []string
+		rescue, inUse string
+	}{
+		{nil, "cp1 w1 e1 e2 e3", "e1 e2 e3"},
+		{[]string{"w1"}, "cp1 w1", ""},
+		{[]string{"e2"}, "e2", "e2"},
+		{[]string{"cp1"}, "cp1", ""},
+		{[]string{"w9"}, "", ""},
+	} {
+		o := Options{Cluster: newCluster(), Only: tc.only}
+		names := func(hosts []v1alpha1.Host) string {
+			var out []string
+			for _, h := range hosts {
+				out = append(out, h.Name)
+			}
+			return strings.Join(out, " ")
+		}
+		if r, u := names(o.LoginsOfRescue()), names(o.LoginsInUse()); r != tc.rescue || u != tc.inUse {
+			t.Errorf("%v: rescue logs in to %q, others to %q", tc.only, r, u)
+		}
+	}
+}
+
 // TestRescueOfAHostThatLies: one that shows another node's login is not helped to it.
 func TestRescueOfAHostThatLies(t *testing.T) {
 	c, etcdCA := newCluster(), newCA(t)

@@ -84,7 +84,7 @@ func (o *renewOptions) run(ctx context.Context) error {
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
 	o.warnOfLife(shown)
-	leave, err := o.connect(ctx, shown, o.etcdAlone)
+	leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
 	if err != nil {
 		return err
 	}

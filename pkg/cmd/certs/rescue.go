@@ -11,7 +11,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -77,7 +76,7 @@ func (o *rescueOptions) run(ctx context.Context) error {
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
 	o.warnOfLife(shown)
-	leave, err := o.connect(ctx, shown, func(v1alpha1.Host) bool { return true })
+	leave, err := o.connect(ctx, shown, o.action.LoginsOfRescue)
 	if err != nil {
 		return err
 	}
