@@ -80,7 +80,9 @@ func look(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, way v
 	for _, h := range hosts {
 		runner := way(h)
 		if runner == nil {
+			mu.Lock() // Those before it are being looked at.
 			unseen[h.Name] = noWay(h)
+			mu.Unlock()
 			continue
 		}
 		all.Go(func() {
