@@ -319,7 +319,7 @@ func TestRescueOfOneHost(t *testing.T) {
 // TestLogins: who is helped over SSH alone has to be signed for on a control plane.
 func TestLogins(t *testing.T) {
 	for _, tc := range []struct {
-		only           []string
+		only          []string
 		rescue, inUse string
 	}{
 		{nil, "cp1 w1 e1 e2 e3", "e1 e2 e3"},
@@ -390,40 +390,5 @@ func TestRescueRefuses(t *testing.T) {
 	}
 	if len(hs.done) > 0 {
 		t.Errorf("all the same: %v", hs.done)
-	}
-}
-
-// TestMakePlan: who signs what, and what is left, with why.
-func TestMakePlan(t *testing.T) {
-	c, etcdCA := newCluster(), newCA(t)
-	hs := newHosts(t, c, etcdCA, time.Millisecond)
-	found := map[string]certs.LookData{}
-	for name, root := range hs.roots {
-		found[name] = certs.Find(hostAt(t, root), time.Now())
-	}
-	delete(found, "e3")
-	plan := func(o Options, noSigner error) string {
-		o.Cluster = c
-		p := MakePlan(o, keepers(c), found, map[string]string{"e3": "no way"}, noSigner)
-		text, err := json.Marshal(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	member := `"signed":["etcd-peer","etcd-server"]`
-	for name, tc := range map[string]struct {
-		o        Options
-		noSigner error
-		want     string
-	}{
-		"all that is due": {Options{}, nil, `{"hosts":[{"name":"e1",` + member + `},{"name":"e2",` + member + `}],"nodes":[{"name":"cp1","signed":["apiserver-etcd-client"],"local":["apiserver","admin.conf","scheduler.conf"]}],"left":["e3: no way"]}`},
-		"one by its name": {Options{Names: []string{certs.Scheduler}}, nil, `{"nodes":[{"name":"cp1","local":["scheduler.conf"]}],"left":["e3: no way"]}`},
-		"without etcd's CA": {Options{}, errors.New("not here"), `{"nodes":[{"name":"cp1","local":["apiserver","admin.conf","scheduler.conf"]}],` +
-			`"left":["e3: no way","apiserver-etcd-client of cp1: not here","etcd-peer, etcd-server of e1: not here","etcd-peer, etcd-server of e2: not here"]}`},
-	} {
-		if got := plan(tc.o, tc.noSigner); got != tc.want {
-			t.Errorf("%s:\n%s, not\n%s", name, got, tc.want)
-		}
 	}
 }

@@ -83,11 +83,16 @@ func (o *rescueOptions) run(ctx context.Context) error {
 	defer leave()
 	r, err := certs.Rescue(ctx, o.action, shown)
 	shown.Close()
+	return o.finish(r, action.OfHosts(err), started)
+}
+
+// finish writes what was done. Exit codes do not depend on how that is written.
+func (o *rescueOptions) finish(r certs.Result, err error, started time.Time) error {
 	if o.output == cli.OutputJSON {
 		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
 	}
 	if err != nil {
-		return action.OfHosts(err)
+		return err
 	}
 	n := 0
 	for _, d := range r.Renewed {
