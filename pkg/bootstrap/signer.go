@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,18 @@ func (s Signer) CA() []byte { return s.authority.ca.CertPEM }
 // Client issues a client's certificate that lives for an hour.
 func (s Signer) Client(name string) (pki.KeyPair, error) {
 	return s.authority.client(name, healthValidity)
+}
+
+// Signed is nil when the CA has signed a certificate, whether that has ended or not.
+func (s Signer) Signed(cert *x509.Certificate) error {
+	ca, err := pki.ParseCert(s.authority.ca.CertPEM)
+	if err != nil {
+		return err
+	}
+	if err := cert.CheckSignatureFrom(ca); err != nil {
+		return fmt.Errorf("the etcd CA on this machine has not signed the certificate %s: %w\nnext: look who has put it there; the addon's installation issues another one", cert.Subject.CommonName, err)
+	}
+	return nil
 }
 
 // Addon issues the certificate of an addon that talks to etcd.

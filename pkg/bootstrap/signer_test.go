@@ -245,3 +245,31 @@ func TestRenewHostSignsWhatItAskedFor(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestSigned: the CA's name, and an end that has passed, do not make a certificate the CA's.
+func TestSigned(t *testing.T) {
+	ca, err := pki.NewCA("lab etcd CA", 0)
+	forger, errForger := pki.NewCA("lab etcd CA", 0)
+	if err := errors.Join(err, errForger); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSigner(ca, testCluster(t, nil), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for by, want := range map[*pki.KeyPair]bool{&ca: true, &forger: false} {
+		for _, life := range []time.Duration{time.Millisecond, time.Hour} {
+			pair, err := pki.Issue(*by, pki.Request{CommonName: "root", Client: true, Validity: life})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert, err := pki.ParseCert(pair.CertPEM)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Signed(cert); (err == nil) != want {
+				t.Errorf("%v: %v", want, err)
+			}
+		}
+	}
+}
