@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -345,6 +346,26 @@ func TestKubelet(t *testing.T) {
 	if err != nil || !strings.HasPrefix(link, "kubelet-client-") || strings.Contains(link, "2026-01-01-00-00-00") {
 		t.Errorf("%s %v", link, err)
 	}
+}
+
+// TestNothingEndedIsPutBack: what has ended, at the latest while the new one was waited for, is
+// worse than what is not yet seen at work.
+func TestNothingEndedIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := newCA(t, "etcd")
+		h := etcdHost(t, ca)
+		put(t, h, etcdmember.PKIDir+"/server", issue(t, ca, pki.Request{CommonName: "cp1", IPs: []net.IP{net.ParseIP("10.0.0.1")}, Server: true, Client: true, Validity: time.Minute}))
+		spec := sign(t, ca, h, EtcdServer)
+		d := (&world{}).deps()
+		d.shown = func(context.Context, node.Env, unit, *x509.Certificate) error { return errors.New("another one") }
+		_, err := install(t.Context(), newEnv(h), spec, d)
+		if err == nil || !strings.Contains(err.Error(), "stays in its place") || host.Hint(err) == "" {
+			t.Errorf("%v", err)
+		}
+		if now, err := h.ReadFile(etcdmember.PKIDir + "/server.crt"); err != nil || !bytes.Equal(now, spec.Certificates[EtcdServer]) {
+			t.Errorf("the ended one is back: %v", err)
+		}
+	})
 }
 
 // TestSignRefuses: of what the cluster's CA has signed, whoever has a host may show anything and
