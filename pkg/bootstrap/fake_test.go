@@ -54,8 +54,10 @@ type fakeHosts struct {
 	// kill ends the agents that exchange blobs, and waits for it.
 	kill map[string]func()
 	// certs are the hosts' certificates, by "host name", and waiting the keys of the next.
-	certs     map[string]pki.KeyPair
-	waiting   map[string][]byte
+	certs   map[string]pki.KeyPair
+	waiting map[string][]byte
+	// asksFor are certificates that hosts ask for without having been asked about.
+	asksFor   []string
 	listening map[string]string // address:port to token
 	walls     map[string]bool   // "from>to" that is closed
 	// impostors are "host:port" where somebody else answers; late are those of

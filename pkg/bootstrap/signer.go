@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,6 +66,18 @@ func (s Signer) Client(name string) (pki.KeyPair, error) {
 	return s.authority.client(name, healthValidity)
 }
 
+// Signed is nil when the CA has signed a certificate, whether that has ended or not.
+func (s Signer) Signed(cert *x509.Certificate) error {
+	ca, err := pki.ParseCert(s.authority.ca.CertPEM)
+	if err != nil {
+		return err
+	}
+	if err := cert.CheckSignatureFrom(ca); err != nil {
+		return fmt.Errorf("the etcd CA on this machine has not signed the certificate %s: %w\nnext: look who has put it there; the addon's installation issues another one", cert.Subject.CommonName, err)
+	}
+	return nil
+}
+
 // Addon issues the certificate of an addon that talks to etcd.
 func (s Signer) Addon(name string) (pki.KeyPair, error) { return s.authority.client(name, s.life) }
 
@@ -89,21 +102,31 @@ func (s Signer) Sign(h v1alpha1.Host, pending map[string]certs.Pending) (certs.I
 	return out, nil
 }
 
-// may refuses to sign for a host what is another host's.
+// may refuses to sign for a host what is another host's. What the host shows as the certificate
+// in use is only its word: members show theirs, which are logins as well, to whoever asks.
 func (s Signer) may(h v1alpha1.Host, name string, current []byte) error {
 	if !slices.Contains(certs.OfEtcd(), name) {
 		return errors.New("it is not the etcd CA's to sign")
 	}
+	users, what := s.cluster.EtcdMembers(), "etcd member"
+	if name == certs.EtcdClient {
+		users, what = s.cluster.ControlPlanes(), "control plane"
+	}
+	if !slices.ContainsFunc(users, func(u v1alpha1.Host) bool { return u.Name == h.Name }) {
+		return fmt.Errorf("the host is no %s of the Cluster document\nnext: nothing was signed; look whether the host is in the wrong hands", what)
+	}
 	cert, err := pki.ParseCert(current)
-	if err != nil || name == certs.EtcdClient {
+	if err != nil {
 		return err
 	}
-	if len(pki.Lacking(cert, []string{h.Address})) > 0 {
+	if name != certs.EtcdClient && len(pki.Lacking(cert, []string{h.Address})) > 0 {
 		return fmt.Errorf("it is not for the host's address %s", h.Address)
 	}
 	for _, other := range s.cluster.Spec.Hosts {
-		if other.Name != h.Name && len(pki.Lacking(cert, []string{other.Address})) == 0 {
-			return fmt.Errorf("it is for the address %s of %s as well", other.Address, other.Name)
+		for _, of := range []string{other.Address, other.Name} {
+			if other.Name != h.Name && len(pki.Lacking(cert, []string{of})) == 0 {
+				return fmt.Errorf("it is for %s of %s as well\nnext: nothing was signed; where hosts share a certificate it is renewed where it was made, else look whether the host is in the wrong hands", of, other.Name)
+			}
 		}
 	}
 	return nil
@@ -128,6 +151,9 @@ func RenewHost(ctx context.Context, hosts transport.Runner, s Signer, h v1alpha1
 	var asked certs.RequestData
 	if err := json.Unmarshal(res.Data, &asked); err != nil {
 		return data, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
+	}
+	if err := asked.Check(names); err != nil {
+		return data, fmt.Errorf("%s: %w", h.Name, err)
 	}
 	if len(asked.Pending) == 0 {
 		return data, nil

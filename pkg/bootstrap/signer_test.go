@@ -12,12 +12,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // askToSign makes keys, as the task does, and keeps them.
 func (f *fakeHosts) askToSign(name string, spec certs.RequestSpec) (any, bool, error) {
 	data := certs.RequestData{Pending: map[string]certs.Pending{}}
-	for _, n := range spec.Names {
+	for _, n := range append(slices.Clone(spec.Names), f.asksFor...) {
 		pair, ok := f.certs[name+" "+n]
 		if !ok {
 			continue
@@ -185,10 +186,23 @@ func TestSignerRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	byName := func(names ...string) certs.Pending {
+		pair, err := pki.Issue(ca, pki.Request{CommonName: "cp1", DNSNames: names, IPs: []net.IP{net.ParseIP("127.0.7.11")}, Server: true, Client: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := pki.RenewalRequest(pair.CertPEM, pair.KeyPEM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return certs.Pending{Current: pair.CertPEM, Request: request}
+	}
 	cp1 := v1alpha1.Host{Name: "cp1", Address: "127.0.7.11"}
 	for want, asked := range map[string]map[string]certs.Pending{
 		"not for the host's address":   {certs.EtcdPeer: pending(ca, "127.0.7.12")},
 		"of cp2 as well":               {certs.EtcdServer: pending(ca, "127.0.7.11", "127.0.7.12")},
+		"for 127.0.7.12 of cp2":        {certs.EtcdClient: pending(ca, "127.0.7.12")},
+		"for cp3 of cp3":               {certs.EtcdServer: byName("cp1", "cp3")},
 		"another CA has signed it":     {certs.EtcdServer: pending(other, "127.0.7.11")},
 		"not the etcd CA's to sign":    {certs.APIServer: pending(ca, "127.0.7.11")},
 		"no certificate request found": {certs.EtcdServer: {Current: pending(ca, "127.0.7.11").Current}},
@@ -202,7 +216,60 @@ func TestSignerRefuses(t *testing.T) {
 	if err != nil || len(got.Certificates) != 2 {
 		t.Errorf("%v %v", got, err)
 	}
+	// Any host may show a member's certificate, which is a login as well, and ask for its successor.
+	for name, want := range map[string]string{certs.EtcdClient: "no control plane", certs.EtcdPeer: "no etcd member"} {
+		if got, err := s.Sign(v1alpha1.Host{Name: "w1", Address: "127.0.7.21"}, map[string]certs.Pending{name: pending(ca)}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of w1: %v %v", name, got, err)
+		}
+	}
 	if _, err := OpenSigner(t.Context(), t.TempDir()+"/none", c, 0); !errors.Is(err, ErrNoCA) || !strings.Contains(err.Error(), "copy that machine's state directory") {
 		t.Errorf("without a CA: %v", err)
+	}
+}
+
+// TestRenewHostSignsWhatItAskedFor: a host that answers with more gets nothing.
+func TestRenewHostSignsWhatItAskedFor(t *testing.T) {
+	w := newWorld(t, nil)
+	if _, err := w.run(nil); err != nil {
+		t.Fatal(err)
+	}
+	w.hosts.take()
+	signer, err := OpenSigner(t.Context(), w.dir, w.c, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := w.c.Host("cp1")
+	w.hosts.asksFor = []string{certs.EtcdPeer}
+	_, err = RenewHost(t.Context(), w.hosts, signer, h, []string{certs.EtcdServer}, "renew", report.SinkFunc(func(report.Event) {}))
+	if err == nil || !strings.Contains(err.Error(), `cp1: it asks for the certificate "etcd-peer"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSigned: the CA's name, and an end that has passed, do not make a certificate the CA's.
+func TestSigned(t *testing.T) {
+	ca, err := pki.NewCA("lab etcd CA", 0)
+	forger, errForger := pki.NewCA("lab etcd CA", 0)
+	if err := errors.Join(err, errForger); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSigner(ca, testCluster(t, nil), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for by, want := range map[*pki.KeyPair]bool{&ca: true, &forger: false} {
+		for _, life := range []time.Duration{time.Millisecond, time.Hour} {
+			pair, err := pki.Issue(*by, pki.Request{CommonName: "root", Client: true, Validity: life})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert, err := pki.ParseCert(pair.CertPEM)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Signed(cert); (err == nil) != want {
+				t.Errorf("%v: %v", want, err)
+			}
+		}
 	}
 }

@@ -80,7 +80,9 @@ func look(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, way v
 	for _, h := range hosts {
 		runner := way(h)
 		if runner == nil {
+			mu.Lock() // Those before it are being looked at.
 			unseen[h.Name] = noWay(h)
+			mu.Unlock()
 			continue
 		}
 		all.Go(func() {
@@ -118,6 +120,9 @@ func ask(ctx context.Context, c *v1alpha1.Cluster, runner transport.Runner, h v1
 	var data certs.RequestData
 	if err := json.Unmarshal(res.Data, &data); err != nil {
 		return nil, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
+	}
+	if err := data.Check(names); err != nil {
+		return nil, fmt.Errorf("%s: %w", h.Name, err)
 	}
 	return data.Pending, nil
 }

@@ -100,6 +100,21 @@ func (o Options) wanted(c certs.Certificate) bool {
 	return o.All || c.Due || c.KeyState != certs.KeyFits
 }
 
+// LoginsOfRescue are the hosts that Rescue has to log in to: those that it is about and, for a
+// worker's kubelet, the control planes, which have the CA.
+func (o Options) LoginsOfRescue() []v1alpha1.Host {
+	workers := slices.ContainsFunc(o.Cluster.Workers(), o.about)
+	return slices.DeleteFunc(slices.Clone(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool {
+		return !o.about(h) && !(workers && h.Has(v1alpha1.RoleControlPlane))
+	})
+}
+
+// LoginsInUse are the hosts that Status and Renew have to log in to: those that are no nodes,
+// to which no Job gets.
+func (o Options) LoginsInUse() []v1alpha1.Host {
+	return slices.DeleteFunc(slices.Clone(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return isNode(o.Cluster, h) || !o.about(h) })
+}
+
 // isNode tells whether a host has a kubelet, so that Jobs get there.
 func isNode(c *v1alpha1.Cluster, h v1alpha1.Host) bool {
 	return slices.ContainsFunc(c.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name })

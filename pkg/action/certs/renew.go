@@ -37,6 +37,15 @@ type Plan struct {
 // Empty tells whether nothing is to be done.
 func (p Plan) Empty() bool { return len(p.Hosts)+len(p.Nodes)+len(p.Addons) == 0 }
 
+// Due is an error when nothing is to be done although something is due, or could not be looked
+// at: an empty plan does not say that all is well then.
+func (p Plan) Due() error {
+	if !p.Empty() || len(p.Left) == 0 {
+		return nil
+	}
+	return action.As(action.Findings, fmt.Errorf("nothing is renewed: %s", strings.Join(p.Left, "; ")))
+}
+
 // Result is what Renew, or Rescue, has done.
 type Result struct {
 	Plan Plan `json:"plan"`
@@ -59,6 +68,9 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	}
 	if err := o.check(); err != nil {
 		return r, err
+	}
+	if slices.Contains(o.Names, certs.Kubelet) {
+		return r, action.Invalidf("kubelets renew their logins themselves, for as long as they have one; where it has ended: kubectl ha certs rescue --host HOST")
 	}
 	signer, noSigner := o.signer(ctx)
 	if noSigner != nil && !errors.Is(noSigner, bootstrap.ErrNoCA) {
@@ -135,6 +147,14 @@ func MakePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData,
 	for _, name := range slices.Sorted(maps.Keys(unseen)) {
 		p.Left = append(p.Left, name+": "+unseen[name])
 	}
+	for _, n := range o.Names {
+		has := func(d certs.LookData) bool {
+			return slices.ContainsFunc(d.Certificates, func(c certs.Certificate) bool { return c.Name == n })
+		}
+		if n != addonNames && !slices.ContainsFunc(slices.Collect(maps.Values(found)), has) {
+			p.Left = append(p.Left, n+": none of the hosts that were looked at has it")
+		}
+	}
 	for _, h := range hosts {
 		one := v1alpha1.NodeCertificates{Name: h.Name}
 		var unsigned []string
@@ -173,7 +193,7 @@ func (o Options) overSSH(ctx context.Context, signer bootstrap.Signer, r *Result
 		r.Renewed[n.Name] = data
 		if err != nil {
 			end(err.Error())
-			return err
+			return action.OfHosts(err)
 		}
 		end("")
 	}

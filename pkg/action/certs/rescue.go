@@ -235,6 +235,9 @@ func (r *rescuer) workers(ctx context.Context) {
 			if err != nil {
 				return certs.Data{}, err
 			}
+			if err := own(h, pending); err != nil {
+				return certs.Data{}, err
+			}
 			signed, err := r.sign(ctx, pending, step)
 			if err != nil {
 				return certs.Data{}, err
@@ -242,6 +245,21 @@ func (r *rescuer) workers(ctx context.Context) {
 			return r.call(ctx, h, tasks.InstallCertificates, step, signed)
 		})
 	}
+}
+
+// own is nil when a host asks for its own kubelet's login. What the host shows as the
+// certificate in use is only its word.
+func own(h v1alpha1.Host, pending map[string]certs.Pending) error {
+	for _, p := range pending {
+		of, err := certs.KubeletNode(p.Current)
+		if err == nil && of != h.Name {
+			err = fmt.Errorf("it is the login of the kubelet of %s", of)
+		}
+		if err != nil {
+			return fmt.Errorf("what %s shows as its kubelet's login: %w; nothing is signed for it\nnext: look whether the host is in the wrong hands; else take its node away and join it anew", h.Name, err)
+		}
+	}
+	return nil
 }
 
 // sign tries the control planes in turn, those too that the rescue is not about.

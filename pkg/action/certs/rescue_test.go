@@ -140,7 +140,7 @@ func newHosts(t *testing.T, c *v1alpha1.Cluster, etcdCA pki.KeyPair, life time.D
 				"https://"+h.Address+":2379", "https://"+h.Address+":2380", strings.Join(initial, ",")))
 			continue
 		}
-		login := m.issue(ca, pki.Request{CommonName: "system:node:" + h.Name, Client: true})
+		login := m.issue(ca, pki.Request{CommonName: "system:node:" + h.Name, Organization: []string{"system:nodes"}, Client: true})
 		write(t, root, kubelet+"2026-01-01-00-00-00.pem", append(slices.Clone(login.CertPEM), login.KeyPEM...))
 		if err := os.Symlink(path.Base(kubelet)+"2026-01-01-00-00-00.pem", root+kubelet+"current.pem"); err != nil {
 			t.Fatal(err)
@@ -316,6 +316,47 @@ func TestRescueOfOneHost(t *testing.T) {
 	}
 }
 
+// TestLogins: who is helped over SSH alone has to be signed for on a control plane.
+func TestLogins(t *testing.T) {
+	for _, tc := range []struct {
+		only          []string
+		rescue, inUse string
+	}{
+		{nil, "cp1 w1 e1 e2 e3", "e1 e2 e3"},
+		{[]string{"w1"}, "cp1 w1", ""},
+		{[]string{"e2"}, "e2", "e2"},
+		{[]string{"cp1"}, "cp1", ""},
+		{[]string{"w9"}, "", ""},
+	} {
+		o := Options{Cluster: newCluster(), Only: tc.only}
+		names := func(hosts []v1alpha1.Host) string {
+			var out []string
+			for _, h := range hosts {
+				out = append(out, h.Name)
+			}
+			return strings.Join(out, " ")
+		}
+		if r, u := names(o.LoginsOfRescue()), names(o.LoginsInUse()); r != tc.rescue || u != tc.inUse {
+			t.Errorf("%v: rescue logs in to %q, others to %q", tc.only, r, u)
+		}
+	}
+}
+
+// TestRescueOfAHostThatLies: one that shows another node's login is not helped to it.
+func TestRescueOfAHostThatLies(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	hs := newHosts(t, c, etcdCA, time.Millisecond)
+	stolen, err := os.ReadFile(hs.roots["cp1"] + kubelet + "current.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, hs.roots["w1"], kubelet+"current.pem", stolen)
+	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"w1"}})
+	if err == nil || !strings.Contains(err.Error(), "the login of the kubelet of cp1") || !strings.Contains(err.Error(), "next: ") || slices.Contains(hs.done, tasks.SignCertificates+" cp1") {
+		t.Errorf("%v %v", err, hs.done)
+	}
+}
+
 // TestRescueDoesWhatItCan: without etcd's CA, or with hosts that are away, the rest is done all
 // the same, and what is missing is said.
 func TestRescueDoesWhatItCan(t *testing.T) {
@@ -349,40 +390,5 @@ func TestRescueRefuses(t *testing.T) {
 	}
 	if len(hs.done) > 0 {
 		t.Errorf("all the same: %v", hs.done)
-	}
-}
-
-// TestMakePlan: who signs what, and what is left, with why.
-func TestMakePlan(t *testing.T) {
-	c, etcdCA := newCluster(), newCA(t)
-	hs := newHosts(t, c, etcdCA, time.Millisecond)
-	found := map[string]certs.LookData{}
-	for name, root := range hs.roots {
-		found[name] = certs.Find(hostAt(t, root), time.Now())
-	}
-	delete(found, "e3")
-	plan := func(o Options, noSigner error) string {
-		o.Cluster = c
-		p := MakePlan(o, keepers(c), found, map[string]string{"e3": "no way"}, noSigner)
-		text, err := json.Marshal(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	member := `"signed":["etcd-peer","etcd-server"]`
-	for name, tc := range map[string]struct {
-		o        Options
-		noSigner error
-		want     string
-	}{
-		"all that is due": {Options{}, nil, `{"hosts":[{"name":"e1",` + member + `},{"name":"e2",` + member + `}],"nodes":[{"name":"cp1","signed":["apiserver-etcd-client"],"local":["apiserver","admin.conf","scheduler.conf"]}],"left":["e3: no way"]}`},
-		"one by its name": {Options{Names: []string{certs.Scheduler}}, nil, `{"nodes":[{"name":"cp1","local":["scheduler.conf"]}],"left":["e3: no way"]}`},
-		"without etcd's CA": {Options{}, errors.New("not here"), `{"nodes":[{"name":"cp1","local":["apiserver","admin.conf","scheduler.conf"]}],` +
-			`"left":["e3: no way","apiserver-etcd-client of cp1: not here","etcd-peer, etcd-server of e1: not here","etcd-peer, etcd-server of e2: not here"]}`},
-	} {
-		if got := plan(tc.o, tc.noSigner); got != tc.want {
-			t.Errorf("%s:\n%s, not\n%s", name, got, tc.want)
-		}
 	}
 }

@@ -42,9 +42,13 @@ type Entry struct {
 // Ended tells whether it has.
 func (e Entry) Ended(now time.Time) bool { return !e.NotAfter.IsZero() && e.NotAfter.Before(now) }
 
-// Due are those of which less than half of their life is left, the first that ends first.
+// Due are those of which less than half of their life is left, the first that ends first. Left
+// out are those that nobody renews by a command of this program: a kubelet renews its own when
+// a fifth of their life is left or so.
 func (r Report) Due() []Entry {
-	out := slices.DeleteFunc(slices.Clone(r.Certificates), func(e Entry) bool { return !e.Due || e.CA })
+	out := slices.DeleteFunc(slices.Clone(r.Certificates), func(e Entry) bool {
+		return !e.Due || e.CA || slices.Contains([]certs.Owner{certs.OwnerKubelet, certs.OwnerNobody, certs.OwnerRotation}, e.RenewedBy)
+	})
 	slices.SortStableFunc(out, func(a, b Entry) int { return a.NotAfter.Compare(b.NotAfter) })
 	return out
 }

@@ -3,7 +3,6 @@ package certs
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -110,16 +109,14 @@ func (o *options) readFile() (err error) {
 	return err
 }
 
-// connect logs in to those hosts of the Cluster file that pick chooses; leave ends that. Without a
-// file there are none, and what is to be done there is left out and told of.
-func (o *options) connect(ctx context.Context, sink report.Sink, pick func(v1alpha1.Host) bool) (leave func(), err error) {
+// connect logs in to hosts of the Cluster file; leave ends that. Without a file there are none,
+// and what is to be done there is left out and told of.
+func (o *options) connect(ctx context.Context, sink report.Sink, logins func() []v1alpha1.Host) (leave func(), err error) {
 	leave = func() {}
 	if o.action.Cluster == nil || o.file == "" {
 		return leave, nil
 	}
-	only := slices.DeleteFunc(slices.Clone(o.action.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool {
-		return !pick(h) || len(o.action.Only) > 0 && !slices.Contains(o.action.Only, h.Name)
-	})
+	only := logins()
 	if len(only) == 0 {
 		return leave, nil
 	}
@@ -130,11 +127,6 @@ func (o *options) connect(ctx context.Context, sink report.Sink, pick func(v1alp
 	// Those that can't be reached are named by whoever needs them.
 	o.action.Hosts = hosts
 	return func() { remote.Close(hosts, sink) }, nil
-}
-
-// etcdAlone are hosts that are no nodes, to which no Job gets.
-func (o *options) etcdAlone(h v1alpha1.Host) bool {
-	return !slices.ContainsFunc(o.action.Cluster.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name })
 }
 
 // left writes how long it is until then: 184d, 23h, 5m; "ended" when it is past.

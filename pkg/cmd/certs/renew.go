@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -84,7 +85,7 @@ func (o *renewOptions) run(ctx context.Context) error {
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
 	o.warnOfLife(shown)
-	leave, err := o.connect(ctx, shown, o.etcdAlone)
+	leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
 	if err != nil {
 		return err
 	}
@@ -102,11 +103,16 @@ func (o *renewOptions) run(ctx context.Context) error {
 	}
 	r, err := certs.Renew(ctx, o.action, shown)
 	shown.Close()
+	return o.finish(r, err, started)
+}
+
+// finish writes what was done. Exit codes do not depend on how that is written.
+func (o *renewOptions) finish(r certs.Result, err error, started time.Time) error {
+	if err == nil {
+		err = r.Plan.Due()
+	}
 	if o.output == cli.OutputJSON {
-		if err := cli.WriteJSONLine(o.Out, r); err != nil {
-			return err
-		}
-		return err
+		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
 	}
 	switch {
 	case err != nil:
@@ -121,7 +127,7 @@ func (o *renewOptions) run(ctx context.Context) error {
 	return err
 }
 
-// show prints a plan.
+// show prints a plan, but for what is left, of which Renew has warned.
 func (o *renewOptions) show(p certs.Plan) error {
 	var b strings.Builder
 	b.WriteString("To be renewed, in this order:\n")
@@ -136,9 +142,6 @@ func (o *renewOptions) show(p certs.Plan) error {
 	}
 	for _, n := range p.Nodes {
 		part(n, "by an Operation")
-	}
-	for _, l := range p.Left {
-		fmt.Fprintf(&b, "Not renewed: %s\n", l)
 	}
 	_, err := fmt.Fprint(o.Out, b.String())
 	return err

@@ -11,7 +11,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -77,18 +76,23 @@ func (o *rescueOptions) run(ctx context.Context) error {
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
 	o.warnOfLife(shown)
-	leave, err := o.connect(ctx, shown, func(v1alpha1.Host) bool { return true })
+	leave, err := o.connect(ctx, shown, o.action.LoginsOfRescue)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	r, err := certs.Rescue(ctx, o.action, shown)
 	shown.Close()
+	return o.finish(r, action.OfHosts(err), started)
+}
+
+// finish writes what was done. Exit codes do not depend on how that is written.
+func (o *rescueOptions) finish(r certs.Result, err error, started time.Time) error {
 	if o.output == cli.OutputJSON {
 		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
 	}
 	if err != nil {
-		return action.OfHosts(err)
+		return err
 	}
 	n := 0
 	for _, d := range r.Renewed {

@@ -58,7 +58,7 @@ func (o *options) status(ctx context.Context) error {
 	shown := cli.NewProgress(o.ErrOut, "")
 	defer shown.Close()
 	if o.action.Deep {
-		leave, err := o.connect(ctx, shown, o.etcdAlone)
+		leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
 		if err != nil {
 			return err
 		}

@@ -212,6 +212,9 @@ func (f fresh) putBack(ctx context.Context, env node.Env, d deps, cause error) e
 	if err := errors.Join(errCert, errKey); err != nil {
 		return fmt.Errorf("%w; and what was there before can't be put back: %w", cause, err)
 	}
+	if old, err := pki.ParseCert(cert); err == nil && old.NotAfter.Before(time.Now()) {
+		return host.WithHint(fmt.Errorf("%w; the new one stays in its place, since the one before has ended", cause), "look at the log of what uses it, on this host; the renewal can be begun anew")
+	}
 	env.Progress("putting the former certificate %s back", f.name)
 	if err := f.put(ctx, env.Host, pki.KeyPair{CertPEM: cert, KeyPEM: key}); err != nil {
 		return fmt.Errorf("%w; and what was there before can't be put back: %w", cause, err)

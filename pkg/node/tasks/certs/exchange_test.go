@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -229,7 +230,7 @@ func controlPlane(t *testing.T, validity time.Duration, options ...hosttest.Opti
 	for _, name := range []string{Admin, ControllerManager, Scheduler} {
 		writeKubeconfig(t, h, name, "https://10.0.0.1:6443", ca.CertPEM, client(name, ca))
 	}
-	kubelet := client("system:node:cp1", ca)
+	kubelet := issue(t, ca, pki.Request{CommonName: "system:node:cp1", Organization: []string{"system:nodes"}, Client: true, Validity: validity})
 	hosttest.Write(t, h, kubeletPKI+"/kubelet-client-2026-01-01-00-00-00.pem", string(kubelet.CertPEM)+string(kubelet.KeyPEM), 0o600)
 	if err := os.Symlink("kubelet-client-2026-01-01-00-00-00.pem", h.Path(kubeletPKI+"/kubelet-client-current.pem")); err != nil {
 		t.Fatal(err)
@@ -345,8 +346,57 @@ func TestKubelet(t *testing.T) {
 	if err != nil || !strings.HasPrefix(link, "kubelet-client-") || strings.Contains(link, "2026-01-01-00-00-00") {
 		t.Errorf("%s %v", link, err)
 	}
-	if _, err := Sign(t.Context(), newEnv(signer), SignSpec{Requests: map[string]Pending{EtcdServer: {}}}); err == nil {
-		t.Error("the cluster's CA signs for etcd")
+}
+
+// TestNothingEndedIsPutBack: what has ended, at the latest while the new one was waited for, is
+// worse than what is not yet seen at work.
+func TestNothingEndedIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := newCA(t, "etcd")
+		h := etcdHost(t, ca)
+		put(t, h, etcdmember.PKIDir+"/server", issue(t, ca, pki.Request{CommonName: "cp1", IPs: []net.IP{net.ParseIP("10.0.0.1")}, Server: true, Client: true, Validity: time.Minute}))
+		spec := sign(t, ca, h, EtcdServer)
+		d := (&world{}).deps()
+		d.shown = func(context.Context, node.Env, unit, *x509.Certificate) error { return errors.New("another one") }
+		_, err := install(t.Context(), newEnv(h), spec, d)
+		if err == nil || !strings.Contains(err.Error(), "stays in its place") || host.Hint(err) == "" {
+			t.Errorf("%v", err)
+		}
+		if now, err := h.ReadFile(etcdmember.PKIDir + "/server.crt"); err != nil || !bytes.Equal(now, spec.Certificates[EtcdServer]) {
+			t.Errorf("the ended one is back: %v", err)
+		}
+	})
+}
+
+// TestSignRefuses: of what the cluster's CA has signed, whoever has a host may show anything and
+// ask for its successor. It gets a kubelet's login and nothing else.
+func TestSignRefuses(t *testing.T) {
+	signer, ca := controlPlane(t, time.Hour)
+	nodes := []string{"system:nodes"}
+	for name, tc := range map[string]struct {
+		name string
+		pki.Request
+		want string
+	}{
+		"etcd's":                    {EtcdServer, pki.Request{CommonName: "system:node:w1", Organization: nodes, Client: true}, "not signed here for another host"},
+		"a file of a control plane": {Admin, pki.Request{CommonName: "system:node:w1", Organization: nodes, Client: true}, "not signed here for another host"},
+		"an apiserver's":            {Kubelet, pki.Request{CommonName: "kube-apiserver", IPs: []net.IP{net.IPv4(10, 0, 0, 1)}, Server: true}, "not a kubelet's login"},
+		"a login that has ended":    {Kubelet, pki.Request{CommonName: "admin", Organization: []string{"system:masters"}, Client: true, Validity: time.Millisecond}, "not a kubelet's login"},
+		"of more groups":            {Kubelet, pki.Request{CommonName: "system:node:w1", Organization: append(nodes, "system:masters"), Client: true}, "not a kubelet's login"},
+		"of no group":               {Kubelet, pki.Request{CommonName: "system:node:w1", Client: true}, "not a kubelet's login"},
+		"of no node":                {Kubelet, pki.Request{CommonName: "system:node:", Organization: nodes, Client: true}, "not a kubelet's login"},
+		"a kubelet's serving one":   {Kubelet, pki.Request{CommonName: "system:node:w1", Organization: nodes, Server: true}, "not a kubelet's login"},
+		"of both sides":             {Kubelet, pki.Request{CommonName: "system:node:w1", Organization: nodes, Server: true, Client: true}, "not a kubelet's login"},
+		"with names":                {Kubelet, pki.Request{CommonName: "system:node:w1", Organization: nodes, DNSNames: []string{"w1"}, Client: true}, "not a kubelet's login"},
+	} {
+		pair := issue(t, ca, tc.Request)
+		request, err := pki.RenewalRequest(pair.CertPEM, pair.KeyPEM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Sign(t.Context(), newEnv(signer), SignSpec{Requests: map[string]Pending{tc.name: {Current: pair.CertPEM, Request: request}}}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v %v", name, got, err)
+		}
 	}
 }
 

@@ -214,8 +214,7 @@ func nodeSeen(ctx context.Context, h *host.Host, pair pki.KeyPair) error {
 	if err != nil {
 		return err
 	}
-	// https://kubernetes.io/docs/reference/access-authn-authz/node/
-	name, ok := strings.CutPrefix(cert.Subject.CommonName, "system:node:")
+	name, ok := strings.CutPrefix(cert.Subject.CommonName, nodeUser)
 	if !ok {
 		return fmt.Errorf("the kubelet's login is that of %q, which is no node", cert.Subject.CommonName)
 	}

@@ -2,10 +2,12 @@ package certs
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -124,29 +126,46 @@ func noPath(err error) error {
 }
 
 // Sign signs requests of other hosts by the cluster's CA, whose key is on this one: those of
-// kubelets that can't log in any more. Nothing changes here.
+// kubelets that can't log in any more, and nothing else. Nothing changes here.
 func Sign(_ context.Context, env node.Env, spec SignSpec) (any, error) {
 	data := SignData{Certificates: map[string][]byte{}}
-	names := make([]string, 0, len(spec.Requests))
-	for name := range spec.Requests {
-		names = append(names, name)
-	}
-	units, err := named(names)
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range units {
-		if !slices.Contains([]Signer{SignerKubernetes, SignerFrontProxy}, u.signer) {
-			return nil, fmt.Errorf("the certificate %s is not the cluster's CA's to sign", u.name)
+	for name, p := range spec.Requests {
+		if name != Kubelet {
+			return nil, fmt.Errorf("the certificate %s is not signed here for another host: only a kubelet's login is", name)
 		}
-		ca, err := u.signer.authority(env.Host)
+		if _, err := KubeletNode(p.Current); err != nil {
+			return nil, err
+		}
+		ca, err := SignerKubernetes.authority(env.Host)
 		if err != nil {
 			return nil, err
 		}
-		p := spec.Requests[u.name]
-		if data.Certificates[u.name], err = pki.Renew(ca, p.Current, p.Request, spec.Validity); err != nil {
+		if data.Certificates[name], err = pki.Renew(ca, p.Current, p.Request, spec.Validity); err != nil {
 			return nil, theirs(err)
 		}
 	}
 	return data, nil
+}
+
+const (
+	// https://kubernetes.io/docs/reference/access-authn-authz/node/
+	nodeUser  = "system:node:"
+	nodeGroup = "system:nodes"
+)
+
+// KubeletNode is the node whose kubelet logs in with a certificate. The error says that it is
+// something else, or something more: a host that is in the wrong hands may show any certificate
+// that the CA has signed, such as an apiserver's, and ask for its successor.
+func KubeletNode(certPEM []byte) (string, error) {
+	cert, err := pki.ParseCert(certPEM)
+	if err != nil {
+		return "", err
+	}
+	name, ok := strings.CutPrefix(cert.Subject.CommonName, nodeUser)
+	names := len(cert.DNSNames) + len(cert.IPAddresses) + len(cert.EmailAddresses) + len(cert.URIs)
+	if !ok || name == "" || !slices.Equal(cert.Subject.Organization, []string{nodeGroup}) || names > 0 ||
+		!slices.Equal(cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) || len(cert.UnknownExtKeyUsage) > 0 {
+		return "", fmt.Errorf("the certificate of %s is not a kubelet's login, and nothing more", cert.Subject)
+	}
+	return name, nil
 }

@@ -2,6 +2,8 @@ package certs
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -110,6 +112,16 @@ type Pending struct {
 // RequestData has one Pending for each name, but for those that are not on the host.
 type RequestData struct {
 	Pending map[string]Pending `json:"pending,omitempty"`
+}
+
+// Check is an error when a host has answered with more than it was asked about.
+func (d RequestData) Check(names []string) error {
+	for name := range d.Pending {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("it asks for the certificate %q, which it was not asked about; nothing is signed for it\nnext: look whether the host is in the wrong hands", name)
+		}
+	}
+	return nil
 }
 
 // InstallSpec has the certificates that were signed for a host's requests, by their names, PEM.

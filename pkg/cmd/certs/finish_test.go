@@ -1,0 +1,55 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+)
+
+// TestFinish: the exit code is the same in every output, and nobody reads that all is well
+// where nothing could be done.
+func TestFinish(t *testing.T) {
+	left := certs.Result{Plan: certs.Plan{Left: []string{"etcd-server of e1: no CA"}}}
+	some := certs.Result{Plan: certs.Plan{Nodes: []v1alpha1.NodeCertificates{{Name: "cp1", Local: []string{"apiserver"}}}, Left: left.Plan.Left}}
+	away := action.As(action.Unreachable, errors.New("cp1: no route to host"))
+	for name, tc := range map[string]struct {
+		rescue bool
+		r      certs.Result
+		err    error
+		code   int
+		text   string
+	}{
+		"nothing is due":               {false, certs.Result{}, nil, cli.ExitOK, "No certificate is due."},
+		"nothing that is due was done": {false, left, nil, cli.ExitFindings, ""},
+		"a part was done":              {false, some, nil, cli.ExitOK, "The certificates are renewed"},
+		"renew fails":                  {false, some, away, cli.ExitUnreachable, ""},
+		"nothing to rescue":            {true, certs.Result{}, nil, cli.ExitOK, "Nothing was due."},
+		"rescue fails":                 {true, certs.Result{}, away, cli.ExitUnreachable, ""},
+	} {
+		for _, format := range []string{"", cli.OutputJSON} {
+			var out bytes.Buffer
+			o := options{IOStreams: genericiooptions.IOStreams{Out: &out}, output: format}
+			finish := (&renewOptions{options: o}).finish
+			if tc.rescue {
+				finish = (&rescueOptions{options: o}).finish
+			}
+			err := finish(tc.r, tc.err, time.Now())
+			if code := cli.ExitCode(context.Background(), err); code != tc.code {
+				t.Errorf("%s, %q: exit code %d, %v", name, format, code, err)
+			}
+			if format == "" && (!strings.Contains(out.String(), tc.text) || tc.text == "" && out.Len() > 0) || format != "" && strings.Count(out.String(), "\n") != 1 {
+				t.Errorf("%s, %q: %s", name, format, out.String())
+			}
+		}
+	}
+}
