@@ -163,7 +163,7 @@ func (r *rescuer) healthy(ctx context.Context, step string) error {
 		return errors.New("no etcd member could be looked at")
 	}
 	_, err = bootstrap.Call(ctx, r.Hosts, members[at].Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.EtcdHealth, Step: step, Timeout: etcdTimeout},
-		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM}, quiet(r.sink))
+		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, quiet(r.sink))
 	return err
 }
 

@@ -293,6 +293,21 @@ func TestRescueOfWhatHasEnded(t *testing.T) {
 	}
 }
 
+// TestRescueWithAMemberAway: two of three members are enough, and nothing waits for the third.
+func TestRescueWithAMemberAway(t *testing.T) {
+	binary := os.Getenv("ETCD")
+	if binary == "" {
+		t.Skip("ETCD does not name an etcd binary")
+	}
+	c, etcdCA := newCluster(), newCA(t)
+	hs := founded(t, binary, c, etcdCA)
+	hs.away["e1"] = true
+	_, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, CA: &etcdCA, Life: time.Hour})
+	if err == nil || err.Error() != "e1 could not be looked at: no route to host" || !slices.Contains(hs.done, tasks.EtcdHealth+" e2") {
+		t.Errorf("%v %v", err, hs.done)
+	}
+}
+
 func hostAt(t *testing.T, root string) *host.Host {
 	t.Helper()
 	h, err := host.Open(host.Options{Root: root})
