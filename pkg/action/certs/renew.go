@@ -193,7 +193,7 @@ func (o Options) overSSH(ctx context.Context, signer bootstrap.Signer, r *Result
 		r.Renewed[n.Name] = data
 		if err != nil {
 			end(err.Error())
-			return action.OfHosts(err)
+			return action.OfRun(err)
 		}
 		end("")
 	}
@@ -219,7 +219,7 @@ func (o Options) operate(ctx context.Context, clients *client.Clients, ops *incl
 		h, _ := o.Cluster.Host(n.Name)
 		pending, err := ask(ctx, o.Cluster, way(h), h, n.Signed, quiet(sink))
 		if err != nil {
-			return err
+			return action.OfRun(err)
 		}
 		if signed[n.Name], err = signer.Sign(h, pending); err != nil {
 			return err

@@ -388,6 +388,44 @@ func TestRescueDoesWhatItCan(t *testing.T) {
 	}
 }
 
+// TestRescueSaysWhatToDo: what a host says to do about a failure is said.
+func TestRescueSaysWhatToDo(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	hs := newHosts(t, c, etcdCA, time.Millisecond)
+	other, err := pki.NewCA("kubernetes", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePair(t, hs.roots["cp1"], pkiDir+"/apiserver", maker{t, time.Millisecond}.issue(other, pki.Request{CommonName: "kube-apiserver", Server: true}))
+	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"cp1"}, CA: &etcdCA})
+	if err == nil || !strings.Contains(err.Error(), "cp1: the certificate apiserver: ") || !strings.Contains(err.Error(), "have its successor signed there") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRescueIsInterrupted: nothing is begun after a signal, and no errors are made up of it.
+func TestRescueIsInterrupted(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	hs := newHosts(t, c, etcdCA, time.Millisecond)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("interrupted")
+	r := rescuer{Options: Options{Cluster: c, Hosts: hs, CA: &etcdCA}, result: Result{Renewed: map[string]certs.Data{}}}
+	r.sink = report.SinkFunc(func(e report.Event) {
+		if e.Kind == report.StepStarted {
+			cancel(gone)
+		}
+	})
+	_, err := r.run(ctx)
+	if !errors.Is(err, gone) || strings.Contains(err.Error(), "cp1") {
+		t.Errorf("%v", err)
+	}
+	for _, d := range hs.done {
+		if !strings.HasPrefix(d, tasks.Certificates+" ") && !strings.HasSuffix(d, " e1") {
+			t.Errorf("%s after the signal", d)
+		}
+	}
+}
+
 func TestRescueRefuses(t *testing.T) {
 	c, etcdCA := newCluster(), newCA(t)
 	hs := newHosts(t, c, etcdCA, time.Hour)
