@@ -435,6 +435,7 @@ func TestRescueRefuses(t *testing.T) {
 		"no certificate called":         {Cluster: c, Hosts: hs, Names: []string{"ca"}},
 		"either all":                    {Cluster: c, Hosts: hs, Names: []string{certs.APIServer}, All: true},
 		"can't be negative":             {Cluster: c, Hosts: hs, Life: -1},
+		"at most":                       {Cluster: c, Hosts: hs, Life: 10 * pki.DefaultValidity},
 		"the etcd CA":                   {Cluster: c, Hosts: hs, CA: &pki.KeyPair{CertPEM: etcdCA.CertPEM}},
 	} {
 		if _, err := hs.rescue(t, o); err == nil || !strings.Contains(err.Error(), want) || action.KindOf(err) != action.Invalid {
