@@ -62,12 +62,14 @@ func (hs *hosts) Run(ctx context.Context, name string, req node.Request, sink re
 
 // cluster has a control plane, three members on hosts of their own, and a worker.
 func newCluster() *v1alpha1.Cluster {
-	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: "127.0.83.100", Hosts: []v1alpha1.Host{
-		{Name: "cp1", Address: "127.0.83.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
-		{Name: "w1", Address: "127.0.83.21", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}},
+	// Whoever runs the same tests at the same time has other addresses for its members.
+	network := fmt.Sprintf("127.%d.%d.", 64+os.Getpid()%128, os.Getpid()/128%256)
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: network + "100", Hosts: []v1alpha1.Host{
+		{Name: "cp1", Address: network + "1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
+		{Name: "w1", Address: network + "21", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}},
 	}}}
 	for i := range 3 {
-		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: fmt.Sprintf("e%d", i+1), Address: fmt.Sprintf("127.0.83.%d", 11+i), Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
+		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: fmt.Sprintf("e%d", i+1), Address: fmt.Sprintf("%s%d", network, 11+i), Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
 	}
 	c.SetDefaults()
 	return c
@@ -164,7 +166,7 @@ func newHosts(t *testing.T, c *v1alpha1.Cluster, etcdCA pki.KeyPair, life time.D
 func writeConfig(t *testing.T, root, name string, pair pki.KeyPair) {
 	t.Helper()
 	c := api.NewConfig()
-	c.Clusters["k"] = &api.Cluster{Server: "https://127.0.83.1:6443"}
+	c.Clusters["k"] = &api.Cluster{Server: "https://127.0.0.1:1"}
 	c.AuthInfos["u"] = &api.AuthInfo{ClientCertificateData: pair.CertPEM, ClientKeyData: pair.KeyPEM}
 	c.Contexts["c"], c.CurrentContext = &api.Context{Cluster: "k", AuthInfo: "u"}, "c"
 	raw, err := clientcmd.Write(*c)
