@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, n
 			continue // IssuedCertificates has said what there is to say: it is gone.
 		}
 		cert, err := pki.ParseCert(s.Data["tls.crt"])
-		if err != nil || !strings.HasSuffix(cert.Issuer.CommonName, " etcd CA") || !o.All && !pki.Due(cert, time.Now()) {
+		if err != nil || !strings.HasSuffix(cert.Issuer.CommonName, " etcd CA") || !o.wantsAddon(cert, time.Now()) {
 			continue
 		}
 		name := c.Namespace + "/" + c.Secret
@@ -47,6 +48,11 @@ func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, n
 		p.Addons = append(p.Addons, name)
 	}
 	return nil
+}
+
+// wantsAddon tells whether an addon's certificate is to be renewed.
+func (o Options) wantsAddon(cert *x509.Certificate, now time.Time) bool {
+	return o.All || slices.Contains(o.Names, addonNames) || pki.Due(cert, now)
 }
 
 // renewAddons puts new certificates into the Secrets, with the rights of who runs it. Whoever

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -92,7 +93,7 @@ func look(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, way v
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				unseen[h.Name] = err.Error()
+				unseen[h.Name] = action.WithHint(err).Error()
 				return
 			}
 			found[h.Name] = data

@@ -38,7 +38,7 @@ type Options struct {
 	// Only are the hosts that it is about, by their names. Empty: all.
 	Only []string
 	// Life is how long what is signed lives: for tests, which can't turn clocks. Zero is as long
-	// as what was there before. Whoever sets it has to warn of it.
+	// as what was there before; pki.DefaultValidity is the most. Whoever sets it has to warn of it.
 	Life time.Duration
 
 	// Deep has Status look at the files of every node.
@@ -78,6 +78,9 @@ func (o Options) check() error {
 	}
 	if o.Life < 0 {
 		return action.As(action.Invalid, errors.New("a certificate's life can't be negative"))
+	}
+	if o.Life > pki.DefaultValidity {
+		return action.Invalidf("a certificate's life is %s at most", pki.DefaultValidity)
 	}
 	if o.All && len(o.Names) > 0 {
 		return action.As(action.Invalid, errors.New("either all certificates or those that are named"))

@@ -19,6 +19,7 @@ import (
 	operation "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -44,6 +45,17 @@ func (p Plan) Due() error {
 		return nil
 	}
 	return action.As(action.Findings, fmt.Errorf("nothing is renewed: %s", strings.Join(p.Left, "; ")))
+}
+
+// refused is an error while another Operation is unfinished: the nodes' would have to wait for
+// it, after hosts and addons were renewed. It is pure.
+func (p Plan) refused(all []v1alpha1.Operation) error {
+	for _, op := range all {
+		if len(p.Nodes) > 0 && operations.Unfinished(op) {
+			return operations.Busy(&op)
+		}
+	}
+	return nil
 }
 
 // Result is what Renew, or Rescue, has done.
@@ -94,6 +106,13 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	}
 	if o.DryRun || r.Plan.Empty() {
 		return r, o.complete(r.Plan)
+	}
+	all, err := ops.List(ctx)
+	if err != nil {
+		return r, action.OfCluster(err)
+	}
+	if err := r.Plan.refused(all); err != nil {
+		return r, err
 	}
 	if o.Confirm != nil {
 		if err := o.Confirm(ctx, r.Plan); err != nil {
@@ -193,7 +212,7 @@ func (o Options) overSSH(ctx context.Context, signer bootstrap.Signer, r *Result
 		r.Renewed[n.Name] = data
 		if err != nil {
 			end(err.Error())
-			return action.OfHosts(err)
+			return action.OfRun(err)
 		}
 		end("")
 	}
@@ -219,7 +238,7 @@ func (o Options) operate(ctx context.Context, clients *client.Clients, ops *incl
 		h, _ := o.Cluster.Host(n.Name)
 		pending, err := ask(ctx, o.Cluster, way(h), h, n.Signed, quiet(sink))
 		if err != nil {
-			return err
+			return action.OfRun(err)
 		}
 		if signed[n.Name], err = signer.Sign(h, pending); err != nil {
 			return err

@@ -10,7 +10,10 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -66,5 +69,40 @@ func TestPlanDue(t *testing.T) {
 	}
 	if err := errors.Join(Plan{}.Due(), Plan{Addons: []string{"a/b"}, Left: left}.Due()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPlanRefused: nothing is begun while the nodes would have to wait.
+func TestPlanRefused(t *testing.T) {
+	done, running := v1alpha1.Operation{}, v1alpha1.Operation{}
+	running.Name, running.Status.Phase = "upgrade-x", v1alpha1.OperationRunning
+	done.Status.Phase = v1alpha1.OperationSucceeded
+	nodes := Plan{Nodes: []v1alpha1.NodeCertificates{{Name: "cp1"}}}
+	var busy *operations.BusyError
+	if err := nodes.refused([]v1alpha1.Operation{done, running}); !errors.As(err, &busy) || busy.Name != "upgrade-x" {
+		t.Error(err)
+	}
+	if err := errors.Join(nodes.refused([]v1alpha1.Operation{done}), Plan{Addons: []string{"a/b"}}.refused([]v1alpha1.Operation{running})); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWantsAddon: what is asked for by its name is renewed, whatever is left of its life.
+func TestWantsAddon(t *testing.T) {
+	pair := maker{t, time.Hour}.issue(newCA(t), pki.Request{CommonName: "prometheus", Client: true})
+	cert, err := pki.ParseCert(pair.CertPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		o    Options
+		in   time.Duration
+		want bool
+	}{
+		{Options{}, 0, false}, {Options{}, 50 * time.Minute, true}, {Options{All: true}, 0, true}, {Options{Names: []string{addonNames}}, 0, true},
+	} {
+		if got := tc.o.wantsAddon(cert, time.Now().Add(tc.in)); got != tc.want {
+			t.Errorf("%+v after %s: %v", tc.o, tc.in, got)
+		}
 	}
 }

@@ -86,6 +86,9 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 	r.etcd(ctx, noSigner)
 	r.controlPlanes(ctx, noSigner)
 	r.workers(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return r.result, err
+	}
 	return r.result, errors.Join(r.errs...)
 }
 
@@ -107,7 +110,11 @@ func (r *rescuer) names(h v1alpha1.Host, among ...string) []string {
 }
 
 // step runs something on a host that is told of as a step; its error does not end the rescue.
-func (r *rescuer) step(h v1alpha1.Host, kind, title string, do func(step string) (certs.Data, error)) bool {
+// Once the context has ended it runs nothing.
+func (r *rescuer) step(ctx context.Context, h v1alpha1.Host, kind, title string, do func(step string) (certs.Data, error)) bool {
+	if ctx.Err() != nil {
+		return false // Nothing new is begun.
+	}
 	id := kind + "/" + h.Name
 	end := action.Begin(r.sink, id, title)
 	data, err := do(id)
@@ -116,7 +123,7 @@ func (r *rescuer) step(h v1alpha1.Host, kind, title string, do func(step string)
 	r.result.Renewed[h.Name] = have
 	if err != nil {
 		end(err.Error())
-		r.errs = append(r.errs, err)
+		r.errs = append(r.errs, action.OfRun(err))
 		return false
 	}
 	end("")
@@ -139,14 +146,14 @@ func (r *rescuer) etcd(ctx context.Context, noSigner error) {
 			r.errs = append(r.errs, fmt.Errorf("the etcd member of %s: %w", h.Name, noSigner))
 			continue
 		}
-		any = r.step(h, "etcd", "renew the certificates of the etcd member of "+h.Name, func(step string) (certs.Data, error) {
+		any = r.step(ctx, h, "etcd", "renew the certificates of the etcd member of "+h.Name, func(step string) (certs.Data, error) {
 			return bootstrap.RenewHost(ctx, r.Hosts, r.signer, h, names, step, quiet(r.sink))
 		}) || any
 	}
 	if !any {
 		return
 	}
-	r.step(r.Cluster.EtcdMembers()[0], "etcd-health", "wait for a healthy etcd", func(step string) (certs.Data, error) {
+	r.step(ctx, r.Cluster.EtcdMembers()[0], "etcd-health", "wait for a healthy etcd", func(step string) (certs.Data, error) {
 		return certs.Data{}, r.healthy(ctx, step)
 	})
 }
@@ -163,7 +170,7 @@ func (r *rescuer) healthy(ctx context.Context, step string) error {
 		return errors.New("no etcd member could be looked at")
 	}
 	_, err = bootstrap.Call(ctx, r.Hosts, members[at].Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.EtcdHealth, Step: step, Timeout: etcdTimeout},
-		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM}, quiet(r.sink))
+		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, quiet(r.sink))
 	return err
 }
 
@@ -173,12 +180,12 @@ func (r *rescuer) controlPlanes(ctx context.Context, noSigner error) {
 	for _, h := range r.Cluster.ControlPlanes() {
 		touched := false
 		if names := r.names(h, certs.Kubelet); len(names) > 0 {
-			touched = r.step(h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
+			touched = r.step(ctx, h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
 				return r.local(ctx, h, names, step)
 			}) || touched
 		}
 		if names := r.names(h, certs.EtcdClient); len(names) > 0 {
-			touched = r.step(h, "etcd-login", "renew the login to etcd of "+h.Name, func(step string) (certs.Data, error) {
+			touched = r.step(ctx, h, "etcd-login", "renew the login to etcd of "+h.Name, func(step string) (certs.Data, error) {
 				switch {
 				case r.localEtcd(h):
 					return r.local(ctx, h, names, step)
@@ -189,12 +196,12 @@ func (r *rescuer) controlPlanes(ctx context.Context, noSigner error) {
 			}) || touched
 		}
 		if names := r.names(h, certs.OfHost()...); len(names) > 0 {
-			touched = r.step(h, "control-plane", "renew "+strings.Join(names, ", ")+" of "+h.Name, func(step string) (certs.Data, error) {
+			touched = r.step(ctx, h, "control-plane", "renew "+strings.Join(names, ", ")+" of "+h.Name, func(step string) (certs.Data, error) {
 				return r.local(ctx, h, names, step)
 			}) || touched
 		}
 		if touched {
-			r.step(h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
+			r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
 				return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, quiet(r.sink))
 			})
 		}
@@ -230,7 +237,7 @@ func (r *rescuer) workers(ctx context.Context) {
 		if len(names) == 0 {
 			continue
 		}
-		r.step(h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
+		r.step(ctx, h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
 			pending, err := ask(ctx, r.Cluster, r.Hosts, h, names, quiet(r.sink))
 			if err != nil {
 				return certs.Data{}, err

@@ -62,12 +62,14 @@ func (hs *hosts) Run(ctx context.Context, name string, req node.Request, sink re
 
 // cluster has a control plane, three members on hosts of their own, and a worker.
 func newCluster() *v1alpha1.Cluster {
-	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: "127.0.83.100", Hosts: []v1alpha1.Host{
-		{Name: "cp1", Address: "127.0.83.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
-		{Name: "w1", Address: "127.0.83.21", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}},
+	// Whoever runs the same tests at the same time has other addresses for its members.
+	network := fmt.Sprintf("127.%d.%d.", 64+os.Getpid()%128, os.Getpid()/128%256)
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3", VirtualIP: network + "100", Hosts: []v1alpha1.Host{
+		{Name: "cp1", Address: network + "1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
+		{Name: "w1", Address: network + "21", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}},
 	}}}
 	for i := range 3 {
-		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: fmt.Sprintf("e%d", i+1), Address: fmt.Sprintf("127.0.83.%d", 11+i), Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
+		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: fmt.Sprintf("e%d", i+1), Address: fmt.Sprintf("%s%d", network, 11+i), Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}})
 	}
 	c.SetDefaults()
 	return c
@@ -164,7 +166,7 @@ func newHosts(t *testing.T, c *v1alpha1.Cluster, etcdCA pki.KeyPair, life time.D
 func writeConfig(t *testing.T, root, name string, pair pki.KeyPair) {
 	t.Helper()
 	c := api.NewConfig()
-	c.Clusters["k"] = &api.Cluster{Server: "https://127.0.83.1:6443"}
+	c.Clusters["k"] = &api.Cluster{Server: "https://127.0.0.1:1"}
 	c.AuthInfos["u"] = &api.AuthInfo{ClientCertificateData: pair.CertPEM, ClientKeyData: pair.KeyPEM}
 	c.Contexts["c"], c.CurrentContext = &api.Context{Cluster: "k", AuthInfo: "u"}, "c"
 	raw, err := clientcmd.Write(*c)
@@ -293,6 +295,21 @@ func TestRescueOfWhatHasEnded(t *testing.T) {
 	}
 }
 
+// TestRescueWithAMemberAway: two of three members are enough, and nothing waits for the third.
+func TestRescueWithAMemberAway(t *testing.T) {
+	binary := os.Getenv("ETCD")
+	if binary == "" {
+		t.Skip("ETCD does not name an etcd binary")
+	}
+	c, etcdCA := newCluster(), newCA(t)
+	hs := founded(t, binary, c, etcdCA)
+	hs.away["e1"] = true
+	_, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, CA: &etcdCA, Life: time.Hour})
+	if err == nil || err.Error() != "e1 could not be looked at: no route to host" || !slices.Contains(hs.done, tasks.EtcdHealth+" e2") {
+		t.Errorf("%v %v", err, hs.done)
+	}
+}
+
 func hostAt(t *testing.T, root string) *host.Host {
 	t.Helper()
 	h, err := host.Open(host.Options{Root: root})
@@ -373,6 +390,44 @@ func TestRescueDoesWhatItCan(t *testing.T) {
 	}
 }
 
+// TestRescueSaysWhatToDo: what a host says to do about a failure is said.
+func TestRescueSaysWhatToDo(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	hs := newHosts(t, c, etcdCA, time.Millisecond)
+	other, err := pki.NewCA("kubernetes", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePair(t, hs.roots["cp1"], pkiDir+"/apiserver", maker{t, time.Millisecond}.issue(other, pki.Request{CommonName: "kube-apiserver", Server: true}))
+	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"cp1"}, CA: &etcdCA})
+	if err == nil || !strings.Contains(err.Error(), "cp1: the certificate apiserver: ") || !strings.Contains(err.Error(), "have its successor signed there") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRescueIsInterrupted: nothing is begun after a signal, and no errors are made up of it.
+func TestRescueIsInterrupted(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	hs := newHosts(t, c, etcdCA, time.Millisecond)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("interrupted")
+	r := rescuer{Options: Options{Cluster: c, Hosts: hs, CA: &etcdCA}, result: Result{Renewed: map[string]certs.Data{}}}
+	r.sink = report.SinkFunc(func(e report.Event) {
+		if e.Kind == report.StepStarted {
+			cancel(gone)
+		}
+	})
+	_, err := r.run(ctx)
+	if !errors.Is(err, gone) || strings.Contains(err.Error(), "cp1") {
+		t.Errorf("%v", err)
+	}
+	for _, d := range hs.done {
+		if !strings.HasPrefix(d, tasks.Certificates+" ") && !strings.HasSuffix(d, " e1") {
+			t.Errorf("%s after the signal", d)
+		}
+	}
+}
+
 func TestRescueRefuses(t *testing.T) {
 	c, etcdCA := newCluster(), newCA(t)
 	hs := newHosts(t, c, etcdCA, time.Hour)
@@ -382,6 +437,7 @@ func TestRescueRefuses(t *testing.T) {
 		"no certificate called":         {Cluster: c, Hosts: hs, Names: []string{"ca"}},
 		"either all":                    {Cluster: c, Hosts: hs, Names: []string{certs.APIServer}, All: true},
 		"can't be negative":             {Cluster: c, Hosts: hs, Life: -1},
+		"at most":                       {Cluster: c, Hosts: hs, Life: 10 * pki.DefaultValidity},
 		"the etcd CA":                   {Cluster: c, Hosts: hs, CA: &pki.KeyPair{CertPEM: etcdCA.CertPEM}},
 	} {
 		if _, err := hs.rescue(t, o); err == nil || !strings.Contains(err.Error(), want) || action.KindOf(err) != action.Invalid {

@@ -84,6 +84,7 @@ func (o *renewOptions) run(ctx context.Context) error {
 	started := time.Now()
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
+	defer cli.TellInterrupted(ctx, shown)()
 	o.warnOfLife(shown)
 	leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
 	if err != nil {

@@ -75,6 +75,7 @@ func (o *rescueOptions) run(ctx context.Context) error {
 	started := time.Now()
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
+	defer cli.TellInterrupted(ctx, shown)()
 	o.warnOfLife(shown)
 	leave, err := o.connect(ctx, shown, o.action.LoginsOfRescue)
 	if err != nil {
@@ -83,7 +84,7 @@ func (o *rescueOptions) run(ctx context.Context) error {
 	defer leave()
 	r, err := certs.Rescue(ctx, o.action, shown)
 	shown.Close()
-	return o.finish(r, action.OfHosts(err), started)
+	return o.finish(r, cli.Ended(ctx, action.OfHosts(err)), started)
 }
 
 // finish writes what was done. Exit codes do not depend on how that is written.

@@ -31,7 +31,11 @@ func Health(ctx context.Context, env node.Env, spec HealthSpec) (_ any, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	v, err := client.WaitHealthy(ctx, healthTimeout, told(env))
+	wait := client.WaitHealthy
+	if spec.Quorum {
+		wait = client.WaitQuorum
+	}
+	v, err := wait(ctx, healthTimeout, told(env))
 	if err != nil {
 		return nil, host.WithHint(err, "look at journalctl -u etcd on the members; TCP ports 2379 and 2380 must be open between them")
 	}

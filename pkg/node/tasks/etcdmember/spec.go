@@ -38,6 +38,8 @@ type Spec struct {
 // HealthSpec asks a host to look at the etcd cluster through its TLS ports,
 // and to wait until every endpoint is a healthy voting member with one leader.
 type HealthSpec struct {
+	// Quorum waits only until enough of the members agree on a leader.
+	Quorum    bool     `json:"quorum,omitempty"`
 	Endpoints []string `json:"endpoints"`
 	CA        []byte   `json:"ca"`
 	Cert      []byte   `json:"cert"`
