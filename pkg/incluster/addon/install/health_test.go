@@ -55,7 +55,7 @@ func TestHealthDeadline(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Fatalf("it did not end at its own deadline: %v", err)
 	}
-	for _, want := range []string{"not well within 4s", "Deployment default/never", "0 of 2 pods", "Available is False"} {
+	for _, want := range []string{"not well within 4s", "Deployment default/never", "Available: 0/2", "Available is False"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
