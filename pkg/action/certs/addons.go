@@ -68,14 +68,14 @@ func (o Options) renewAddons(ctx context.Context, clients *client.Clients, signe
 			return err
 		}
 		if err := pki.Verify(s.Data["tls.crt"], signer.CA()); err != nil && old.NotAfter.After(time.Now()) {
-			return fmt.Errorf("%s: etcd's CA on this machine has not signed it: %w", name, err)
+			return fmt.Errorf("%s: not signed by the etcd CA on this machine: %w", name, err)
 		}
 		// Key and certificate are one object, and change together.
 		s.Data["tls.crt"], s.Data["tls.key"], s.Data["ca.crt"] = pair.CertPEM, pair.KeyPEM, signer.CA()
 		if _, err := api.Update(ctx, s, metav1.UpdateOptions{FieldManager: "kubectl-ha-addon"}); err != nil {
 			return action.OfCluster(fmt.Errorf("write the secret %s: %w", name, err))
 		}
-		action.Tell(sink, "the certificate in %s is renewed", name)
+		action.Tell(sink, "renewed the certificate in %s", name)
 	}
 	return nil
 }

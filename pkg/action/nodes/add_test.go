@@ -79,7 +79,7 @@ func TestBundleOfAnAddition(t *testing.T) {
 		change func(*AddOptions)
 		want   string
 	}{
-		"no host":              {func(o *AddOptions) { o.Names = nil }, "name the hosts"},
+		"no host":              {func(o *AddOptions) { o.Names = nil }, "specify the hosts"},
 		"no such file":         {func(o *AddOptions) { o.Bundle += ".gone" }, ".gone"},
 		"trust without bundle": {func(o *AddOptions) { o.Bundle, o.Trust = "", bundles.Trust{KeyFile: "key"} }, "--bundle"},
 		"another digest":       {func(o *AddOptions) { o.Trust.Digest = "sha256:" + strings.Repeat("a", 64) }, "sha256:"},
