@@ -65,9 +65,9 @@ func OfCluster(err error) error {
 	case apierrors.IsNotFound(err):
 		return As(Invalid, err)
 	case apierrors.IsUnauthorized(err):
-		return As(Unreachable, fmt.Errorf("the cluster does not know the login of your kubeconfig; it may have expired: %w", err))
+		return As(Unreachable, fmt.Errorf("the cluster rejects the credentials of your kubeconfig; they may have expired: %w", err))
 	case operations.Unreachable(err):
-		return As(Unreachable, fmt.Errorf("the cluster does not answer: %w", err))
+		return As(Unreachable, fmt.Errorf("the cluster does not respond: %w", err))
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func OfFindings(findings []report.Finding) error {
 	if bad == 0 {
 		return nil
 	}
-	return As(kindOf(findings), fmt.Errorf("%s in the way; nothing was changed", report.Plural(bad, "thing stands", "things stand")))
+	return As(kindOf(findings), fmt.Errorf("%s; nothing was changed", report.Plural(bad, "blocking issue", "blocking issues")))
 }
 
 // kindOf is the kind of findings of which at least one stands in the way.

@@ -26,9 +26,9 @@ func TestOfFindings(t *testing.T) {
 	}{
 		"nothing":        {nil, "", ""},
 		"a warning":      {[]report.Finding{warning}, "", ""},
-		"one":            {[]report.Finding{warning, bad}, Findings, "1 thing stands in the way; nothing was changed"},
-		"one is away":    {[]report.Finding{bad, away}, Unreachable, "2 things stand in the way; nothing was changed"},
-		"only a warning": {[]report.Finding{finding("connection", report.SeverityWarning), bad}, Findings, "1 thing stands"},
+		"one":            {[]report.Finding{warning, bad}, Findings, "1 blocking issue; nothing was changed"},
+		"one is away":    {[]report.Finding{bad, away}, Unreachable, "2 blocking issues; nothing was changed"},
+		"only a warning": {[]report.Finding{finding("connection", report.SeverityWarning), bad}, Findings, "1 blocking issue"},
 	} {
 		err := OfFindings(tc.found)
 		if (err == nil) != (tc.says == "") || KindOf(err) != tc.kind || err != nil && !strings.HasPrefix(err.Error(), tc.says) {

@@ -39,7 +39,7 @@ func (a Access) RESTConfig() (*rest.Config, error) {
 	cfg, err := clientcmd.RESTConfigFromKubeConfig(a.Kubeconfig)
 	if err != nil {
 		// The error could quote the file.
-		return nil, fmt.Errorf("%s: its admin.conf can't be used", a.Source)
+		return nil, fmt.Errorf("%s: its admin.conf is unusable", a.Source)
 	}
 	cfg.Dial = a.Dial
 	cfg.UserAgent = "kubectl-ha"
@@ -56,7 +56,7 @@ func access(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, source string
 	}
 	var data controlplane.KubeconfigData
 	if err := json.Unmarshal(res.Data, &data); err != nil {
-		return Access{}, fmt.Errorf("%s: the answer with admin.conf can't be read", source)
+		return Access{}, fmt.Errorf("%s: cannot read the response with admin.conf", source)
 	}
 	through := []string{source}
 	for _, h := range c.ControlPlanes() {

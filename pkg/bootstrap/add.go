@@ -266,10 +266,10 @@ func (p *planner) etcdJoins(h v1alpha1.Host, before string) string {
 }
 
 func (p *planner) enrols(h v1alpha1.Host) {
-	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "enrol the kubelet",
+	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "join the node",
 		After: []string{id(tasks.Images, h)}, Spec: controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
 	if p.enrolled(h) {
-		s.Skip = "it is enrolled"
+		s.Skip = "already joined"
 	}
 	p.add(s)
 }

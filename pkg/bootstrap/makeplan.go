@@ -287,11 +287,11 @@ func (p *planner) init() {
 }
 
 func (p *planner) enrol(h v1alpha1.Host) {
-	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "enrol the kubelet",
+	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "join the node",
 		After: []string{id(tasks.Init, p.source), id(tasks.Images, h)},
 		Spec:  controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
 	if p.enrolled(h) {
-		s.Skip = "it is enrolled"
+		s.Skip = "already joined"
 	}
 	p.add(s)
 }
@@ -318,7 +318,7 @@ func (p *planner) handOver() {
 	}
 	// Nobody is given a login that is about to end.
 	after = append(after, p.renewals()...)
-	p.add(plan.Step{ID: StepJoin, Task: StepJoin, After: after, Title: "hand over to the cluster: promote control planes, apply the settings"})
+	p.add(plan.Step{ID: StepJoin, Task: StepJoin, After: after, Title: "hand over to the cluster: join control plane nodes, apply the settings"})
 	// An apiserver without a login to etcd answers to nobody.
 	p.add(plan.Step{ID: StepKubeconfig, Task: StepKubeconfig, After: append([]string{first}, p.renewals()...), Title: "write the kubeconfig"})
 }

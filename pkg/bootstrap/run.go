@@ -259,5 +259,5 @@ func (e *Unfinished) Unwrap() error { return e.Err }
 
 // Explain says how to go on.
 func (e *Unfinished) Explain() (detail, hint string) {
-	return "", "run the same command again: it looks at the hosts and does what is left"
+	return "", "run the same command again: it checks the hosts and completes the remaining steps"
 }

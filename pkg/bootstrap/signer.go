@@ -150,7 +150,7 @@ func RenewHost(ctx context.Context, hosts transport.Runner, s Signer, h v1alpha1
 	}
 	var asked certs.RequestData
 	if err := json.Unmarshal(res.Data, &asked); err != nil {
-		return data, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
+		return data, fmt.Errorf("%s: cannot read its certificate requests: %w", h.Name, err)
 	}
 	if err := asked.Check(names); err != nil {
 		return data, fmt.Errorf("%s: %w", h.Name, err)
@@ -166,7 +166,7 @@ func RenewHost(ctx context.Context, hosts transport.Runner, s Signer, h v1alpha1
 		return data, err
 	}
 	if err := json.Unmarshal(res.Data, &data); err != nil {
-		return data, fmt.Errorf("%s: what it has renewed can't be read: %w", h.Name, err)
+		return data, fmt.Errorf("%s: cannot read its result: %w", h.Name, err)
 	}
 	return data, nil
 }

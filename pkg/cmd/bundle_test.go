@@ -35,20 +35,20 @@ func TestBundleOfFiles(t *testing.T) {
 	}
 	mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--out", file("new.tar"))
 	left := mustRun(t, "bundle", "create", "--from", file("a2.tar"), "--from", file("b.tar"), "--since", file("old.tar"), "--out", file("difference.tar"))
-	if !strings.Contains(left, "2 blobs (409 B) are left out, since "+file("old.tar")+" has them") ||
+	if !strings.Contains(left, "2 blobs (409 B) are left out because "+file("old.tar")+" has them") ||
 		!strings.Contains(left, "kubectl ha images push "+file("difference.tar")+" --base "+file("old.tar")+"\n") || strings.Contains(left, "already") {
 		t.Errorf("got %s", left)
 	}
 	golden.Compare(t, "bundle_inspect.txt", mustRun(t, "bundle", "inspect", file("new.tar")))
 	golden.Compare(t, "bundle_difference.txt", mustRun(t, "bundle", "inspect", file("difference.tar")))
 	golden.Compare(t, "bundle_diff.txt", mustRun(t, "bundle", "diff", file("old.tar"), file("new.tar")))
-	if out := mustRun(t, "bundle", "diff", file("new.tar"), file("difference.tar")); out != "Both hold the same.\n" {
+	if out := mustRun(t, "bundle", "diff", file("new.tar"), file("difference.tar")); out != "The bundles have the same contents.\n" {
 		t.Errorf("got %s", out)
 	}
-	if out := mustRun(t, "bundle", "verify", file("difference.tar")); !strings.Contains(out, "sound as far as it goes") || !strings.Contains(out, "Only the difference") {
+	if out := mustRun(t, "bundle", "verify", file("difference.tar")); !strings.Contains(out, "intact, but partial") || !strings.Contains(out, "Partial bundle") {
 		t.Errorf("got %s", out)
 	}
-	if out := mustRun(t, "bundle", "verify", file("difference.tar"), "--base", file("old.tar")); !strings.Contains(out, "difference.tar is sound: 2 images") {
+	if out := mustRun(t, "bundle", "verify", file("difference.tar"), "--base", file("old.tar")); !strings.Contains(out, "difference.tar is intact: 2 images") {
 		t.Errorf("got %s", out)
 	}
 	var seen struct {
@@ -108,7 +108,7 @@ func TestBundleMistakes(t *testing.T) {
 		{[]string{"create", "--out", "x", "--from-manifest", "none.yaml"}, cli.ExitFailed, "none.yaml"},
 		{[]string{"create", "--out", "x", "--from", "a.tar", "--since", "cut.tar"}, cli.ExitFailed, "not a bundle"},
 		{[]string{"inspect", "cut.tar"}, cli.ExitUsage, "not a bundle"},
-		{[]string{"diff", "cut.tar"}, cli.ExitUsage, "name two"},
+		{[]string{"diff", "cut.tar"}, cli.ExitUsage, "specify two"},
 		{[]string{"diff", "cut.tar", "cut.tar"}, cli.ExitUsage, "not a bundle"},
 		{[]string{"verify", "cut.tar", "--base", "cut.tar"}, cli.ExitUsage, "not a bundle"},
 	} {

@@ -70,7 +70,7 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 	if err := json.Unmarshal([]byte(mustRun(t, "bundle", "inspect", "signed.tar", "-o", "json")), &seen); err != nil {
 		t.Fatal(err)
 	}
-	want := unverifiedPart{"example.com/team/a:v1", "the local file that it came from"}
+	want := unverifiedPart{"example.com/team/a:v1", "the local file it came from"}
 	if !seen.Signed || len(seen.Unverified) != 1 || seen.Unverified[0] != want || seen.Images[0].Check != "none" {
 		t.Errorf("got %+v", seen)
 	}
@@ -79,7 +79,7 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 			t.Errorf("got %s", out)
 		}
 	}
-	if out := mustRun(t, "bundle", "inspect", "signed.tar"); !strings.Contains(out, "`kubectl ha bundle verify --key` tells") {
+	if out := mustRun(t, "bundle", "inspect", "signed.tar"); !strings.Contains(out, "`kubectl ha bundle verify --key` checks") {
 		t.Errorf("got %s", out)
 	}
 	other := "sha256:" + strings.Repeat("0a", 32)
@@ -89,8 +89,8 @@ func TestBundleIsTheOneThatWasMeant(t *testing.T) {
 		want string
 	}{
 		"signed":                {[]string{"signed.tar", "--key", pub}, cli.ExitOK, "Signed by the owner of " + pub},
-		"its digest":            {[]string{"plain.tar", "--digest", seen.Digest}, cli.ExitOK, "Its digest is the one that was given."},
-		"nobody asked":          {[]string{"signed.tar"}, cli.ExitOK, "by whom was not asked"},
+		"its digest":            {[]string{"plain.tar", "--digest", seen.Digest}, cli.ExitOK, "Its digest matches the given one."},
+		"nobody asked":          {[]string{"signed.tar"}, cli.ExitOK, "the signature was not checked"},
 		"nothing to ask":        {[]string{"plain.tar"}, cli.ExitOK, "Not signed; its digest is " + seen.Digest},
 		"not signed":            {[]string{"plain.tar", "--key", pub}, cli.ExitUsage, "it is not signed"},
 		"by another":            {[]string{"signed.tar", "--key", others}, cli.ExitUsage, "by another key"},
@@ -124,8 +124,8 @@ func TestSignKeyMistakes(t *testing.T) {
 		"encrypted":               {[]string{"--sign-key", "encrypted.key"}, "openssl pkey"},
 		"no file":                 {[]string{"--sign-key", "none.key"}, "none.key"},
 		"nothing on input":        {[]string{"--sign-key", "-"}, "not a key in PEM"},
-		"two from standard input": {[]string{"--sign-key", "-", "-f", "-"}, "can't both read standard input"},
-		"trust in no mirror":      {[]string{"--trust-mirror"}, "--trust-mirror is for --mirror"},
+		"two from standard input": {[]string{"--sign-key", "-", "-f", "-"}, "cannot both read standard input"},
+		"trust in no mirror":      {[]string{"--trust-mirror"}, "--trust-mirror requires --mirror"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			code, _, errOut := run(t, append([]string{"bundle", "create", "--from", "a.tar", "--out", "x.tar"}, tc.args...)...)
@@ -177,15 +177,15 @@ func TestAnotherBundleTouchesNothing(t *testing.T) {
 	}{
 		{[]string{"bootstrap", "-f", "cluster.yaml", "--yes", "--bundle", "plain.tar", "--bundle-digest", other}, "not " + other},
 		{[]string{"bootstrap", "-f", "cluster.yaml", "--yes", "--bundle", "plain.tar", "--bundle-key", pub}, "it is not signed"},
-		{[]string{"bootstrap", "-f", "cluster.yaml", "--yes", "--bundle-digest", other}, "name it with --bundle"},
-		{[]string{"upgrade", "v1.36.3", "--bundle-digest", other}, "name it with --bundle"},
-		{[]string{"upgrade", "plan", "--bundle-key", pub}, "name it with --bundle"},
-		{[]string{"node", "add", "w1", "-f", "cluster.yaml", "--yes", "--bundle-digest", other}, "name it with --bundle"},
-		{[]string{"node", "replace", "w1", "w2", "-f", "cluster.yaml", "--yes", "--bundle-digest", other}, "name it with --bundle"},
-		{[]string{"loadbalancer", "install", "--yes", "--bundle-key", pub}, "name it with --bundle"},
-		{[]string{"addon", "install", "metrics-server", "--yes", "--bundle-key", pub}, "name it with --bundle"},
-		{[]string{"images", "list", "--bundle-key", pub}, "name it with --bundle"},
-		{[]string{"images", "push", "example.com/a:v1", "--bundle-key", pub}, "name it with its file"},
+		{[]string{"bootstrap", "-f", "cluster.yaml", "--yes", "--bundle-digest", other}, "specify it with --bundle"},
+		{[]string{"upgrade", "v1.36.3", "--bundle-digest", other}, "specify it with --bundle"},
+		{[]string{"upgrade", "plan", "--bundle-key", pub}, "specify it with --bundle"},
+		{[]string{"node", "add", "w1", "-f", "cluster.yaml", "--yes", "--bundle-digest", other}, "specify it with --bundle"},
+		{[]string{"node", "replace", "w1", "w2", "-f", "cluster.yaml", "--yes", "--bundle-digest", other}, "specify it with --bundle"},
+		{[]string{"loadbalancer", "install", "--yes", "--bundle-key", pub}, "specify it with --bundle"},
+		{[]string{"addon", "install", "metrics-server", "--yes", "--bundle-key", pub}, "specify it with --bundle"},
+		{[]string{"images", "list", "--bundle-key", pub}, "specify it with --bundle"},
+		{[]string{"images", "push", "example.com/a:v1", "--bundle-key", pub}, "specify it with its file"},
 	} {
 		t.Run(strings.Join(tc.args[:2], " "), func(t *testing.T) {
 			code, _, errOut := run(t, tc.args...)

@@ -12,10 +12,10 @@ func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print the script that completes this program's commands in a shell",
+		Short: "Print a shell completion script",
 		Long: cli.Paragraphs(
-			"Prints a script that completes commands, flags and names for kubectl-ha in your shell.",
-			"kubectl completes `kubectl ha` by itself when it finds a program named kubectl_complete-ha on the PATH; the plugin's archive holds one."),
+			"Prints a script that completes the commands, flags and arguments of kubectl-ha in your shell.",
+			"kubectl completes `kubectl ha` if it finds an executable named kubectl_complete-ha in the PATH; the release archive contains it."),
 		Example: cli.Examples(`
 			# For this shell only
 			source <(kubectl ha completion bash)
@@ -26,7 +26,7 @@ func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
 		Args:      cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return action.Invalidf("name one shell: %v", shells)
+				return action.Invalidf("specify one shell: %v", shells)
 			}
 			root := c.Root()
 			// The script must name the program as the shell finds it, not kubectl.
@@ -41,7 +41,7 @@ func newCompletion(streams genericiooptions.IOStreams) *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(streams.Out)
 			}
-			return action.Invalidf("shell %q is not known; use one of %v", args[0], shells)
+			return action.Invalidf("unknown shell %q; use one of %v", args[0], shells)
 		},
 	}
 }

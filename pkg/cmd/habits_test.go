@@ -21,19 +21,19 @@ import (
 // habits are kubectl's flags, and --yes: what each is wherever it is. Type "" is any;
 // meaning is a word of its help.
 var habits = map[string]struct{ shorthand, kind, def, meaning string }{
-	"filename":        {"f", "string", "", "the Cluster `file`|this Cluster `file`"},
+	"filename":        {"f", "string", "", "Cluster `file`"},
 	"output":          {"o", "string", "", "text (default)|what --out is"},
-	"out":             {"", "string", "*", "the `file` to write"},
-	"selector":        {"l", "string", "", "the nodes with these labels"},
-	"watch":           {"w", "bool", "false", "again"},
-	"wait":            {"", "bool", "true", "watch it until it ends"},
-	"timeout":         {"", "duration", "0s", "how long to watch it at most"},
+	"out":             {"", "string", "*", "`file` to write"},
+	"selector":        {"l", "string", "", "nodes that match this label"},
+	"watch":           {"w", "bool", "false", "refresh"},
+	"wait":            {"", "bool", "true", "watch the Operation until it ends"},
+	"timeout":         {"", "duration", "0s", "maximum time to watch"},
 	"dry-run":         {"", "string", "none", "is none, client or server"},
-	"yes":             {"y", "bool", "false", "do not ask"},
+	"yes":             {"y", "bool", "false", "do not prompt for confirmation"},
 	"context":         {"", "string", "", "kubeconfig context"},
 	"kubeconfig":      {"", "string", "", "kubeconfig file"},
 	"request-timeout": {"", "string", "0", "single server request"},
-	"v":               {"v", "Level", "0", "logged"},
+	"v":               {"v", "Level", "0", "log `level`"},
 }
 
 // TestFlagsAreKubectls: each flag that kubectl has too is the same on every command.
@@ -169,12 +169,12 @@ func TestTimeoutHasItsOwnCode(t *testing.T) {
 func TestFormerNamesOfFlags(t *testing.T) {
 	for _, args := range [][]string{{"images", "list", "--nodes", "a in b"}, {"images", "push", "x.tar", "--nodes", "a in b"}} {
 		code, _, errOut := run(t, args...)
-		if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --nodes is called --selector") || !strings.Contains(errOut, "--selector a in b") {
+		if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --nodes is deprecated, use --selector") || !strings.Contains(errOut, "--selector a in b") {
 			t.Errorf("%v: exit code %d, %q", args, code, errOut)
 		}
 	}
 	code, _, errOut := run(t, "node", "remove", "--etcd-member", "m", "--file", "c.yaml")
-	if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --file is called --filename") || !strings.Contains(errOut, "is about a host") {
+	if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --file is deprecated, use --filename") || !strings.Contains(errOut, "is for a host") {
 		t.Errorf("node remove --file: exit code %d, %q", code, errOut)
 	}
 }

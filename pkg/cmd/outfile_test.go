@@ -53,7 +53,7 @@ func TestFormatsAreNoFiles(t *testing.T) {
 				t.Errorf("%s -o %s: exit code %d, %q", verb, format, code, errOut)
 			}
 		}
-		if code, _, errOut := run(t, append(strings.Fields(verb), "-o", "a", "--out", "b")...); code != cli.ExitUsage || !strings.Contains(errOut, "exclude each other") {
+		if code, _, errOut := run(t, append(strings.Fields(verb), "-o", "a", "--out", "b")...); code != cli.ExitUsage || !strings.Contains(errOut, "mutually exclusive") {
 			t.Errorf("%s with both: exit code %d, %q", verb, code, errOut)
 		}
 	}

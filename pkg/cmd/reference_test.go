@@ -21,8 +21,8 @@ const referencePage = "../../docs/cli.md"
 
 const referenceIntro = `# Commands
 
-Made from the commands themselves by ` + "`make docs`" + `; a test fails when it is stale. ` + "`kubectl ha COMMAND --help`" + ` prints the same.
-What programs go by (exit codes, ` + "`-o json`" + `, files and environment) is in [scripting](scripting.md).
+Generated from the commands by ` + "`make docs`" + `; a test fails when it is stale. ` + "`kubectl ha COMMAND --help`" + ` prints the same.
+For exit codes, ` + "`-o json`" + `, files and environment see [scripting](scripting.md).
 `
 
 // TestCommandReference: docs/cli.md is what the commands say of themselves; -update
@@ -123,7 +123,7 @@ func referenceOf(b *strings.Builder, c *cobra.Command) {
 		fmt.Fprintf(b, "\n```\n%s\n```\n", flags)
 	}
 	if cli.HasAccessFlags(c) {
-		b.WriteString("\nBesides, the [flags that choose the cluster and the login](#kubectl-ha-options).\n")
+		b.WriteString("\nAlso accepts the [flags for access to the cluster](#kubectl-ha-options).\n")
 	}
 }
 

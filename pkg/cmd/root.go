@@ -56,18 +56,18 @@ func printError(ctx context.Context, w io.Writer, err error) {
 func NewRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-ha",
-		Short: "Highly available Kubernetes clusters from bare Linux hosts",
+		Short: "Create and operate highly available Kubernetes clusters on bare Linux hosts",
 		Long: cli.Paragraphs(
-			"Turns bare Linux hosts into a highly available kubeadm cluster: etcd with TLS on its own, a virtual IP that keepalived moves within a second, several control planes, a pod network.",
-			"SSH is needed for the bootstrap only. From then on everything runs as Jobs inside the cluster, recorded in Operations that anybody may watch."),
+			"Creates a highly available kubeadm cluster on bare Linux hosts: several control plane nodes, an external etcd with TLS, a virtual IP that fails over within a second, and a pod network.",
+			"SSH is used only to install, rescue and uninstall hosts. All other changes run as Jobs inside the cluster. Each change is recorded in an Operation, which you can watch, pause and resume."),
 		Example: cli.Examples(`
 			# Write a commented Cluster file, then edit it
 			kubectl ha init
 
-			# Look at the hosts, change nothing
+			# Check the hosts; nothing is changed
 			kubectl ha preflight -f cluster.yaml
 
-			# Make the cluster
+			# Create the cluster
 			kubectl ha bootstrap -f cluster.yaml`),
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: program.Name},
 		SilenceErrors: true,
@@ -82,9 +82,9 @@ func NewRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(cli.FlagError)
 	cli.AddVerbosity(root.PersistentFlags(), streams.ErrOut)
 	root.AddGroup(
-		&cobra.Group{ID: cli.GroupCluster, Title: "Make a cluster:"},
-		&cobra.Group{ID: cli.GroupBundle, Title: "Prepare what it is made of:"},
-		&cobra.Group{ID: cli.GroupAccess, Title: "Use and watch it:"},
+		&cobra.Group{ID: cli.GroupCluster, Title: "Create a cluster:"},
+		&cobra.Group{ID: cli.GroupBundle, Title: "Prepare bundles and images:"},
+		&cobra.Group{ID: cli.GroupAccess, Title: "Operate a cluster:"},
 	)
 	for _, verb := range verbs(streams) {
 		root.AddCommand(verb)

@@ -22,16 +22,16 @@ import (
 
 func TestUpgradeUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"upgrade v1.36.3 v1.37.0":             "name the version, and nothing else",
+		"upgrade v1.36.3 v1.37.0":             "specify the version, and nothing else",
 		"upgrade plna":                        `did you mean "plan"`,
-		"upgrade v1.36.3 --only etcd":         "--only etcd is not known",
+		"upgrade v1.36.3 --only etcd":         "unknown value --only etcd",
 		"upgrade v1.36.3 --max-unavailable 0": "--max-unavailable",
-		"upgrade v1.36.3 --drain-timeout 0s":  "no time at all",
-		"upgrade v1.36.3 --keep-backups 0":    "one at least",
-		"upgrade v1.36.3 --ignore skew":       "can't be ignored",
-		"upgrade v1.36.3 -o xml":              "-o xml is not known",
-		"upgrade plan v1.36.3 -o yaml":        "-o yaml is not known",
-		"upgrade rollback-node":               "name the node",
+		"upgrade v1.36.3 --drain-timeout 0s":  "must be greater than 0",
+		"upgrade v1.36.3 --keep-backups 0":    "must be at least 1",
+		"upgrade v1.36.3 --ignore skew":       "cannot be ignored",
+		"upgrade v1.36.3 -o xml":              "unknown output format -o xml",
+		"upgrade plan v1.36.3 -o yaml":        "unknown output format -o yaml",
+		"upgrade rollback-node":               "specify the node",
 		"backup lst":                          `did you mean "list"`,
 	} {
 		code, _, errOut := run(t, strings.Fields(args)...)
@@ -94,10 +94,10 @@ func TestUpgradePlanned(t *testing.T) {
 		{"upgrade plan v1.36.3", cli.ExitOK, "w1  1 pod loses the data in emptyDir volumes: default/scratch"},
 		{"upgrade plan v1.36.3 -o json", cli.ExitOK, `"losesData":["default/scratch"]`},
 		{"upgrade plan v1.36.3 --delete-emptydir-data=false", cli.ExitFindings, "move what matters, or allow it with --delete-emptydir-data"},
-		{"upgrade rollback-node w1", cli.ExitUsage, "name the version with --to"},
+		{"upgrade rollback-node w1", cli.ExitUsage, "specify it with --to"},
 		{"upgrade rollback-node w1 --to v1.36.0", cli.ExitFindings, "newer than an apiserver"},
 		{"backup list", cli.ExitOK, "No Operation"},
-		{"upgrade v1.35.4", cli.ExitOK, "Every node is at v1.35.4, nothing is to be done."},
+		{"upgrade v1.35.4", cli.ExitOK, "Every node is at v1.35.4, nothing to do."},
 	} {
 		if got := ask(c.code, strings.Fields(c.args)...); !strings.Contains(got, c.want) {
 			t.Errorf("%s says %s", c.args, got)

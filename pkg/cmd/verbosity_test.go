@@ -58,7 +58,7 @@ func TestVerbosity(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"x", "-1", "1.5"} {
-		if code, _, errOut := run(t, "version", "--v="+bad); code != cli.ExitUsage || !strings.Contains(errOut, "is no level") {
+		if code, _, errOut := run(t, "version", "--v="+bad); code != cli.ExitUsage || !strings.Contains(errOut, "is not a valid level") {
 			t.Errorf("-v %s: exit code %d, %q", bad, code, errOut)
 		}
 	}

@@ -15,19 +15,19 @@ import (
 
 const referencePage = "../../docs/doctor.md"
 
-const referenceIntro = `# What doctor looks for
+const referenceIntro = `# Checks of doctor
 
-    kubectl ha doctor             # look, and tell
+    kubectl ha doctor             # run all checks
     kubectl ha doctor --quick     # without the read-only task on each node
-    kubectl ha doctor --fix       # and mend what is safe to, as an Operation, after it was shown
+    kubectl ha doctor --fix       # repair what is safe to repair, in an Operation, after confirmation
 
-Each check is for a way in which highly available kubeadm clusters have failed, and works on clusters of other tools too, with stacked or external etcd. What is in files on the
-hosts is read by a short task on each node, for which the cluster has to know ` + "`kubectl ha`" + `: one of another tool does after ` + "`kubectl ha adopt`" + `. What could not be looked at is
-counted apart, never as in order. The exit code is 3 when a problem was found; warnings alone are 0. ` + "`-o json`" + ` is for programs.
+Each check is for a known cause of failure in highly available kubeadm clusters. It works on any kubeadm cluster, with stacked or external etcd. A short task on each node reads files on the
+hosts. It needs the agent of ` + "`kubectl ha`" + `: adopt other clusters first with ` + "`kubectl ha adopt --ssh`" + `. A check that could not run is
+counted separately, never as passed. The exit code is 3 if there are problems, and 0 if there are only warnings. ` + "`-o json`" + ` is for programs.
 
-Made from the checks themselves by ` + "`make docs`" + `; a test fails when it is stale.
+Generated from the checks by ` + "`make docs`" + `; a test fails when it is stale.
 
-| Check | What is to be so, and what happens otherwise | Seen in | Read from | ` + "`--fix`" + ` |
+| Check | Requirement, and what happens otherwise | Seen in | Read from | ` + "`--fix`" + ` |
 |---|---|---|---|---|
 `
 

@@ -143,7 +143,7 @@ func errorText(err error) string {
 func (c *cluster) testKubeconfigAdminUser(t *testing.T) {
 	ctx := context.Background()
 	const name, namespace = "admin-user", "ha-system"
-	if r := c.ha(t, suiteDeadline, "kubeconfig", "--admin-user", "--kubeconfig", c.kubeconfig, "--out", filepath.Join(t.TempDir(), "no")); r.code != 2 || !strings.Contains(r.stderr, "--admin-user makes it") {
+	if r := c.ha(t, suiteDeadline, "kubeconfig", "--admin-user", "--kubeconfig", c.kubeconfig, "--out", filepath.Join(t.TempDir(), "no")); r.code != 2 || !strings.Contains(r.stderr, "--admin-user creates it") {
 		t.Errorf("without the account: %s", r)
 	}
 	accounts := c.client.CoreV1().ServiceAccounts(namespace)
@@ -185,7 +185,7 @@ func (c *cluster) testKubeconfigNode(t *testing.T) {
 	if _, err := client.CoreV1().Nodes().List(context.Background(), metav1.ListOptions{}); err != nil {
 		t.Error(err)
 	}
-	if r := c.ha(t, suiteDeadline, "kubeconfig", "--node", "w1", "--kubeconfig", c.kubeconfig); r.code != 2 || !strings.Contains(r.stderr, "no control plane") {
+	if r := c.ha(t, suiteDeadline, "kubeconfig", "--node", "w1", "--kubeconfig", c.kubeconfig); r.code != 2 || !strings.Contains(r.stderr, "not a control plane node") {
 		t.Errorf("for a worker: %s", r)
 	}
 }

@@ -178,7 +178,7 @@ func TestDoctorFix(t *testing.T) {
 		t.Errorf("doctor: %s", found)
 	}
 	dry := c.ha(t, suiteDeadline, "doctor", "--fix", "--dry-run", "--kubeconfig", c.kubeconfig)
-	if dry.code != 0 || !strings.Contains(dry.stderr, "To be mended: coredns, uncordon") {
+	if dry.code != 0 || !strings.Contains(dry.stderr, "To be repaired: coredns, uncordon") {
 		t.Errorf("doctor --fix --dry-run: %s", dry)
 	}
 	if r := c.ha(t, 2*suiteDeadline, "doctor", "--fix", "--yes", "--kubeconfig", c.kubeconfig); r.code != 0 {

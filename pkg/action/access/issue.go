@@ -88,22 +88,22 @@ func CheckIssue(o IssueOptions) error {
 	}
 	switch {
 	case where > 1:
-		return action.Invalidf("--vip, --loadbalancer and --node exclude each other")
+		return action.Invalidf("--vip, --loadbalancer and --node are mutually exclusive")
 	case o.Merge != nil && (o.File != "" || o.NoFile):
-		return action.Invalidf("--merge and --out exclude each other")
+		return action.Invalidf("--merge and --out are mutually exclusive")
 	case o.Duration != 0 && (o.Duration < kubeconfig.MinDuration || o.Duration > kubeconfig.MaxDuration):
 		return action.Invalidf("--duration must be between %s and %s", kubeconfig.MinDuration, kubeconfig.MaxDuration)
 	case len(o.Groups) > 0 && o.User == "":
-		return action.Invalidf("--group is for --user")
+		return action.Invalidf("--group requires --user")
 	case o.User != "" && o.Account:
-		return action.Invalidf("--user and --admin-user exclude each other")
+		return action.Invalidf("--user and --admin-user are mutually exclusive")
 	case strings.HasPrefix(o.User, "system:"):
-		return action.Invalidf("--user %s: names that begin with system: are those of the cluster's own parts", o.User)
+		return action.Invalidf("--user %s: names that start with system: are reserved for cluster components", o.User)
 	}
 	for _, g := range o.Groups {
 		if strings.HasPrefix(g, "system:") {
 			// kube-apiserver refuses system:masters in such a certificate as well.
-			return action.Invalidf("--group %s: groups that begin with system: are the cluster's own; bind a role to a group of yours", g)
+			return action.Invalidf("--group %s: groups that start with system: are reserved; bind a role to your own group", g)
 		}
 	}
 	return nil
@@ -129,12 +129,12 @@ func RunIssue(ctx context.Context, o IssueOptions, sink report.Sink) (IssueResul
 			o.File = fileName(wanted.Context)
 		}
 		if err := Replaceable(o.File, wanted.Context); err != nil {
-			return IssueResult{}, action.Invalidf("the kubeconfig can't go to %w; choose another file with --out, or --merge", err)
+			return IssueResult{}, action.Invalidf("cannot write the kubeconfig to %w; choose another file with --out, or use --merge", err)
 		}
 	}
 	issued, err := kubeconfig.Issue(ctx, w.config, wanted)
 	if errors.Is(err, kubeconfig.ErrNoAccount) {
-		return IssueResult{}, action.Invalidf("%w\nnext: %s addon install dashboard --admin-user makes it", err, program.Name)
+		return IssueResult{}, action.Invalidf("%w\nnext: %s addon install dashboard --admin-user creates it", err, program.Name)
 	}
 	if err != nil {
 		return IssueResult{}, action.OfCluster(err)
@@ -168,7 +168,7 @@ func (o IssueOptions) enter(ctx context.Context, sink report.Sink) (way, error) 
 		return way{config: o.Config, leave: func() {}}, nil
 	}
 	if o.Cluster == nil {
-		return way{}, action.Invalidf("without a kubeconfig the Cluster file has to be named")
+		return way{}, action.Invalidf("specify the Cluster file, because there is no kubeconfig")
 	}
 	config, through, leave, err := remote.Admin(ctx, o.Cluster, o.Login, sink)
 	if err != nil {

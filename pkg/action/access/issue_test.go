@@ -21,16 +21,16 @@ func TestCheckIssue(t *testing.T) {
 		want string
 	}{
 		"nothing":            {IssueOptions{}, ""},
-		"two places":         {IssueOptions{VirtualIP: true, Node: "cp1"}, "exclude each other"},
-		"two other places":   {IssueOptions{VirtualIP: true, LoadBalancer: true}, "exclude each other"},
-		"two files":          {IssueOptions{Merge: paths, File: "x"}, "exclude each other"},
-		"no file, and one":   {IssueOptions{Merge: paths, NoFile: true}, "exclude each other"},
+		"two places":         {IssueOptions{VirtualIP: true, Node: "cp1"}, "mutually exclusive"},
+		"two other places":   {IssueOptions{VirtualIP: true, LoadBalancer: true}, "mutually exclusive"},
+		"two files":          {IssueOptions{Merge: paths, File: "x"}, "mutually exclusive"},
+		"no file, and one":   {IssueOptions{Merge: paths, NoFile: true}, "mutually exclusive"},
 		"too short":          {IssueOptions{Duration: time.Minute}, "--duration"},
 		"too long":           {IssueOptions{Duration: 2 * kubeconfig.MaxDuration}, "--duration"},
-		"a group of nobody":  {IssueOptions{Groups: []string{"dev"}}, "--group is for --user"},
+		"a group of nobody":  {IssueOptions{Groups: []string{"dev"}}, "--group requires --user"},
 		"a group of ours":    {IssueOptions{User: "alice", Groups: []string{"dev", "system:masters"}}, "system:"},
 		"a user of ours":     {IssueOptions{User: "system:admin"}, "system:"},
-		"user and account":   {IssueOptions{User: "alice", Account: true}, "exclude each other"},
+		"user and account":   {IssueOptions{User: "alice", Account: true}, "mutually exclusive"},
 		"somebody, complete": {IssueOptions{User: "alice", Groups: []string{"dev"}, Duration: 8 * time.Hour, LoadBalancer: true}, ""},
 	} {
 		err := CheckIssue(tc.o)
@@ -78,8 +78,8 @@ func TestTarget(t *testing.T) {
 		"one that is for kubeconfigs": {with(v1alpha1.UseForKubeconfig), IssueOptions{}, "prod 192.0.2.9:7443", ""},
 		"the virtual IP all the same": {with(v1alpha1.UseForKubeconfig), IssueOptions{VirtualIP: true}, "prod 192.0.2.9:6443", ""},
 		"one control plane":           {with(v1alpha1.UseForKubeconfig), IssueOptions{Node: "cp1"}, "prod-cp1 192.0.2.1:6443", ""},
-		"a worker":                    {c, IssueOptions{Node: "w1"}, "", "no control plane"},
-		"nobody":                      {c, IssueOptions{Node: "cp9"}, "", "no control plane"},
+		"a worker":                    {c, IssueOptions{Node: "w1"}, "", "not a control plane node"},
+		"nobody":                      {c, IssueOptions{Node: "cp9"}, "", "not a control plane node"},
 	} {
 		got, err := tc.o.target(tc.c)
 		if tc.says != "" {

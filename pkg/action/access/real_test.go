@@ -173,7 +173,7 @@ func TestIssueAndKeep(t *testing.T) {
 
 	t.Run("no account", func(t *testing.T) {
 		must(t, kubernetes.NewForConfigOrDie(s.Config).CoreV1().ServiceAccounts("kube-system").Delete(t.Context(), kubeconfig.AdminAccount, metav1.DeleteOptions{}))
-		if _, err := run(t, func(o *IssueOptions) { o.NoFile = true }); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "--admin-user makes it") {
+		if _, err := run(t, func(o *IssueOptions) { o.NoFile = true }); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "--admin-user creates it") {
 			t.Error(err)
 		}
 	})

@@ -39,7 +39,7 @@ func renew(ctx context.Context, content []byte, duration time.Duration) (*kubeco
 	}
 	current := old.Contexts[old.CurrentContext]
 	if current == nil {
-		return nil, fmt.Errorf("there is no context %s", old.CurrentContext)
+		return nil, fmt.Errorf("no context %s found", old.CurrentContext)
 	}
 	o := kubeconfig.Options{Cluster: current.Cluster, Context: old.CurrentContext, Server: config.Host,
 		Duration: duration, User: strings.TrimPrefix(current.AuthInfo, current.Cluster+"-"), Kind: kubeconfig.KindCertificate, Groups: kubeconfig.Groups(content)}

@@ -56,13 +56,13 @@ func (o IssueOptions) target(c *v1alpha1.Cluster) (target, error) {
 	case o.VirtualIP:
 		t.server = ServerURL(c)
 	case o.LoadBalancer && !c.Spec.LoadBalancer.Enabled:
-		return target{}, action.Invalidf("there is no load balancer; %s loadbalancer install sets one up", program.Name)
+		return target{}, action.Invalidf("no load balancer is installed; %s loadbalancer install installs one", program.Name)
 	case o.LoadBalancer:
 		t.server = "https://" + c.BalancedEndpoint()
 	case o.Node != "":
 		h, ok := c.Host(o.Node)
 		if !ok || !h.Has(v1alpha1.RoleControlPlane) {
-			return target{}, action.Invalidf("--node %s: this is no control plane of the cluster %s", o.Node, t.name)
+			return target{}, action.Invalidf("--node %s: not a control plane node of the cluster %s", o.Node, t.name)
 		}
 		t.name += "-" + o.Node
 		t.server = "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))

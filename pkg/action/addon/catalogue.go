@@ -25,7 +25,7 @@ func Catalogue(args []string) (all addon.Catalogue, names []string, err error) {
 	for _, arg := range args {
 		if !isFolder(arg) {
 			if all[arg] == nil {
-				return nil, nil, action.Invalidf("there is no addon %s; there are %s, or name a folder, such as ./%s", arg, strings.Join(all.Names(), ", "), arg)
+				return nil, nil, action.Invalidf("unknown addon %s; available are %s, or specify a folder, such as ./%s", arg, strings.Join(all.Names(), ", "), arg)
 			}
 			names = append(names, arg)
 			continue
@@ -36,7 +36,7 @@ func Catalogue(args []string) (all addon.Catalogue, names []string, err error) {
 		}
 		name := a.Descriptor.Name
 		if all[name] != nil {
-			return nil, nil, action.Invalidf("%s: there is an addon %s already; give yours another name", arg, name)
+			return nil, nil, action.Invalidf("%s: an addon named %s already exists; use another name", arg, name)
 		}
 		all[name] = a
 		names = append(names, name)

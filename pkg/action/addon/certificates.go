@@ -33,7 +33,7 @@ func (p *Install) Sign(ctx context.Context) error {
 	signed := map[string][]byte{}
 	if len(due) > 0 {
 		if p.stateDir == nil {
-			return errors.New("there is no directory with etcd's CA, which an addon needs")
+			return errors.New("the directory with the etcd CA is missing, but an addon needs it")
 		}
 		dir, err := p.stateDir(p.Cluster)
 		if err != nil {
@@ -89,8 +89,8 @@ func (d dueCertificate) sign(ctx context.Context, dir string) (map[string][]byte
 		return nil, err
 	}
 	if !found {
-		return nil, action.As(action.Findings, fmt.Errorf("the addon %s reads etcd with a certificate that etcd's CA has signed, and its key is not in %s: "+
-			"run this where the cluster was bootstrapped, or copy that directory from there", d.addon, dir))
+		return nil, action.As(action.Findings, fmt.Errorf("the addon %s needs a certificate signed by the etcd CA, but the CA key is not in %s: "+
+			"run this on the machine that bootstrapped the cluster, or copy that directory from there", d.addon, dir))
 	}
 	pair, err := pki.Issue(ca, pki.Request{CommonName: d.CommonName, Client: true})
 	if err != nil {

@@ -86,8 +86,8 @@ func TestSignRefuses(t *testing.T) {
 		says string
 		kind action.Kind
 	}{
-		"the CA is elsewhere":   {planOf(kube, func(*v1alpha1.Cluster) (string, error) { return empty, nil }), "its key is not in " + empty, action.Findings},
-		"no directory":          {planOf(kube, nil), "no directory", ""},
+		"the CA is elsewhere":   {planOf(kube, func(*v1alpha1.Cluster) (string, error) { return empty, nil }), "the CA key is not in " + empty, action.Findings},
+		"no directory":          {planOf(kube, nil), "the directory with the etcd CA is missing", ""},
 		"none can be found":     {planOf(kube, func(*v1alpha1.Cluster) (string, error) { return "", errors.New("no home") }), "no home", ""},
 		"secrets can't be read": {planOf(forbidden, nil), "forbidden", ""},
 	} {

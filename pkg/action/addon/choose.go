@@ -62,7 +62,7 @@ func (c chooser) choose(ctx context.Context) ([]choice, error) {
 	}
 	for _, v := range slices.Concat(c.With, c.Without) {
 		if !used[v] {
-			return nil, action.Invalidf("no addon that is installed has a variant %s", v)
+			return nil, action.Invalidf("no installed addon has a variant %s", v)
 		}
 	}
 	return out, nil

@@ -89,9 +89,9 @@ func TestChooseWithoutManifests(t *testing.T) {
 
 func TestCheckInstall(t *testing.T) {
 	for want, o := range map[string]InstallOptions{
-		"there is no addon nothing": {Names: []string{"nothing"}},
-		"name it with --bundle":     {Names: []string{"dashboard"}, Source: Source{Trust: trustOf("sha256:1")}},
-		"./missing":                 {Names: []string{"./missing"}},
+		"unknown addon nothing":    {Names: []string{"nothing"}},
+		"specify it with --bundle": {Names: []string{"dashboard"}, Source: Source{Trust: trustOf("sha256:1")}},
+		"./missing":                {Names: []string{"./missing"}},
 	} {
 		if err := CheckInstall(o); err == nil || !strings.Contains(err.Error(), want) || action.KindOf(err) != action.Invalid {
 			t.Errorf("%s: got %v (%s)", want, err, action.KindOf(err))

@@ -60,7 +60,7 @@ func FindDashboard(ctx context.Context, config *rest.Config) (*Dashboard, error)
 		return nil, err
 	}
 	if _, there := s.find(DashboardName); !there {
-		return nil, action.Invalidf("the dashboard is not installed; %s dashboard install does that", program.Name)
+		return nil, action.Invalidf("the dashboard is not installed; run %s dashboard install", program.Name)
 	}
 	return &Dashboard{site: s}, nil
 }
@@ -106,7 +106,7 @@ func (d *Dashboard) Token(ctx context.Context, o TokenOptions) (Token, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
 	got, err := d.site.clients.Kube.CoreV1().ServiceAccounts(manifests.DashboardNamespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
 	if apierrors.IsNotFound(err) && o.Admin {
-		return Token{}, action.Invalidf("there is no %s; %s dashboard install --admin-user makes it", account, program.Name)
+		return Token{}, action.Invalidf("%s does not exist; %s dashboard install --admin-user creates it", account, program.Name)
 	}
 	if err != nil {
 		return Token{}, action.OfCluster(err)

@@ -73,7 +73,7 @@ func readyPod(pods []corev1.Pod) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("no pod of the dashboard is ready; kubectl ha addon status tells why")
+	return "", errors.New("no dashboard pod is ready; see kubectl ha addon status")
 }
 
 // troubles tells what the forwarding writes about connections that failed.

@@ -46,7 +46,7 @@ func (s Source) content(ctx context.Context, f addon.File) ([]byte, error) {
 	if s.Bundle == "" {
 		content, err := bundle.FetchFile(ctx, bundle.PinnedFile{URL: f.URL, SHA256: f.SHA256}, s.Mirror)
 		if err != nil {
-			return nil, fmt.Errorf("%w; without a way there, make a bundle with `%s bundle create --addons` and name it with --bundle", err, program.Name)
+			return nil, fmt.Errorf("%w; if the URL is unreachable, create a bundle with `%s bundle create --addons` and pass it with --bundle", err, program.Name)
 		}
 		return content, nil
 	}
@@ -56,7 +56,7 @@ func (s Source) content(ctx context.Context, f addon.File) ([]byte, error) {
 	}
 	r, _, err := b.Blob(ctx, digest.NewDigestFromEncoded(digest.SHA256, f.SHA256))
 	if err != nil {
-		return nil, errors.Join(action.Invalidf("%s does not have %s; make it with --addons: %w", s.Bundle, f.URL, err), b.Close())
+		return nil, errors.Join(action.Invalidf("%s does not contain %s; create it with --addons: %w", s.Bundle, f.URL, err), b.Close())
 	}
 	content, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
 	return content, errors.Join(err, r.Close(), b.Close())

@@ -39,7 +39,7 @@ func TestUpstreamsFileInABundle(t *testing.T) {
 	}{
 		{Source{Bundle: with}, ""},
 		{Source{Mirror: mirror}, ""},
-		{Source{Bundle: without}, "make it with --addons"},
+		{Source{Bundle: without}, "create it with --addons"},
 		{Source{Mirror: bundletest.Upstream(t, map[string]string{"/example.com/v1/install.yaml": content + "\n"})}, "is not the file"},
 	} {
 		a, err := addon.Load(os.DirFS(dir))

@@ -120,5 +120,5 @@ func Unwell(states []State) error {
 	if len(sick) == 0 {
 		return nil
 	}
-	return action.As(action.Findings, fmt.Errorf("not well: %s", strings.Join(sick, ", ")))
+	return action.As(action.Findings, fmt.Errorf("not healthy: %s", strings.Join(sick, ", ")))
 }

@@ -46,7 +46,7 @@ func TestUnwell(t *testing.T) {
 	} {
 		s := stateOf(install.Inventory{Name: "one", State: c.state}, c.lacks)
 		err := Unwell([]State{{Name: "other", Healthy: true}, s})
-		if s.Healthy != c.well || (err == nil) != c.well || !c.well && (action.KindOf(err) != action.Findings || err.Error() != "not well: one") {
+		if s.Healthy != c.well || (err == nil) != c.well || !c.well && (action.KindOf(err) != action.Findings || err.Error() != "not healthy: one") {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}

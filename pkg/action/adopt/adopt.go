@@ -58,7 +58,7 @@ func Find(ctx context.Context, o Options) (*Plan, error) {
 			return nil, err
 		}
 		if stored != nil && !o.Agents {
-			return nil, action.Invalidf("this cluster has a Cluster document already, of the name %s; nothing was changed", stored.Metadata.Name)
+			return nil, action.Invalidf("this cluster already has a Cluster document, named %s; nothing was changed", stored.Metadata.Name)
 		}
 		if stored != nil {
 			return &Plan{Cluster: stored, Stored: true, options: o}, nil
@@ -88,7 +88,7 @@ func storedBefore(ctx context.Context, kube kubernetes.Interface) (*v1alpha1.Clu
 		return nil, nil
 	}
 	// There may be one all the same, and what is found would overwrite it.
-	return nil, action.OfCluster(fmt.Errorf("whether this cluster has a Cluster document already can't be told; nothing was changed: %w", err))
+	return nil, action.OfCluster(fmt.Errorf("cannot determine whether this cluster already has a Cluster document; nothing was changed: %w", err))
 }
 
 // Run stores the document with what Operations need, unless it is there, and puts the agent on the

@@ -71,11 +71,11 @@ func (a *Source) Ensure(ctx context.Context, config *rest.Config, sink report.Si
 	}
 	lacking, away := withoutAgent(nodes, all, own, time.Now())
 	if len(away) > 0 {
-		action.Tell(sink, "%s can't take part now and may lack this program's agent; whatever is done there later brings it first", strings.Join(away, ", "))
+		action.Tell(sink, "%s is unavailable and may lack this program's agent; the agent is installed when the node is next used", strings.Join(away, ", "))
 	}
 	for _, p := range planAgents(lacking, nodes, known, own) {
 		if err := push(ctx, config, ops.WithAgents(p.carrier), a, p, sink); err != nil {
-			return nil, fmt.Errorf("bring this program's agent to %s: %w", strings.Join(p.targets, ", "), err)
+			return nil, fmt.Errorf("install this program's agent on %s: %w", strings.Join(p.targets, ", "), err)
 		}
 	}
 	return own, nil
@@ -92,7 +92,7 @@ func refuseUnknown(nodes []corev1.Node, known []v1alpha1.Agents, own v1alpha1.Ag
 	for _, n := range nodes {
 		for _, i := range n.Status.Images {
 			if at := slices.IndexFunc(i.Names, bundle.IsAgentImage); at >= 0 {
-				return fmt.Errorf("%s has an agent (%s) that no Operation of this cluster has named, and not this program's\nnext: %s adopt --ssh puts this program's onto the nodes, and in a cluster that it has made %s bootstrap -f CLUSTER; they tell of it within five minutes",
+				return fmt.Errorf("%s has an agent (%s) that is unknown to the Operations of this cluster, and not that of this program\nnext: install this program's agent with %s adopt --ssh, or with %s bootstrap -f CLUSTER in a cluster created by it; the nodes report it within five minutes",
 					n.Name, i.Names[at], program.Name, program.Name)
 			}
 		}
@@ -209,7 +209,7 @@ func push(ctx context.Context, config *rest.Config, ops *incluster.Operations, s
 	if err != nil {
 		return err
 	}
-	action.Tell(sink, "bringing this program's agent to %s first", strings.Join(p.targets, ", "))
+	action.Tell(sink, "first installing this program's agent on %s", strings.Join(p.targets, ", "))
 	list := agentNames(image, p.carrier)
 	parcel, err := swarm.NewParcelWith(ctx, nil, list, blobs)
 	if err != nil {

@@ -67,7 +67,7 @@ func (a *Source) Binary(arch string) (path string, sha256hex string, err error) 
 		name := "kubectl-ha-agent-linux-" + arch
 		path = filepath.Join(filepath.Dir(a.executable), name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return "", "", fmt.Errorf("this is the program for %s/%s, and there is no %s next to it in %s; take it from the release's archive",
+			return "", "", fmt.Errorf("this is the program for %s/%s, but %s is missing next to it in %s; copy it from the release archive",
 				a.goos, a.arch, name, filepath.Dir(path))
 		}
 	}
@@ -77,7 +77,7 @@ func (a *Source) Binary(arch string) (path string, sha256hex string, err error) 
 	}
 	// The running program is what it is; one beside it may have been put there since.
 	if want := a.built[arch]; path != a.executable && want != "" && sum != want {
-		return "", "", fmt.Errorf("%s is not the one that was built with this program (its SHA-256 is %s, not %s); take it anew from the archive of release %s",
+		return "", "", fmt.Errorf("%s does not match this program (its SHA-256 is %s, not %s); copy it again from the archive of release %s",
 			path, sum, want, program.Read().Version)
 	}
 	return path, sum, nil

@@ -106,7 +106,7 @@ func TestAgentIsTheReleases(t *testing.T) {
 		want  string
 	}{
 		"the same":               {map[string]string{"arm64": sum}, "arm64", ""},
-		"another":                {map[string]string{"arm64": other}, "arm64", "is not the one that was built with this program"},
+		"another":                {map[string]string{"arm64": other}, "arm64", "does not match this program"},
 		"no release's":           {nil, "arm64", ""},
 		"the running one itself": {map[string]string{"amd64": other}, "amd64", ""},
 	} {

@@ -57,10 +57,10 @@ type Result struct {
 // Check refuses what would fail later, without asking any host. Errors are action.Invalid.
 func Check(o Options) error {
 	if info, err := os.Stat(filepath.Dir(o.Kubeconfig)); err != nil || !info.IsDir() {
-		return action.Invalidf("the kubeconfig can't be written to %s: there is no such directory", o.Kubeconfig)
+		return action.Invalidf("cannot write the kubeconfig to %s: no such directory", o.Kubeconfig)
 	}
 	if err := access.Replaceable(o.Kubeconfig, o.Cluster.Metadata.Name); err != nil {
-		return action.Invalidf("the kubeconfig can't go to %w; choose another file with --kubeconfig-out", err)
+		return action.Invalidf("cannot write the kubeconfig to %w; choose another file with --kubeconfig-out", err)
 	}
 	return o.Trust.Requires(o.Bundle != "", "--bundle")
 }
@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 		return Result{}, err
 	}
 	defer remote.Close(hosts, sink)
-	looked := action.Begin(sink, "look", "look at the hosts")
+	looked := action.Begin(sink, "look", "check the hosts")
 	result := Result{Server: access.ServerURL(o.Cluster)}
 	result.Result, err = bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir,
 		AgentImage: image, AgentDigest: agents.Digest, DryRun: o.DryRun,

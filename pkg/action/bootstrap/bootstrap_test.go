@@ -83,7 +83,7 @@ func TestRefusedBeforeAnyHost(t *testing.T) {
 	}{
 		"no directory":         {func(o *Options) { o.Kubeconfig = "/nowhere/k" }, true, "no such directory"},
 		"another's kubeconfig": {func(o *Options) { o.Kubeconfig = theirs }, true, "--kubeconfig-out"},
-		"a digest of nothing":  {func(o *Options) { o.Trust = bundles.Trust{Digest: "sha256:00"} }, true, "name it with --bundle"},
+		"a digest of nothing":  {func(o *Options) { o.Trust = bundles.Trust{Digest: "sha256:00"} }, true, "specify it with --bundle"},
 		"no bundle":            {func(o *Options) { o.Bundle = filepath.Join(dir, "none.tar") }, false, "none.tar"},
 		"no such bundle":       {func(o *Options) { o.Bundle = put("cut.tar", "not a bundle") }, false, "not a bundle"},
 	} {

@@ -40,7 +40,7 @@ func RunPreflight(ctx context.Context, o PreflightOptions, sink report.Sink) (Pr
 	}
 	defer remote.Close(hosts, sink)
 	noBundle := func(context.Context, string) (bootstrap.Bundle, error) { return nil, nil }
-	end := action.Begin(sink, "look", "look at the hosts")
+	end := action.Begin(sink, "look", "check the hosts")
 	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir, DryRun: true, Bundle: noBundle},
 		withoutFindings(sink))
 	end("")

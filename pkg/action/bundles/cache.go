@@ -22,7 +22,7 @@ import (
 func Dir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no place for bundles: %w; make one with `%s bundle create` and name it with --bundle", err, program.Name)
+		return "", fmt.Errorf("no cache directory for bundles: %w; create a bundle with `%s bundle create` and pass it with --bundle", err, program.Name)
 	}
 	return filepath.Join(dir, "kubectl-ha", "bundles"), nil
 }
@@ -44,7 +44,7 @@ func Ensure(ctx context.Context, path string, c *v1alpha1.Cluster, arch string, 
 		return b, err
 	}
 	if !errors.Is(err, os.ErrNotExist) {
-		sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("the bundle in the cache can't be used and is made anew: %v", err)})
+		sink.Emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("the cached bundle is unusable and is created again: %v", err)})
 	}
 	if _, err := bundle.Create(ctx, opts, sink); err != nil {
 		return nil, err

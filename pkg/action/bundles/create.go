@@ -87,31 +87,31 @@ func (o CreateOptions) addAddons(opts *bundle.CreateOptions) error {
 func check(o bundle.CreateOptions) error {
 	if o.KubernetesVersion == "" {
 		if len(o.ExtraImages)+len(o.Manifests)+len(o.From)+len(o.Addons) == 0 && o.NetworkPlugin == "" && o.LoadBalancer == "" {
-			return action.Invalidf("say what is to go into it: a version with --kubernetes-version, a Cluster file with -f, " +
+			return action.Invalidf("specify the contents: a version with --kubernetes-version, a Cluster file with -f, " +
 				"or images with --addons, --add-image, --from-manifest or --from")
 		}
 	} else if _, err := v1alpha1.MinorOf(o.KubernetesVersion); err != nil {
 		return action.Invalidf("--kubernetes-version: %w", err)
 	}
 	if o.TrustMirror && o.Mirror == "" && len(o.Mirrors) == 0 {
-		return action.Invalidf("--trust-mirror is for --mirror and --registry-mirror, and neither is given")
+		return action.Invalidf("--trust-mirror requires --mirror or --registry-mirror")
 	}
 	if o.Output == "" {
-		return action.Invalidf("name the file to write with --out")
+		return action.Invalidf("specify the file to write with --out")
 	}
 	switch o.NetworkPlugin {
 	case "", v1alpha1.NetworkPluginFlannel, v1alpha1.NetworkPluginManifest, v1alpha1.NetworkPluginNone:
 	default:
-		return action.Invalidf("--network-plugin %s is not known; use flannel, manifest or none", o.NetworkPlugin)
+		return action.Invalidf("unknown value --network-plugin %s; use flannel, manifest or none", o.NetworkPlugin)
 	}
 	switch o.LoadBalancer {
 	case "", v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
 	default:
-		return action.Invalidf("--load-balancer %s is not known; use %s or %s", o.LoadBalancer, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+		return action.Invalidf("unknown value --load-balancer %s; use %s or %s", o.LoadBalancer, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
 	}
 	for _, arch := range o.Archs {
 		if !slices.Contains(bundle.Archs(), arch) {
-			return action.Invalidf("--arch %s is not known; use %s", arch, strings.Join(bundle.Archs(), " or "))
+			return action.Invalidf("unknown value --arch %s; use %s", arch, strings.Join(bundle.Archs(), " or "))
 		}
 	}
 	return nil

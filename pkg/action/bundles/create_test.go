@@ -29,8 +29,8 @@ func TestUnverifiedOf(t *testing.T) {
 			image("r/a:1", "amd64", "saved.tar", bundle.CheckNone), image("r/c:1", "amd64", "docker://r/c:1", bundle.CheckSignature), image("r/d:1", "amd64", "", "")},
 	})
 	want := []Unverified{
-		{"etcd v1", "a checksum from where it came from"}, {"runc v1", "a checksum from where it came from"},
-		{"r/b:1", "its tag"}, {"r/a:1", "the local file that it came from"}, {"r/d:1", "not recorded: the bundle was made by an older kubectl ha"},
+		{"etcd v1", "a checksum from its source"}, {"runc v1", "a checksum from its source"},
+		{"r/b:1", "its tag"}, {"r/a:1", "the local file it came from"}, {"r/d:1", "not recorded: the bundle was made by an older kubectl ha"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)
@@ -111,10 +111,10 @@ func TestWhatCantGoIn(t *testing.T) {
 		o    CreateOptions
 		want string
 	}{
-		"nothing":               {CreateOptions{CreateOptions: bundle.CreateOptions{Output: "x.tar"}}, "say what is to go into it"},
+		"nothing":               {CreateOptions{CreateOptions: bundle.CreateOptions{Output: "x.tar"}}, "specify the contents"},
 		"no version":            {version(func(o *CreateOptions) { o.KubernetesVersion = "latest" }), "--kubernetes-version"},
 		"nowhere":               {version(func(o *CreateOptions) { o.Output = "" }), "--out"},
-		"trust in no mirror":    {version(func(o *CreateOptions) { o.TrustMirror = true }), "--trust-mirror is for"},
+		"trust in no mirror":    {version(func(o *CreateOptions) { o.TrustMirror = true }), "--trust-mirror requires"},
 		"another plugin":        {version(func(o *CreateOptions) { o.NetworkPlugin = "weave" }), "--network-plugin weave"},
 		"another load balancer": {version(func(o *CreateOptions) { o.LoadBalancer = "envoy" }), "--load-balancer envoy"},
 		"another architecture":  {version(func(o *CreateOptions) { o.Archs = []string{"amd64", "mips"} }), "--arch mips"},

@@ -27,7 +27,7 @@ type Trust struct {
 // done.
 func (t Trust) Requires(named bool, how string) error {
 	if !named && t != (Trust{}) {
-		return action.Invalidf("--bundle-digest and --bundle-key are about a bundle that you have: name it with %s", how)
+		return action.Invalidf("--bundle-digest and --bundle-key require a bundle: specify it with %s", how)
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func ReadKey(path string, stdin io.Reader) ([]byte, error) {
 func limitedKey(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxKey+1))
 	if err == nil && len(data) > maxKey {
-		err = fmt.Errorf("it has more than %d bytes, and is no key", maxKey)
+		err = fmt.Errorf("it is larger than %d bytes, which is too large for a key", maxKey)
 	}
 	return data, err
 }

@@ -38,11 +38,11 @@ func UnverifiedOf(c bundle.Contents) []Unverified {
 func knownBy(check bundle.Check, source string) string {
 	switch {
 	case check == bundle.CheckOrigin:
-		return "a checksum from where it came from"
+		return "a checksum from its source"
 	case check == bundle.CheckNone && strings.HasPrefix(source, "docker://"):
 		return "its tag"
 	case check == bundle.CheckNone:
-		return "the local file that it came from"
+		return "the local file it came from"
 	}
 	return "not recorded: the bundle was made by an older " + program.Name
 }

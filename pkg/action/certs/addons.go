@@ -82,7 +82,7 @@ func (o Options) renewAddons(ctx context.Context, clients *client.Clients, signe
 		if _, err := api.Update(ctx, s, metav1.UpdateOptions{FieldManager: "kubectl-ha-addon"}); err != nil {
 			return action.OfCluster(fmt.Errorf("write the secret %s: %w", name, err))
 		}
-		action.Tell(sink, "the certificate in %s is renewed", name)
+		action.Tell(sink, "renewed the certificate in %s", name)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (j jobs) Run(ctx context.Context, host string, req node.Request, sink repor
 	defer j.remove(context.WithoutCancel(ctx), name)
 	result, err := job.Runner{Kube: j.clients.Kube, Name: name, Agents: j.agents, LostAfter: lookTimeout}.Run(ctx, host, req, sink)
 	if err == nil && result.Failure != nil && strings.Contains(result.Failure.Message, "has no task") {
-		return result, fmt.Errorf("the agent on %s is older than this program; the next Operation that it creates brings a newer one", host)
+		return result, fmt.Errorf("the agent on %s is older than this program; the next Operation of this program installs a newer one", host)
 	}
 	return result, err
 }
@@ -120,7 +120,7 @@ func ask(ctx context.Context, c *v1alpha1.Cluster, runner transport.Runner, h v1
 	}
 	var data certs.RequestData
 	if err := json.Unmarshal(res.Data, &data); err != nil {
-		return nil, fmt.Errorf("%s: what it asks to be signed can't be read: %w", h.Name, err)
+		return nil, fmt.Errorf("%s: cannot read its certificate requests: %w", h.Name, err)
 	}
 	if err := data.Check(names); err != nil {
 		return nil, fmt.Errorf("%s: %w", h.Name, err)

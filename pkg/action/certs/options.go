@@ -77,13 +77,13 @@ func (o Options) check() error {
 		}
 	}
 	if o.Life < 0 {
-		return action.As(action.Invalid, errors.New("a certificate's life can't be negative"))
+		return action.As(action.Invalid, errors.New("the validity of a certificate cannot be negative"))
 	}
 	if o.Life > pki.DefaultValidity {
 		return action.Invalidf("a certificate's life is %s at most", pki.DefaultValidity)
 	}
 	if o.All && len(o.Names) > 0 {
-		return action.As(action.Invalid, errors.New("either all certificates or those that are named"))
+		return action.As(action.Invalid, errors.New("specify either all certificates or names, not both"))
 	}
 	return nil
 }
@@ -137,5 +137,5 @@ func keepers(c *v1alpha1.Cluster) []v1alpha1.Host {
 
 // noWay says why a host was not looked at.
 func noWay(h v1alpha1.Host) string {
-	return fmt.Sprintf("%s is no node of the cluster, so that there is only SSH: with the Cluster file, -f, it is looked at and renewed too", h.Name)
+	return fmt.Sprintf("%s is not a node of the cluster and is only reachable over SSH: pass the Cluster file with -f to include it", h.Name)
 }

@@ -156,7 +156,7 @@ func (o Options) complete(p Plan) error {
 	if len(p.Left) == 0 || len(o.Names) == 0 && !o.All {
 		return nil
 	}
-	return action.As(action.Findings, fmt.Errorf("not all that was asked for is renewed: %s", strings.Join(p.Left, "; ")))
+	return action.As(action.Findings, fmt.Errorf("some certificates were not renewed: %s", strings.Join(p.Left, "; ")))
 }
 
 // MakePlan says what is renewed on which host, and how. It is pure. noSigner says why etcd's CA

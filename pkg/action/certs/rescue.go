@@ -62,7 +62,7 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 		return r.result, err
 	}
 	if r.Hosts == nil {
-		return r.result, action.Invalidf("a rescue is made over SSH, and there is no host to log in to")
+		return r.result, action.Invalidf("a rescue needs SSH, but there is no host to log in to")
 	}
 	var err error
 	if r.signer, err = r.Options.signer(ctx); err != nil && !errors.Is(err, bootstrap.ErrNoCA) {
@@ -74,7 +74,7 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 	r.found, unseen = look(ctx, r.Cluster, hosts, func(v1alpha1.Host) transport.Runner { return r.Hosts }, quiet(r.sink))
 	for _, h := range hosts {
 		if why := unseen[h.Name]; why != "" {
-			r.errs = append(r.errs, action.As(action.Unreachable, fmt.Errorf("%s could not be looked at: %s", h.Name, why)))
+			r.errs = append(r.errs, action.As(action.Unreachable, fmt.Errorf("cannot inspect %s: %s", h.Name, why)))
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
@@ -167,7 +167,7 @@ func (r *rescuer) healthy(ctx context.Context, step string) error {
 	members := r.Cluster.EtcdMembers()
 	at := slices.IndexFunc(members, func(h v1alpha1.Host) bool { _, ok := r.found[h.Name]; return ok })
 	if at < 0 {
-		return errors.New("no etcd member could be looked at")
+		return errors.New("cannot inspect any etcd member")
 	}
 	_, err = bootstrap.Call(ctx, r.Hosts, members[at].Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.EtcdHealth, Step: step, Timeout: etcdTimeout},
 		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, quiet(r.sink))
@@ -180,17 +180,17 @@ func (r *rescuer) controlPlanes(ctx context.Context, noSigner error) {
 	for _, h := range r.Cluster.ControlPlanes() {
 		touched := false
 		if names := r.names(h, certs.Kubelet); len(names) > 0 {
-			touched = r.step(ctx, h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
+			touched = r.step(ctx, h, "kubelet", "renew the kubelet client certificate of "+h.Name, func(step string) (certs.Data, error) {
 				return r.local(ctx, h, names, step)
 			}) || touched
 		}
 		if names := r.names(h, certs.EtcdClient); len(names) > 0 {
-			touched = r.step(ctx, h, "etcd-login", "renew the login to etcd of "+h.Name, func(step string) (certs.Data, error) {
+			touched = r.step(ctx, h, "etcd-login", "renew the etcd client certificate of "+h.Name, func(step string) (certs.Data, error) {
 				switch {
 				case r.localEtcd(h):
 					return r.local(ctx, h, names, step)
 				case noSigner != nil:
-					return certs.Data{}, fmt.Errorf("the login to etcd of %s: %w", h.Name, noSigner)
+					return certs.Data{}, fmt.Errorf("the etcd client certificate of %s: %w", h.Name, noSigner)
 				}
 				return bootstrap.RenewHost(ctx, r.Hosts, r.signer, h, names, step, quiet(r.sink))
 			}) || touched
@@ -225,7 +225,7 @@ func (r *rescuer) call(ctx context.Context, h v1alpha1.Host, task, step string, 
 		return data, err
 	}
 	if err := json.Unmarshal(res.Data, &data); err != nil {
-		return data, fmt.Errorf("%s: what it has renewed can't be read: %w", h.Name, err)
+		return data, fmt.Errorf("%s: cannot read its result: %w", h.Name, err)
 	}
 	return data, nil
 }
@@ -237,7 +237,7 @@ func (r *rescuer) workers(ctx context.Context) {
 		if len(names) == 0 {
 			continue
 		}
-		r.step(ctx, h, "kubelet", "renew the kubelet's login of "+h.Name, func(step string) (certs.Data, error) {
+		r.step(ctx, h, "kubelet", "renew the kubelet client certificate of "+h.Name, func(step string) (certs.Data, error) {
 			pending, err := ask(ctx, r.Cluster, r.Hosts, h, names, quiet(r.sink))
 			if err != nil {
 				return certs.Data{}, err
@@ -284,7 +284,7 @@ func (r *rescuer) sign(ctx context.Context, pending map[string]certs.Pending, st
 		}
 		errs = append(errs, err)
 	}
-	return certs.InstallSpec{}, fmt.Errorf("no control plane signs it: %w", errors.Join(errs...))
+	return certs.InstallSpec{}, fmt.Errorf("no control plane node signs it: %w", errors.Join(errs...))
 }
 
 // apiReady looks at a control plane until its apiserver answers.
@@ -301,6 +301,6 @@ func apiReady(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster,
 		}
 		return err
 	}, func(seen error) error {
-		return fmt.Errorf("the apiserver of %s is not ready after %v: %w\nnext: look at journalctl -u kubelet and /var/log/pods there, and run the rescue again", h.Name, apiTimeout, seen)
+		return fmt.Errorf("the apiserver of %s is not ready after %v: %w\nnext: check journalctl -u kubelet and /var/log/pods there, then run the rescue again", h.Name, apiTimeout, seen)
 	})
 }

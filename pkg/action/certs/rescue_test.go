@@ -305,7 +305,7 @@ func TestRescueWithAMemberAway(t *testing.T) {
 	hs := founded(t, binary, c, etcdCA)
 	hs.away["e1"] = true
 	_, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, CA: &etcdCA, Life: time.Hour})
-	if err == nil || err.Error() != "e1 could not be looked at: no route to host" || !slices.Contains(hs.done, tasks.EtcdHealth+" e2") {
+	if err == nil || err.Error() != "cannot inspect e1: no route to host" || !slices.Contains(hs.done, tasks.EtcdHealth+" e2") {
 		t.Errorf("%v %v", err, hs.done)
 	}
 }
@@ -381,8 +381,8 @@ func TestRescueDoesWhatItCan(t *testing.T) {
 	hs := newHosts(t, c, etcdCA, time.Millisecond)
 	hs.away["e2"] = true
 	r, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, StateDir: t.TempDir() + "/none"})
-	if err == nil || !strings.Contains(err.Error(), "e2 could not be looked at: no route to host") || !strings.Contains(err.Error(), "the etcd member of e1: the key of the etcd CA is not on this machine") ||
-		!strings.Contains(err.Error(), "the login to etcd of cp1") || action.KindOf(err) != action.Unreachable {
+	if err == nil || !strings.Contains(err.Error(), "cannot inspect e2: no route to host") || !strings.Contains(err.Error(), "the etcd member of e1: the key of the etcd CA is not on this machine") ||
+		!strings.Contains(err.Error(), "the etcd client certificate of cp1") || action.KindOf(err) != action.Unreachable {
 		t.Errorf("%v", err)
 	}
 	if len(r.Renewed["cp1"].Renewed) != 4 || len(r.Renewed["w1"].Renewed) != 1 || len(r.Renewed["e1"].Renewed) != 0 {
@@ -436,7 +436,7 @@ func TestRescueRefuses(t *testing.T) {
 		"no host w9":                    {Cluster: c, Hosts: hs, Only: []string{"w9"}},
 		"no certificate called":         {Cluster: c, Hosts: hs, Names: []string{"ca"}},
 		"either all":                    {Cluster: c, Hosts: hs, Names: []string{certs.APIServer}, All: true},
-		"can't be negative":             {Cluster: c, Hosts: hs, Life: -1},
+		"cannot be negative":            {Cluster: c, Hosts: hs, Life: -1},
 		"at most":                       {Cluster: c, Hosts: hs, Life: 10 * pki.DefaultValidity},
 		"the etcd CA":                   {Cluster: c, Hosts: hs, CA: &pki.KeyPair{CertPEM: etcdCA.CertPEM}},
 	} {

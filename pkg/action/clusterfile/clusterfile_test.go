@@ -24,7 +24,7 @@ func TestNew(t *testing.T) {
 		"only etcd":       {v1alpha1.TemplateParams{VirtualIP: "192.0.2.9", Hosts: []v1alpha1.Host{etcd}}, "--control-plane"},
 		"no address":      {v1alpha1.TemplateParams{VirtualIP: "nonsense"}, "virtualIP"},
 		"no such version": {v1alpha1.TemplateParams{KubernetesVersion: "v1.2.3"}, "v1.2.3"},
-		"two of a name":   {v1alpha1.TemplateParams{VirtualIP: "192.0.2.9", Hosts: []v1alpha1.Host{cp, cp}}, "no valid Cluster file"},
+		"two of a name":   {v1alpha1.TemplateParams{VirtualIP: "192.0.2.9", Hosts: []v1alpha1.Host{cp, cp}}, "do not make a valid Cluster file"},
 	} {
 		data, err := New(tc.p)
 		if tc.says != "" {
@@ -62,7 +62,7 @@ func TestOfInventory(t *testing.T) {
 	if c.Incomplete == nil || !strings.Contains(c.Incomplete.Error(), "cluster.yaml:") || !strings.Contains(c.Told, "  NOBODY_KNOWS_THIS (") {
 		t.Errorf("it lacks a virtual IP: %v; %s", c.Incomplete, c.Told)
 	}
-	for _, want := range []string{"# Made of my.inventory by ", "\n# Without a counterpart:\n#   NOBODY_KNOWS_THIS (", "\nkind: Cluster\n"} {
+	for _, want := range []string{"# Created from my.inventory by ", "\n# Without a counterpart:\n#   NOBODY_KNOWS_THIS (", "\nkind: Cluster\n"} {
 		if !strings.Contains(string(c.Content), want) {
 			t.Errorf("no %q in\n%s", want, c.Content)
 		}

@@ -45,7 +45,7 @@ func OfInventory(o InventoryOptions) (Conversion, error) {
 		return Conversion{}, err
 	}
 	c := Conversion{Told: told(result)}
-	c.Content = []byte(commented(fmt.Sprintf("Made of %s by `%s init --from-inventory`.\n\n%s", o.Name, program.Name, c.Told)) + string(document))
+	c.Content = []byte(commented(fmt.Sprintf("Created from %s by `%s init --from-inventory`.\n\n%s", o.Name, program.Name, c.Told)) + string(document))
 	_, c.Warnings, c.Incomplete = v1alpha1.Load(c.Content, o.File)
 	return c, nil
 }

@@ -18,14 +18,14 @@ func New(p v1alpha1.TemplateParams) ([]byte, error) {
 		p.Name = "ha-" + rand.String(5)
 	}
 	if len(p.Hosts) > 0 && !slices.ContainsFunc(p.Hosts, func(h v1alpha1.Host) bool { return h.Has(v1alpha1.RoleControlPlane) }) {
-		return nil, action.Invalidf("with --worker or --etcd at least one --control-plane is needed")
+		return nil, action.Invalidf("--worker and --etcd require at least one --control-plane")
 	}
 	data, err := v1alpha1.Template(p)
 	if err != nil {
 		return nil, err
 	}
 	if _, _, err := v1alpha1.Load(data, ""); err != nil {
-		return nil, action.Invalidf("these values make no valid Cluster file:\n%w", err)
+		return nil, action.Invalidf("these values do not make a valid Cluster file:\n%w", err)
 	}
 	return data, nil
 }

@@ -55,7 +55,7 @@ func Examine(ctx context.Context, o ExamineOptions) (*Diagnosis, error) {
 		return nil, err
 	}
 	if r.API.Error != "" {
-		return nil, action.As(action.Unreachable, fmt.Errorf("%s: %s; kubectl ha status -f FILE looks at each host", r.API.Asked, r.API.Error))
+		return nil, action.As(action.Unreachable, fmt.Errorf("%s: %s; kubectl ha status -f FILE queries each host", r.API.Asked, r.API.Error))
 	}
 	in := doctor.Input{Cluster: l.looker.Cluster(), Ours: isOurs(ctx, clients)}
 	if !o.Quick && in.Ours {

@@ -29,7 +29,7 @@ type SupportOptions struct {
 	Config *rest.Config
 	// Cluster says where the hosts are, for when the API can't tell; nil is the stored document.
 	Cluster *v1alpha1.Cluster
-	// Lines is how many of each log's last lines are taken along.
+	// Lines is the number of lines from the end of each log.
 	Lines int
 	// Quick runs nothing on the nodes.
 	Quick bool

@@ -52,10 +52,10 @@ func Run(ctx context.Context, f Feed, sink report.Sink) (sent int64, err error) 
 	case err == nil:
 		return p.sent(), nil
 	case errors.As(err, &unfed):
-		return 0, fmt.Errorf("%w; once that is mended the same command again goes on with what is missing; without it operation %s ends by itself within %s or so, or at once with `%s operation abort %s`",
+		return 0, fmt.Errorf("%w; fix that and run the same command again to resume; otherwise operation %s ends by itself within about %s, or at once with `%s operation abort %s`",
 			unfed.err, f.Name, tasks.DefaultPatience, program.Name, f.Name)
 	case ctx.Err() != nil:
-		return 0, fmt.Errorf("%w; the same command again goes on with what is missing", err)
+		return 0, fmt.Errorf("%w; run the same command again to resume", err)
 	case errors.As(err, &failed):
 		return 0, err
 	}

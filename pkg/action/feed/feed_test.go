@@ -62,7 +62,7 @@ func TestFeedProgressUnreached(t *testing.T) {
 			{Addr: "10.0.0.1:10271", Reachable: true}, {Addr: "10.0.0.2:10271", LastError: "i/o timeout"}}}})
 		return strings.Join(lines, "\n")
 	}
-	const closed, over = "warning cp1 does not reach the node at 10.0.0.2:10271, so that nothing is handed on there: i/o timeout", "may be closed now"
+	const closed, over = "warning cp1 cannot reach the node at 10.0.0.2:10271, so it cannot pass images on to it: i/o timeout", "you can disconnect now"
 	if got := tell(0, 1); strings.Contains(got, "10.0.0.2") || strings.Contains(got, over) {
 		t.Errorf("at once: %s", got)
 	}

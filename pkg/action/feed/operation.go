@@ -39,7 +39,7 @@ func Same(ctx context.Context, ops *incluster.Operations, spec v1alpha1.Operatio
 			return one, true, nil
 		}
 		if operations.Unfinished(*one) && !one.Spec.Aborted {
-			action.Tell(sink, "going on with operation %s", one.Name)
+			action.Tell(sink, "resuming operation %s", one.Name)
 			return one, false, ops.Resume(ctx, one.Name)
 		}
 	}
@@ -105,8 +105,8 @@ func CreateWhenFree(ctx context.Context, ops Creator, spec v1alpha1.OperationSpe
 func waitingFor(op v1alpha1.Operation) string {
 	what := fmt.Sprintf("waiting for operation %s (%s), which is ", op.Name, op.Spec.Type)
 	if op.Spec.Paused && !op.Spec.Aborted {
-		return fmt.Sprintf("%s%s and does not end by itself: %s operation resume %s carries it on, %s operation abort %s gives it up",
+		return fmt.Sprintf("%s%s and needs your decision: %s operation resume %s resumes it, %s operation abort %s aborts it",
 			what, strings.ToLower(operations.Phase(op)), program.Name, op.Name, program.Name, op.Name)
 	}
-	return fmt.Sprintf("%sin progress; %s operation watch %s shows it", what, program.Name, op.Name)
+	return fmt.Sprintf("%sin progress; %s operation watch %s shows its progress", what, program.Name, op.Name)
 }

@@ -19,7 +19,7 @@ const (
 	feedTitle = "send the images into the cluster"
 	// spreadStep is the nodes': each is to hold every blob that it needs.
 	spreadStep  = "spread"
-	spreadTitle = "hand the images on from node to node"
+	spreadTitle = "pass the images on from node to node"
 	// feedEvery is how often it tells how far it is, feedWindow what a rate is
 	// the mean of.
 	feedEvery  = time.Second
@@ -78,7 +78,7 @@ func (p *progress) tell(f images.FeedProgress) {
 	p.bytes = f.Sent
 	now := p.now()
 	for _, peer := range p.closed.Look(f.Swarm.Peers, now) {
-		p.emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("%s does not reach the node at %s, so that nothing is handed on there: %s",
+		p.emit(report.Event{Kind: report.Warning, Message: fmt.Sprintf("%s cannot reach the node at %s, so it cannot pass images on to it: %s",
 			f.Node, peer.Addr, cmp.Or(peer.LastError, "no answer")),
 			Hint: "if that node is up, let the nodes reach each other at this TCP port (--peer-port chooses it)"})
 	}
@@ -87,12 +87,12 @@ func (p *progress) tell(f images.FeedProgress) {
 		p.emit(report.Event{Kind: report.StepDone, Changed: f.Sent > 0, Step: feedStep, Title: feedTitle, Elapsed: now.Sub(p.began),
 			Message: report.Size(f.Sent) + " sent"})
 		p.emit(report.Event{Kind: report.Info, Message: fmt.Sprintf(
-			"everything is in the cluster: this may be closed now, the nodes finish by themselves; %s operation watch %s shows it", program.Name, p.operation)})
+			"everything is in the cluster: you can disconnect now, the nodes finish on their own; %s operation watch %s shows the progress", program.Name, p.operation)})
 	}
 	if f.Swarm.Everywhere() && !p.everywhere {
 		p.everywhere = true
 		p.emit(report.Event{Kind: report.StepDone, Changed: true, Step: spreadStep, Title: spreadTitle, Elapsed: now.Sub(p.began),
-			Message: "every node holds all that it needs, and unpacks it"})
+			Message: "every node has received everything it needs, and unpacks it"})
 	}
 	if p.allIn || now.Sub(p.told) < feedEvery {
 		return
@@ -135,7 +135,7 @@ func (p *progress) end(err error) {
 		step, title, well, badly string
 	}{
 		{p.allIn, feedStep, feedTitle, report.Size(p.bytes) + " sent", "ended after " + report.Size(p.bytes)},
-		{p.everywhere, spreadStep, spreadTitle, "", "not every node has all that it needs"},
+		{p.everywhere, spreadStep, spreadTitle, "", "not every node has everything it needs"},
 	} {
 		if s.done {
 			continue

@@ -55,7 +55,7 @@ func TestFeedProgress(t *testing.T) {
 	all := strings.Join(lines, "\n")
 	for _, want := range []string{
 		"started send through cp1", "20.0 MiB of 100.0 MiB in the cluster, 20.0 MiB sent, 10.0 MiB/s, 8s left, 1 of 2 nodes done",
-		"done send 100.0 MiB sent", "may be closed now", "kubectl ha operation watch op",
+		"done send 100.0 MiB sent", "you can disconnect now", "kubectl ha operation watch op",
 	} {
 		if strings.Count(all, want) != 1 {
 			t.Errorf("%q is not there once:\n%s", want, all)

@@ -35,7 +35,7 @@ type ListOptions struct {
 // CheckList refuses what contradicts itself, without asking anybody.
 func CheckList(o ListOptions) error {
 	if o.Missing != "" && o.Bundle != "" {
-		return action.Invalidf("--missing and --bundle do not go together")
+		return action.Invalidf("--missing and --bundle are mutually exclusive")
 	}
 	return o.Trust.Requires(o.Bundle != "", "--bundle")
 }
@@ -95,7 +95,7 @@ func compare(c bundle.Contents, nodes []corev1.Node, sink report.Sink) images.Ma
 	}
 	for _, n := range nodes {
 		if _, ok := wanted[agents.ArchOf(n)]; !ok {
-			action.Warn(sink, "", "%s is %s, and the bundle is for %s: nothing in it is for this node", n.Name, agents.ArchOf(n), strings.Join(c.Archs(), " and "))
+			action.Warn(sink, "", "%s is %s, but the bundle is for %s: it has nothing for this node", n.Name, agents.ArchOf(n), strings.Join(c.Archs(), " and "))
 		}
 	}
 	return images.CompareArchs(nodes, agents.ArchOf, wanted, false)

@@ -27,7 +27,7 @@ func (p *pusher) open(ctx context.Context, nodes []corev1.Node) (*bundle.Bundle,
 	}
 	for _, a := range p.What {
 		if looksLikeFile(a) {
-			return nil, action.Invalidf("%s is a file: name one bundle, or images by their references", a)
+			return nil, action.Invalidf("%s is a file: specify one bundle, or image references", a)
 		}
 	}
 	dir, err := bundles.Dir()

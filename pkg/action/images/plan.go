@@ -31,7 +31,7 @@ type Push struct {
 // planPushes says what is to be pushed where. It is pure.
 func planPushes(c bundle.Contents, nodes []corev1.Node, all []v1alpha1.Operation, allNodes bool) ([]Push, error) {
 	if len(c.Images) == 0 {
-		return nil, errors.New("there is no image in the bundle")
+		return nil, errors.New("the bundle contains no images")
 	}
 	var out []Push
 	for _, arch := range agents.ArchsOf(nodes) {
@@ -43,7 +43,7 @@ func planPushes(c bundle.Contents, nodes []corev1.Node, all []v1alpha1.Operation
 		}
 		p := Push{Arch: arch, Images: c.ForArch(arch).Images}
 		if len(p.Images) == 0 {
-			return nil, fmt.Errorf("the bundle is for %s, but %s is %s; choose nodes with --selector, or make a bundle with `%s bundle create --arch %s`",
+			return nil, fmt.Errorf("the bundle is for %s, but %s is %s; select nodes with --selector, or create a bundle with `%s bundle create --arch %s`",
 				strings.Join(c.Archs(), " and "), some[0].Name, arch, program.Name, arch)
 		}
 		p.Matrix = images.Compare(some, feed.Pushed(p.Images), allNodes)
@@ -65,7 +65,7 @@ func addPrograms(pushes []Push, c bundle.Contents, nodes []corev1.Node) error {
 			}
 		}
 		if len(p.Programs) == 0 {
-			return fmt.Errorf("there are no programs of Kubernetes in the bundle; make one with `%s bundle create --kubernetes-version`", program.Name)
+			return fmt.Errorf("the bundle contains no Kubernetes binaries; create one with `%s bundle create --kubernetes-version`", program.Name)
 		}
 		p.Targets = nil
 		for _, n := range nodes {

@@ -59,7 +59,7 @@ func TestListBundleByArch(t *testing.T) {
 		got = append(got, fmt.Sprint(r.Arch, r.States["n-amd64"], r.States["n-arm64"], r.States["n-riscv64"]))
 	}
 	want := []string{fmt.Sprint("amd64", images.Present, images.NotNeeded, images.NotNeeded), fmt.Sprint("arm64", images.NotNeeded, images.Present, images.NotNeeded)}
-	if !slices.Equal(got, want) || len(warned) != 1 || !strings.Contains(warned[0], "n-riscv64 is riscv64, and the bundle is for amd64 and arm64") {
+	if !slices.Equal(got, want) || len(warned) != 1 || !strings.Contains(warned[0], "n-riscv64 is riscv64, but the bundle is for amd64 and arm64") {
 		t.Errorf("got %q, warned of %q", got, warned)
 	}
 }
@@ -71,7 +71,7 @@ func TestPruneTellsWhatIsNotSeen(t *testing.T) {
 	if tellCut(nil, sink); len(warned) > 0 {
 		t.Errorf("warned of %q", warned)
 	}
-	if tellCut([]string{"n1", "n2"}, sink); len(warned) != 1 || !strings.Contains(warned[0], "the 50 largest images are seen on n1, n2") {
+	if tellCut([]string{"n1", "n2"}, sink); len(warned) != 1 || !strings.Contains(warned[0], "the 50 largest images are known on n1, n2") {
 		t.Errorf("warned of %q", warned)
 	}
 }

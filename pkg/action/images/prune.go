@@ -69,7 +69,7 @@ func PlanPrune(ctx context.Context, o PruneOptions, sink report.Sink) (*Prune, e
 // tellCut says of which nodes not all is seen.
 func tellCut(nodes []string, sink report.Sink) {
 	if len(nodes) > 0 {
-		action.Warn(sink, "", "only the 50 largest images are seen on %s: their kubelets report no more, and smaller ones stay", strings.Join(nodes, ", "))
+		action.Warn(sink, "", "only the 50 largest images are known on %s: kubelets report no more; smaller images are kept", strings.Join(nodes, ", "))
 	}
 }
 
@@ -86,7 +86,7 @@ func (p *Prune) Recheck(ctx context.Context) error {
 	}
 	left, inUse := images.Recheck(p.Chosen, nodes, pods.Items)
 	for _, ref := range inUse {
-		action.Tell(p.sink, "%s stays: a pod needs it by now", ref)
+		action.Tell(p.sink, "%s is kept: a pod now uses it", ref)
 	}
 	p.Chosen = left
 	return nil

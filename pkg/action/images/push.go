@@ -68,13 +68,13 @@ type pusher struct {
 // CheckPush refuses what can't be, without asking anybody. Errors are action.Invalid.
 func CheckPush(o PushOptions) error {
 	if len(o.What) == 0 {
-		return action.Invalidf("name a bundle, or images")
+		return action.Invalidf("specify a bundle or images")
 	}
 	if err := o.Trust.Requires(len(o.What) == 1 && looksLikeFile(o.What[0]), "its file"); err != nil {
 		return err
 	}
 	if o.Port < 0 || o.Port > 65535 {
-		return action.Invalidf("port %d for the nodes is no port", o.Port)
+		return action.Invalidf("peer port %d is not a valid port", o.Port)
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (p *pusher) push(ctx context.Context, ops *incluster.Operations, b *bundle.
 		return action.OfCluster(err)
 	}
 	if over {
-		action.Tell(p.sink, "operation %s has just put these images there", op.Name)
+		action.Tell(p.sink, "operation %s has just pushed these images", op.Name)
 		return nil
 	}
 	if op == nil {

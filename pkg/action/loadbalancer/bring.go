@@ -58,7 +58,7 @@ func bring(ctx context.Context, config *rest.Config, spec v1alpha1.LoadBalancerS
 			return err
 		}
 		if !has {
-			return action.Invalidf("%s does not have %s; make one with `%s bundle create --load-balancer %s`", file, spec.Image, program.Name, spec.Type)
+			return action.Invalidf("%s does not contain %s; create a bundle with `%s bundle create --load-balancer %s`", file, spec.Image, program.Name, spec.Type)
 		}
 		from = file
 	}
@@ -94,7 +94,7 @@ func BringTo(ctx context.Context, config *rest.Config, kube kubernetes.Interface
 	}
 	selector := corev1.LabelHostname + " in (" + strings.Join(labels, ",") + ")"
 	if _, err := push.RunPush(ctx, push.PushOptions{Config: config, What: []string{image}, Selector: selector}, sink); err != nil {
-		return fmt.Errorf("bring the load balancer's image %s to %s: %w\nnext: %s images push BUNDLE, of a bundle that has it, and run this again", image, strings.Join(lacking, ", "), err, program.Name)
+		return fmt.Errorf("push the load balancer image %s to %s: %w\nnext: run %s images push BUNDLE with a bundle that contains it, then run this again", image, strings.Join(lacking, ", "), err, program.Name)
 	}
 	return nil
 }

@@ -57,13 +57,13 @@ func CheckInstall(o InstallOptions) error {
 	}
 	for _, u := range o.UseFor {
 		if !slices.Contains(v1alpha1.LoadBalancerUses(), u) {
-			return action.Invalidf("--use-for %s is not known; use any of %s", u, join(v1alpha1.LoadBalancerUses()))
+			return action.Invalidf("unknown value --use-for %s; use any of %s", u, join(v1alpha1.LoadBalancerUses()))
 		}
 	}
 	switch o.Type {
 	case "", v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx:
 	default:
-		return action.Invalidf("--type %s is not known; use %s or %s", o.Type, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
+		return action.Invalidf("unknown value --type %s; use %s or %s", o.Type, v1alpha1.LoadBalancerHAProxy, v1alpha1.LoadBalancerNginx)
 	}
 	// The pods have no rights of root, so the ports below are not theirs.
 	if o.Port != 0 && (o.Port < 1024 || o.Port > 65535) {

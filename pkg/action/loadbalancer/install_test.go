@@ -19,7 +19,7 @@ func TestCheckInstall(t *testing.T) {
 		want string
 	}{
 		"another type":         {InstallOptions{Type: "envoy"}, "--type envoy"},
-		"another use":          {InstallOptions{UseFor: []v1alpha1.LoadBalancerUse{"kubelet"}}, "--use-for kubelet is not known; use any of kube-proxy,"},
+		"another use":          {InstallOptions{UseFor: []v1alpha1.LoadBalancerUse{"kubelet"}}, "unknown value --use-for kubelet; use any of kube-proxy,"},
 		"a port of root":       {InstallOptions{Port: 443}, "--port 443"},
 		"no port":              {InstallOptions{Port: 65536}, "--port 65536"},
 		"less than a port":     {InstallOptions{Port: -1}, "--port -1"},

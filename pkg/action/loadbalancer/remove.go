@@ -74,13 +74,13 @@ func (r *Removal) Check() error {
 	if err != nil || u.Port() != strconv.Itoa(int(r.o.To.Stored.Spec.LoadBalancer.Port)) {
 		return nil //nolint:nilerr // an address of another kind is not ours
 	}
-	return action.As(action.Invalid, errors.New("your kubeconfig leads through the load balancer that is to be removed\nnext: "+program.Name+" kubeconfig --vip makes one that does not; nothing was changed"))
+	return action.As(action.Invalid, errors.New("your kubeconfig uses the load balancer to be removed\nnext: "+program.Name+" kubeconfig --vip creates one that does not; nothing was changed"))
 }
 
 // Begin has the cluster do it, if Check has nothing against it.
 func (r *Removal) Begin(ctx context.Context, sink report.Sink) (*operate.Begun, error) {
 	if r.Plan == nil {
-		return nil, action.Invalidf("there is no load balancer to be removed")
+		return nil, action.Invalidf("no load balancer is installed")
 	}
 	if err := r.Check(); err != nil {
 		return nil, err

@@ -30,5 +30,5 @@ func judge(s *loadbalancer.Status) error {
 	if len(s.Problems) == 0 {
 		return nil
 	}
-	return action.As(action.Findings, fmt.Errorf("the load balancer is not as it should be:\n%s", strings.Join(s.Problems, "\n")))
+	return action.As(action.Findings, fmt.Errorf("the load balancer has problems:\n%s", strings.Join(s.Problems, "\n")))
 }

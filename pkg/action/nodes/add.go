@@ -122,7 +122,7 @@ type adding struct {
 // that was named. Whoever has it closes it.
 func newAdding(o AddOptions, stored *v1alpha1.Cluster) (a *adding, err error) {
 	if len(o.Names) == 0 {
-		return nil, action.Invalidf("name the hosts to add")
+		return nil, action.Invalidf("specify the hosts to add")
 	}
 	if err := o.Trust.Requires(o.Bundle != "", "--bundle"); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func merge(stored, given *v1alpha1.Cluster, file string, names []string) (*v1alp
 	}
 	for _, name := range names {
 		if _, ok := given.Host(name); !ok {
-			return nil, action.Invalidf("%s has no host %s: put it there first, with its address and roles", file, name)
+			return nil, action.Invalidf("%s has no host %s: add it first, with its address and roles", file, name)
 		}
 	}
 	merged := nodes.With(stored, given, names...)

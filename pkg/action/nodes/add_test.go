@@ -29,7 +29,7 @@ func TestMerge(t *testing.T) {
 		"one more":            {clusterOf("cp1", "w1", "w2"), []string{"w2"}, ""},
 		"it is there already": {clusterOf("cp1", "w1"), []string{"w1"}, ""},
 		"not in the file":     {clusterOf("cp1", "w1"), []string{"w2"}, "file.yaml has no host w2"},
-		"another cluster":     {other, []string{"w2"}, "the Cluster file is about other"},
+		"another cluster":     {other, []string{"w2"}, "the Cluster file is for other"},
 		"another address":     {elsewhere, []string{"w2"}, "at 198.51.100.101:6443"},
 		"an address twice":    {twice, []string{"w2"}, "the cluster with these hosts"},
 	} {
@@ -79,7 +79,7 @@ func TestBundleOfAnAddition(t *testing.T) {
 		change func(*AddOptions)
 		want   string
 	}{
-		"no host":              {func(o *AddOptions) { o.Names = nil }, "name the hosts"},
+		"no host":              {func(o *AddOptions) { o.Names = nil }, "specify the hosts"},
 		"no such file":         {func(o *AddOptions) { o.Bundle += ".gone" }, ".gone"},
 		"trust without bundle": {func(o *AddOptions) { o.Bundle, o.Trust = "", bundles.Trust{KeyFile: "key"} }, "--bundle"},
 		"another digest":       {func(o *AddOptions) { o.Trust.Digest = "sha256:" + strings.Repeat("a", 64) }, "sha256:"},

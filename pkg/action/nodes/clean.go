@@ -31,7 +31,7 @@ func (r *Removal) Clean(ctx context.Context, sink report.Sink) (Out, error) {
 		return out, nil
 	}
 	if err := r.clean(ctx, sink); err != nil {
-		return out, fmt.Errorf("%s is out of the cluster, but it could not be cleaned: %w", out.Host, err)
+		return out, fmt.Errorf("%s was removed from the cluster, but could not be cleaned: %w", out.Host, err)
 	}
 	out.Cleaned = true
 	return out, nil
@@ -47,7 +47,7 @@ func (r *Removal) clean(ctx context.Context, sink report.Sink) error {
 		return err
 	}
 	defer remote.Close(hosts, sink)
-	end := action.Begin(sink, "clean", "take back what was made on "+h.Name)
+	end := action.Begin(sink, "clean", "clean "+h.Name)
 	left, err := r.cleanBy(ctx, hosts, h.Name, sink)
 	if err != nil {
 		end(err.Error())
@@ -69,7 +69,7 @@ func (r *Removal) loginOf() (v1alpha1.Host, error) {
 	if h, ok := r.To.Stored.Host(r.Spec.Node); ok {
 		return h, nil
 	}
-	return v1alpha1.Host{}, errors.New("neither the file nor the stored Cluster document says how to log in to it")
+	return v1alpha1.Host{}, errors.New("neither the Cluster file nor the stored Cluster document contains its login")
 }
 
 // cleanBy has the host taken back, unless it is one of another cluster of this name.

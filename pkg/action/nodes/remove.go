@@ -84,7 +84,7 @@ func (r *Removal) begin(ctx context.Context, document *v1alpha1.Cluster, sink re
 // complete checks what was given, and fills in what the document knows.
 func (o *RemoveOptions) complete() error {
 	if (o.Spec.Node == "") == (o.Spec.EtcdMember == "") {
-		return action.Invalidf("name a node, or a member of etcd")
+		return action.Invalidf("specify a node or an etcd member")
 	}
 	if o.Given != nil {
 		if err := action.SameCluster(o.Given, o.To.Stored); err != nil {
@@ -95,7 +95,7 @@ func (o *RemoveOptions) complete() error {
 		return nil
 	}
 	if o.DrainTimeout <= 0 {
-		return action.Invalidf("a drain timeout of %s is no time at all", o.DrainTimeout)
+		return action.Invalidf("the drain timeout must be greater than 0, not %s", o.DrainTimeout)
 	}
 	o.Spec.DrainTimeout = o.DrainTimeout.String()
 	if h, ok := o.To.Stored.Host(o.Spec.Node); ok {

@@ -42,10 +42,10 @@ func TestCompleteRemoval(t *testing.T) {
 		"a host":                 {spec: v1alpha1.RemoveNodeSpec{Node: "w1"}, timeout: time.Minute, address: "198.51.100.21", drain: "1m0s"},
 		"a node of no host":      {spec: v1alpha1.RemoveNodeSpec{Node: "w9"}, timeout: time.Minute, drain: "1m0s"},
 		"a member is not filled": {spec: v1alpha1.RemoveNodeSpec{EtcdMember: "cp4"}},
-		"nothing":                {want: "name a node"},
-		"both":                   {spec: v1alpha1.RemoveNodeSpec{Node: "w1", EtcdMember: "cp4"}, want: "name a node"},
-		"no time":                {spec: v1alpha1.RemoveNodeSpec{Node: "w1"}, want: "no time at all"},
-		"another cluster's file": {spec: v1alpha1.RemoveNodeSpec{Node: "w1"}, timeout: time.Minute, given: other, want: "is about other"},
+		"nothing":                {want: "specify a node"},
+		"both":                   {spec: v1alpha1.RemoveNodeSpec{Node: "w1", EtcdMember: "cp4"}, want: "specify a node"},
+		"no time":                {spec: v1alpha1.RemoveNodeSpec{Node: "w1"}, want: "must be greater than 0"},
+		"another cluster's file": {spec: v1alpha1.RemoveNodeSpec{Node: "w1"}, timeout: time.Minute, given: other, want: "is for other"},
 	} {
 		o := RemoveOptions{To: &operate.Connection{Stored: stored()}, Spec: tc.spec, Given: tc.given, DrainTimeout: tc.timeout}
 		err := o.complete()
@@ -107,11 +107,11 @@ func TestClean(t *testing.T) {
 	}
 	r.lost = false
 	out, err := r.Clean(t.Context(), report.Discard())
-	if out.Cleaned || err == nil || !strings.Contains(err.Error(), "w1 is out of the cluster, but it could not be cleaned") || action.KindOf(err) != action.Unreachable {
+	if out.Cleaned || err == nil || !strings.Contains(err.Error(), "w1 was removed from the cluster, but could not be cleaned") || action.KindOf(err) != action.Unreachable {
 		t.Errorf("a host out of reach: %+v, %v of kind %q", out, err, action.KindOf(err))
 	}
 	r.Given, r.To.Stored = clusterOf("cp1"), clusterOf("cp1")
-	if _, err := r.Clean(t.Context(), noEvents(t)); err == nil || !strings.Contains(err.Error(), "how to log in") {
+	if _, err := r.Clean(t.Context(), noEvents(t)); err == nil || !strings.Contains(err.Error(), "contains its login") {
 		t.Errorf("a host that nobody knows: %v", err)
 	}
 	// Who has taken the host out of his file already has it cleaned by what the document says.

@@ -66,7 +66,7 @@ func turns(out, lost bool) []turn {
 // two, it is refused. Whoever gets the Replacement closes it.
 func PlanReplace(ctx context.Context, o ReplaceOptions, sink report.Sink) (*Replacement, error) {
 	if len(o.Names) != 1 || o.Old.Node == "" || o.Names[0] == o.Old.Node {
-		return nil, action.Invalidf("name the host that leaves, and the one that comes")
+		return nil, action.Invalidf("specify the old and the new host")
 	}
 	leave := &Removal{RemoveOptions: RemoveOptions{To: o.To, Spec: o.Old, DrainTimeout: o.DrainTimeout, Given: o.Given, Login: o.Login, StateDir: o.StateDir}}
 	if err := leave.complete(); err != nil {
@@ -115,7 +115,7 @@ func standing(stored, given *v1alpha1.Cluster, seen nodes.Observation, old, fres
 	}
 	_, added := stored.Host(fresh)
 	if _, known := given.Host(fresh); !added && !known {
-		return false, false, action.Invalidf("there is neither a node %s to be replaced, nor a host %s in %s", old, fresh, file)
+		return false, false, action.Invalidf("no node %s to replace, and no host %s in %s", old, fresh, file)
 	}
 	return true, false, nil
 }

@@ -35,7 +35,7 @@ func TestStanding(t *testing.T) {
 		"its node alone is left":         {clusterOf("cp1"), clusterOf("cp1", "w2"), map[string]nodes.Node{"w1": lost}, []turn{leaves, comes}, ""},
 		"it is out":                      {clusterOf("cp1"), clusterOf("cp1", "w2"), nil, []turn{comes}, ""},
 		"it is out, and the new one in":  {clusterOf("cp1", "w2"), clusterOf("cp1"), nil, []turn{comes}, ""},
-		"nobody knows either of the two": {clusterOf("cp1"), clusterOf("cp1"), nil, nil, "neither a node w1"},
+		"nobody knows either of the two": {clusterOf("cp1"), clusterOf("cp1"), nil, nil, "no node w1 to replace"},
 	} {
 		out, isLost, err := standing(tc.stored, tc.given, nodes.Observation{Nodes: tc.seen}, "w1", "w2", "file.yaml")
 		if tc.err != "" {
@@ -67,8 +67,8 @@ func TestSettled(t *testing.T) {
 		"it is lost":            {seen: []nodes.Node{lost}, etcd: "no answer"},
 		"it comes back":         {seen: []nodes.Node{away, away, well}, told: 1, took: 2 * settleInterval},
 		"it counts as lost":     {seen: []nodes.Node{away, lost}, told: 1, took: settleInterval},
-		"its member stays away": {seen: []nodes.Node{well}, etcd: "no answer", told: 1, took: settles + settleInterval, want: "w1 is not well (no answer)"},
-		"it stays away":         {seen: []nodes.Node{away}, told: 1, took: settles + settleInterval, want: "w1 is not well (KubeletNotReady)"},
+		"its member stays away": {seen: []nodes.Node{well}, etcd: "no answer", told: 1, took: settles + settleInterval, want: "w1 is not healthy (no answer)"},
+		"it stays away":         {seen: []nodes.Node{away}, told: 1, took: settles + settleInterval, want: "w1 is not healthy (KubeletNotReady)"},
 		"it is no node":         {etcd: "no answer"},
 		"nobody can look":       {seen: []nodes.Node{well}, err: broken, want: "broken"},
 	} {
@@ -85,14 +85,14 @@ func TestSettled(t *testing.T) {
 				looks++
 				return o, tc.err
 			}, report.SinkFunc(func(e report.Event) {
-				if told++; !strings.Contains(e.Message, "w1 does not answer") {
+				if told++; !strings.Contains(e.Message, "w1 does not respond") {
 					t.Errorf("%s: told was %q", name, e.Message)
 				}
 			}))
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%s: %v", name, err)
 			}
-			if strings.Contains(tc.want, "not well") && action.KindOf(err) != action.Findings {
+			if strings.Contains(tc.want, "not healthy") && action.KindOf(err) != action.Findings {
 				t.Errorf("%s: kind %q", name, action.KindOf(err))
 			}
 			if took := time.Since(begun); told != tc.told || took != tc.took {

@@ -44,7 +44,7 @@ type Script struct {
 // run there, RunAdd with Enrolled does the rest. Login, DryRun and Confirm are not used.
 func NewScript(ctx context.Context, o AddOptions) (*Script, error) {
 	if len(o.Names) != 1 {
-		return nil, action.Invalidf("a script is for one host, and not for %d", len(o.Names))
+		return nil, action.Invalidf("a script is for one host, not for %d", len(o.Names))
 	}
 	a, err := newAdding(o, o.To.Stored)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *adding) script(ctx context.Context) (*Script, error) {
 	if h.Has(v1alpha1.RoleEtcd) {
 		files, err := bootstrap.SignMember(ctx, a.StateDir, a.merged.Metadata.Name, h)
 		if err != nil {
-			return nil, fmt.Errorf("%w: a new etcd member needs certificates by it; run this where the cluster was made", err)
+			return nil, fmt.Errorf("%w: it must sign the certificates of a new etcd member; run this on the machine that created the cluster", err)
 		}
 		e.Member = &files
 	}

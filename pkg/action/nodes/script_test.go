@@ -120,7 +120,7 @@ func newScript(t *testing.T, to *operate.Connection, s *kubetest.Server) {
 	}
 	// The etcd CA's key is not here.
 	o.Given, o.Names = clusterOf("cp1", "w1", "cp2"), []string{"cp2"}
-	if _, err := NewScript(t.Context(), o); err == nil || !strings.Contains(err.Error(), "run this where the cluster was made") {
+	if _, err := NewScript(t.Context(), o); err == nil || !strings.Contains(err.Error(), "run this on the machine that created the cluster") {
 		t.Errorf("a member without the CA's key: %v", err)
 	}
 	untouched(t, s)

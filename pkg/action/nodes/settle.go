@@ -32,10 +32,10 @@ func settled(ctx context.Context, old string, observe func(context.Context) (nod
 			return seen, nil
 		}
 		if time.Since(begun) > settles {
-			return seen, action.As(action.Findings, fmt.Errorf("%s is not well (%s), but its kubelet is heard of: mend it, or switch it off for good, and run this again; nothing was changed", old, why))
+			return seen, action.As(action.Findings, fmt.Errorf("%s is not healthy (%s), but its kubelet is alive: repair it, or switch it off permanently, and run this again; nothing was changed", old, why))
 		}
 		if !told {
-			action.Tell(sink, "%s does not answer (%s): waiting whether it comes back or counts as lost", old, why)
+			action.Tell(sink, "%s does not respond (%s): waiting until it comes back or counts as lost", old, why)
 			told = true
 		}
 		select {

@@ -41,5 +41,5 @@ func (p *Plan) Refused() error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return action.As(action.Findings, fmt.Errorf("%s in the way; nothing was changed", report.Plural(len(bad), "thing stands", "things stand")))
+	return action.As(action.Findings, fmt.Errorf("%s; nothing was changed", report.Plural(len(bad), "blocking issue", "blocking issues")))
 }

@@ -34,8 +34,8 @@ func TestRefused(t *testing.T) {
 	}{
 		"nothing found":      {nil, ""},
 		"a warning":          {[]nodes.Finding{warns}, ""},
-		"one in the way":     {[]nodes.Finding{warns, blocks}, "1 thing stands in the way; nothing was changed"},
-		"several in the way": {[]nodes.Finding{blocks, blocks}, "2 things stand in the way; nothing was changed"},
+		"one in the way":     {[]nodes.Finding{warns, blocks}, "1 blocking issue; nothing was changed"},
+		"several in the way": {[]nodes.Finding{blocks, blocks}, "2 blocking issues; nothing was changed"},
 	} {
 		err := (&Plan{Findings: tc.found}).Refused()
 		if tc.want == "" {

@@ -108,7 +108,7 @@ func Find(ctx context.Context, ops *incluster.Operations, name string) (*v1alpha
 // meant is the Operation that a person means who gives no name. All are the oldest first. It is pure.
 func meant(all []v1alpha1.Operation) (*v1alpha1.Operation, error) {
 	if len(all) == 0 {
-		return nil, action.Invalidf("there is no Operation in this cluster")
+		return nil, action.Invalidf("no Operations found in this cluster")
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		if operations.Unfinished(all[i]) {
@@ -139,7 +139,7 @@ func Watch(ctx context.Context, ops Verbs, name string, sink report.Sink) error 
 			return err // It only is one hint less.
 		}
 		if node := toPutBack(*op); node != "" {
-			err = fmt.Errorf("%w\nor abort it, and %s upgrade rollback-node %s puts back what the node had before", err, program.Name, node)
+			err = fmt.Errorf("%w\nor abort it, and roll the node back with %s upgrade rollback-node %s", err, program.Name, node)
 		}
 		return err
 	case failed != nil || ctx.Err() != nil:

@@ -113,7 +113,7 @@ func TestWatchSaysWhatCanBePutBack(t *testing.T) {
 	}{
 		"well": {nil, nil, "", "", ""},
 		"a node": {failed(v1alpha1.OperationFailed), upgraded(step("kubelet/cp1", v1alpha1.StepSucceeded), step("kubelet/cp2", v1alpha1.StepFailed)),
-			"upgrade rollback-node cp2 puts back", "cp1", ""},
+			"upgrade rollback-node cp2", "cp1", ""},
 		"before any node":         {failed(v1alpha1.OperationFailed), upgraded(step("backup/cp1", v1alpha1.StepFailed)), "it did not go", "rollback-node", ""},
 		"another Operation":       {failed(v1alpha1.OperationFailed), join, "it did not go", "rollback-node", ""},
 		"aborted":                 {failed(v1alpha1.OperationAborted), upgraded(step("kubelet/cp2", v1alpha1.StepFailed)), "it did not go", "rollback-node", ""},

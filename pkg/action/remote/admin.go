@@ -36,7 +36,7 @@ func Admin(ctx context.Context, c *v1alpha1.Cluster, login Login, sink report.Si
 	config, from, err := firstReady(ctx, reached, func(h v1alpha1.Host) (*rest.Config, error) { return adminConfig(ctx, hosts, c, h, sink) })
 	if err != nil {
 		leave()
-		return nil, nil, nil, fmt.Errorf("no control plane gives access:\n%w", errors.Join(failed, err))
+		return nil, nil, nil, fmt.Errorf("no control plane node provides access:\n%w", errors.Join(failed, err))
 	}
 	return config, hosts.DialContext(from), leave, nil
 }
@@ -91,11 +91,11 @@ func adminConfig(ctx context.Context, hosts *ssh.Hosts, c *v1alpha1.Cluster, h v
 	var data controlplane.KubeconfigData
 	if err := json.Unmarshal(result.Data, &data); err != nil {
 		// The error could quote the answer, which is a secret.
-		return nil, fmt.Errorf("%s: the answer with admin.conf can't be read", h.Name)
+		return nil, fmt.Errorf("%s: cannot read the response with admin.conf", h.Name)
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(data.Kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("%s: its admin.conf can't be used", h.Name)
+		return nil, fmt.Errorf("%s: its admin.conf is unusable", h.Name)
 	}
 	config.Host = "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
 	config.Dial = hosts.DialContext(h.Name)

@@ -60,13 +60,13 @@ func Check(o Options) error {
 		return nil
 	}
 	if info, err := os.Stat(filepath.Dir(o.SnapshotFile)); err != nil || !info.IsDir() {
-		return action.Invalidf("the snapshot can't be written to %s: there is no such directory", o.SnapshotFile)
+		return action.Invalidf("cannot write the snapshot to %s: no such directory", o.SnapshotFile)
 	}
 	if _, err := os.Lstat(o.SnapshotFile); !errors.Is(err, fs.ErrNotExist) {
-		return action.Invalidf("there is something at %s already; choose another file with --snapshot-out", o.SnapshotFile)
+		return action.Invalidf("%s already exists; choose another file with --snapshot-out", o.SnapshotFile)
 	}
 	if o.Forget && uninstall.Within(o.StateDir, o.SnapshotFile) {
-		return action.Invalidf("--forget would remove the snapshot with %s; choose another place with --snapshot-out", o.StateDir)
+		return action.Invalidf("--forget would delete the snapshot in %s; choose another place with --snapshot-out", o.StateDir)
 	}
 	return nil
 }
@@ -115,11 +115,11 @@ func unreachable(r Result, dryRun bool) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	what := "left for later"
+	what := "skipped"
 	if dryRun {
-		what = "not looked at"
+		what = "not checked"
 	}
-	return fmt.Errorf("%s, since there is no way to them:\n%s\nrun the same command again when they are back",
+	return fmt.Errorf("%s because they are unreachable:\n%s\nrun the same command again when they are back",
 		report.Plural(len(lines), "host is "+what, "hosts are "+what), strings.Join(lines, "\n"))
 }
 

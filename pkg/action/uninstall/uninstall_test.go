@@ -75,8 +75,8 @@ func TestOutcome(t *testing.T) {
 		says   []string // in this order; none: no error
 	}{
 		"all":      {[]uninstall.HostResult{done, {State: uninstall.Bare}}, nil, false, "", nil},
-		"left":     {[]uninstall.HostResult{done, away, other}, nil, false, action.Unreachable, []string{"2 hosts are left for later", "a1: refused", "no route to host", "again"}},
-		"unlooked": {[]uninstall.HostResult{away}, nil, true, action.Unreachable, []string{"1 host is not looked at"}},
+		"left":     {[]uninstall.HostResult{done, away, other}, nil, false, action.Unreachable, []string{"2 hosts are skipped", "a1: refused", "no route to host", "again"}},
+		"unlooked": {[]uninstall.HostResult{away}, nil, true, action.Unreachable, []string{"1 host is not checked"}},
 		"failed": {[]uninstall.HostResult{away, {Host: "w1", State: uninstall.Failed}}, failed, false, "",
 			[]string{"w1: etcd does not stop", "look at it", "1 host is left", "cp2: no route to host"}},
 		"failed alone":     {[]uninstall.HostResult{{Host: "w1", State: uninstall.Failed}}, failed, false, "", []string{"etcd does not stop", "look at it"}},

@@ -59,7 +59,7 @@ func (p *Plan) Err() error {
 	if n == 0 {
 		return nil
 	}
-	return action.As(action.Findings, fmt.Errorf("%s in the way; nothing was changed", report.Plural(n, "thing stands", "things stand")))
+	return action.As(action.Findings, fmt.Errorf("%s; nothing was changed", report.Plural(n, "blocking issue", "blocking issues")))
 }
 
 // PlanUpgrade looks at the cluster and judges; it changes nothing. While another upgrade is in progress it
@@ -174,7 +174,7 @@ func atHand(ctx context.Context, mirror string, have upgrade.Versions, sink repo
 // since it is twice as large. It is pure.
 func onlyArch(archs []string) (string, error) {
 	if len(archs) > 1 {
-		return "", action.Invalidf("the nodes are %s: make a bundle with `%s bundle create --arch %s`, and name it with --bundle", strings.Join(archs, " and "), program.Name, strings.Join(archs, ","))
+		return "", action.Invalidf("the nodes are %s: create a bundle with `%s bundle create --arch %s`, and pass it with --bundle", strings.Join(archs, " and "), program.Name, strings.Join(archs, ","))
 	}
 	return strings.Join(archs, ""), nil
 }

@@ -75,7 +75,7 @@ func keptVersion(o RollbackOptions, annotations map[string]string) (string, erro
 		to = annotations[upgrade.AnnotationPrevious]
 	}
 	if to == "" {
-		return "", action.Invalidf("nothing says what %s had before; name the version with --to", o.Node)
+		return "", action.Invalidf("the previous version of %s is unknown; specify it with --to", o.Node)
 	}
 	return Version(to), nil
 }
@@ -90,7 +90,7 @@ func (p *Rollback) Err() error {
 	if len(upgrade.Blocking(p.Findings)) == 0 {
 		return nil
 	}
-	return action.As(action.Findings, fmt.Errorf("%s does not go back to %s; nothing was changed", p.Node, p.To))
+	return action.As(action.Findings, fmt.Errorf("%s cannot be rolled back to %s; nothing was changed", p.Node, p.To))
 }
 
 // Blocks tells whether a finding stands in the way.

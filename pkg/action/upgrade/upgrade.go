@@ -64,20 +64,20 @@ func Check(o Options) error {
 	switch s.Only {
 	case v1alpha1.UpgradeAll, v1alpha1.UpgradeControlPlanes, v1alpha1.UpgradeNodes:
 	default:
-		return action.Invalidf("--only %s is not known; use control-plane or nodes", s.Only)
+		return action.Invalidf("unknown value --only %s; use control-plane or nodes", s.Only)
 	}
 	if d, err := time.ParseDuration(s.DrainTimeout); s.DrainTimeout != "" && (err != nil || d <= 0) {
-		return action.Invalidf("--drain-timeout %s is no time at all", s.DrainTimeout)
+		return action.Invalidf("--drain-timeout must be greater than 0, not %s", s.DrainTimeout)
 	}
 	if s.KeepBackups < 1 {
-		return action.Invalidf("--keep-backups %d: one at least is kept", s.KeepBackups)
+		return action.Invalidf("--keep-backups must be at least 1, not %d", s.KeepBackups)
 	}
 	if _, err := upgrade.Nodes(&v1alpha1.Cluster{}, s, upgrade.Observation{}); err != nil {
 		return action.Invalidf("--max-unavailable: %w", err)
 	}
 	for _, check := range s.Ignore {
 		if !slices.Contains(upgrade.Ignorable(), check) {
-			return action.Invalidf("--ignore %s: this can't be ignored; what can is %s", check, strings.Join(upgrade.Ignorable(), ", "))
+			return action.Invalidf("--ignore %s: this check cannot be ignored; these can: %s", check, strings.Join(upgrade.Ignorable(), ", "))
 		}
 	}
 	return nil

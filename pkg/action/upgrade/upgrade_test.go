@@ -37,14 +37,14 @@ func TestCheck(t *testing.T) {
 		"no drain timeout":           {func(o *Options) { o.Spec.DrainTimeout = "" }, ""},
 		"what can be":                {func(o *Options) { o.Spec.Ignore, o.Spec.Only = upgrade.Ignorable(), v1alpha1.UpgradeNodes }, ""},
 		"a bundle and trust":         {func(o *Options) { o.File, o.Trust.Digest = "b.tar", "sha256:x" }, ""},
-		"trust in nothing":           {func(o *Options) { o.Trust.Digest = "sha256:x" }, "name it with --bundle"},
-		"another part":               {func(o *Options) { o.Spec.Only = "etcd" }, "--only etcd is not known"},
-		"no time":                    {func(o *Options) { o.Spec.DrainTimeout = "0s" }, "--drain-timeout 0s is no time at all"},
-		"time that has been":         {func(o *Options) { o.Spec.DrainTimeout = "-1s" }, "no time at all"},
-		"what is no time":            {func(o *Options) { o.Spec.DrainTimeout = "soon" }, "no time at all"},
-		"no backup":                  {func(o *Options) { o.Spec.KeepBackups = 0 }, "one at least"},
+		"trust in nothing":           {func(o *Options) { o.Trust.Digest = "sha256:x" }, "specify it with --bundle"},
+		"another part":               {func(o *Options) { o.Spec.Only = "etcd" }, "unknown value --only etcd"},
+		"no time":                    {func(o *Options) { o.Spec.DrainTimeout = "0s" }, "--drain-timeout must be greater than 0"},
+		"time that has been":         {func(o *Options) { o.Spec.DrainTimeout = "-1s" }, "must be greater than 0"},
+		"what is no time":            {func(o *Options) { o.Spec.DrainTimeout = "soon" }, "must be greater than 0"},
+		"no backup":                  {func(o *Options) { o.Spec.KeepBackups = 0 }, "must be at least 1"},
 		"no worker at a time":        {func(o *Options) { o.Spec.MaxUnavailable = "0" }, "--max-unavailable"},
-		"skew is no matter of taste": {func(o *Options) { o.Spec.Ignore = []string{upgrade.CheckDisk, upgrade.CheckSkew} }, "--ignore skew: this can't be ignored"},
+		"skew is no matter of taste": {func(o *Options) { o.Spec.Ignore = []string{upgrade.CheckDisk, upgrade.CheckSkew} }, "--ignore skew: this check cannot be ignored"},
 	} {
 		o := usual()
 		tc.change(&o)
@@ -190,7 +190,7 @@ func TestBlocks(t *testing.T) {
 		t.Errorf("what is ignored: %v", p.Err())
 	}
 	p.Findings = append(p.Findings, skew)
-	if err := p.Err(); action.KindOf(err) != action.Findings || err.Error() != "1 thing stands in the way; nothing was changed" {
+	if err := p.Err(); action.KindOf(err) != action.Findings || err.Error() != "1 blocking issue; nothing was changed" {
 		t.Errorf("got %v", err)
 	}
 	r := &Rollback{Node: "w1", To: "v1.36.0", Findings: []upgrade.Finding{note}}
@@ -198,7 +198,7 @@ func TestBlocks(t *testing.T) {
 		t.Errorf("a note is in the way: %v", r.Err())
 	}
 	r.Findings = append(r.Findings, skew)
-	if err := r.Err(); action.KindOf(err) != action.Findings || !strings.Contains(err.Error(), "w1 does not go back to v1.36.0") {
+	if err := r.Err(); action.KindOf(err) != action.Findings || !strings.Contains(err.Error(), "w1 cannot be rolled back to v1.36.0") {
 		t.Errorf("got %v", err)
 	}
 }

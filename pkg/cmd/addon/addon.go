@@ -26,7 +26,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "List, install and uninstall addons: dashboard, metrics, monitoring and more",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"An addon is a folder with manifests and a descriptor. Those that come with this program have their versions pinned; a folder of your own is installed alike. What is installed is written down, so that uninstalling removes all of it, and a newer version what it no longer has."),
+			"An addon is a folder with manifests and a descriptor. Built-in addons have pinned versions. You can also install your own folder. Installed objects are recorded: uninstalling removes all of them, and an update removes those that the new version no longer has."),
 		Example: cli.Examples(`
 			kubectl ha addon list
 			kubectl ha addon install metrics-server

@@ -18,10 +18,10 @@ func NewDashboard(streams genericiooptions.IOStreams) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
 		Use:     "dashboard",
-		Short:   "Install the dashboard, open it in the browser, get a token to log in with",
+		Short:   "Install the dashboard, open it in the browser, get a login token",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			fmt.Sprintf("Headlamp, at the cluster's stable address, port %d, with a certificate that the cluster's CA has signed. There is an account that may look at everything but Secrets; one that may do everything is made only when asked for.", manifests.DashboardNodePort)),
+			fmt.Sprintf("The dashboard is Headlamp, on port %d of the virtual IP, with a certificate signed by the cluster CA. It has an account that can read everything except Secrets. An account with full access is created only on request.", manifests.DashboardNodePort)),
 		Example: cli.Examples(`
 			kubectl ha dashboard install
 			kubectl ha dashboard token
@@ -40,10 +40,10 @@ func newDashboardInstall(shared options) *cobra.Command {
 	var monitoring, admin bool
 	c := &cobra.Command{
 		Use:   "install",
-		Short: "Install the dashboard and metrics-server, or bring them to this program's versions",
+		Short: "Install the dashboard and metrics-server, or update them",
 		Long: cli.Paragraphs(
-			"Installs Headlamp, one for each control plane, and metrics-server; for that the kubelets take serving certificates that the cluster's CA signs, and an approver of their requests is installed.",
-			"With --monitoring also Prometheus, node-exporter and Grafana, with dashboards and alerts for etcd, the API servers, the virtual IP and the nodes."),
+			"Installs Headlamp, with one replica per control plane node, and metrics-server. For metrics-server, the kubelets get serving certificates signed by the cluster CA, and an approver for their requests is installed.",
+			"--monitoring also installs Prometheus, node-exporter and Grafana, with dashboards and alerts for etcd, the API servers, the virtual IP and the nodes."),
 		Example: cli.Examples(`
 			kubectl ha dashboard install
 			kubectl ha dashboard install --monitoring --admin-user`),
@@ -54,14 +54,14 @@ func newDashboardInstall(shared options) *cobra.Command {
 			if err != nil || o.dryRun || o.Detach || o.forPrograms() {
 				return err
 			}
-			_, err = fmt.Fprintf(o.Out, "%s\nlog in with the token of: %s dashboard token\n", addon.DashboardURL(cluster), program.Name)
+			_, err = fmt.Fprintf(o.Out, "%s\nlog in with a token from: %s dashboard token\n", addon.DashboardURL(cluster), program.Name)
 			return err
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&monitoring, "monitoring", false, "also install the addon monitoring")
-	f.BoolVar(&admin, "admin-user", false, "also make "+manifests.DashboardAdmin+", who may do everything")
-	f.StringSliceVar(&o.Without, "without", nil, "leave these `variants` of the addons out, such as grafana")
+	f.BoolVar(&monitoring, "monitoring", false, "also install the monitoring addon")
+	f.BoolVar(&admin, "admin-user", false, "also create "+manifests.DashboardAdmin+", which has full access")
+	f.StringSliceVar(&o.Without, "without", nil, "do not install these `variants` of the addons, such as grafana")
 	o.addFlags(c)
 	return c
 }
@@ -70,9 +70,9 @@ func newDashboardUninstall(shared options) *cobra.Command {
 	o := &uninstallOptions{options: shared, UninstallOptions: addon.UninstallOptions{Names: []string{addon.DashboardName}}}
 	c := &cobra.Command{
 		Use:   "uninstall",
-		Short: "Remove the dashboard and all that came with it",
+		Short: "Uninstall the dashboard and everything installed with it",
 		Long: cli.Paragraphs(
-			"Removes the dashboard with its accounts and bindings, and the addons that it has brought in and nothing else needs."),
+			"Removes the dashboard with its accounts and bindings, and dependencies that no other addon needs."),
 		Example: cli.Examples(`kubectl ha dashboard uninstall`),
 		Args:    cli.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return o.Run(c.Context()) },
@@ -94,7 +94,7 @@ func newDashboardURL(shared options) *cobra.Command {
 	o := &shared
 	return &cobra.Command{
 		Use:     "url",
-		Short:   "Print the dashboard's address",
+		Short:   "Print the address of the dashboard",
 		Example: cli.Examples(`kubectl ha dashboard url`),
 		Args:    cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

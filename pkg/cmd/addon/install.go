@@ -25,25 +25,25 @@ func newInstall(shared options) *cobra.Command {
 	o := &installOptions{options: shared}
 	c := &cobra.Command{
 		Use:   "install NAME|FOLDER…",
-		Short: "Install addons, or bring them to this program's versions",
+		Short: "Install addons, or update them to the versions of this program",
 		Long: cli.Paragraphs(
-			"Applies the manifests of addons, and of what they need, and waits until all is well. What somebody else has changed is reported and left alone. Doing it again changes nothing, or renews certificates that have less than a third of their life left.",
-			"Nodes take images from registries, or have them already: `kubectl ha images push` brings those of a bundle made with --addons. Manifests that upstream publishes come from that bundle with --bundle, else from upstream; their checksums are pinned."),
+			"Applies the manifests of the addons and their dependencies, and waits until everything is ready. Fields that somebody else changed are reported and left alone. Running it again changes nothing, except that it renews certificates with less than a third of their validity left.",
+			"Nodes pull the images from registries unless they have them. `kubectl ha images push` pushes the images of a bundle created with --addons. With --bundle, upstream manifests are taken from that bundle too, else they are downloaded. Their checksums are pinned."),
 		Example: cli.Examples(`
 			kubectl ha addon install metrics-server
 			kubectl ha addon install monitoring --without grafana
 
-			# Without the internet
+			# Without internet access
 			kubectl ha bundle create --addons etcd-operator --out addons.tar
 			kubectl ha images push addons.tar
 			kubectl ha addon install etcd-operator --bundle addons.tar
 
-			# The manifests as they would be applied
+			# Only print the manifests
 			kubectl ha addon install ./my-addon -o yaml`),
 		ValidArgsFunction: completeAddons,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return action.Invalidf("name an addon; %s addon list shows them", program.Name)
+				return action.Invalidf("specify an addon; %s addon list shows them", program.Name)
 			}
 			o.Names = args
 			_, err := o.Run(c.Context())
@@ -52,7 +52,7 @@ func newInstall(shared options) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.With, "with", nil, "also install these `variants` of the addons")
-	f.StringSliceVar(&o.Without, "without", nil, "leave these `variants` out")
+	f.StringSliceVar(&o.Without, "without", nil, "do not install these `variants`")
 	o.addFlags(c)
 	return c
 }
@@ -60,13 +60,13 @@ func newInstall(shared options) *cobra.Command {
 // addFlags adds the flags that the dashboard's installation has too.
 func (o *installOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.Source.Bundle, "bundle", "", "take upstream's manifests from this bundle (`file`)")
+	f.StringVar(&o.Source.Bundle, "bundle", "", "take upstream manifests from this bundle `file`")
 	cli.AddTrustFlags(f, &o.Source.Trust, "bundle-")
-	f.StringVar(&o.Source.Mirror, "mirror", "", "a base `URL` that serves upstream's files under their own paths")
-	cli.AddDryRun(f, &o.dryRun, "show what would be done, and end")
-	o.Add(f, "", "begin it, and leave")
+	f.StringVar(&o.Source.Mirror, "mirror", "", "base `URL` of a mirror that serves upstream files under their original paths")
+	cli.AddDryRun(f, &o.dryRun, "only show what would be done")
+	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), json: an event per line; or yaml: the manifests, and nothing is done")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), json (one event per line) or yaml (print the manifests, change nothing)")
 }
 
 // Run shows what is done, asks, and has the cluster do it. The cluster's document is for who

@@ -16,7 +16,7 @@ func newList(shared options) *cobra.Command {
 	o := &shared
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List the addons that there are, and which are installed",
+		Short: "List available and installed addons",
 		Example: cli.Examples(`
 			kubectl ha addon list
 			kubectl ha addon list -o yaml`),
@@ -42,7 +42,7 @@ func (o *options) list(ctx context.Context) error {
 		unknown = noCluster
 	}
 	if unknown != nil {
-		if _, err := fmt.Fprintf(o.ErrOut, "what is installed is not known: %v\n", unknown); err != nil {
+		if _, err := fmt.Fprintf(o.ErrOut, "cannot determine what is installed: %v\n", unknown); err != nil {
 			return err
 		}
 	}
@@ -51,7 +51,7 @@ func (o *options) list(ctx context.Context) error {
 	}
 	t := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	// What can't be written the flush tells.
-	_, _ = fmt.Fprintln(t, "NAME\tVERSION\tINSTALLED\tWHAT IT IS")
+	_, _ = fmt.Fprintln(t, "NAME\tVERSION\tINSTALLED\tDESCRIPTION")
 	for _, l := range lines {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.Name, l.Version, dash(l.Installed), l.Description)
 	}

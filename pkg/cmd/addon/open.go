@@ -25,21 +25,21 @@ func newDashboardOpen(shared options) *cobra.Command {
 	o := &openOptions{options: shared}
 	c := &cobra.Command{
 		Use:   "open",
-		Short: "Open the dashboard in the browser, through the API",
+		Short: "Open the dashboard in the browser, through the API server",
 		Long: cli.Paragraphs(
-			"Forwards a port of this machine to the dashboard and opens the browser there, so that no port of the cluster but the API's has to be reached. It goes on until Ctrl-C."),
+			"Forwards a local port to the dashboard and opens it in the browser. Only the API port of the cluster has to be reachable. Press Ctrl-C to stop."),
 		Example: cli.Examples(`
 			kubectl ha dashboard open
 			kubectl ha dashboard open --port 8443 --no-browser`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.port < 0 || o.port > 65535 {
-				return action.Invalidf("--port %d is no port", o.port)
+				return action.Invalidf("--port %d is not a valid port", o.port)
 			}
 			return o.Run(c.Context())
 		},
 	}
-	c.Flags().IntVar(&o.port, "port", 0, "the `port` of this machine; any free one by default")
+	c.Flags().IntVar(&o.port, "port", 0, "local `port` (default: any free port)")
 	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "only print the address")
 	return c
 }
@@ -58,11 +58,11 @@ func (o *openOptions) Run(ctx context.Context) error {
 
 // show prints the address and opens the browser there.
 func (o *openOptions) show(ctx context.Context, url string) error {
-	if _, err := fmt.Fprintf(o.Out, "%s (Ctrl-C ends it; %s dashboard token prints a token to log in with)\n", url, program.Name); err != nil || o.noBrowser {
+	if _, err := fmt.Fprintf(o.Out, "%s (press Ctrl-C to stop; %s dashboard token prints a login token)\n", url, program.Name); err != nil || o.noBrowser {
 		return err
 	}
 	if err := browse(ctx, url); err != nil {
-		_, err := fmt.Fprintf(o.ErrOut, "no browser could be started (%v); open the address yourself\n", err)
+		_, err := fmt.Fprintf(o.ErrOut, "cannot start a browser (%v); open the address yourself\n", err)
 		return err
 	}
 	return nil

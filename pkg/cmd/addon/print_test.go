@@ -20,10 +20,10 @@ func TestPrintStates(t *testing.T) {
 		states []addon.State
 		want   string
 	}{
-		"none": {"", nil, "No addon is installed; kubectl ha addon list shows what there is.\n"},
-		"text": {cli.OutputText, states, "NAME            VERSION  STATE       WELL  FOR        VARIANTS\n" +
-			"dashboard       v1       Installed   yes   -          admin-user\n" +
-			"metrics-server  v2       Installing  no    dashboard  -\n" +
+		"none": {"", nil, "No addon is installed; kubectl ha addon list shows the available addons.\n"},
+		"text": {cli.OutputText, states, "NAME            VERSION  STATE       HEALTHY  FOR        VARIANTS\n" +
+			"dashboard       v1       Installed   yes      -          admin-user\n" +
+			"metrics-server  v2       Installing  no       dashboard  -\n" +
 			"metrics-server: deployment: 0 of 1\n"},
 		"json": {cli.OutputJSON, states[:1], `[{"name":"dashboard","version":"v1","variants":["admin-user"],"state":"Installed","healthy":true,"objects":[]}]` + "\n"},
 		"yaml": {cli.OutputYAML, []addon.State{}, "[]\n"},

@@ -18,9 +18,9 @@ func newStatus(shared options) *cobra.Command {
 	o := &shared
 	c := &cobra.Command{
 		Use:   "status [NAME…]",
-		Short: "Show what is installed, and whether it is well",
+		Short: "Show the installed addons and their health",
 		Long: cli.Paragraphs(
-			fmt.Sprintf("Shows the installed addons and what they lack to be well. The exit code is %d when any is not well.", cli.ExitFindings)),
+			fmt.Sprintf("Shows the installed addons and what is wrong with them. The exit code is %d if an addon is not healthy.", cli.ExitFindings)),
 		Example: cli.Examples(`
 			kubectl ha addon status
 			kubectl ha addon status monitoring -o yaml`),
@@ -52,13 +52,13 @@ func (o *options) printStates(states []addon.State) error {
 		return o.document(states)
 	}
 	if len(states) == 0 {
-		_, err := fmt.Fprintf(o.Out, "No addon is installed; %s addon list shows what there is.\n", program.Name)
+		_, err := fmt.Fprintf(o.Out, "No addon is installed; %s addon list shows the available addons.\n", program.Name)
 		return err
 	}
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	// Into memory, which does not fail.
-	_, _ = fmt.Fprintln(t, "NAME\tVERSION\tSTATE\tWELL\tFOR\tVARIANTS")
+	_, _ = fmt.Fprintln(t, "NAME\tVERSION\tSTATE\tHEALTHY\tFOR\tVARIANTS")
 	for _, s := range states {
 		well := "yes"
 		if !s.Healthy {

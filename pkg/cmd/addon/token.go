@@ -17,17 +17,17 @@ func newDashboardToken(shared options) *cobra.Command {
 	var what addon.TokenOptions
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Print a token to log in to the dashboard with",
+		Short: "Print a token for logging in to the dashboard",
 		Long: cli.Paragraphs(
-			"Asks the cluster for a token of the account that may look at everything but Secrets, or with --admin-user of the one that may do everything. It ends by itself."),
+			"Requests a token for the account that can read everything except Secrets, or with --admin-user for the one with full access. The token expires."),
 		Example: cli.Examples(`
 			kubectl ha dashboard token
 			kubectl ha dashboard token --duration 8h --admin-user`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.token(c.Context(), what) },
 	}
-	c.Flags().DurationVar(&what.Life, "duration", time.Hour, "how long it lives, 10m to 48h")
-	c.Flags().BoolVar(&what.Admin, "admin-user", false, "a token of "+manifests.DashboardAdmin+", who may do everything")
+	c.Flags().DurationVar(&what.Life, "duration", time.Hour, "validity of the token, 10m to 48h")
+	c.Flags().BoolVar(&what.Admin, "admin-user", false, "request a token of "+manifests.DashboardAdmin+", which has full access")
 	return c
 }
 
@@ -44,7 +44,7 @@ func (o *options) token(ctx context.Context, what addon.TokenOptions) error {
 		return err
 	}
 	if t.Early {
-		if _, err := fmt.Fprintf(o.ErrOut, "it ends at %s already\n", t.Ends.Format(time.RFC3339)); err != nil {
+		if _, err := fmt.Fprintf(o.ErrOut, "the token expires at %s, earlier than requested\n", t.Ends.Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}

@@ -27,16 +27,16 @@ func newUninstall(shared options) *cobra.Command {
 	o := &uninstallOptions{options: shared}
 	c := &cobra.Command{
 		Use:   "uninstall NAME…",
-		Short: "Remove addons with all that they made",
+		Short: "Uninstall addons and everything they created",
 		Long: cli.Paragraphs(
-			"Removes every object of the addons, and of those that only they have brought in. Where an addon defines resources, and there are objects of those that it did not make, nothing is removed without --delete-objects.",
-			"Images stay in the nodes' stores; `kubectl ha images prune --unused` removes them."),
+			"Removes every object of the addons, and of dependencies that no other addon needs. If an addon defines custom resources and others created objects of these, nothing is removed without --delete-objects.",
+			"Images stay on the nodes; `kubectl ha images prune --unused` removes them."),
 		Example: cli.Examples(`
 			kubectl ha addon uninstall monitoring
 			kubectl ha addon uninstall etcd-operator --delete-objects`),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return action.Invalidf("name an addon; %s addon status shows what is installed", program.Name)
+				return action.Invalidf("specify an addon; %s addon status shows what is installed", program.Name)
 			}
 			o.Names = args
 			return o.Run(c.Context())
@@ -48,11 +48,11 @@ func newUninstall(shared options) *cobra.Command {
 
 func (o *uninstallOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&o.DeleteObjects, "delete-objects", false, "also delete objects of the addon's resources that it did not make")
-	cli.AddDryRun(f, &o.dryRun, "show what would be removed, and end")
-	o.Add(f, "", "begin it, and leave")
+	f.BoolVar(&o.DeleteObjects, "delete-objects", false, "also delete custom resources of the addon that others created")
+	cli.AddDryRun(f, &o.dryRun, "only show what would be removed")
+	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
 }
 
 // Run shows what goes, asks, and has the cluster do it.

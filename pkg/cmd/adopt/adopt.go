@@ -31,33 +31,33 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &options{IOStreams: streams, flags: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "adopt",
-		Short:   "Take a kubeadm cluster that another tool made into care",
+		Short:   "Adopt an existing kubeadm cluster",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Finds the Cluster document of a kubeadm cluster from the cluster itself: its endpoint, hosts and their roles, etcd (stacked or external), networks. It shows the document, asks, and stores it with what Operations need: the Operation resource, and the namespace ha-system with the coordinator's rights. Nothing on any node is changed.",
-			"--ssh also puts the agent and its image on every node, over SSH with your own SSH settings: without it nothing of kubectl ha's can run on a node, and there is no registry to pull it from. From then on status --deep, doctor and images work as on a cluster of kubectl ha's own. It may be run again, for nodes that were away. What a cluster of another making lacks, such as the watch of its virtual IP, doctor tells."),
+			"Derives the Cluster document from the running cluster: endpoint, hosts and roles, etcd (stacked or external), networks. It shows the document, prompts, and stores it in the cluster, together with the Operation resource, the namespace ha-system and the permissions of the coordinator. Nothing is changed on the nodes.",
+			"--ssh also installs the agent and its image on every node, over SSH and with your SSH configuration. Without the agent, kubectl ha cannot run anything on a node, and no registry has its image. With it, status --deep, doctor and images work as on any cluster that kubectl ha created. Run it again for nodes that were unreachable. Run doctor to see what an adopted cluster lacks, such as a health check of its virtual IP."),
 		Example: cli.Examples(`
-			# Only show what was found
+			# Only print the Cluster document
 			kubectl ha adopt --dry-run > cluster.yaml
 
-			# Store it, and put the agent on the nodes
+			# Store it and install the agent on the nodes
 			kubectl ha adopt --ssh --ssh-user root
 
-			# kubeadm's endpoint is a name, or missing
+			# If kubeadm's endpoint is a name or missing
 			kubectl ha adopt --virtual-ip 192.0.2.10`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.SSHUser != "" && !o.Agents {
-				return action.Invalidf("--ssh-user goes with --ssh")
+				return action.Invalidf("--ssh-user requires --ssh")
 			}
 			return o.Run(c.Context())
 		},
 	}
 	cli.AddAccess(c, o.flags)
 	f := c.Flags()
-	f.StringVar(&o.VirtualIP, "virtual-ip", "", "the `address` of the API, when kubeadm's endpoint is a name or missing")
-	f.BoolVar(&o.Agents, "ssh", false, "put the agent and its image on the nodes as well")
-	f.StringVar(&o.SSHUser, "ssh-user", "", "with --ssh: log in as this `user`, root or one with sudo (default what your SSH settings say)")
+	f.StringVar(&o.VirtualIP, "virtual-ip", "", "`address` of the API, if kubeadm's endpoint is a name or missing")
+	f.BoolVar(&o.Agents, "ssh", false, "also install the agent and its image on the nodes")
+	f.StringVar(&o.SSHUser, "ssh-user", "", "with --ssh: log in as this `user`, root or a user with sudo (default: from your SSH configuration)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	cli.AddDryRun(f, &o.DryRun, "only print the document")
 	cli.AddYes(f, &o.yes, "")
@@ -99,9 +99,9 @@ func (o *options) Run(ctx context.Context) (err error) {
 	if err != nil || p.Stored {
 		return err
 	}
-	next := "adopt --ssh` puts the agent on the nodes, which what looks at them, or changes them, needs"
+	next := "adopt --ssh` installs the agent on the nodes, which every command that inspects or changes them needs"
 	if o.Agents {
-		next = "doctor` tells how the cluster stands"
+		next = "doctor` checks the cluster"
 	}
 	_, err = fmt.Fprintf(o.ErrOut, "stored; %s changed. `%s %s.\n", report.Plural(len(changed), "object", "objects"), program.Name, next)
 	return err
@@ -112,9 +112,9 @@ func question(p *adopt.Plan, agents bool) string {
 	nodes := report.Plural(len(p.Cluster.Nodes()), "node", "nodes")
 	switch {
 	case p.Stored:
-		return fmt.Sprintf("Put the agent on %s?", nodes)
+		return fmt.Sprintf("Install the agent on %s?", nodes)
 	case agents:
-		return fmt.Sprintf("Store this in the cluster, and put the agent on %s?", nodes)
+		return fmt.Sprintf("Store this in the cluster, and install the agent on %s?", nodes)
 	}
 	return "Store this in the cluster?"
 }

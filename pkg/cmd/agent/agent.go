@@ -57,7 +57,7 @@ func newRun(streams genericiooptions.IOStreams) *cobra.Command {
 // Validate refuses what only makes sense with a file.
 func (o *runOptions) Validate() error {
 	if o.request == "" && (o.enterHost || o.terminationLog != "") {
-		return action.Invalidf("--enter-host and --termination-log need --request")
+		return action.Invalidf("--enter-host and --termination-log require --request")
 	}
 	return nil
 }

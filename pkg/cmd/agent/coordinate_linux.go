@@ -47,7 +47,7 @@ func (o *coordinateOptions) Complete() (err error) {
 // Validate asks for what the Job sets.
 func (o *coordinateOptions) Validate() error {
 	if o.operation == "" || o.agentImage == "" {
-		return action.Invalidf("--operation and --agent-image are needed")
+		return action.Invalidf("--operation and --agent-image are required")
 	}
 	return nil
 }

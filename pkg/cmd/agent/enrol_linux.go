@@ -19,14 +19,14 @@ func newEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 	o := enrol.Options{Tasks: tasks()}
 	c := &cobra.Command{
 		Use:   "enrol --bundle FILE",
-		Short: "Prepare and enrol this host, as standard input says",
+		Short: "Prepare and join this host, as requested on standard input",
 		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
 				return action.Invalidf("run it as root")
 			}
 			if err := json.NewDecoder(streams.In).Decode(&o.Request); err != nil {
-				return action.Invalidf("the request on standard input can't be read: %w", err)
+				return action.Invalidf("cannot read the request on standard input: %w", err)
 			}
 			shown := cli.NewProgress(streams.Out, "")
 			defer shown.Close()
@@ -36,7 +36,7 @@ func newEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 				return cli.Explain(c.Context(), streams.Out, "", r, err)
 			}
 			host := o.Request.Host
-			_, err = fmt.Fprintf(streams.Out, "%s is enrolled. Delete the script, and run %s node add %s --enrolled where the Cluster file is.\n", host, program.Name, host)
+			_, err = fmt.Fprintf(streams.Out, "%s is joined. Delete the script, then run %s node add %s --enrolled where the Cluster file is.\n", host, program.Name, host)
 			return err
 		},
 	}

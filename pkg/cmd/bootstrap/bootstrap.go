@@ -33,37 +33,37 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &options{IOStreams: streams}
 	c := &cobra.Command{
 		Use:     "bootstrap [-f FILE]",
-		Short:   "Make a highly available cluster of bare hosts, or do what is left of that",
+		Short:   "Create a highly available cluster on bare hosts; run it again to resume",
 		GroupID: cli.GroupCluster,
 		Long: cli.Paragraphs(
-			"Logs in to all hosts, looks at them, shows what is to be done, and does it: programs and images, etcd with TLS, the virtual IP, the first control plane, the other nodes. Then the cluster takes over: a Join Operation promotes the other control planes from inside, and applies the network plugin. It ends with a kubeconfig that was tried.",
-			"Run it again to resume: it looks at the hosts and does what is left. On a complete cluster it changes nothing. It never touches what it did not make.",
-			"Without --bundle a bundle is made, or taken from your cache, on this machine; the hosts need no internet."),
+			"Logs in to all hosts, checks them, shows the plan, and carries it out: binaries and images, etcd with TLS, the virtual IP, the first control plane node, the other nodes. Then the cluster takes over: a Join Operation joins the other control plane nodes and applies the network plugin. Finally it writes a kubeconfig and tests it.",
+			"Run it again to resume: it checks the hosts and completes the remaining steps. On a complete cluster it changes nothing. It never touches what it did not create.",
+			"Without --bundle, it creates a bundle on this machine or takes it from your cache. The hosts need no internet access."),
 		Example: cli.Examples(`
-			# cluster.yaml in this directory
+			# Use cluster.yaml in the current directory
 			kubectl ha bootstrap
 
-			# Without the internet, without a question
+			# Without internet access and without a prompt
 			kubectl ha bootstrap -f cluster.yaml --bundle bundle.tar --yes
 
-			# Only tell what would be done
+			# Only show the plan
 			kubectl ha bootstrap -f cluster.yaml --dry-run
 
-			# For a program: one JSON document per line
+			# For scripts: one JSON document per line
 			kubectl ha bootstrap -f cluster.yaml --yes -o json`),
 		Args: cli.NoArgs,
 		RunE: cli.InOrder(o),
 	}
 	cli.AddFileFlag(c, &o.file)
 	f := c.Flags()
-	f.StringVar(&o.Bundle, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	f.StringVar(&o.Bundle, "bundle", "", "bundle `file` with images and binaries (default: created in your cache)")
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
-	cli.AddDryRun(f, &o.DryRun, "look at the hosts, print the plan, change nothing")
+	cli.AddDryRun(f, &o.DryRun, "check the hosts, show the plan, change nothing")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
-	f.StringVar(&o.Kubeconfig, "kubeconfig-out", "", "the `file` to write your kubeconfig to (default NAME.kubeconfig)")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
+	f.StringVar(&o.Kubeconfig, "kubeconfig-out", "", "`file` to write your kubeconfig to (default NAME.kubeconfig)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	f.BoolVar(&o.timings, "timings", false, "print how long each step took at the end")
+	f.BoolVar(&o.timings, "timings", false, "print how long each step took")
 	return c
 }
 
@@ -89,7 +89,7 @@ func (o *options) Validate() error {
 		return err
 	}
 	if _, interactive := cli.Terminal(o.In); !o.yes && !o.DryRun && (!interactive || o.output == cli.OutputJSON || o.file == "-") {
-		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
+		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see the plan")
 	}
 	return bootstrap.Check(o.Options)
 }

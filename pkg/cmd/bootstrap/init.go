@@ -41,16 +41,16 @@ func NewInit(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "Write a commented Cluster file",
 		GroupID: cli.GroupCluster,
 		Long: cli.Paragraphs(
-			"Writes a Cluster file with every setting there is, commented, so that only version, virtual IP and hosts are left to fill in. With the flags below these are filled in as well.",
-			"--from-inventory converts an Ansible inventory of kubeadm2ha, in INI or YAML, with the folders group_vars and host_vars next to it. These are read by Ansible's own rules. It tells which settings have no counterpart, and which files were not read. Folders next to playbooks elsewhere, encrypted files and what needs a program are not read."),
+			"Writes a Cluster file that lists and explains every setting. Fill in the version, the virtual IP and the hosts, or let the flags below do so.",
+			"--from-inventory converts a kubeadm2ha inventory (INI or YAML), including the group_vars and host_vars folders next to it. The files are read by Ansible's rules. The output lists the settings without a counterpart and the files that were not read. Not read are: variable folders next to playbooks elsewhere, encrypted files, and values that a program computes."),
 		Example: cli.Examples(`
-			# An example to edit
+			# Write an example to edit
 			kubectl ha init
 
-			# From kubeadm2ha's inventory, with its group_vars and host_vars
+			# Convert a kubeadm2ha inventory with its group_vars and host_vars
 			kubectl ha init --from-inventory my-cluster.inventory
 
-			# Ready to use
+			# Write a complete file
 			kubectl ha init --virtual-ip 192.0.2.10 --control-plane cp1=192.0.2.11 \
 			    --control-plane cp2=192.0.2.12 --control-plane cp3=192.0.2.13 --worker w1=192.0.2.21`),
 		Args: cli.NoArgs,
@@ -65,15 +65,15 @@ func NewInit(streams genericiooptions.IOStreams) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	cli.AddOutFlag(c, streams, &o.file, "the `file` to write; - is standard output")
-	f.BoolVar(&o.force, "force", false, "replace the file when it is there")
-	f.StringVar(&o.inventory, "from-inventory", "", "convert this Ansible inventory `file` of kubeadm2ha")
-	f.StringVar(&o.name, "name", "", "the cluster's name (default: one of its own, such as ha-x7k2p)")
-	f.StringVar(&o.version, "kubernetes-version", "", "the Kubernetes version (default "+v1alpha1.DefaultKubernetesVersion+")")
-	f.StringVar(&o.virtualIP, "virtual-ip", "", "the address of the API, an unused one in the control planes' subnet")
-	f.StringArrayVar(&o.controlPlanes, "control-plane", nil, "a control plane as `NAME=ADDRESS`; may be repeated")
-	f.StringArrayVar(&o.workers, "worker", nil, "a worker as `NAME=ADDRESS`; may be repeated")
-	f.StringArrayVar(&o.etcd, "etcd", nil, "a host for etcd only as `NAME=ADDRESS`; may be repeated")
+	cli.AddOutFlag(c, streams, &o.file, "`file` to write; - is standard output")
+	f.BoolVar(&o.force, "force", false, "overwrite an existing file")
+	f.StringVar(&o.inventory, "from-inventory", "", "kubeadm2ha inventory `file` (Ansible) to convert")
+	f.StringVar(&o.name, "name", "", "cluster name (default: generated, such as ha-x7k2p)")
+	f.StringVar(&o.version, "kubernetes-version", "", "Kubernetes version (default "+v1alpha1.DefaultKubernetesVersion+")")
+	f.StringVar(&o.virtualIP, "virtual-ip", "", "address of the API: an unused one in the subnet of the control plane nodes")
+	f.StringArrayVar(&o.controlPlanes, "control-plane", nil, "control plane node, as `NAME=ADDRESS`; can be repeated")
+	f.StringArrayVar(&o.workers, "worker", nil, "worker node, as `NAME=ADDRESS`; can be repeated")
+	f.StringArrayVar(&o.etcd, "etcd", nil, "dedicated etcd host, as `NAME=ADDRESS`; can be repeated")
 	return c
 }
 
@@ -95,7 +95,7 @@ func (o *initOptions) Complete() error {
 		for _, g := range kind.given {
 			name, address, ok := strings.Cut(g, "=")
 			if _, err := netip.ParseAddr(address); !ok || name == "" || err != nil {
-				return action.Invalidf("--%s %s: write NAME=ADDRESS, such as cp1=192.0.2.11", kind.flag, g)
+				return action.Invalidf("--%s %s: use NAME=ADDRESS, such as cp1=192.0.2.11", kind.flag, g)
 			}
 			o.params.Hosts = append(o.params.Hosts, v1alpha1.Host{Name: name, Address: address, Roles: []v1alpha1.Role{kind.role}})
 		}
@@ -110,7 +110,7 @@ func (o *initOptions) Validate() (err error) {
 		return err
 	}
 	if o.name+o.version+o.virtualIP != "" || len(o.params.Hosts) > 0 {
-		return action.Invalidf("--from-inventory takes everything from the inventory; change the file it writes instead of giving more flags")
+		return action.Invalidf("--from-inventory takes all values from the inventory; edit the file it writes instead of adding flags")
 	}
 	return nil
 }
@@ -123,9 +123,9 @@ func (o *initOptions) Run() error {
 	if err := o.write(o.document); err != nil || o.file == "-" {
 		return err
 	}
-	what := "Edit it (version, virtual IP, hosts), then look at the hosts:"
+	what := "Edit it (version, virtual IP, hosts), then check the hosts:"
 	if len(o.params.Hosts) > 0 && o.virtualIP != "" {
-		what = "Look at the hosts next; nothing is changed:"
+		what = "Next, check the hosts; nothing is changed:"
 	}
 	_, err := fmt.Fprintf(o.Out, "%s written. %s\n  %s preflight -f %s\n", o.file, what, program.Name, o.file)
 	return err

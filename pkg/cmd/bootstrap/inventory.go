@@ -39,7 +39,7 @@ func (o *initOptions) tell(c clusterfile.Conversion) error {
 	if c.Incomplete != nil {
 		fmt.Fprintf(&b, "\n%s written. It is not complete yet:\n  %s\n", o.file, strings.ReplaceAll(c.Incomplete.Error(), "\n", "\n  "))
 	} else {
-		fmt.Fprintf(&b, "\n%s written. Look at the hosts next; nothing is changed:\n  %s preflight -f %s\n", o.file, program.Name, o.file)
+		fmt.Fprintf(&b, "\n%s written. Next, check the hosts; nothing is changed:\n  %s preflight -f %s\n", o.file, program.Name, o.file)
 	}
 	_, err := fmt.Fprint(o.ErrOut, b.String())
 	return err

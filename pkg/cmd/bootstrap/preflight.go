@@ -27,11 +27,11 @@ func NewPreflight(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &preflightOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:     "preflight [-f FILE]",
-		Short:   "Look at the hosts, change nothing, and tell what stands in the way",
+		Short:   "Check the hosts and list blocking issues; nothing is changed",
 		GroupID: cli.GroupCluster,
 		Long: cli.Paragraphs(
-			"Logs in to all hosts at once and looks: system, kernel, cgroups, disks, ports, clocks, identities, the virtual IP, what is left of other clusters, whether the hosts reach each other. Nothing is changed.",
-			fmt.Sprintf("All findings come in one list, each with what to do. The exit code is %d when one stands in the way, %d when a host can't be reached.", cli.ExitFindings, cli.ExitUnreachable)),
+			"Logs in to all hosts in parallel and checks them: operating system, kernel, cgroups, disks, ports, clocks, machine identities, the virtual IP, leftovers of other clusters, and connections between the hosts. Nothing is changed.",
+			fmt.Sprintf("Lists all findings together, each with a remedy. The exit code is %d if there are blocking issues, and %d if a host is unreachable.", cli.ExitFindings, cli.ExitUnreachable)),
 		Example: cli.Examples(`
 			kubectl ha preflight
 			kubectl ha preflight -f cluster.yaml -o json`),
@@ -92,6 +92,6 @@ func (o *preflightOptions) show(r preflight.PreflightResult) error {
 		return errors.Join(err, bad)
 	}
 	// Nothing stands in the way, so that all are warnings.
-	_, err := fmt.Fprintf(o.Out, "%s looked at, nothing stands in the way, %s.\n", report.Plural(hosts, "host", "hosts"), report.Plural(len(r.Findings), "warning", "warnings"))
+	_, err := fmt.Fprintf(o.Out, "%s checked: no blocking issues, %s.\n", report.Plural(hosts, "host", "hosts"), report.Plural(len(r.Findings), "warning", "warnings"))
 	return err
 }

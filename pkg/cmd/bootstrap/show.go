@@ -18,7 +18,7 @@ func (o *options) printPlan(p plan.Plan) error {
 		if err := cli.PrintPlan(o.Out, cli.StyleFor(o.Out), o.Cluster, p); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
+		_, err := fmt.Fprintf(o.Out, "Dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
 	return cli.WriteJSONLine(o.Out, map[string]any{"plan": cli.PlanSteps(p)})
@@ -34,7 +34,7 @@ func (o *options) summary(r bootstrap.Result, took time.Duration) error {
 	var b strings.Builder
 	state := "is ready"
 	if !r.Changed {
-		state = "was complete, nothing was changed"
+		state = "is already complete, nothing was changed"
 	}
 	fmt.Fprintf(&b, "\nCluster %s %s, after %s: Kubernetes %s at %s.\n\n", name, state, report.Elapsed(took), o.Cluster.Spec.KubernetesVersion, r.Server)
 	fmt.Fprintf(&b, "  export KUBECONFIG=%s\n", o.Kubeconfig)
@@ -42,13 +42,13 @@ func (o *options) summary(r bootstrap.Result, took time.Duration) error {
 	if got.Identity != "" {
 		fmt.Fprintf(&b, "The kubeconfig is for %s; it %s.\n", got.Identity, cli.Expiry(got.Expires))
 	} else {
-		fmt.Fprintf(&b, "The kubeconfig is as it was; it %s.\n", cli.Expiry(got.Expires))
+		fmt.Fprintf(&b, "The kubeconfig is unchanged; it %s.\n", cli.Expiry(got.Expires))
 	}
-	fmt.Fprintf(&b, "A new one, or one for somebody else: %s kubeconfig --vip\n", program.Name)
+	fmt.Fprintf(&b, "To create another one: %s kubeconfig --vip\n", program.Name)
 	if got.Far {
-		fmt.Fprintf(&b, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", o.Cluster.Endpoint())
+		fmt.Fprintf(&b, "This machine cannot reach %s; the kubeconfig was tested from a control plane node.\n", o.Cluster.Endpoint())
 	}
-	fmt.Fprintf(&b, "The etcd CA's key is in %s and nowhere else: keep a copy in a safe place.\n", o.StateDir)
+	fmt.Fprintf(&b, "The only copy of the etcd CA key is in %s: keep a backup in a safe place.\n", o.StateDir)
 	_, err := fmt.Fprint(o.Out, b.String())
 	return err
 }
@@ -63,7 +63,7 @@ func (o *options) printTimings(r bootstrap.Result, recorder *report.Recorder) er
 	for _, s := range r.Plan.Steps {
 		after[s.ID] = s.After
 	}
-	if _, err := fmt.Fprintf(w, "\nlooked at the hosts for %.1fs, waited for the bundle for %.1fs, carried out steps for %.1fs\n",
+	if _, err := fmt.Fprintf(w, "\nhost checks: %.1fs, waiting for the bundle: %.1fs, steps: %.1fs\n",
 		r.Observe.Seconds(), r.Bundle.Seconds(), r.Steps.Seconds()); err != nil {
 		return err
 	}

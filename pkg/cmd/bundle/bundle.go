@@ -13,10 +13,10 @@ import (
 func New(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bundle",
-		Short:   "Make, look into and verify bundles: all images and programs of one version",
+		Short:   "Create, inspect and verify bundles: all images and binaries of one version",
 		GroupID: cli.GroupBundle,
 		Long: cli.Paragraphs(
-			"A bundle is one file with the images and host programs of one Kubernetes version, each by its digest: an OCI layout. It crosses your link to the hosts once; they pass it to each other. No host needs the internet or a registry."),
+			"A bundle is one file with the images and host binaries of one Kubernetes version. It is an OCI layout: every part is addressed by its digest. It is sent to the hosts once, and they pass it on to each other. No host needs internet access or a registry."),
 		Example: cli.Examples(`
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --out bundle.tar
 			kubectl ha bundle inspect bundle.tar

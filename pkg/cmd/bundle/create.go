@@ -33,38 +33,38 @@ func newCreate(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &createOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "create --out FILE [--kubernetes-version V | -f CLUSTER] [IMAGES]",
-		Short: "Download everything that a version needs into one file",
+		Short: "Download everything a version needs into one file",
 		Long: cli.Paragraphs(
-			"Downloads the images and host programs of one Kubernetes version, checks them, and writes them into one file. The same inputs give the same bytes. An interrupted run goes on where it was. Without a version the bundle holds images only.",
-			"What has a version of this program's choice is compared with digests that come with it. Kubernetes' own programs, and other versions of etcd, have a checksum from where they come from; images have a digest when their reference has one, or a signature with --signature-policy. What is left is listed as not verified, here and by `kubectl ha bundle inspect`. A mirror that holds builds of its own is taken with --trust-mirror.",
-			"--from takes what `docker save`, podman, buildah, skopeo, nerdctl, kaniko and `cosign save` write: archives of `docker save`, OCI archives and layouts (a bundle is one), and directories of skopeo's dir: kind. Images are called what the file calls them, or REF in REF=PATH, and go before the registries'. PATH:@INDEX is one image of the file, counted from 0: so each image of a file that was saved by IDs gets a name.",
-			"Logins of registries are read from --auth-file, or else from where podman, skopeo and docker keep them: $REGISTRY_AUTH_FILE, containers/auth.json below $XDG_RUNTIME_DIR and ~/.config, ~/.docker/config.json. Programs that these name (credsStore, credHelpers) are asked; one that fails is warned of, and what is public is pulled without it."),
+			"Downloads the images and host binaries of one Kubernetes version, verifies them, and writes them to one file. The same inputs give the same bytes. Run it again to resume an interrupted download. Without a version, the bundle holds images only.",
+			"Everything in its default version is verified against digests built into this program. Kubernetes binaries and other etcd versions are verified against the checksum published at their source. Images are verified by the digest in their reference, or by their signature with --signature-policy. Everything else is listed as not verified, here and by `kubectl ha bundle inspect`. Use --trust-mirror for a mirror that serves its own builds.",
+			"--from reads what `docker save`, podman, buildah, skopeo, nerdctl, kaniko and `cosign save` write: `docker save` archives, OCI archives and layouts (a bundle is one), and directories in skopeo's dir: format. An image keeps the name it has in the file, or gets the name REF with REF=PATH. These images take precedence over those of registries. PATH:@INDEX selects one image of the file, counted from 0. Use it to name the images of a file that was saved by image IDs.",
+			"Registry credentials are read from --auth-file, or else from the files of podman, skopeo and docker: $REGISTRY_AUTH_FILE, containers/auth.json in $XDG_RUNTIME_DIR and ~/.config, ~/.docker/config.json. Credential helpers named there (credsStore, credHelpers) are run. If one fails, a warning is printed and public images are pulled without credentials."),
 		Example: cli.Examples(`
 			# For amd64 hosts, with flannel's images
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --out bundle.tar
 
-			# What the Cluster file wants: version, registry, mirrors, network plugin, extra images
+			# With version, registry, mirrors, network plugin and extra images of the Cluster file
 			kubectl ha bundle create -f cluster.yaml --out bundle.tar
 
-			# For hosts of two kinds, with the load balancer and the images of one's own applications
+			# For two architectures, with the load balancer and images of your applications
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --arch amd64,arm64 \
 			  --load-balancer haproxy --from-manifest deploy/ --add-image quay.io/team/tool:v1 --out all.tar
 
-			# Images only, some of them from files
+			# Only images, from files
 			kubectl ha bundle create --from saved.tar --from quay.io/team/app:v2=app-oci/ --out images.tar
 
-			# A file that was saved by IDs: its images have no names
+			# Name the images of a file that was saved by image IDs
 			kubectl ha bundle create --from app:v1=saved.tar:@0 --from db:v1=saved.tar:@1 --out images.tar
 
-			# Only what the bundle that is there already lacks
+			# Only what an earlier bundle lacks
 			kubectl ha bundle create --kubernetes-version ` + v1alpha1.DefaultKubernetesVersion + ` --since old.tar --out difference.tar
 
-			# Signed, for those who carry it over
+			# Sign the bundle
 			openssl genpkey -algorithm ed25519 -out sign.key
 			openssl pkey -in sign.key -pubout -out sign.pub
 			kubectl ha bundle create -f cluster.yaml --sign-key sign.key --out bundle.tar
 
-			# Through a mirror that serves upstream's files and images under their own paths
+			# Use a mirror that serves upstream files and images under their original paths
 			kubectl ha bundle create -f cluster.yaml --mirror https://mirror.example.com --out bundle.tar`),
 		Args: cli.NoArgs,
 		RunE: cli.InOrder(o),
@@ -75,26 +75,26 @@ func newCreate(streams genericiooptions.IOStreams) *cobra.Command {
 
 func (o *createOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	cli.AddOutFlag(c, o.IOStreams, &o.opts.Output, "the `file` to write")
-	f.StringVarP(&o.file, "filename", "f", "", "take version and sources from this Cluster `file`; flags go before")
-	f.StringVar(&o.opts.KubernetesVersion, "kubernetes-version", "", "the Kubernetes `version`, such as "+v1alpha1.DefaultKubernetesVersion)
-	f.StringVar(&o.opts.EtcdVersion, "etcd-version", "", "the etcd `version` (default "+bundle.DefaultEtcdVersion+")")
-	f.StringSliceVar(&o.opts.Archs, "arch", nil, "the hosts' `architectures`: amd64 (default), arm64, or both with a comma")
-	f.StringVar(&o.plugin, "network-plugin", "", "the network `plugin` whose images are added: flannel (default), manifest or none")
-	f.StringVar(&o.opts.LoadBalancer, "load-balancer", "", "the load balancer (`type`) whose image is added: haproxy or nginx")
-	f.StringSliceVar(&o.opts.With, "addons", nil, "the `addons` whose images and manifests are added, such as dashboard,monitoring; all for every one;\na folder of your own may be among them")
-	f.StringArrayVar(&o.opts.ExtraImages, "add-image", nil, "an image (`REF`) to put in as well; may be repeated")
-	f.StringArrayVar(&o.opts.Manifests, "from-manifest", nil, "put the images of the pods in this Kubernetes manifest, or in all of a directory\n(`PATH`), in as well; may be repeated")
-	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH[:@INDEX]`); may be repeated")
-	f.StringVar(&o.opts.Since, "since", "", "leave out what this other bundle (`file`) has")
-	f.StringVar(&o.opts.Mirror, "mirror", "", "a base `URL` that serves upstream's files and images under their own paths")
+	cli.AddOutFlag(c, o.IOStreams, &o.opts.Output, "`file` to write")
+	f.StringVarP(&o.file, "filename", "f", "", "take version and sources from this Cluster `file`; flags take precedence")
+	f.StringVar(&o.opts.KubernetesVersion, "kubernetes-version", "", "Kubernetes `version`, such as "+v1alpha1.DefaultKubernetesVersion)
+	f.StringVar(&o.opts.EtcdVersion, "etcd-version", "", "etcd `version` (default "+bundle.DefaultEtcdVersion+")")
+	f.StringSliceVar(&o.opts.Archs, "arch", nil, "`architectures` of the hosts: amd64 (default), arm64, or amd64,arm64")
+	f.StringVar(&o.plugin, "network-plugin", "", "add the images of this network `plugin`: flannel (default), manifest or none")
+	f.StringVar(&o.opts.LoadBalancer, "load-balancer", "", "add the image of this load balancer (`type`): haproxy or nginx")
+	f.StringSliceVar(&o.opts.With, "addons", nil, "`addons` whose images and manifests to add, such as dashboard,monitoring, or all;\nyour own addon folders are allowed too")
+	f.StringArrayVar(&o.opts.ExtraImages, "add-image", nil, "image (`REF`) to add; can be repeated")
+	f.StringArrayVar(&o.opts.Manifests, "from-manifest", nil, "add the images of all pods in this manifest, or in a directory of manifests\n(`PATH`); can be repeated")
+	f.StringArrayVar(&o.opts.From, "from", nil, "take images from this file or directory (`[REF=]PATH[:@INDEX]`); can be repeated")
+	f.StringVar(&o.opts.Since, "since", "", "leave out everything that this bundle (`file`) contains")
+	f.StringVar(&o.opts.Mirror, "mirror", "", "base `URL` of a mirror that serves upstream files and images under their original paths")
 	f.BoolVar(&o.opts.TrustMirror, "trust-mirror", false, cli.TrustMirrorUsage)
-	f.StringArrayVar(&o.mirrors, "registry-mirror", nil, "`REGISTRY=PREFIX` to pull a registry's images from; may be repeated")
-	f.StringVar(&o.opts.Registry, "registry", "", "the `registry` of Kubernetes' own images (default "+bundle.KubernetesRegistry+")")
-	f.StringVar(&o.opts.AuthFile, "auth-file", "", "the logins of registries: a containers-auth.json or docker config.json (`file`), with the helpers that it names")
-	f.StringVar(&o.opts.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`); without one digests are checked, no signatures")
-	f.StringVar(&o.signKey, "sign-key", "", "sign the bundle with this private key in PEM (`file`), Ed25519 or ECDSA with P-256; - is standard input")
-	f.StringVar(&o.output, "progress", "", "how to show what happens: text (default) or json")
+	f.StringArrayVar(&o.mirrors, "registry-mirror", nil, "pull the images of a registry from another place: `REGISTRY=PREFIX`; can be repeated")
+	f.StringVar(&o.opts.Registry, "registry", "", "`registry` of the Kubernetes images (default "+bundle.KubernetesRegistry+")")
+	f.StringVar(&o.opts.AuthFile, "auth-file", "", "`file` with registry credentials: containers-auth.json or docker config.json, including its credential helpers")
+	f.StringVar(&o.opts.SignaturePolicy, "signature-policy", "", "containers-policy.json `file`; without it, digests are checked but no signatures")
+	f.StringVar(&o.signKey, "sign-key", "", "sign the bundle with this private key (PEM `file`), Ed25519 or ECDSA P-256; - is standard input")
+	f.StringVar(&o.output, "progress", "", "format of the progress output: text (default) or json")
 }
 
 // Complete reads what flags name.
@@ -103,7 +103,7 @@ func (o *createOptions) Complete() (err error) {
 	for _, m := range o.mirrors {
 		registry, prefix, ok := strings.Cut(m, "=")
 		if !ok || registry == "" || prefix == "" {
-			return action.Invalidf("--registry-mirror %s: write REGISTRY=PREFIX, such as docker.io=registry.example.com/hub", m)
+			return action.Invalidf("--registry-mirror %s: use REGISTRY=PREFIX, such as docker.io=registry.example.com/hub", m)
 		}
 		if o.opts.Mirrors == nil {
 			o.opts.Mirrors = map[string]string{}
@@ -111,7 +111,7 @@ func (o *createOptions) Complete() (err error) {
 		o.opts.Mirrors[registry] = prefix
 	}
 	if o.signKey == "-" && o.file == "-" {
-		return action.Invalidf("-f - and --sign-key - can't both read standard input")
+		return action.Invalidf("-f - and --sign-key - cannot both read standard input")
 	}
 	// Before anything is downloaded.
 	if o.signKey != "" {
@@ -162,6 +162,6 @@ func (o *createOptions) tell(contents bundle.Contents) error {
 // leftOut says what is not in a difference, and how it is used nevertheless.
 func leftOut(c bundle.Contents, opts bundles.CreateOptions) string {
 	left := c.LeftOut()
-	return fmt.Sprintf("%d blobs (%s) are left out, since %s has them; both are pushed together: %s images push %s --base %s",
+	return fmt.Sprintf("%d blobs (%s) are left out because %s has them; push both together: %s images push %s --base %s",
 		len(left), report.Size(bundle.SizeOf(left)), opts.Since, program.Name, opts.Output, opts.Since)
 }

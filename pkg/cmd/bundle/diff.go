@@ -25,15 +25,15 @@ func newDiff(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &diffOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
-		Short: "Tell what changes from one bundle to another, and what would have to move",
+		Short: "Compare two bundles and show how much would be transferred",
 		Long: cli.Paragraphs(
-			"Lists what NEW adds, removes and changes, and the bytes that have to be brought to hosts that have all of OLD: what an upgrade moves, and the size of `kubectl ha bundle create --since OLD`. It ends with 0 whether or not they differ."),
+			"Lists what NEW adds, removes and changes, and how many bytes hosts need that have all of OLD. That is the amount an upgrade transfers, and the size of `kubectl ha bundle create --since OLD`. The exit code is 0 even if the bundles differ."),
 		Example: cli.Examples(`
 			kubectl ha bundle diff v1.36.tar v1.37.tar
 			kubectl ha bundle diff v1.36.tar v1.37.tar -o json`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return action.Invalidf("name two bundles' files: %s", c.UseLine())
+				return action.Invalidf("specify two bundle files: %s", c.UseLine())
 			}
 			return cli.CheckOutput(o.output)
 		},
@@ -67,7 +67,7 @@ func printDifference(w io.Writer, d bundles.Compared) error {
 		return i.Name
 	}
 	if len(d.Changed) > 0 {
-		line("CHANGED\tFROM\tTO\tTO MOVE")
+		line("CHANGED\tFROM\tTO\tTRANSFER")
 	}
 	for _, c := range d.Changed {
 		to := c.To.Version
@@ -77,7 +77,7 @@ func printDifference(w io.Writer, d bundles.Compared) error {
 		line("%s\t%.20s\t%.40s\t%s", name(c.To.Item), c.From.Version, to, report.Size(c.To.Bytes))
 	}
 	if len(d.Added) > 0 {
-		line("\nADDED\tVERSION\tTO MOVE")
+		line("\nADDED\tVERSION\tTRANSFER")
 	}
 	for _, a := range d.Added {
 		line("%s\t%.20s\t%s", name(a.Item), a.Version, report.Size(a.Bytes))
@@ -90,11 +90,11 @@ func printDifference(w io.Writer, d bundles.Compared) error {
 	}
 	switch {
 	case len(d.Changed)+len(d.Added)+len(d.Removed) == 0:
-		line("Both hold the same.")
+		line("The bundles have the same contents.")
 	case d.Blobs == 0:
-		line("\nNothing would have to move.")
+		line("\nNothing to transfer.")
 	default:
-		line("\n%s in %s would have to move; what several share is moved once.", report.Size(d.Bytes), report.Plural(d.Blobs, "blob", "blobs"))
+		line("\n%s in %s to transfer; shared parts are transferred once.", report.Size(d.Bytes), report.Plural(d.Blobs, "blob", "blobs"))
 	}
 	return t.Flush()
 }

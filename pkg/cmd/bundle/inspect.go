@@ -39,14 +39,14 @@ func newInspect(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &inspectOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "inspect FILE",
-		Short: "Tell what is in a bundle",
+		Short: "List the contents of a bundle",
 		Long: cli.Paragraphs(
-			"Lists the images and programs of a bundle: digest, size, source and the roles of the hosts that need it; then what was not verified when it was made, by a digest that this program came with, by one in an image's reference, or by a signature. Nothing but the bundle's own documents is read; `kubectl ha bundle verify` reads all of it."),
+			"Lists the images and binaries of a bundle with digest, size, source and the host roles that need them. Then it lists what was not verified when the bundle was created: neither by a built-in digest, nor by a digest in the image reference, nor by a signature. Only the metadata of the bundle is read. `kubectl ha bundle verify` reads everything."),
 		Example: cli.Examples(`
 			kubectl ha bundle inspect bundle.tar
 			kubectl ha bundle inspect bundle.tar -o json
 
-			# A bill of materials: SPDX 2.3 in JSON
+			# Print a bill of materials (SPDX 2.3 JSON)
 			kubectl ha bundle inspect bundle.tar --sbom`),
 		Args: cli.OneArg("the bundle's file"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -57,7 +57,7 @@ func newInspect(streams genericiooptions.IOStreams) *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
-	c.Flags().BoolVar(&o.sbom, "sbom", false, "print a bill of materials in the JSON form of SPDX 2.3")
+	c.Flags().BoolVar(&o.sbom, "sbom", false, "print a bill of materials (SPDX 2.3 JSON)")
 	return c
 }
 
@@ -88,7 +88,7 @@ func printContents(w io.Writer, b bundles.Inspected) error {
 	line("%s", summary(c))
 	line("%s", b.Digest)
 	if b.Signed {
-		line("Signed; `%s bundle verify --key` tells whether by whom it should be", program.Name)
+		line("Signed; `%s bundle verify --key` checks the signature", program.Name)
 	}
 	if c.KubernetesVersion != "" {
 		line("etcd %s, containerd %s, runc %s, CNI plugins %s", c.EtcdVersion, c.ContainerdVersion, c.RuncVersion, c.CNIVersion)
@@ -142,7 +142,7 @@ func missing(b bundles.Inspected) string {
 	if b.MissingBlobs == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Only the difference to the bundle %s: %d blobs (%s) are in that one and not here.",
+	return fmt.Sprintf("Partial bundle: %[2]d blobs (%[3]s) are in the bundle %[1]s and not here.",
 		b.Since.Bundle, b.MissingBlobs, report.Size(b.MissingBytes))
 }
 
@@ -152,7 +152,7 @@ func printUnverified(w io.Writer, before string, list []bundles.Unverified, afte
 	if len(list) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprint(w, before, "NOT VERIFIED\tKNOWN BY\n"); err != nil {
+	if _, err := fmt.Fprint(w, before, "NOT VERIFIED\tIDENTIFIED BY\n"); err != nil {
 		return err
 	}
 	for _, u := range list {

@@ -21,9 +21,9 @@ func newVerify(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &verifyOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "verify FILE",
-		Short: "Read a whole bundle and check every digest in it",
+		Short: "Verify every digest in a bundle",
 		Long: cli.Paragraphs(
-			"Reads everything: every blob is what its digest says, every image has what its manifest names, every program unpacks to its checksum. That says that it arrived as it was made; --digest and --key say that it is the one which was meant. A bundle made with --since is checked as far as it goes, or with --base together with the one that has the rest."),
+			"Reads the whole bundle and verifies the digest of every blob, the completeness of every image, and the checksum of every binary. This shows that the bundle is intact. Use --digest or --key to check that it is also the bundle you expect. A bundle created with --since holds only a part; use --base to verify it together with the bundle that holds the rest."),
 		Example: cli.Examples(`
 			kubectl ha bundle verify bundle.tar
 			kubectl ha bundle verify bundle.tar --key sign.pub
@@ -35,7 +35,7 @@ func newVerify(streams genericiooptions.IOStreams) *cobra.Command {
 		},
 	}
 	cli.AddTrustFlags(c.Flags(), &o.Trust, "")
-	c.Flags().StringArrayVar(&o.Bases, "base", nil, "the bundle (`FILE`) that has what this one leaves out; may be repeated")
+	c.Flags().StringArrayVar(&o.Bases, "base", nil, "bundle (`FILE`) that holds what this one leaves out; can be repeated")
 	return c
 }
 
@@ -48,10 +48,10 @@ func (o *verifyOptions) Run(ctx context.Context) error {
 		return err
 	}
 	if left := missing(b); left != "" {
-		_, err = fmt.Fprintf(o.Out, "%s is sound as far as it goes: %s\n%s\n%s\n", o.Path, summary(b.Contents), left, o.vouched(b))
+		_, err = fmt.Fprintf(o.Out, "%s is intact, but partial: %s\n%s\n%s\n", o.Path, summary(b.Contents), left, o.vouched(b))
 		return err
 	}
-	_, err = fmt.Fprintf(o.Out, "%s is sound: %s\n%s\n", o.Path, summary(b.Contents), o.vouched(b))
+	_, err = fmt.Fprintf(o.Out, "%s is intact: %s\n%s\n", o.Path, summary(b.Contents), o.vouched(b))
 	return err
 }
 
@@ -61,9 +61,9 @@ func (o *verifyOptions) vouched(b bundles.Inspected) string {
 	case o.Trust.KeyFile != "":
 		return "Signed by the owner of " + o.Trust.KeyFile + "; its digest is " + b.Digest.String()
 	case o.Trust.Digest != "":
-		return "Its digest is the one that was given."
+		return "Its digest matches the given one."
 	case b.Signed:
-		return "Signed, but by whom was not asked (--key); its digest is " + b.Digest.String()
+		return "Signed, but the signature was not checked (use --key); its digest is " + b.Digest.String()
 	}
 	return "Not signed; its digest is " + b.Digest.String()
 }

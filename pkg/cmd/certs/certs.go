@@ -28,13 +28,13 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "Show and renew the cluster's certificates",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Every certificate of a cluster ends, those that bootstrap makes after a year. `certs renew` renews them while they are in use; nothing is interrupted. etcd's CA signs on this machine, kubeadm's CAs on the control planes; no private key travels.",
-			"A cluster whose certificates have ended is brought back by `certs rescue`, over SSH."),
+			"The certificates of a cluster expire; those created by bootstrap after one year. `certs renew` renews them while they are in use, without interruption. The etcd CA signs on this machine, the kubeadm CAs sign on the control plane nodes. No private key leaves its host.",
+			"If certificates have expired, `certs rescue` recovers the cluster over SSH."),
 		Example: cli.Examples(`
 			kubectl ha certs status
 			kubectl ha certs renew -f cluster.yaml
 
-			# The API is gone, since everything has ended
+			# The API is down because certificates have expired
 			kubectl ha certs rescue -f cluster.yaml`),
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RunGroup,
@@ -56,7 +56,7 @@ type options struct {
 
 // addFlags adds the flags of what goes through the API. The file is for hosts that are no nodes.
 func (o *options) addFlags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.file, "filename", "f", "", "the Cluster `file`: how to log in to etcd hosts that are no nodes")
+	c.Flags().StringVarP(&o.file, "filename", "f", "", "Cluster `file`, to log in to etcd hosts that are not nodes")
 	// MarkFlagFilename fails only for a flag that is not there.
 	_ = c.MarkFlagFilename("filename", "yaml", "yml")
 	o.addHostFlags(c)
@@ -64,21 +64,21 @@ func (o *options) addFlags(c *cobra.Command) {
 
 func (o *options) addHostFlags(c *cobra.Command) {
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	c.Flags().StringSliceVar(&o.action.Only, "host", nil, "only these hosts, by their `names` in the Cluster document; may be repeated")
+	c.Flags().StringSliceVar(&o.action.Only, "host", nil, "only these hosts (`names` in the Cluster document); can be repeated")
 }
 
 // addLife adds the hidden flag for tests, which can't turn clocks.
 func (o *options) addLife(c *cobra.Command) {
 	f := c.Flags()
-	f.DurationVar(&o.action.Life, "life-for-tests", 0, "how long what is signed lives")
+	f.DurationVar(&o.action.Life, "life-for-tests", 0, "validity of signed certificates")
 	f.Lookup("life-for-tests").Hidden = true
 }
 
 // warnOfLife says what a certificate of minutes means.
 func (o *options) warnOfLife(sink report.Sink) {
 	if o.action.Life > 0 {
-		action.Warn(sink, "leave --life-for-tests out: it is for tests, and what is signed with it ends the cluster",
-			"what is signed now lives for %s only", o.action.Life)
+		action.Warn(sink, "remove --life-for-tests: it is for tests only, and short-lived certificates break the cluster",
+			"certificates signed now are valid for only %s", o.action.Life)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestFinish(t *testing.T) {
 	}{
 		"nothing is due":               {false, certs.Result{}, nil, cli.ExitOK, "No certificate is due."},
 		"nothing that is due was done": {false, left, nil, cli.ExitFindings, ""},
-		"a part was done":              {false, some, nil, cli.ExitOK, "The certificates are renewed"},
+		"a part was done":              {false, some, nil, cli.ExitOK, "The certificates were renewed"},
 		"renew fails":                  {false, some, away, cli.ExitUnreachable, ""},
 		"nothing to rescue":            {true, certs.Result{}, nil, cli.ExitOK, "Nothing was due."},
 		"rescue fails":                 {true, certs.Result{}, away, cli.ExitUnreachable, ""},

@@ -30,16 +30,16 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 		Use:   "renew [NAME...]",
 		Short: "Renew certificates while they are in use, node by node",
 		Long: cli.Paragraphs(
-			"Renews the certificates that are due: those of which less than half of their life is left. With names only these, with --all every one. The names are those that `certs status --deep` gives.",
-			"It shows the plan, asks, has etcd's CA on this machine sign for keys that the hosts make, and has an Operation exchange each certificate in the cluster: one node after the other, each seen at work with the new one before the next. Nothing but controller-manager and scheduler is restarted. etcd members on hosts that are no nodes are renewed over SSH first, with -f.",
-			"Without etcd's CA on this machine everything else is renewed, and what was left is named."),
+			"Renews the certificates that are due: those with less than half of their validity left. Pass names to renew only these, or --all to renew every certificate. `certs status --deep` lists the names.",
+			"It shows the plan and prompts. The hosts create the keys, and the etcd CA on this machine signs them. Then an Operation replaces the certificates node by node, and verifies that each is in use before it continues. Only controller-manager and scheduler are restarted. With -f, etcd members on hosts that are not nodes are renewed first, over SSH.",
+			"Without the etcd CA on this machine, everything else is renewed, and the remaining certificates are listed."),
 		Example: cli.Examples(`
-			# What would be renewed
+			# Only show what would be renewed
 			kubectl ha certs renew -f cluster.yaml --dry-run
 
 			kubectl ha certs renew -f cluster.yaml
 
-			# One kind, on all hosts
+			# Renew one kind of certificate on all hosts
 			kubectl ha certs renew apiserver-etcd-client -f cluster.yaml --yes`),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -57,10 +57,10 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 	o.addFlags(c)
 	o.addLife(c)
 	f := c.Flags()
-	f.BoolVar(&o.action.All, "all", false, "renew every certificate, whatever is left of its life")
-	cli.AddDryRun(f, &o.action.DryRun, "show the plan, and end")
+	f.BoolVar(&o.action.All, "all", false, "renew every certificate, regardless of its expiry")
+	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line, then what was done")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
 	return c
 }
 
@@ -69,10 +69,10 @@ func (o *renewOptions) validate() error {
 		return err
 	}
 	if o.action.All && len(o.action.Names) > 0 {
-		return action.Invalidf("--all and names of certificates exclude each other")
+		return action.Invalidf("--all and certificate names are mutually exclusive")
 	}
 	if !o.yes && !o.action.DryRun && o.output == cli.OutputJSON {
-		return action.Invalidf("-o json asks nothing: add --yes, or --dry-run to see the plan")
+		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
 	}
 	if !o.yes && !o.action.DryRun {
 		return cli.Askable(o.In)
@@ -121,10 +121,10 @@ func (o *renewOptions) finish(r certs.Result, err error, started time.Time) erro
 	case o.action.DryRun && !r.Plan.Empty():
 		return o.show(r.Plan)
 	case r.Plan.Empty():
-		_, err := fmt.Fprintln(o.Out, "No certificate is due. --all renews them all the same.")
+		_, err := fmt.Fprintln(o.Out, "No certificate is due. Use --all to renew all certificates anyway.")
 		return err
 	}
-	_, err = fmt.Fprintf(o.Out, "The certificates are renewed, after %s.\n", report.Elapsed(time.Since(started)))
+	_, err = fmt.Fprintf(o.Out, "The certificates were renewed in %s.\n", report.Elapsed(time.Since(started)))
 	return err
 }
 

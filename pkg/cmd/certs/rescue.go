@@ -25,14 +25,14 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &rescueOptions{options: options{IOStreams: streams}}
 	c := &cobra.Command{
 		Use:   "rescue [-f FILE]",
-		Short: "Bring a cluster back whose certificates have ended, over SSH",
+		Short: "Recover a cluster with expired certificates, over SSH",
 		Long: cli.Paragraphs(
-			"For a cluster whose API is gone since its certificates have ended, and for a host that was away when its kubelet's login ended (--host). It needs no API: it logs in to the hosts, renews what is due in the order in which a cluster comes back (etcd's members, the control planes, the workers), and waits for each.",
-			"What has more than half of its life left is not touched. A host that can't be reached is named; running it again helps that one, and does nothing to the others."),
+			"Use it if the API is down because certificates have expired, or for a host that was offline when its kubelet's client certificate expired (--host). It needs no API: it logs in to the hosts, renews what is due in the order that recovers a cluster (etcd members, control plane nodes, workers), and waits for each.",
+			"Certificates with more than half of their validity left are not touched. Unreachable hosts are listed; run the command again for them. The other hosts are not changed again."),
 		Example: cli.Examples(`
 			kubectl ha certs rescue -f cluster.yaml
 
-			# A worker that was away for long
+			# A worker that was offline for long
 			kubectl ha certs rescue -f cluster.yaml --host w3`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -41,7 +41,7 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 			}
 			if !o.yes {
 				if o.output == cli.OutputJSON {
-					return action.Invalidf("-o json asks nothing: add --yes")
+					return action.Invalidf("cannot prompt with -o json; use --yes")
 				}
 				if err := cli.Askable(o.In); err != nil {
 					return err
@@ -58,7 +58,7 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 	o.addLife(c)
 	f := c.Flags()
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line, then what was done")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
 	return c
 }
 
@@ -68,7 +68,7 @@ func (o *rescueOptions) run(ctx context.Context) error {
 		if n := len(o.action.Only); n > 0 {
 			which = report.Plural(n, "host", "hosts")
 		}
-		if err := cli.Confirm(ctx, o.In, o.Out, fmt.Sprintf("Renew what is due on %s, and restart what needs it?", which)); err != nil {
+		if err := cli.Confirm(ctx, o.In, o.Out, fmt.Sprintf("Renew the due certificates on %s, and restart the components that need it?", which)); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (o *rescueOptions) finish(r certs.Result, err error, started time.Time) err
 	}
 	text := "Nothing was due.\n"
 	if n > 0 {
-		text = fmt.Sprintf("%s in use, after %s. See how the cluster is: kubectl ha status\n", report.Plural(n, "renewed certificate is", "renewed certificates are"), report.Elapsed(time.Since(started)))
+		text = fmt.Sprintf("%s in use, after %s. Check the cluster with: kubectl ha status\n", report.Plural(n, "renewed certificate is", "renewed certificates are"), report.Elapsed(time.Since(started)))
 	}
 	_, err = fmt.Fprint(o.Out, text)
 	return err

@@ -26,15 +26,15 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	o := &options{IOStreams: streams, access: access}
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "List the cluster's certificates, the one that ends first on top",
+		Short: "List the certificates of the cluster, the first to expire first",
 		Long: cli.Paragraphs(
-			"Shows the certificates that are seen at the ports of the cluster: whose they are, when they end, and who renews them. --deep reads the files on every node, by short read-only Jobs, and over SSH on etcd hosts that are no nodes (with -f).",
-			fmt.Sprintf("A certificate is due when less than half of its life is left. The exit code is %d when one is due that this program renews, or has ended.", cli.ExitFindings)),
+			"Shows the certificates served at the ports of the cluster: owner, expiry, and what renews them. --deep reads the files on every node with short read-only Jobs, and with -f over SSH on etcd hosts that are not nodes.",
+			fmt.Sprintf("A certificate is due when less than half of its validity is left. The exit code is %d if a certificate has expired, or is due and renewed by this program.", cli.ExitFindings)),
 		Example: cli.Examples(`
 			kubectl ha certs status
 			kubectl ha certs status --deep -o wide
 
-			# With etcd on hosts of its own
+			# With dedicated etcd hosts
 			kubectl ha certs status --deep -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -49,8 +49,8 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	}
 	o.addFlags(c)
 	f := c.Flags()
-	f.BoolVar(&o.action.Deep, "deep", false, "read the files on every host, instead of asking at ports")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), wide: with files, names and fingerprints; or json")
+	f.BoolVar(&o.action.Deep, "deep", false, "read the files on every host instead of querying ports")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), wide (with files, names and fingerprints) or json")
 	return c
 }
 
@@ -91,9 +91,9 @@ func due(r certs.Report) error {
 	n := len(r.Due())
 	switch {
 	case ended > 0:
-		return action.As(action.Findings, fmt.Errorf("%s ended; renew: %s certs renew, or %s certs rescue -f CLUSTER where the API is gone", report.Plural(ended, "certificate has", "certificates have"), program.Name, program.Name))
+		return action.As(action.Findings, fmt.Errorf("%s expired; renew with %s certs renew, or %s certs rescue -f CLUSTER if the API is down", report.Plural(ended, "certificate has", "certificates have"), program.Name, program.Name))
 	case n > 0:
-		return action.As(action.Findings, fmt.Errorf("%s due; renew: %s certs renew", report.Plural(n, "certificate is", "certificates are"), program.Name))
+		return action.As(action.Findings, fmt.Errorf("%s due; renew with %s certs renew", report.Plural(n, "certificate is", "certificates are"), program.Name))
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func due(r certs.Report) error {
 func printReport(w io.Writer, r certs.Report, wide bool) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	head := "HOST\tCERTIFICATE\tENDS\tLEFT\tRENEWED BY\tDUE"
+	head := "HOST\tCERTIFICATE\tEXPIRES\tREMAINING\tRENEWED BY\tDUE"
 	if wide {
 		head += "\tFILE\tNAMES\tISSUER\tSHA-256"
 	}
@@ -128,7 +128,7 @@ func printReport(w io.Writer, r certs.Report, wide bool) error {
 		return err
 	}
 	for _, m := range notSeen(r) {
-		b.WriteString("not seen: " + m + "\n")
+		b.WriteString("not checked: " + m + "\n")
 	}
 	return cli.WriteTrimmed(w, b.String())
 }

@@ -22,7 +22,7 @@ func TestDue(t *testing.T) {
 	}{
 		{entry(taskcerts.OwnerKubelet, time.Hour), ""},
 		{entry(taskcerts.OwnerNobody, time.Hour), ""},
-		{entry(taskcerts.OwnerKubelet, -time.Hour), "1 certificate has ended"},
+		{entry(taskcerts.OwnerKubelet, -time.Hour), "1 certificate has expired"},
 		{entry(taskcerts.OwnerWorkstation, time.Hour), "1 certificate is due"},
 		{entry(taskcerts.OwnerHost, time.Hour), "1 certificate is due"},
 		{entry("", time.Hour), "1 certificate is due"}, // At a port.

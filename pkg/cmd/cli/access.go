@@ -32,7 +32,7 @@ func RestConfig(access *genericclioptions.ConfigFlags) (*rest.Config, error) {
 		return nil, action.As(action.Invalid, err)
 	}
 	if len(raw.Clusters) == 0 && *access.APIServer == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
-		return nil, action.Invalidf("there is no kubeconfig: name one with --kubeconfig or KUBECONFIG, or make one with `%s kubeconfig --vip -f %s`", program.Name, DefaultClusterFile)
+		return nil, action.Invalidf("no kubeconfig found: specify one with --kubeconfig or KUBECONFIG, or create one with `%s kubeconfig --vip -f %s`", program.Name, DefaultClusterFile)
 	}
 	config, err := access.ToRESTConfig()
 	if err != nil {
@@ -81,10 +81,10 @@ func CommonFlags() *pflag.FlagSet {
 func NewOptions(streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "options",
-		Short: "List the flags that choose the cluster and the login",
+		Short: "List the flags for access to the cluster",
 		Args:  NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(streams.Out, "Every command that talks to a running cluster takes these flags, as kubectl does, and every command takes -v:\n\n%s",
+			_, err := fmt.Fprintf(streams.Out, "Every command that connects to a running cluster accepts these flags, like kubectl. Every command accepts -v.\n\n%s",
 				CommonFlags().FlagUsagesWrapped(HelpWidth))
 			return err
 		},

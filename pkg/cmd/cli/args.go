@@ -55,7 +55,7 @@ func FlagError(cmd *cobra.Command, err error) error {
 // NoArgs refuses arguments, naming the first.
 func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return action.Invalidf("%s takes no argument, but was given %q", cmd.CommandPath(), args[0])
+		return action.Invalidf("%s takes no arguments, but got %q", cmd.CommandPath(), args[0])
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 func OneArg(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return action.Invalidf("name %s, and nothing else: %s", what, c.UseLine())
+			return action.Invalidf("specify %s, and nothing else: %s", what, c.UseLine())
 		}
 		return nil
 	}

@@ -20,7 +20,7 @@ const DefaultClusterFile = "cluster.yaml"
 // AddFileFlag adds -f.
 func AddFileFlag(c *cobra.Command, file *string) {
 	c.Flags().StringVarP(file, "filename", "f", "",
-		"the Cluster `file`; - is standard input (default "+DefaultClusterFile+" when there is one)")
+		"Cluster `file`; - is standard input (default "+DefaultClusterFile+" if it exists)")
 	// MarkFlagFilename fails only for a flag that is not there.
 	_ = c.MarkFlagFilename("filename", "yaml", "yml")
 }
@@ -35,7 +35,7 @@ func findClusterFile(given string) (string, error) {
 	case err == nil:
 		return DefaultClusterFile, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return "", action.Invalidf("no Cluster file: name it with -f, or write one with `%s init`", program.Name)
+		return "", action.Invalidf("no Cluster file found: specify it with -f, or write one with `%s init`", program.Name)
 	default:
 		return "", action.Invalidf("look for %s: %w", DefaultClusterFile, err)
 	}
@@ -82,7 +82,7 @@ func loadManifest(c *v1alpha1.Cluster, dir string) error {
 	}
 	data, err := ReadFile(path, nil)
 	if err != nil {
-		return action.Invalidf("spec.network.manifest: %w\nnext: put the file there; a cluster that was made with it keeps a copy: kubectl get secret --namespace %s %s -o jsonpath='{.data.network-manifest}' | base64 -d",
+		return action.Invalidf("spec.network.manifest: %w\nnext: restore the file; a cluster created with it keeps a copy: kubectl get secret --namespace %s %s -o jsonpath='{.data.network-manifest}' | base64 -d",
 			err, v1alpha1.SystemNamespace, v1alpha1.ClusterConfigMap)
 	}
 	n.ManifestContent = string(data)

@@ -10,21 +10,21 @@ import (
 // The exit codes, of every command, each with one meaning. They are part of the interface
 // and don't change. docs/scripting.md has their comments; a test compares the two.
 const (
-	// ExitOK: done, or nothing was to be done
+	// ExitOK: success, or nothing to do
 	ExitOK = 0
 	// ExitFailed: something failed; the message says what, on which host, and what to do next
 	ExitFailed = 1
-	// ExitUsage: the command line, a file, a bundle or an answer is not right; nothing was changed
+	// ExitUsage: invalid command line, file, bundle or answer; nothing was changed
 	ExitUsage = 2
-	// ExitFindings: what was looked at is not as it should be; what was asked for beyond the look was not begun
+	// ExitFindings: the checks found problems; a requested change was not started
 	ExitFindings = 3
-	// ExitInterrupted: interrupted by SIGINT or SIGTERM; running the same command again goes on
+	// ExitInterrupted: interrupted by SIGINT or SIGTERM; run the same command again to resume
 	ExitInterrupted = 4
-	// ExitUnreachable: a host or the cluster can't be reached, or refuses the login
+	// ExitUnreachable: a host or the cluster is unreachable, or rejects the credentials
 	ExitUnreachable = 5
-	// ExitBroken: the cluster does not serve: its API, or what that rests on
+	// ExitBroken: the cluster is down: its API, or a component it depends on
 	ExitBroken = 6
-	// ExitTimeout: --timeout has passed; what was begun goes on in the cluster
+	// ExitTimeout: --timeout was exceeded; the Operation continues in the cluster
 	ExitTimeout = 7
 )
 

@@ -13,13 +13,13 @@ import (
 // TellInterrupted has sink told at once when a signal comes, until stop is called.
 func TellInterrupted(ctx context.Context, sink report.Sink) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
-		sink.Emit(report.Event{Kind: report.Warning, Message: "interrupted: nothing new is begun, what runs on the hosts is let finish",
-			Hint: "wait a moment, or press Ctrl-C again to leave at once; either way, running the same command again goes on"})
+		sink.Emit(report.Event{Kind: report.Warning, Message: "interrupted: no new steps are started; running steps finish",
+			Hint: "wait a moment, or press Ctrl-C again to stop at once; run the same command again to resume"})
 	})
 }
 
 // errAgain is the error of a run that a signal has ended.
-var errAgain = errors.New("run the same command again: it looks at the hosts and does what is left")
+var errAgain = errors.New("run the same command again: it checks the hosts and completes the remaining steps")
 
 // Ended is the error of a run over SSH, unless a signal has ended it: then it says what that means.
 func Ended(ctx context.Context, err error) error {

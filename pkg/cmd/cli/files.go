@@ -29,7 +29,7 @@ func ReadFile(path string, in io.Reader) ([]byte, error) {
 		return nil, action.Invalidf("read %s: %w", path, err)
 	}
 	if len(data) > maxFile {
-		return nil, action.Invalidf("%s has more than %d MiB; that is no such file", path, maxFile>>20)
+		return nil, action.Invalidf("%s is larger than %d MiB, which is too large for this kind of file", path, maxFile>>20)
 	}
 	return data, nil
 }
@@ -38,7 +38,7 @@ func ReadFile(path string, in io.Reader) ([]byte, error) {
 // never leaves a half-written one.
 func WriteNew(path string, data []byte, mode fs.FileMode, force bool) (err error) {
 	if _, statErr := os.Lstat(path); statErr == nil && !force {
-		return action.Invalidf("%s is there already; choose another with --out, or replace it with --force", path)
+		return action.Invalidf("%s already exists; choose another file with --out, or overwrite it with --force", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".kubectl-ha-*")
 	if err != nil {

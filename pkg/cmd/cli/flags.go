@@ -13,20 +13,20 @@ import (
 
 // AddYes adds --yes to a command that changes something. what is empty, or says which of it.
 func AddYes(f *pflag.FlagSet, yes *bool, what string) {
-	f.BoolVarP(yes, "yes", "y", false, what+"do not ask")
+	f.BoolVarP(yes, "yes", "y", false, what+"do not prompt for confirmation")
 }
 
 // AddSelector adds -l. nodes are those that it chooses; earlier releases called it --nodes.
 func AddSelector(c *cobra.Command, errOut io.Writer, selector *string, nodes string) {
 	f := c.Flags()
-	f.StringVarP(selector, "selector", "l", "", nodes+" the nodes with these labels, by a `selector` such as role=edge,zone!=a")
+	f.StringVarP(selector, "selector", "l", "", nodes+" nodes that match this label `selector`, such as role=edge,zone!=a")
 	AddFormer(f, errOut, "nodes", "selector")
 }
 
 // AddDryRun adds kubectl's --dry-run. Its two kinds are one here: hosts and cluster are
 // looked at, and nothing is changed. Alone it is client, which kubectl had once.
 func AddDryRun(f *pflag.FlagSet, dryRun *bool, what string) {
-	f.Var(&dryRunValue{dryRun}, "dry-run", what+"; the `strategy` is none, client or server, the last two alike")
+	f.Var(&dryRunValue{dryRun}, "dry-run", what+"; `strategy` is none, client or server; client and server do the same")
 	f.Lookup("dry-run").NoOptDefVal = "client"
 }
 

@@ -11,7 +11,7 @@ import (
 func AddFormer(f *pflag.FlagSet, errOut io.Writer, former, name string) {
 	now := f.Lookup(name)
 	f.Var(&formerValue{Value: now.Value, tell: func() error {
-		_, err := fmt.Fprintf(errOut, "warning: --%s is called --%s; the next release does not know the former name\n", former, name)
+		_, err := fmt.Fprintf(errOut, "warning: --%s is deprecated, use --%s; the next release removes it\n", former, name)
 		return err
 	}}, former, now.Usage)
 	f.Lookup(former).Hidden = true

@@ -39,10 +39,10 @@ Flags:
 {{.}}{{end}}
 {{- if .HasAvailableSubCommands}}
 
-"{{.CommandPath}} COMMAND --help" tells more about a command.{{end}}
+"{{.CommandPath}} COMMAND --help" shows more about a command.{{end}}
 {{- if hasAccessFlags .}}
 
-"{{root .}} options" lists the flags that choose the cluster and the login.{{end}}
+"{{root .}} options" lists the flags for access to the cluster.{{end}}
 `
 
 const helpTemplate = `{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}

@@ -23,7 +23,7 @@ type HostKeyFlag struct{ policy ssh.HostKeyPolicy }
 // AddHostKeyFlag adds --ssh-host-key.
 func AddHostKeyFlag(c *cobra.Command, h *HostKeyFlag) {
 	h.policy = ssh.Strict
-	c.Flags().Var(h, "ssh-host-key", "what to do with a host key that is not in known_hosts: strict refuses it, accept-new adds it")
+	c.Flags().Var(h, "ssh-host-key", "how to treat a host key that is not in known_hosts: strict rejects it, accept-new adds it")
 	// RegisterFlagCompletionFunc fails only for a flag that is not there.
 	_ = c.RegisterFlagCompletionFunc("ssh-host-key", cobra.FixedCompletions([]string{string(ssh.Strict), string(ssh.AcceptNew)}, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -32,7 +32,7 @@ func loginName() string {
 // Expiry writes when an identity ends.
 func Expiry(t time.Time) string {
 	if t.IsZero() {
-		return "its end is not known"
+		return "its expiry is unknown"
 	}
 	when, left := t.Local().Format("2006-01-02 15:04 MST"), time.Until(t)
 	switch {

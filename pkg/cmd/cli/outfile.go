@@ -39,10 +39,10 @@ func AddOutFlag(c *cobra.Command, streams genericiooptions.IOStreams, path *stri
 			return err
 		}
 		if c.Flag(outFlag).Changed {
-			return action.Invalidf("--out and -o exclude each other: name the file with --out")
+			return action.Invalidf("--out and -o are mutually exclusive: specify the file with --out")
 		}
 		*path = old
-		_, err := fmt.Fprintf(streams.ErrOut, "warning: -o %s: the file to write is named with --out %s; the next release takes -o for a format only\n", old, old)
+		_, err := fmt.Fprintf(streams.ErrOut, "warning: -o %s is deprecated for a file name, use --out %s; in the next release -o is only a format\n", old, old)
 		return err
 	}
 }
@@ -53,5 +53,5 @@ func refuseFormat(c *cobra.Command, output *pflag.Flag, value string) error {
 	if !slices.Contains(formats, name) {
 		return nil
 	}
-	return action.Invalidf("-o %s: %s has one format only; name the file to write with --%s FILE", value, c.CommandPath(), outFlag)
+	return action.Invalidf("-o %s: %s has only one format; specify the file to write with --%s FILE", value, c.CommandPath(), outFlag)
 }

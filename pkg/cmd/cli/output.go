@@ -27,7 +27,7 @@ func CheckOutput(format string, more ...string) error {
 			return nil
 		}
 	}
-	return action.Invalidf("-o %s is not known; use one of %v", format, known[1:])
+	return action.Invalidf("unknown output format -o %s; use one of %v", format, known[1:])
 }
 
 // WriteJSON writes one document for people and programs.

@@ -22,7 +22,7 @@ func Askable(in io.Reader) error {
 		return nil
 	}
 	if _, ok := Terminal(in); !ok {
-		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes; nothing was changed")
+		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes; nothing was changed")
 	}
 	return nil
 }

@@ -22,13 +22,13 @@ func StateDir(c *v1alpha1.Cluster) (string, error) {
 	if runtime.GOOS == "windows" {
 		base, err := os.UserConfigDir()
 		if err != nil {
-			return "", fmt.Errorf("find a place for the cluster's CA: %w", err)
+			return "", fmt.Errorf("find the state directory for the CA of the cluster: %w", err)
 		}
 		return filepath.Join(base, "kubectl-ha", name), nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find a place for the cluster's CA: %w; set XDG_STATE_HOME", err)
+		return "", fmt.Errorf("find the state directory for the CA of the cluster: %w; set XDG_STATE_HOME", err)
 	}
 	return filepath.Join(home, ".local", "state", "kubectl-ha", name), nil
 }

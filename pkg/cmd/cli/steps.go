@@ -26,7 +26,7 @@ func PrintSteps(w io.Writer, output string, steps []v1alpha1.StepStatus) error {
 		}
 		fmt.Fprintf(&b, "  %s%s\n", s.Title, where)
 		if s.Message != "" {
-			fmt.Fprintf(&b, "    left out: %s\n", s.Message)
+			fmt.Fprintf(&b, "    skipped: %s\n", s.Message)
 		}
 	}
 	_, err := fmt.Fprint(w, b.String())

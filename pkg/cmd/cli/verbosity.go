@@ -14,7 +14,7 @@ import (
 )
 
 // verbosityUsage is the help for -v, which every command has.
-const verbosityUsage = "how much of what happens is logged, on standard error: the `level` 4 shows the commands that run over SSH, 6 the requests to the API server, 8 their bodies without those that may hold secrets"
+const verbosityUsage = "log `level`, on standard error: 4 logs the commands run over SSH, 6 also the requests to the API server, 8 also their bodies, except those that may hold secrets"
 
 // verbosity is kubectl's -v. The level itself is klog's.
 type verbosity struct {
@@ -37,7 +37,7 @@ func (v *verbosity) Type() string { return "Level" }
 func (v *verbosity) Set(text string) error {
 	level, err := strconv.Atoi(text)
 	if err != nil || level < 0 {
-		return fmt.Errorf("%q is no level: use a number such as 6", text)
+		return fmt.Errorf("%q is not a valid level: use a number such as 6", text)
 	}
 	v.level = level
 	if level == 0 {

@@ -21,19 +21,19 @@ type WaitFlags struct {
 // Add adds kubectl's --wait and --timeout, and --detach, which is --wait=false. when says
 // what they go with, leave when one leaves.
 func (w *WaitFlags) Add(f *pflag.FlagSet, when, leave string) {
-	f.Var(&notValue{&w.Detach}, "wait", when+"watch it until it ends; leaving does not end it")
+	f.Var(&notValue{&w.Detach}, "wait", when+"watch the Operation until it ends; it continues if you leave")
 	f.Lookup("wait").NoOptDefVal = "true"
-	f.BoolVar(&w.Detach, "detach", false, when+leave+", as --wait=false does")
+	f.BoolVar(&w.Detach, "detach", false, when+leave+", like --wait=false")
 	w.AddTimeout(f, when)
 }
 
 // AddTimeout is for what watches anyhow.
 func (w *WaitFlags) AddTimeout(f *pflag.FlagSet, when string) {
-	f.DurationVar(&w.Timeout, "timeout", 0, when+"how long to watch it at most, and then leave it; 0 is until it ends")
+	f.DurationVar(&w.Timeout, "timeout", 0, when+"maximum time to watch; the Operation continues afterwards; 0 means no limit")
 }
 
 // errTimeout is the cause of a watch's end.
-var errTimeout = action.As(action.Timeout, errors.New("the --timeout has passed"))
+var errTimeout = action.As(action.Timeout, errors.New("--timeout exceeded"))
 
 // Limited is the context of a watch.
 func (w *WaitFlags) Limited(ctx context.Context) (context.Context, context.CancelFunc) {

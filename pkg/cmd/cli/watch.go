@@ -14,7 +14,7 @@ import (
 // WatchOrLeave shows an Operation until it ends, or says how that is done.
 func WatchOrLeave(ctx context.Context, streams genericiooptions.IOStreams, ops *incluster.Operations, name, output string, waits WaitFlags) error {
 	if waits.Detach {
-		_, err := fmt.Fprintf(streams.Out, "operation %s is begun; %s operation watch %s shows it\n", name, program.Name, name)
+		_, err := fmt.Fprintf(streams.Out, "operation %s started; %s operation watch %s shows its progress\n", name, program.Name, name)
 		return err
 	}
 	ctx, stop := waits.Limited(ctx)

@@ -26,10 +26,10 @@ func NewImages(streams genericiooptions.IOStreams) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
 		Use:     "images",
-		Short:   "Push images into the nodes' image stores, list and prune what is there",
+		Short:   "Push images to the nodes, list them and prune them",
 		GroupID: cli.GroupBundle,
 		Long: cli.Paragraphs(
-			"Puts images into the nodes' image stores without any registry. They leave this machine once, whatever the number of nodes: the nodes pass them to each other."),
+			"Pushes images to the image stores of the nodes, without a registry. Images leave this machine once, no matter how many nodes there are: the nodes pass them on to each other."),
 		Example: cli.Examples(`
 			kubectl ha images push bundle.tar
 			kubectl ha images list

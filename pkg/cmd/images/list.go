@@ -30,8 +30,8 @@ func newImagesList(shared imagesOptions) *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "Show which image is on which node",
 		Long: cli.Paragraphs(
-			"Shows images by nodes, by what the nodes report: present, missing, or there with another digest than on most nodes. A kubelet reports its 50 largest images; what a node with that many does not report is unknown.",
-			"--missing shows what the nodes lack for a Kubernetes version, --bundle how they stand to what is in a bundle."),
+			"Shows for each node and image what the node reports: present, missing, or present with a digest that differs from most nodes. A kubelet reports only its 50 largest images. If a node reports that many, the state of other images is unknown.",
+			"--missing shows which images the nodes lack for a Kubernetes version. --bundle compares the nodes with the contents of a bundle."),
 		Example: cli.Examples(`
 			kubectl ha images list
 			kubectl ha images list --missing ` + v1alpha1.DefaultKubernetesVersion + `
@@ -48,8 +48,8 @@ func newImagesList(shared imagesOptions) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Missing, "missing", "", "show what nodes lack for this Kubernetes `version`")
-	f.StringVar(&o.Bundle, "bundle", "", "compare with what is in this bundle (`file`)")
+	f.StringVar(&o.Missing, "missing", "", "show the images that nodes lack for this Kubernetes `version`")
+	f.StringVar(&o.Bundle, "bundle", "", "compare with the contents of this bundle (`file`)")
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	o.addSelector(c, "show only")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")

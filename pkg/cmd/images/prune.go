@@ -27,19 +27,19 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 	o := &imagesPruneOptions{imagesOptions: shared}
 	c := &cobra.Command{
 		Use:   "prune --keep VERSION",
-		Short: "Remove images of other Kubernetes versions, never what a pod uses",
+		Short: "Remove images of other Kubernetes versions that no pod uses",
 		Long: cli.Paragraphs(
-			"Removes from the nodes' image stores what belongs to other Kubernetes versions than the one that is kept. With --unused every other image goes as well that no pod names: also one that only a job of tomorrow would need.",
-			"What a pod or a container uses, and what is pinned, always stays: the pods are looked at again before anything is removed, and each node asks its containerd before each image. A sandbox (pause) image that containerd is not configured to use any more goes although it is pinned. A kubelet reports its 50 largest images, and only those can be chosen. What would go is shown first."),
+			"Removes the images of all other Kubernetes versions from the image stores of the nodes. --unused also removes every other image that no pod uses, including images that only a future Job would need.",
+			"Images that a pod or container uses, and pinned images, are always kept. The pods are checked again before the removal, and each node checks containerd before each image. A pinned sandbox (pause) image is removed if containerd is no longer configured to use it. A kubelet reports only its 50 largest images, and only those can be removed. The images are listed before anything is removed."),
 		Example: cli.Examples(`
-			# What would go, and nothing else
+			# Only list what would be removed
 			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion + ` --dry-run
 
 			kubectl ha images prune --keep ` + v1alpha1.DefaultKubernetesVersion),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.Keep == "" {
-				return action.Invalidf("name the Kubernetes version that is kept with --keep, such as --keep %s", v1alpha1.DefaultKubernetesVersion)
+				return action.Invalidf("specify the Kubernetes version to keep, such as --keep %s", v1alpha1.DefaultKubernetesVersion)
 			}
 			if err := cli.CheckOutput(o.output); err != nil {
 				return err
@@ -51,13 +51,13 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Keep, "keep", "", "the Kubernetes `version` whose images stay")
-	f.BoolVar(&o.Unused, "unused", false, "also remove all other images that no pod names")
+	f.StringVar(&o.Keep, "keep", "", "Kubernetes `version` whose images are kept")
+	f.BoolVar(&o.Unused, "unused", false, "also remove all other images that no pod uses")
 	o.addSelector(c, "prune only")
-	o.Add(f, "", "begin it, and leave")
-	cli.AddDryRun(f, &o.dryRun, "show what would be removed, and end")
+	o.Add(f, "", "start the Operation and return")
+	cli.AddDryRun(f, &o.dryRun, "only show what would be removed")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: what is chosen, then an event per line")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (the selected images, then one event per line)")
 	return c
 }
 
@@ -100,7 +100,7 @@ func (o *imagesPruneOptions) show(chosen []v1alpha1.NodeImages) error {
 		return cli.WriteJSONLine(o.Out, map[string]any{"remove": chosen})
 	}
 	if len(chosen) == 0 {
-		_, err := fmt.Fprintln(o.Out, "There is nothing to remove.")
+		_, err := fmt.Fprintln(o.Out, "Nothing to remove.")
 		return err
 	}
 	for _, n := range chosen {

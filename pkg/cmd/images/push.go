@@ -36,15 +36,15 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	o := &imagesPushOptions{imagesOptions: shared}
 	c := &cobra.Command{
 		Use:   "push {BUNDLE | REF...}",
-		Short: "Put a bundle's images, or images by name, into the nodes' image stores",
+		Short: "Push the images of a bundle, or images by name, to the nodes",
 		Long: cli.Paragraphs(
-			"Puts the images of a bundle, or images that are pulled here by their names, into the image stores of the nodes. Each byte leaves this machine once, through the API server and with your own rights; the nodes pass it to each other, and what a node has is not sent. No registry is needed.",
-			"Images that only control planes run go to control planes only. An interrupted push goes on with what is missing when it is run again. While another Operation is in progress it is waited for."),
+			"Pushes the images of a bundle, or images pulled on this machine by name, to the image stores of the nodes. Each byte leaves this machine once, through the API server and with your own permissions. The nodes pass the images on to each other, and skip those they have. No registry is needed.",
+			"Images that only control plane nodes run go only to them. Run the command again to resume an interrupted push. If another Operation is in progress, the push waits for it."),
 		Example: cli.Examples(`
 			kubectl ha images push bundle.tar
 			kubectl ha images push docker.io/library/nginx:1.29 -l role=edge
 
-			# Leave room on the link; show only what would go where
+			# Limit the bandwidth; or only show what would be pushed
 			kubectl ha images push bundle.tar --max-rate 50Mbit
 			kubectl ha images push bundle.tar --dry-run`),
 		Args: cobra.ArbitraryArgs,
@@ -61,30 +61,30 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	}
 	f := c.Flags()
 	o.addSelector(c, "push only to")
-	f.BoolVar(&o.AllNodes, "all-nodes", false, "push every image to every node, whatever role it is for")
-	f.BoolVar(&o.Programs, "programs", false, "bring kubeadm, kubelet and kubectl of the bundle as well, for an upgrade; none is installed")
-	f.Var(&o.maxRate, "max-rate", "what this machine, and each node, sends at most, such as 50Mbit")
-	f.StringVar(&o.via, "via", viaAPI, "the `way` to the nodes: api is through the API server, direct is to one node's --peer-port")
-	f.Int32Var(&o.Port, "peer-port", v1alpha1.DefaultPeerPort, "the nodes' TCP `port` for each other")
-	f.StringVar(&o.Pull.Mirror, "mirror", "", "a base `URL` that serves images under their own paths, for REF")
-	f.BoolVar(&o.Pull.TrustMirror, "trust-mirror", false, cli.TrustMirrorUsage+", for REF")
-	f.StringVar(&o.Pull.AuthFile, "auth-file", "", "the logins of registries, for REF: a containers-auth.json or docker config.json (`file`), with the helpers that it names")
-	f.StringVar(&o.Pull.SignaturePolicy, "signature-policy", "", "a containers-policy.json (`file`), for REF")
-	f.StringArrayVar(&o.Bases, "base", nil, "the bundle (`file`) that BUNDLE is only the difference to; may be repeated")
+	f.BoolVar(&o.AllNodes, "all-nodes", false, "push every image to every node, regardless of role")
+	f.BoolVar(&o.Programs, "programs", false, "also copy kubeadm, kubelet and kubectl of the bundle to the nodes, for a later upgrade; nothing is installed")
+	f.Var(&o.maxRate, "max-rate", "maximum send rate of this machine and of each node, such as 50Mbit")
+	f.StringVar(&o.via, "via", viaAPI, "`way` to reach the nodes: api (through the API server) or direct (to the --peer-port of one node)")
+	f.Int32Var(&o.Port, "peer-port", v1alpha1.DefaultPeerPort, "TCP `port` that the nodes use among each other")
+	f.StringVar(&o.Pull.Mirror, "mirror", "", "for REF: base `URL` of a mirror that serves images under their original paths")
+	f.BoolVar(&o.Pull.TrustMirror, "trust-mirror", false, "for REF: "+cli.TrustMirrorUsage)
+	f.StringVar(&o.Pull.AuthFile, "auth-file", "", "for REF: `file` with registry credentials: containers-auth.json or docker config.json, including its credential helpers")
+	f.StringVar(&o.Pull.SignaturePolicy, "signature-policy", "", "for REF: containers-policy.json `file`")
+	f.StringArrayVar(&o.Bases, "base", nil, "bundle (`file`) that holds what BUNDLE leaves out; can be repeated")
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
-	cli.AddYes(f, &o.yes, "nothing is asked here; as on the other commands: ")
-	cli.AddDryRun(f, &o.DryRun, "show what would go where, and end")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
+	cli.AddYes(f, &o.yes, "this command never prompts; accepted as on other commands: ")
+	cli.AddDryRun(f, &o.DryRun, "only show what would be pushed")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
 	return c
 }
 
 // Validate refuses what can't be.
 func (o *imagesPushOptions) Validate() error {
 	if o.via != viaAPI && o.via != viaDirect {
-		return action.Invalidf("--via %s is not known; use %s or %s", o.via, viaAPI, viaDirect)
+		return action.Invalidf("unknown value --via %s; use %s or %s", o.via, viaAPI, viaDirect)
 	}
 	if o.Port < 1 || o.Port > 65535 {
-		return action.Invalidf("--peer-port %d is no port", o.Port)
+		return action.Invalidf("--peer-port %d is not a valid port", o.Port)
 	}
 	if err := push.CheckPush(o.PushOptions); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (o *imagesPushOptions) show(pushes []push.Push) error {
 					lacking = append(lacking, p.Images[i])
 				}
 			}
-			text = fmt.Sprintf("\nTo be brought to %s: %s, of at most %s.\n", strings.Join(p.Targets, ", "),
+			text = fmt.Sprintf("\nTo be pushed to %s: %s, at most %s.\n", strings.Join(p.Targets, ", "),
 				report.Plural(len(lacking), "image", "images"), report.Size(bundle.Contents{Images: lacking}.Size()))
 		}
 		if _, err := fmt.Fprint(o.Out, text); err != nil {

@@ -36,10 +36,10 @@ func (r *rateFlag) Set(text string) error {
 		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 		bytes := n * u.bits / 8
 		if err != nil || math.IsNaN(n) || bytes < 1 || bytes > math.MaxInt64/2 {
-			return fmt.Errorf("%q is no rate; write such as 50Mbit", text)
+			return fmt.Errorf("%q is not a valid rate; use a value such as 50Mbit", text)
 		}
 		r.text, r.bytes = text, int64(bytes)
 		return nil
 	}
-	return fmt.Errorf("%q has no unit; write kbit, Mbit or Gbit, such as 50Mbit", text)
+	return fmt.Errorf("%q has no unit; use kbit, Mbit or Gbit, such as 50Mbit", text)
 }

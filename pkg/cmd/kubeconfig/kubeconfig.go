@@ -46,24 +46,24 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &options{IOStreams: streams, flags: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "kubeconfig [--vip | --loadbalancer | --node NAME] [--merge [FILE] | --out FILE]",
-		Short:   "Make yourself or somebody else a kubeconfig for the cluster",
+		Short:   "Create a kubeconfig for yourself or for another user",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Writes a kubeconfig with an identity of its own, after trying it. It points at the virtual IP, at the load balancer, or at one control plane; without a word about it at the virtual IP, or at the load balancer where that was set up for kubeconfigs. It goes by the kubeconfig that you have, or with -f logs in to a control plane over SSH.",
-			fmt.Sprintf("Your identity: a token of the service account %s when there is one (%s by default), else a client certificate in your name of the group %s, issued by the cluster (%s by default). What the group may do is up to the ClusterRoleBinding of that name. --admin-user insists on the account.",
+			"Writes a kubeconfig with new credentials, after testing it. It points to the virtual IP, to the load balancer, or to one control plane node. The default is the virtual IP, or the load balancer if that was set up for kubeconfigs. It uses your current kubeconfig, or with -f logs in to a control plane node over SSH.",
+			fmt.Sprintf("For yourself, it uses a token of the service account %s if that exists (valid for %s by default), else a client certificate in your name and the group %s, issued by the cluster (valid for %s by default). The ClusterRoleBinding of the same name as the group defines its permissions. --admin-user requires the service account.",
 				kubeconfig.AdminAccount, kubeconfig.DefaultToken, kubeconfig.AdminGroup, kubeconfig.DefaultCertificate),
-			"Somebody else's: --user and --group make a client certificate in that name, which may do what roles are bound to the name or the groups. A certificate can't be revoked, so give it a short life."),
+			"For another user, --user and --group create a client certificate with that name. Its permissions are the roles bound to the user or the groups. A certificate cannot be revoked, so choose a short duration."),
 		Example: cli.Examples(`
-			# With the kubeconfig that you have: NAME.kubeconfig in this directory
+			# Write NAME.kubeconfig, using your current kubeconfig
 			kubectl ha kubeconfig --vip
 
-			# With none, over SSH, into ~/.kube/config
+			# Without a kubeconfig: over SSH, into ~/.kube/config
 			kubectl ha kubeconfig --vip -f cluster.yaml --merge
 
-			# For a colleague and a working day, through the load balancer
+			# For a colleague, valid for 8 hours, through the load balancer
 			kubectl ha kubeconfig --loadbalancer --user alice --group devs --duration 8h --out alice.conf
 
-			# Without a secret in the file: the plugin is asked for it, and renews it
+			# Keep credentials out of the file: kubectl gets them from this plugin, which renews them
 			kubectl ha kubeconfig --exec --merge`),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -88,19 +88,19 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 // addFlags adds its own flags.
 func (o *options) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&o.VirtualIP, "vip", false, "point at the virtual IP")
-	f.BoolVar(&o.LoadBalancer, "loadbalancer", false, "point at the load balancer")
-	f.StringVar(&o.Node, "node", "", "point at this control plane (`name`) alone, for when the others are in doubt")
-	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`; with no kubeconfig flag given, the way in is SSH")
-	f.StringVar(&o.merge, "merge", "", "put it into this `file`, or without one into your own kubeconfig ($KUBECONFIG, else ~/.kube/config); an entry that is there gets the new address and identity and keeps all else; what was there is kept in a copy")
+	f.BoolVar(&o.VirtualIP, "vip", false, "point to the virtual IP")
+	f.BoolVar(&o.LoadBalancer, "loadbalancer", false, "point to the load balancer")
+	f.StringVar(&o.Node, "node", "", "point to this control plane node (`name`) only, for troubleshooting")
+	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`; without a kubeconfig flag, access is over SSH")
+	f.StringVar(&o.merge, "merge", "", "merge into this `file`, or into your kubeconfig ($KUBECONFIG, else ~/.kube/config); an existing entry gets the new address and credentials and keeps everything else; the previous file is kept as a copy")
 	f.Lookup("merge").NoOptDefVal = ownFiles
-	cli.AddOutFlag(c, o.IOStreams, &o.output, "the `file` to write (default NAME.kubeconfig); - is standard output")
-	f.DurationVar(&o.Duration, "duration", 0, "how long the identity lives, 10m to 8760h")
-	f.StringVar(&o.User, userFlag, "", "make it for the user of this `name`, who may do what roles are bound to it")
-	f.StringArrayVar(&o.Groups, "group", nil, "with --user, a `group` that the user is in; may be repeated")
+	cli.AddOutFlag(c, o.IOStreams, &o.output, "`file` to write (default NAME.kubeconfig); - is standard output")
+	f.DurationVar(&o.Duration, "duration", 0, "validity of the credentials, 10m to 8760h")
+	f.StringVar(&o.User, userFlag, "", "create it for the user of this `name`; roles bound to the name define the permissions")
+	f.StringArrayVar(&o.Groups, "group", nil, "with --user: `group` of the user; can be repeated")
 	f.BoolVar(&o.Account, "admin-user", false, "use a token of the service account "+kubeconfig.AdminAccount+", and nothing else")
-	f.BoolVar(&o.Exec, "exec", false, "keep the credentials out of the file: kubectl asks this plugin for them")
-	f.StringVar(&o.CertificateUser, "cert-user", "", "the `name` in your own client certificate (default your login name)")
+	f.BoolVar(&o.Exec, "exec", false, "keep credentials out of the file: kubectl gets them from this plugin")
+	f.StringVar(&o.CertificateUser, "cert-user", "", "user `name` in your client certificate (default: your login name)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 }
 

@@ -29,8 +29,8 @@ func TestWhereItGoes(t *testing.T) {
 		"standard output": {output: "-", noFile: true},
 		"my files":        {merge: ownFiles},
 		"into one":        {merge: "x", merged: "x"},
-		"both":            {merge: ownFiles, output: "x", says: "exclude each other"},
-		"both, unwritten": {merge: "x", output: "-", says: "exclude each other"},
+		"both":            {merge: ownFiles, output: "x", says: "mutually exclusive"},
+		"both, unwritten": {merge: "x", output: "-", says: "mutually exclusive"},
 	} {
 		o := options{merge: tc.merge, output: tc.output, flags: cli.NewAccess()}
 		if err := o.Complete(&cobra.Command{}); err != nil {
@@ -61,11 +61,11 @@ func TestTell(t *testing.T) {
 		unsaid []string
 	}{
 		"a file": {options{IssueOptions: access.IssueOptions{User: "alice"}}, access.IssueResult{File: "prod-alice.kubeconfig", Server: "https://192.0.2.9:6443", Far: true}, false,
-			[]string{"prod-alice.kubeconfig written", "context prod-alice at https://192.0.2.9:6443, user alice", "in 8 hours", "does not reach https://192.0.2.9:6443", "rolebinding alice-view --clusterrole view --user alice", "export KUBECONFIG=/"}, nil},
+			[]string{"prod-alice.kubeconfig written", "context prod-alice at https://192.0.2.9:6443, user alice", "in 8 hours", "cannot reach https://192.0.2.9:6443", "rolebinding alice-view --clusterrole view --user alice", "export KUBECONFIG=/"}, nil},
 		"standard output": {options{IssueOptions: access.IssueOptions{User: "alice", Groups: []string{"devs"}, NoFile: true}}, access.IssueResult{}, true,
-			[]string{"written to standard output", "--group devs"}, []string{"export", "does not reach"}},
+			[]string{"written to standard output", "--group devs"}, []string{"export", "cannot reach"}},
 		"merged": {options{merge: ownFiles}, access.IssueResult{Merged: &kubeconfig.Merged{File: "/c", Backups: []string{"/c.bak"}, Kept: []string{"proxy-url of the cluster prod"}}}, false,
-			[]string{"merged into /c; as it was: /c.bak\nkept of what was there: proxy-url of the cluster prod\n"}, []string{"export"}},
+			[]string{"merged into /c; previous file: /c.bak\nkept from the previous file: proxy-url of the cluster prod\n"}, []string{"export"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut bytes.Buffer
@@ -107,7 +107,7 @@ func TestTellsOfExec(t *testing.T) {
 		}
 		return out.String()
 	}
-	if got := tell(); !strings.Contains(got, "does not work yet: kubectl looks for the program kubectl-ha") {
+	if got := tell(); !strings.Contains(got, "does not work yet: kubectl needs the program kubectl-ha") {
 		t.Error(got)
 	}
 	if err := os.WriteFile(filepath.Join(dir, kubeconfig.ExecProgram), nil, 0o755); err != nil {

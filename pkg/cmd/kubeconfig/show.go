@@ -17,13 +17,13 @@ func (o *options) tell(r access.IssueResult) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\ncontext %s at %s, %s; it %s\n", where(r), r.Config.CurrentContext, r.Server, r.Identity, cli.Expiry(r.Expires))
 	if r.Far {
-		fmt.Fprintf(&b, "This machine does not reach %s by itself; the kubeconfig was tried from a control plane.\n", r.Server)
+		fmt.Fprintf(&b, "This machine cannot reach %s; the kubeconfig was tested from a control plane node.\n", r.Server)
 	}
 	if _, err := exec.LookPath(kubeconfig.ExecProgram); o.Exec && err != nil {
-		fmt.Fprintf(&b, "It does not work yet: kubectl looks for the program %s on the PATH, and it is not there.\n", kubeconfig.ExecProgram)
+		fmt.Fprintf(&b, "It does not work yet: kubectl needs the program %s in the PATH, but it is not there.\n", kubeconfig.ExecProgram)
 	}
 	if !r.Admin {
-		fmt.Fprintf(&b, "It may do what roles are bound to it, for example:\n  kubectl create rolebinding %s-view --clusterrole view %s -n NAMESPACE\n", o.User, o.subject())
+		fmt.Fprintf(&b, "Its permissions are the roles bound to it. For example:\n  kubectl create rolebinding %s-view --clusterrole view %s -n NAMESPACE\n", o.User, o.subject())
 	}
 	if r.File != "" {
 		path, err := filepath.Abs(r.File)
@@ -51,10 +51,10 @@ func where(r access.IssueResult) string {
 	}
 	text := "merged into " + r.Merged.File
 	for _, b := range r.Merged.Backups {
-		text += "; as it was: " + b
+		text += "; previous file: " + b
 	}
 	if len(r.Merged.Kept) > 0 {
-		text += "\nkept of what was there: " + strings.Join(r.Merged.Kept, "; ")
+		text += "\nkept from the previous file: " + strings.Join(r.Merged.Kept, "; ")
 	}
 	return text
 }

@@ -27,15 +27,15 @@ func newInstall(streams genericiooptions.IOStreams, access *genericclioptions.Co
 	o := &installOptions{Options: operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "install",
-		Short: "Set the load balancer up, or change it",
+		Short: "Install the load balancer, or change its settings",
 		Long: cli.Paragraphs(
-			"Shows the plan, asks, brings the load balancer's image to the control planes, and has the cluster do the rest. The same command with another --type or --use-for changes what is there: no new connection is refused meanwhile, and open streams have 20 seconds to end. Another --port needs a remove first while anything uses the old one.",
-			"Nobody uses it who was not asked to: kube-proxy and the workers' kubelets go on with the virtual IP's own port, unless --use-for names them. The kubelets of control planes stay with their own API server."),
+			"Shows the plan, prompts, pushes the image of the load balancer to the control plane nodes, and installs it with an Operation. Run it again with another --type or --use-for to change it: no new connection is refused, and open connections have 20 seconds to finish. To change --port while anything uses the old port, remove the load balancer first.",
+			"Clients use it only on request: kube-proxy and the kubelets of workers keep using the API port of the virtual IP unless --use-for names them. The kubelets of control plane nodes keep using their local API server."),
 		Example: cli.Examples(`
 			kubectl ha loadbalancer install
 			kubectl ha loadbalancer install --use-for kube-proxy,kubelets,kubeconfig --yes
 
-			# nginx, its image from a bundle that was made with --load-balancer nginx
+			# nginx, with its image from a bundle created with --load-balancer nginx
 			kubectl ha loadbalancer install --type nginx --bundle bundle.tar --dry-run`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -47,13 +47,13 @@ func newInstall(streams genericiooptions.IOStreams, access *genericclioptions.Co
 	}
 	o.AddFlags(c)
 	f := c.Flags()
-	f.StringVar(&o.want.Type, "type", "", "haproxy or nginx (default: the Cluster document's, which is haproxy)")
-	f.Int32Var(&o.want.Port, "port", 0, "its `port` on every control plane and on the virtual IP (default: the Cluster document's, which is 8443)")
-	f.StringSliceVar(&o.useFor, "use-for", nil, "who uses it: kube-proxy, kubelets (those of the workers, and cluster-info), kubeconfig (of `kubectl ha kubeconfig`)")
-	f.StringVar(&o.want.Image, "image", "", "the image's `reference`, in place of the one that this program was tested with")
-	f.StringVar(&o.want.Bundle, "bundle", "", "take the image from this bundle (`file`)")
+	f.StringVar(&o.want.Type, "type", "", "haproxy or nginx (default: from the Cluster document, else haproxy)")
+	f.Int32Var(&o.want.Port, "port", 0, "`port` on every control plane node and on the virtual IP (default: from the Cluster document, else 8443)")
+	f.StringSliceVar(&o.useFor, "use-for", nil, "`clients` that use it: kube-proxy, kubelets (of the workers, and cluster-info), kubeconfig (files of kubectl ha kubeconfig)")
+	f.StringVar(&o.want.Image, "image", "", "image `reference` (default: the image this program was tested with)")
+	f.StringVar(&o.want.Bundle, "bundle", "", "take the image from this bundle `file`")
 	cli.AddTrustFlags(f, &o.want.Trust, "bundle-")
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	f.StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
 	return c
 }
 
@@ -99,12 +99,12 @@ func (o *installOptions) Run(ctx context.Context) error {
 		return err
 	}
 	will := i.Plan.Cluster
-	if err := o.Decide(ctx, fmt.Sprintf("Set %s up at %s?", i.Spec.Type, will.BalancedEndpoint()), i.Plan); err != nil || o.DryRun {
+	if err := o.Decide(ctx, fmt.Sprintf("Install %s at %s?", i.Spec.Type, will.BalancedEndpoint()), i.Plan); err != nil || o.DryRun {
 		return err
 	}
 	if err := o.Carry(ctx, i.Begin); err != nil || o.Detach || o.Output == cli.OutputJSON {
 		return err
 	}
-	_, err = fmt.Fprintf(o.Out, "%s hands https://%s to %s\n", i.Spec.Type, will.BalancedEndpoint(), report.Plural(len(will.ControlPlanes()), "API server", "API servers"))
+	_, err = fmt.Fprintf(o.Out, "%s balances https://%s over %s\n", i.Spec.Type, will.BalancedEndpoint(), report.Plural(len(will.ControlPlanes()), "API server", "API servers"))
 	return err
 }

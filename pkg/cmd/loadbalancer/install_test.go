@@ -22,10 +22,10 @@ func TestInstallArgs(t *testing.T) {
 		"--bundle-digest sha256:abc --yes":     "--bundle",
 		"-o xml --yes":                         "-o xml",
 		"--type nginx":                         "--yes",
-		"--type nginx --port 9443 --yes":       "there is no kubeconfig",
-		"--use-for= --yes":                     "there is no kubeconfig",
+		"--type nginx --port 9443 --yes":       "no kubeconfig found",
+		"--use-for= --yes":                     "no kubeconfig found",
 		"--type nginx --dry-run --port=80":     "--port 80",
-		"--use-for kube-proxy,kubelets -oyaml": "there is no kubeconfig",
+		"--use-for kube-proxy,kubelets -oyaml": "no kubeconfig found",
 	} {
 		c := newInstall(genericiooptions.NewTestIOStreamsDiscard(), cli.NewAccess())
 		c.SetArgs(strings.Fields(line))

@@ -14,11 +14,11 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "loadbalancer",
 		Aliases: []string{"lb"},
-		Short:   "Spread the API's clients over all control planes, at a port of the virtual IP",
+		Short:   "Balance API clients over all control plane nodes, on a port of the virtual IP",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"The virtual IP leads to one API server at a time. A load balancer on every control plane, at another port of the virtual IP, hands each connection to one of all API servers instead, checks them twice a second, and ends the streams of one that fails. It follows the control planes by itself.",
-			"haproxy does all of that; nginx does most of it, and ends more streams than it must when an API server hangs."),
+			"The virtual IP leads to one API server at a time. A load balancer on every control plane node, on another port of the virtual IP, distributes connections over all API servers. It checks them twice a second, and closes the connections to one that fails. It adapts automatically when control plane nodes are added or removed.",
+			"haproxy supports all of this. nginx supports most of it, but closes more connections than necessary when an API server hangs."),
 		Example: cli.Examples(`
 			kubectl ha loadbalancer install
 			kubectl ha loadbalancer status

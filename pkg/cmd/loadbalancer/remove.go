@@ -22,9 +22,9 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	o := &removeOptions{Options: operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "remove",
-		Short: "Take the load balancer away",
+		Short: "Remove the load balancer",
 		Long: cli.Paragraphs(
-			"Points kube-proxy, cluster-info and the workers' kubelets back at the virtual IP's own port where they use the load balancer, and then removes it. Kubeconfigs that point at its port stop working; make new ones with kubectl ha kubeconfig --vip."),
+			"Points kube-proxy, cluster-info and the kubelets of workers back to the API port of the virtual IP if they use the load balancer, then removes it. Kubeconfigs that point to its port stop working; create new ones with kubectl ha kubeconfig --vip."),
 		Example: cli.Examples(`
 			kubectl ha loadbalancer remove
 			kubectl ha loadbalancer remove --dry-run`),
@@ -37,7 +37,7 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 		},
 	}
 	o.AddFlags(c)
-	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
 	return c
 }
 
@@ -67,7 +67,7 @@ func (o *removeOptions) Run(ctx context.Context) error {
 		return err
 	}
 	if r.Plan == nil {
-		_, err := fmt.Fprintln(o.Out, "there is no load balancer, nothing to do")
+		_, err := fmt.Fprintln(o.Out, "no load balancer is installed, nothing to do")
 		return err
 	}
 	if err := o.Show(r.Plan); err != nil || o.DryRun {

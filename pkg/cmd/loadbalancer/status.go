@@ -30,9 +30,9 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	o := &statusOptions{operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show the load balancer on each control plane, and what it sees of the API servers",
+		Short: "Show the load balancer on each control plane node and the health of its API servers",
 		Long: cli.Paragraphs(
-			"Asks each of its pods which API servers it hands connections to and how they are, the virtual IP's port for an answer, and kube-proxy, cluster-info and the stored document for what they point at. It ends with 3 when something is not as it should be."),
+			"Queries each pod for its API servers and their health, tests the port of the virtual IP, and checks where kube-proxy, cluster-info and the stored Cluster document point to. The exit code is 3 if there are problems."),
 		Example: cli.Examples(`
 			kubectl ha loadbalancer status
 			kubectl ha loadbalancer status -o json`),
@@ -77,10 +77,10 @@ func (o *statusOptions) Run(ctx context.Context) error {
 
 func printStatus(w io.Writer, s *loadbalancer.Status, now time.Time) error {
 	if !s.Installed {
-		_, err := fmt.Fprintf(w, "There is no load balancer; %s loadbalancer install sets one up.\n", program.Name)
+		_, err := fmt.Fprintf(w, "No load balancer is installed; %s loadbalancer install installs one.\n", program.Name)
 		return err
 	}
-	uses := "nobody was asked to use it"
+	uses := "not used by any client"
 	if len(s.UseFor) > 0 {
 		uses = "used by " + strings.Join(s.UseFor, ", ")
 	}

@@ -22,10 +22,10 @@ func NewBackup(streams genericiooptions.IOStreams) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
 		Use:     "backup",
-		Short:   "List the backups that upgrades have made",
+		Short:   "List the backups created by upgrades",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Each upgrade of the control planes begins with a backup: a snapshot of etcd, read back and checked, and the host's own configuration and keys. Backups stay on their hosts, where only root can read them; docs/disaster-recovery.md says how one is restored."),
+			"Each upgrade of the control plane starts with a backup: a verified etcd snapshot, and the configuration and keys of the host. Backups stay on their hosts, readable only by root. To restore one, see docs/disaster-recovery.md."),
 		Example: cli.Examples("kubectl ha backup list"),
 		Args:    cobra.ArbitraryArgs,
 		RunE:    cli.RunGroup,
@@ -35,9 +35,9 @@ func NewBackup(streams genericiooptions.IOStreams) *cobra.Command {
 	list := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List backups, the newest first",
+		Short:   "List backups, newest first",
 		Long: cli.Paragraphs(
-			"Lists what the Operations in this cluster tell of backups that they have made and that their hosts keep. With --hosts the hosts themselves are asked: what is on their disks is listed, also when no Operation tells of it any more, and each file is read and compared with its digest."),
+			"Lists the backups recorded in Operations of this cluster. --hosts lists the backups on the disks of the hosts instead, including those that no Operation records, and verifies the digest of each file."),
 		Example: cli.Examples(`
 			kubectl ha backup list
 			kubectl ha backup list --hosts
@@ -61,14 +61,14 @@ func NewBackup(streams genericiooptions.IOStreams) *cobra.Command {
 				}
 				return errors.Join(cli.WriteJSON(streams.Out, backups), incomplete)
 			}
-			none := "No Operation in this cluster tells of a backup; --hosts asks the hosts."
+			none := "No Operation in this cluster records a backup; use --hosts to read the hosts."
 			if hosts {
-				none = "There is no backup on any host."
+				none = "No backups found on the hosts."
 			}
 			return errors.Join(printBackups(streams.Out, backups, none, time.Now()), incomplete)
 		},
 	}
-	list.Flags().BoolVar(&hosts, "hosts", false, "ask the hosts themselves, and read every backup")
+	list.Flags().BoolVar(&hosts, "hosts", false, "read and verify the backups on the hosts")
 	list.Flags().StringVarP(&output, "output", "o", "", "text (default) or json")
 	c.AddCommand(list)
 	return c

@@ -36,11 +36,11 @@ func printDiagnosis(w io.Writer, style report.Style, d *diagnose.Diagnosis) erro
 		}
 	}
 	for _, u := range d.Unseen {
-		indented(&b, "  ", "not seen: "+u)
+		indented(&b, "  ", "not checked: "+u)
 	}
-	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d in order", d.Cluster, report.Plural(counts[doctor.Problem], "problem", "problems"), report.Plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
+	fmt.Fprintf(&b, "\nCluster %s: %s, %s, %d passed", d.Cluster, report.Plural(counts[doctor.Problem], "problem", "problems"), report.Plural(counts[doctor.Warning], "warning", "warnings"), counts[doctor.OK])
 	if n := counts[doctor.Skipped]; n > 0 {
-		fmt.Fprintf(&b, ", %d not looked at:", n)
+		fmt.Fprintf(&b, ", %d not checked:", n)
 	}
 	b.WriteString("\n")
 	for _, why := range skipped {

@@ -27,9 +27,9 @@ func TestPrintDiagnosis(t *testing.T) {
     Why: there is no quorum (etcd)
 -- a file (a)
 -- another (b)
-  not seen: operations: forbidden
+  not checked: operations: forbidden
 
-Cluster demo: 1 problem, 0 warnings, 1 in order, 2 not looked at:
+Cluster demo: 1 problem, 0 warnings, 1 passed, 2 not checked:
   no agent
 `
 	if out.String() != want {

@@ -31,12 +31,12 @@ func NewDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &doctorOptions{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "doctor",
-		Short:   "Look for what is known to break clusters, and mend what is safe to",
+		Short:   "Check for known causes of cluster failures, and repair what is safe to repair",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Runs a check for each known way in which highly available kubeadm clusters break, and says what was found, why that matters and how to mend it. It works on any kubeadm cluster, with stacked or external etcd. For what is in files on the hosts a short read-only task runs on each node; --quick leaves that out, and so does a cluster whose nodes have no agent.",
-			"--fix shows which findings it would mend, asks, and has the cluster do it as an Operation; certificates of addons are made anew by installing those again, at this program's version. On a cluster that this program did not make, kubectl ha adopt comes before.",
-			fmt.Sprintf("The exit code is %d when a problem was found; warnings alone are 0.", cli.ExitFindings)),
+			"Runs a check for each known cause of failure in highly available kubeadm clusters. Each finding says what is wrong, why it matters and how to repair it. It works on any kubeadm cluster, with stacked or external etcd. A short read-only task runs on each node to read files on the host. It is skipped with --quick, and if the nodes have no agent.",
+			"--fix shows which findings it can repair, prompts, and repairs them in an Operation. Addon certificates are renewed by installing the addon again in the version of this program. A cluster that this program did not create must be adopted first (kubectl ha adopt).",
+			fmt.Sprintf("The exit code is %d if there are problems, and 0 if there are only warnings.", cli.ExitFindings)),
 		Example: cli.Examples(`
 			kubectl ha doctor
 			kubectl ha doctor --quick -o json
@@ -52,10 +52,10 @@ func NewDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	cli.AddAccess(c, o.access)
 	f := c.Flags()
-	f.BoolVar(&o.fix, "fix", false, "mend what is safe to, after showing it")
-	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")
-	cli.AddDryRun(f, &o.dryRun, "with --fix: only show what would be done")
-	o.Add(f, "with --fix: ", "begin it, and leave")
+	f.BoolVar(&o.fix, "fix", false, "repair what is safe to repair, after confirmation")
+	f.BoolVar(&o.quick, "quick", false, "do not run tasks on the nodes")
+	cli.AddDryRun(f, &o.dryRun, "with --fix: only show what would be repaired")
+	o.Add(f, "with --fix: ", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "with --fix: ")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
 	return c
@@ -64,7 +64,7 @@ func NewDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 // Validate refuses what contradicts itself.
 func (o *doctorOptions) Validate() error {
 	if !o.fix && (o.dryRun || o.Detach || o.yes || o.Timeout != 0) {
-		return action.Invalidf("--dry-run, --wait, --detach, --timeout and --yes go with --fix")
+		return action.Invalidf("--dry-run, --wait, --detach, --timeout and --yes require --fix")
 	}
 	return cli.CheckOutput(o.output)
 }
@@ -101,15 +101,15 @@ func (o *doctorOptions) mend(ctx context.Context, d *diagnose.Diagnosis) error {
 	if err != nil {
 		return err
 	}
-	text := "To be mended: " + strings.Join(m.Names, ", ")
+	text := "To be repaired: " + strings.Join(m.Names, ", ")
 	if len(m.Names) == 0 {
-		text = "Nothing of this is mended by itself."
+		text = "None of these findings can be repaired automatically."
 	}
 	if _, err := fmt.Fprintln(o.ErrOut, text); err != nil || len(m.Names) == 0 {
 		return err
 	}
 	if !o.yes && !o.dryRun {
-		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Mend it?"); err != nil {
+		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Repair these?"); err != nil {
 			return err
 		}
 	}

@@ -82,17 +82,17 @@ func (s *screen) rest() {
 			}
 			where = append(where, one)
 		}
-		s.field("DNS", fmt.Sprintf("%d of %d pods of CoreDNS ready, on %s", d.Ready, d.Wanted, dash(strings.Join(where, ", "))))
+		s.field("DNS", fmt.Sprintf("%d of %d CoreDNS pods ready, on %s", d.Ready, d.Wanted, dash(strings.Join(where, ", "))))
 	}
 	text := fmt.Sprintf("%d on the nodes", s.r.Images.Kinds)
 	if missing := s.r.Images.Missing; len(missing) > 0 {
-		text += "; of the control plane's some are missing on " + strings.Join(slices.Sorted(maps.Keys(missing)), ", ")
+		text += "; control plane images missing on " + strings.Join(slices.Sorted(maps.Keys(missing)), ", ")
 	}
 	s.field("Images", text)
 	s.operations()
 	switch b := s.r.LastBackup; {
 	case b == nil:
-		s.field("Backup", "none that an Operation tells of")
+		s.field("Backup", "none recorded by an Operation")
 	default:
 		s.field("Backup", fmt.Sprintf("%s on %s, %s", b.Name, b.Node, s.ago(b.Made)))
 	}
@@ -103,16 +103,16 @@ func (s *screen) rest() {
 func (s *screen) certificates() {
 	all := slices.Clone(s.r.Certificates)
 	if len(all) == 0 {
-		s.field("Certificates", "none was seen")
+		s.field("Certificates", "none found")
 		return
 	}
 	slices.SortStableFunc(all, func(a, b status.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	text := fmt.Sprintf("%d seen; the first ends in %d days: %s", len(all), all[0].DaysLeft, s.of(all[0]))
+	text := fmt.Sprintf("%d found; the first expires in %d days: %s", len(all), all[0].DaysLeft, s.of(all[0]))
 	if kinds := firstOfKinds(all); len(kinds) > 1 && !s.wide {
-		text += "; days left by kind: " + strings.Join(kinds, ", ")
+		text += "; days left by type: " + strings.Join(kinds, ", ")
 	}
 	if !s.r.Inspected {
-		text += "; --deep reads those in files too"
+		text += "; --deep also reads the files"
 	}
 	s.field("Certificates", text)
 	if !s.wide {
@@ -151,7 +151,7 @@ func (s *screen) operations() {
 	for _, op := range s.r.Operations {
 		text := fmt.Sprintf("%s %s", op.Name, strings.ToLower(op.Phase))
 		if op.Finished {
-			text = fmt.Sprintf("none runs; the last, %s, %s %s", op.Name, strings.ToLower(op.Phase), s.ago(op.Since))
+			text = fmt.Sprintf("none running; the last, %s, %s %s", op.Name, strings.ToLower(op.Phase), s.ago(op.Since))
 		} else if op.Progress != "" {
 			text += ", step " + op.Progress + ": " + op.Message
 		}
@@ -178,7 +178,7 @@ func (s *screen) problems() {
 		}
 	}
 	for _, u := range s.r.Unseen {
-		for _, l := range wrap("not seen: "+u, room) {
+		for _, l := range wrap("not checked: "+u, room) {
 			s.line("  " + s.style.Faint(l))
 		}
 	}

@@ -126,12 +126,12 @@ func (s *screen) api() {
 			text += " for " + duration.HumanDuration(s.r.Time.Sub(*a.Since))
 		}
 	case a.Unreached != "":
-		text += ", not reached from here"
+		text += ", not reachable from here"
 	case len(s.r.ControlPlanes) > 0:
-		text += ", who holds it can't be told from here"
+		text += ", holder unknown from here"
 	}
 	if len(a.Could) > 0 {
-		text += "; could take it: " + strings.Join(a.Could, ", ")
+		text += "; standby: " + strings.Join(a.Could, ", ")
 	}
 	answering := 0
 	for _, cp := range s.r.ControlPlanes {
@@ -140,7 +140,7 @@ func (s *screen) api() {
 		}
 	}
 	if n := len(s.r.ControlPlanes); answering < n {
-		text += fmt.Sprintf("; %d of %d apiservers answer", answering, n)
+		text += fmt.Sprintf("; %d of %d apiservers respond", answering, n)
 	}
 	if a.Asked != a.Endpoint {
 		text += "; seen through " + a.Asked

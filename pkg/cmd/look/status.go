@@ -37,13 +37,13 @@ func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &statusOptions{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "status",
-		Short:   "Show on one screen how the cluster is",
+		Short:   "Show the state of the cluster on one screen",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Asks every part of the cluster itself: each apiserver at its own address, each controller-manager, scheduler and etcd member through its node's kubelet (a forwarded port), and shows who holds the virtual IP, leaders, etcd's size, lag and disk latency, nodes, certificates, DNS, Operations and backups. Nothing is changed, and nothing is started on any node.",
-			"--deep also runs a short read-only task on each node, for what only files on the hosts tell: all certificates, and since when the virtual IP is where it is.",
-			"It works as long as one apiserver answers. When the one of your kubeconfig does not, give the Cluster file with -f: then each is asked at its own address.",
-			fmt.Sprintf("The exit code is 0 when the cluster is healthy, %d when something is not as it should be, %d when the API, or what it rests on, does not serve.", cli.ExitFindings, cli.ExitBroken)),
+			"Queries every component directly: each apiserver at its own address; each controller-manager, scheduler and etcd member through a port forwarded by the kubelet of its node. Shows the holder of the virtual IP, the leaders, etcd size, lag and disk latency, nodes, certificates, DNS, Operations and backups. Nothing is changed, and nothing is started on any node.",
+			"--deep also runs a short read-only task on each node, to read what only the hosts know: all certificate files, and when the virtual IP last moved.",
+			"It works as long as one apiserver responds. If the one in your kubeconfig does not, pass the Cluster file with -f: then each apiserver is queried at its own address.",
+			fmt.Sprintf("The exit code is 0 if the cluster is healthy, %d if there are problems, and %d if the API or a component it depends on is down.", cli.ExitFindings, cli.ExitBroken)),
 		Example: cli.Examples(`
 			kubectl ha status
 			kubectl ha status -w
@@ -52,7 +52,7 @@ func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 			# For a script
 			kubectl ha status -o json | jq -r '.problems[].message'
 
-			# When the virtual IP does not answer
+			# If the virtual IP does not respond
 			kubectl ha status -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -65,10 +65,10 @@ func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddAccess(c, o.access)
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "text (default), wide, or json")
-	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again")
-	f.DurationVar(&o.interval, "interval", 2*time.Second, "with -w: the time between two looks")
-	f.BoolVar(&o.deep, "deep", false, "look at the hosts' files too, by a read-only task on each node")
-	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`, for when the API can't tell where the hosts are")
+	f.BoolVarP(&o.watch, "watch", "w", false, "refresh continuously")
+	f.DurationVar(&o.interval, "interval", 2*time.Second, "with -w: time between two updates")
+	f.BoolVar(&o.deep, "deep", false, "also read files on the hosts, with a read-only task on each node")
+	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`, for when the API cannot provide the addresses of the hosts")
 	return c
 }
 
@@ -80,7 +80,7 @@ func (o *statusOptions) Validate() error {
 	case o.interval < 500*time.Millisecond:
 		return action.Invalidf("--interval must be at least 500ms")
 	case o.watch && o.deep:
-		return action.Invalidf("--deep starts a task on each node, and does not go with --watch")
+		return action.Invalidf("--deep runs a task on each node, and cannot be combined with --watch")
 	}
 	return nil
 }

@@ -36,16 +36,16 @@ func NewSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &supportOptions{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "support-bundle",
-		Short:   "Collect logs, states and versions in one archive, without secrets",
+		Short:   "Collect logs, state and versions in one archive, without secrets",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Collects in one archive what helps to find out what is wrong: what status and doctor see, the Cluster document, Operations with their steps, nodes, events and the logs of kube-system and ha-system, and from each node the logs of kubelet, containerd, etcd and keepalived and the programs' versions, by a short read-only task there.",
-			"Secrets are never read. What looks like one in a log or a document is left out: private keys, tokens, passwords in URLs. Names and addresses of hosts stay; look through it before you give it to others."),
+			"Collects diagnostic data in one archive: the output of status and doctor, the Cluster document, Operations with their steps, nodes, events, and the logs of kube-system and ha-system. A short read-only task on each node adds the logs of kubelet, containerd, etcd and keepalived, and their versions.",
+			"Secrets are never read. Anything in a log or document that looks like a secret is removed: private keys, tokens, passwords in URLs. Host names and addresses are kept. Review the archive before you share it."),
 		Example: cli.Examples(`
 			kubectl ha support-bundle
 			kubectl ha support-bundle --out incident.tar.gz --lines 2000
 
-			# When the API can't tell where the hosts are
+			# If the API cannot provide the addresses of the hosts
 			kubectl ha support-bundle -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -57,10 +57,10 @@ func NewSupportBundle(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	cli.AddAccess(c, o.access)
 	f := c.Flags()
-	cli.AddOutFlag(c, streams, &o.output, "the `file` to write (default a name with the time in it, here); - is standard output")
-	f.StringVarP(&o.file, "filename", "f", "", "the Cluster `file`, for when the API can't tell where the hosts are")
-	f.IntVar(&o.lines, "lines", supportLogLines, "how many of each log's last lines")
-	f.BoolVar(&o.quick, "quick", false, "run nothing on the nodes")
+	cli.AddOutFlag(c, streams, &o.output, "`file` to write (default: a name with the current time, in the current directory); - is standard output")
+	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`, for when the API cannot provide the addresses of the hosts")
+	f.IntVar(&o.lines, "lines", supportLogLines, "number of lines from the end of each log")
+	f.BoolVar(&o.quick, "quick", false, "do not run tasks on the nodes")
 	return c
 }
 
@@ -94,6 +94,6 @@ func (o *supportOptions) write(s diagnose.Support, now time.Time) error {
 	if err := errors.Join(s.Write(out, now), out.Close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.ErrOut, "%s written: %s, %s not had. Look through it before you give it away.\n", name, report.Plural(len(s.Files), "file", "files"), report.Plural(len(s.Missed), "thing", "things"))
+	_, err = fmt.Fprintf(o.ErrOut, "%s written: %s, %s not collected. Review it before you share it.\n", name, report.Plural(len(s.Files), "file", "files"), report.Plural(len(s.Missed), "thing", "things"))
 	return err
 }

@@ -25,7 +25,7 @@ func TestWriteSupport(t *testing.T) {
 	if info, err := os.Stat(o.output); err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if !strings.Contains(errOut.String(), "1 file, 1 thing not had") || out.Len() > 0 {
+	if !strings.Contains(errOut.String(), "1 file, 1 thing not collected") || out.Len() > 0 {
 		t.Errorf("got %q, %q", errOut.String(), out.String())
 	}
 	if err := o.write(s, time.Now()); action.KindOf(err) != action.Invalid {

@@ -27,21 +27,21 @@ func newAdd(streams genericiooptions.IOStreams, access *genericclioptions.Config
 	o := &addOptions{Options: operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "add HOST…",
-		Short: "Make hosts of the Cluster file part of the cluster that runs",
+		Short: "Add hosts of the Cluster file to the cluster",
 		Long: cli.Paragraphs(
-			"Put the hosts into the Cluster file first, with their roles. This command then logs in to these hosts alone, looks at them, and shows what is to be done: programs and images, an etcd member where the host gets one (first as a learner, then with a vote), keepalived on control planes, the kubelet. The cluster itself does the rest: it promotes control planes, and tells the others of them.",
-			"Run it again to resume: it looks at the hosts and does what is left. How large the cluster is does not matter, but that each control plane's apiserver restarts when there is a new etcd member, one after the other and with the virtual IP elsewhere.",
-			"For a host that can't be reached over SSH, --print writes a script that does there what is otherwise done over SSH. It holds a token that lives for twenty minutes, and for an etcd member its keys: treat it as a secret; a file that others may read is refused. Then --enrolled does the rest."),
+			"Add the hosts and their roles to the Cluster file first. The command logs in to these hosts only, checks them, and shows the plan: binaries and images, an etcd member if the host gets one (first as a learner, then as a voter), keepalived on control plane nodes, the kubelet. Then an Operation joins control plane nodes and updates the other nodes.",
+			"Run it again to resume: it checks the hosts and completes the remaining steps. Existing nodes are not affected, with one exception: if there is a new etcd member, the apiservers restart one by one, each after the virtual IP has moved away from it.",
+			"For a host that you cannot reach over SSH, --print writes a script to run on the host instead. It contains a token that is valid for twenty minutes and, for an etcd member, its keys. Treat it as a secret; writing to a file that others can read is refused. After the script has run, use --enrolled to complete the join."),
 		Example: cli.Examples(`
 			kubectl ha node add w2 -f cluster.yaml
 			kubectl ha node add cp4 cp5 -f cluster.yaml --bundle bundle.tar --yes
 
-			# For a host that is reached by other means
+			# For a host without SSH access
 			(umask 077; kubectl ha node add w3 -f cluster.yaml --print > add-w3.sh)
 			kubectl ha node add w3 -f cluster.yaml --enrolled`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return action.Invalidf("name the hosts to add, as they are called in the Cluster file: %s", c.UseLine())
+				return action.Invalidf("specify the hosts to add, by their names in the Cluster file: %s", c.UseLine())
 			}
 			return nil
 		},
@@ -55,16 +55,16 @@ func newAdd(streams genericiooptions.IOStreams, access *genericclioptions.Config
 	o.AddFlags(c)
 	o.addHostFlags(c)
 	f := c.Flags()
-	f.BoolVar(&o.print, "print", false, "print a one-time script for a host that is reached by other means, and end")
-	f.BoolVar(&o.hosts.Enrolled, "enrolled", false, "the hosts have been enrolled: do the rest")
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the Operation's manifests, and nothing is done")
+	f.BoolVar(&o.print, "print", false, "only print a one-time script for a host without SSH access")
+	f.BoolVar(&o.hosts.Enrolled, "enrolled", false, "the script of --print has run on the hosts; complete the join")
+	f.StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests of the Operation, change nothing)")
 	return c
 }
 
 // addHostFlags adds the flags about the part over SSH.
 func (o *addOptions) addHostFlags(c *cobra.Command) {
 	cli.AddFileFlag(c, &o.hosts.File)
-	c.Flags().StringVar(&o.hosts.Bundle, "bundle", "", "the bundle `file` with images and programs (default: made in your cache)")
+	c.Flags().StringVar(&o.hosts.Bundle, "bundle", "", "bundle `file` with images and binaries (default: created in your cache)")
 	cli.AddTrustFlags(c.Flags(), &o.hosts.Trust, "bundle-")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 }
@@ -76,7 +76,7 @@ func (o *addOptions) Complete(ctx context.Context, names []string) error {
 		return err
 	}
 	if o.print && (o.hosts.Enrolled || len(names) > 1) {
-		return action.Invalidf("--print is for one host at a time, and not together with --enrolled")
+		return action.Invalidf("--print takes one host, and cannot be combined with --enrolled")
 	}
 	if !o.print {
 		if err := o.ValidateYes(); err != nil {
@@ -116,7 +116,7 @@ func (o *addOptions) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return o.PrintManifests(objects, "The hosts must be enrolled, and in the stored Cluster document (configmap ha-system/cluster), before.")
+		return o.PrintManifests(objects, "First, the hosts must have run the script of node add --print, and must be in the stored Cluster document (configmap ha-system/cluster).")
 	case o.print:
 		return o.printScript(ctx)
 	}

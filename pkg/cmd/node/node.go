@@ -19,13 +19,13 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "node",
 		Aliases: []string{"nodes"},
-		Short:   "Add hosts to the cluster, take them out, replace one by another",
+		Short:   "Add, remove and replace hosts of the cluster",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Hosts come and go while the cluster runs: workers, control planes and etcd members alike. No host is special: the first control plane can be replaced like any other, and so can the one that has the virtual IP.",
-			"A new host is prepared over SSH; all else is an Operation in the cluster, which goes on when you leave."),
+			"Adds and removes hosts while the cluster runs: workers, control plane nodes and etcd members. No host is special: you can replace the first control plane node, or the holder of the virtual IP, like any other.",
+			"A new host is prepared over SSH. Everything else is an Operation in the cluster, which continues if you disconnect."),
 		Example: cli.Examples(`
-			# A host that was added to the Cluster file
+			# Add a host that you added to the Cluster file
 			kubectl ha node add w2 -f cluster.yaml
 
 			kubectl ha node remove w1
@@ -59,8 +59,8 @@ func completeHosts(o *operate.Options) cobra.CompletionFunc {
 // addDrainFlags adds the flags about how gently a host is emptied.
 func addDrainFlags(c *cobra.Command, spec *v1alpha1.RemoveNodeSpec, drain *time.Duration) {
 	f := c.Flags()
-	f.DurationVar(drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long its pods may take to leave it")
-	f.BoolVar(&spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
-	f.BoolVar(&spec.DeleteEmptyDirData, "delete-emptydir-data", false, "also evict pods with data in emptyDir volumes, which ends with them")
-	f.BoolVar(&spec.Fenced, "fenced", false, "the host, whose kubelet is silent, was cut off for good (its power or its network): take it for lost, whatever seems to answer at its address")
+	f.DurationVar(drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "maximum time to drain the node")
+	f.BoolVar(&spec.ForceDrain, "force-drain", false, "also evict pods without a controller, and delete pods that are still there after --drain-timeout")
+	f.BoolVar(&spec.DeleteEmptyDirData, "delete-emptydir-data", false, "also evict pods that use emptyDir volumes; their data is deleted")
+	f.BoolVar(&spec.Fenced, "fenced", false, "confirm that the host is permanently cut off (power or network); treat it as lost even if something responds at its address")
 }

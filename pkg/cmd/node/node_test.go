@@ -15,16 +15,16 @@ import (
 func TestRemoveArgs(t *testing.T) {
 	for line, want := range map[string]string{
 		"w1":                                   "",
-		"":                                     "name the node",
-		"w1 w2":                                "name the node",
+		"":                                     "specify the node",
+		"w1 w2":                                "specify the node",
 		"--etcd-member cp4":                    "",
-		"cp4 --etcd-member 10":                 "in the place of a node",
+		"cp4 --etcd-member 10":                 "replaces the node argument",
 		"--etcd-member=":                       "--etcd-member is empty",
-		"--etcd-member cp4 -f cluster.yaml":    "--filename is about a host",
-		"--etcd-member cp4 --fenced":           "--fenced is about a host",
-		"--etcd-member cp4 --force-drain":      "--force-drain is about a host",
-		"--etcd-member cp4 --drain-timeout 1m": "--drain-timeout is about a host",
-		"--etcd-member cp4 --delete-emptydir-data": "--delete-emptydir-data is about a host",
+		"--etcd-member cp4 -f cluster.yaml":    "--filename is for a host",
+		"--etcd-member cp4 --fenced":           "--fenced is for a host",
+		"--etcd-member cp4 --force-drain":      "--force-drain is for a host",
+		"--etcd-member cp4 --drain-timeout 1m": "--drain-timeout is for a host",
+		"--etcd-member cp4 --delete-emptydir-data": "--delete-emptydir-data is for a host",
 	} {
 		c := newRemove(genericiooptions.NewTestIOStreamsDiscard(), cli.NewAccess())
 		err := c.ParseFlags(strings.Fields(line))
@@ -46,7 +46,7 @@ func TestPrintOut(t *testing.T) {
 		not    string
 	}{
 		"lost":     {out: nodes.Out{Host: "w1", Lost: true}, want: "Never start w1 again", not: "still on"},
-		"cleaned":  {out: nodes.Out{Host: "w1", Cleaned: true}, want: "Take w1 out of your Cluster file", not: "still on"},
+		"cleaned":  {out: nodes.Out{Host: "w1", Cleaned: true}, want: "Also remove w1 from your Cluster file", not: "still on"},
 		"as it is": {out: nodes.Out{Host: "w1"}, want: "are still on w1", not: "Never"},
 		"json":     {out: nodes.Out{Host: "w1"}, output: cli.OutputJSON, not: "w1"},
 	} {

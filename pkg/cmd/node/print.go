@@ -22,10 +22,10 @@ func refuseReadable(w io.Writer) error {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("look at where the script is printed to: %w", err)
+		return fmt.Errorf("check the file the script is written to: %w", err)
 	}
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return action.Invalidf("the script holds secrets, and others than you may read the file that it would be printed to (mode %04o); make it anew with (umask 077; … > FILE), or chmod 600 it first", info.Mode().Perm())
+		return action.Invalidf("the script contains secrets, but others can read the output file (mode %04o); use (umask 077; … > FILE), or run chmod 600 on it first", info.Mode().Perm())
 	}
 	return nil
 }
@@ -45,7 +45,7 @@ func (o *addOptions) printScript(ctx context.Context) error {
 	if f, tty := cli.Terminal(o.Out); tty && f == os.Stdout {
 		return nil
 	}
-	_, err = fmt.Fprintf(o.ErrOut, "The script holds secrets. Run it on %s as root, beside the Linux program and the bundle, before %s; then: %s node add %s -f %s --enrolled\n",
+	_, err = fmt.Fprintf(o.ErrOut, "The script contains secrets. Run it on %s as root before %s, with the Linux program and the bundle in the same folder. Then run: %s node add %s -f %s --enrolled\n",
 		s.Host, s.Until.Local().Format("15:04"), program.Name, s.Host, o.hosts.File)
 	return err
 }

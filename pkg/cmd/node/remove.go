@@ -28,21 +28,21 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	o := &removeOptions{Options: operate.Options{IOStreams: streams, Access: access}}
 	c := &cobra.Command{
 		Use:   "remove (NODE | --etcd-member MEMBER)",
-		Short: "Take a host out of the cluster for good",
+		Short: "Remove a host from the cluster",
 		Long: cli.Paragraphs(
-			"Shows what is done and what stands in the way, asks, and has the cluster do it: the pods leave, the virtual IP moves away without loss, every other apiserver learns to do without the host's etcd member, which is taken out when those that stay are a quorum; keepalived, kubeadm's configuration and the stored Cluster document forget the host, and its node is deleted.",
-			"A host whose kubelet is silent and at whose address nothing answers counts as lost: its traces are removed, and it must not be started again with its old disks. One of which only the kubelet is silent goes on serving, so that it is refused, unless --fenced says that it was cut off. With -f a host that is there is cleaned over SSH at the end, as kubectl ha uninstall does; without it keeps containers, images and data.",
-			"--etcd-member is for a member of etcd that no host has any more: one that was added for a host which was lost before it was part of the cluster. It keeps every other new member out. It is named by its peer URL, its address, its name or its ID, as errors and kubectl ha doctor tell it. The member of a host or node of the cluster is refused, and so is one that votes and answers, or without which etcd would have no quorum."),
+			"Shows the plan and all blocking issues, prompts, and removes the host with an Operation: the node is drained, the virtual IP moves away without lost connections, and the other apiservers stop using the etcd member of the host. The member is removed once the remaining members form a quorum. The host is removed from keepalived, the kubeadm configuration and the stored Cluster document, and its Node is deleted.",
+			"A host counts as lost if its kubelet is silent and nothing responds at its address. Its entries are removed from the cluster, and it must not be started again with its old disks. If only the kubelet is silent, the host may still be serving; removing it is refused unless you confirm with --fenced that it is cut off. With -f, a reachable host is cleaned over SSH at the end, as kubectl ha uninstall does. Without -f, it keeps its containers, images and data.",
+			"--etcd-member removes an etcd member that no longer has a host: one that was added for a host that was lost before it joined. Such a member blocks every other new member. Name it by peer URL, address, name or ID, as shown in errors and by kubectl ha doctor. Removing it is refused if it belongs to a host or node of the cluster, if it is a voter that responds, or if etcd would lose its quorum."),
 		Example: cli.Examples(`
 			kubectl ha node remove w1
 			kubectl ha node remove cp1 --dry-run
 
-			# And clean the host afterwards
+			# Remove the host, then clean it over SSH
 			kubectl ha node remove cp1 -f cluster.yaml
 
 			kubectl ha node remove w2 --delete-emptydir-data --drain-timeout 2m --yes
 
-			# A member that was added for a host which was lost then
+			# Remove an etcd member whose host was lost before it joined
 			kubectl ha node remove --etcd-member https://192.168.0.14:2380`),
 		Args: func(c *cobra.Command, args []string) error {
 			if c.Flags().Changed("etcd-member") {
@@ -64,11 +64,11 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	}
 	o.AddFlags(c)
 	addDrainFlags(c, &o.host.Spec, &o.host.DrainTimeout)
-	c.Flags().StringVarP(&o.file, "filename", "f", "", "the Cluster `file` that says how to log in to the host, to clean it afterwards")
+	c.Flags().StringVarP(&o.file, "filename", "f", "", "Cluster `file`, to log in to the host and clean it afterwards")
 	cli.AddFormer(c.Flags(), o.ErrOut, "file", "filename")
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	c.Flags().StringVar(&o.host.Spec.EtcdMember, "etcd-member", "", "in the place of a node: a `member` of etcd that no host has any more, by its peer URL, address, name or ID")
-	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	c.Flags().StringVar(&o.host.Spec.EtcdMember, "etcd-member", "", "instead of a node: etcd `member` that no longer has a host, by peer URL, address, name or ID")
+	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
 	return c
 }
 
@@ -76,14 +76,14 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 // drained nor cleaned.
 func (o *removeOptions) validateMember(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return action.Invalidf("--etcd-member is in the place of a node: leave %s out", strings.Join(args, " "))
+		return action.Invalidf("--etcd-member replaces the node argument: remove %s", strings.Join(args, " "))
 	}
 	if strings.TrimSpace(o.host.Spec.EtcdMember) == "" {
-		return action.Invalidf("--etcd-member is empty: name the member by its peer URL, address, name or ID")
+		return action.Invalidf("--etcd-member is empty: specify the member by peer URL, address, name or ID")
 	}
 	for _, name := range []string{"filename", "file", "drain-timeout", "force-drain", "delete-emptydir-data", "fenced"} {
 		if c.Flags().Changed(name) {
-			return action.Invalidf("--%s is about a host, and --etcd-member about a member of etcd that has none", name)
+			return action.Invalidf("--%s is for a host, but --etcd-member is for an etcd member without a host", name)
 		}
 	}
 	return nil
@@ -99,7 +99,7 @@ func (o *removeOptions) Complete(ctx context.Context, node string) (err error) {
 		return err
 	}
 	if o.host.DrainTimeout <= 0 {
-		return action.Invalidf("--drain-timeout %s is no time at all", o.host.DrainTimeout)
+		return action.Invalidf("--drain-timeout must be greater than 0, not %s", o.host.DrainTimeout)
 	}
 	if err := o.Connect(ctx); err != nil {
 		return err
@@ -125,13 +125,13 @@ func (o *removeOptions) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return o.PrintManifests(objects, "It looks itself whether that can go, before anything is done.")
+		return o.PrintManifests(objects, "The Operation checks whether the removal is safe before it changes anything.")
 	}
 	r, err := nodes.PlanRemove(ctx, o.host)
 	if err != nil {
 		return err
 	}
-	if err := o.Decide(ctx, fmt.Sprintf("Take %s out of the cluster?", r.What), r.Plan); err != nil {
+	if err := o.Decide(ctx, fmt.Sprintf("Remove %s from the cluster?", r.What), r.Plan); err != nil {
 		return err
 	}
 	if o.DryRun {
@@ -154,10 +154,10 @@ func printOut(o *operate.Options, out nodes.Out) error {
 	if o.Output == cli.OutputJSON {
 		return nil
 	}
-	text := fmt.Sprintf("Take %s out of your Cluster file as well.\n", out.Host)
+	text := fmt.Sprintf("Also remove %s from your Cluster file.\n", out.Host)
 	switch {
 	case out.Lost:
-		text += fmt.Sprintf("Never start %s again with its old disks: it would take itself for a part of the cluster. Wipe it, or run %s uninstall for it first.\n", out.Host, program.Name)
+		text += fmt.Sprintf("Never start %s again with its old disks: it would act as part of the cluster. Wipe it, or run %s uninstall for it first.\n", out.Host, program.Name)
 	case !out.Cleaned:
 		text += fmt.Sprintf("Containers, images and data are still on %s; %s uninstall removes them.\n", out.Host, program.Name)
 	}

@@ -29,16 +29,16 @@ func newReplace(streams genericiooptions.IOStreams, access *genericclioptions.Co
 	o := &replaceOptions{addOptions: addOptions{Options: operate.Options{IOStreams: streams, Access: access}}}
 	c := &cobra.Command{
 		Use:   "replace OLD NEW",
-		Short: "Put a new host in the place of an old one, which may be lost for ever",
+		Short: "Replace a host, which may be lost, with a new one",
 		Long: cli.Paragraphs(
-			"Does what add and remove do, in the order that is safe: a host that is there leaves once the new one has taken its place; one that is lost is taken out first, since etcd, when it has three members, takes no new one while an old one is away. The plan of both is shown before anything is done, and the new host is looked at.",
-			"Put the new host into the Cluster file first, with the old one's roles. Run it again to resume."),
+			"Adds the new host and removes the old one in the safe order. A reachable host is removed after the new one has joined. A lost host is removed first, because an etcd of three members accepts no new member while one is down. It checks the new host and shows both plans before anything is changed.",
+			"Add the new host to the Cluster file first, with the roles of the old one. Run the command again to resume."),
 		Example: cli.Examples(`
 			kubectl ha node replace cp1 cp4 -f cluster.yaml
 			kubectl ha node replace w1 w2 -f cluster.yaml --delete-emptydir-data --yes`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 || args[0] == args[1] {
-				return action.Invalidf("name the host that leaves, and the one that comes: %s", c.UseLine())
+				return action.Invalidf("specify the old and the new host: %s", c.UseLine())
 			}
 			return nil
 		},
@@ -51,11 +51,11 @@ func newReplace(streams genericiooptions.IOStreams, access *genericclioptions.Co
 		},
 	}
 	f := c.Flags()
-	cli.AddDryRun(f, &o.DryRun, "look at the new host, show the plan, and end")
+	cli.AddDryRun(f, &o.DryRun, "only check the new host and show the plan")
 	cli.AddYes(f, &o.Yes, "")
 	o.addHostFlags(c)
 	addDrainFlags(c, &o.old, &o.drain)
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), or json: the plan, then an event per line")
+	f.StringVarP(&o.Output, "output", "o", "", "text (default) or json (the plan, then one event per line)")
 	return c
 }
 
@@ -66,7 +66,7 @@ func (o *replaceOptions) Complete(ctx context.Context, old, fresh string) error 
 		return err
 	}
 	if o.drain <= 0 {
-		return action.Invalidf("--drain-timeout %s is no time at all", o.drain)
+		return action.Invalidf("--drain-timeout must be greater than 0, not %s", o.drain)
 	}
 	if err := o.ValidateYes(); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (o *replaceOptions) Complete(ctx context.Context, old, fresh string) error 
 func (o *replaceOptions) Run(ctx context.Context) error {
 	shown := cli.NewProgress(o.Out, o.Output)
 	defer shown.Close()
-	o.hosts.Confirm = o.confirm(shown, fmt.Sprintf("Put %s in the place of %s?", o.hosts.Names[0], o.old.Node))
+	o.hosts.Confirm = o.confirm(shown, fmt.Sprintf("Replace %[2]s with %[1]s?", o.hosts.Names[0], o.old.Node))
 	watch := func(ctx context.Context, begun *operating.Begun) error {
 		shown.Close()
 		defer shown.Open()

@@ -32,8 +32,8 @@ type Options struct {
 // AddFlags adds the flags that all of them have.
 func (o *Options) AddFlags(c *cobra.Command) {
 	f := c.Flags()
-	cli.AddDryRun(f, &o.DryRun, "show the plan, and end")
-	o.Add(f, "", "leave once the cluster does the rest by itself")
+	cli.AddDryRun(f, &o.DryRun, "only show the plan")
+	o.Add(f, "", "return once the Operation has started")
 	cli.AddYes(f, &o.Yes, "")
 }
 
@@ -50,7 +50,7 @@ func (o *Options) Connect(ctx context.Context) error {
 // ValidateYes refuses to begin what nobody can be asked about.
 func (o *Options) ValidateYes() error {
 	if _, interactive := cli.Terminal(o.In); !o.Yes && !o.DryRun && o.Output != cli.OutputYAML && (!interactive || o.Output == cli.OutputJSON) {
-		return action.Invalidf("nobody can be asked whether to go on, since there is no terminal to ask on: add --yes, or --dry-run to see the plan")
+		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see the plan")
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestDecide(t *testing.T) {
 		if shown := strings.Contains(out.String(), "install"); shown != tc.shown {
 			t.Errorf("%s: shown %v: %s", name, shown, out)
 		}
-		if dry := strings.Contains(out.String(), "A dry run: nothing was changed. 1 step to do."); dry != tc.dryRun {
+		if dry := strings.Contains(out.String(), "Dry run: nothing was changed. 1 step to do."); dry != tc.dryRun {
 			t.Errorf("%s: %s", name, out)
 		}
 	}

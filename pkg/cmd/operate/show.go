@@ -48,6 +48,6 @@ func (o *Options) showText(p *operate.Plan) error {
 	if err := cli.PrintFindings(o.Out, cli.StyleFor(o.Out), found); err != nil || !o.DryRun || !ok {
 		return err
 	}
-	_, err := fmt.Fprintf(o.Out, "A dry run: nothing was changed. %s to do.\n", report.Plural(len(steps.Pending()), "step", "steps"))
+	_, err := fmt.Fprintf(o.Out, "Dry run: nothing was changed. %s to do.\n", report.Plural(len(steps.Pending()), "step", "steps"))
 	return err
 }

@@ -29,11 +29,11 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "operation",
 		Aliases: []string{"operations", "op"},
-		Short:   "List, show, watch, pause, resume and abort what is done to the cluster",
+		Short:   "List, show, watch, pause, resume and abort Operations",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Everything that changes the cluster is an Operation: a resource in it that says what is wanted, how it is done step by step, and how far that is. A coordinator inside the cluster carries it out; whoever starts one may close the laptop.",
-			"`kubectl get operations` shows them as well, `kubectl describe operation NAME` what happened, and `kubectl wait --for=condition=Complete operation/NAME` waits for one."),
+			"Every change to the cluster is an Operation: a resource that records the intent, the plan and the progress. A coordinator inside the cluster carries it out. You can disconnect; the Operation continues.",
+			"`kubectl get operations` lists them, `kubectl describe operation NAME` shows events, and `kubectl wait --for=condition=Complete operation/NAME` waits for one."),
 		Example: cli.Examples(`
 			kubectl ha operation list
 			kubectl ha operation watch
@@ -43,15 +43,15 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	cli.AddAccess(c, o.access)
 	c.AddCommand(o.newList(), o.newShow(), o.newWatch(),
-		o.newVerb("pause", "Stop an Operation before its next step; running steps finish", "is paused before its next step",
+		o.newVerb("pause", "Pause an Operation before its next step; running steps finish", "will pause before its next step",
 			operations.Pause),
-		o.newVerb("resume", "Carry a paused or failed Operation on; what failed is tried again", "goes on",
+		o.newVerb("resume", "Resume a paused or failed Operation; failed steps are retried", "goes on",
 			func(ctx context.Context, which operations.Options) error {
 				shown := cli.NewProgress(o.Out, o.output)
 				defer shown.Close()
 				return operations.Resume(ctx, which, shown)
 			}),
-		o.newVerb("abort", "End an Operation for good: running steps finish, the clean-up runs", "is being ended; its clean-up runs",
+		o.newVerb("abort", "Abort an Operation; running steps finish, then the cleanup runs", "is being aborted; its cleanup runs",
 			operations.Abort),
 	)
 	return c
@@ -83,7 +83,7 @@ func (o *options) newVerb(verb, short, done string, do func(context.Context, ope
 			if err := do(c.Context(), operations.Options{Config: config, Name: args[0]}); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows it\n", args[0], done, program.Name, args[0])
+			_, err = fmt.Fprintf(o.Out, "operation %s %s; %s operation watch %s shows its progress\n", args[0], done, program.Name, args[0])
 			return err
 		},
 	}
@@ -116,9 +116,9 @@ func (o *options) completeNames(c *cobra.Command, args []string, _ string) ([]st
 func (o *options) newWatch() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [NAME]",
-		Short: "Show what an Operation does until it ends; leaving does not end it",
+		Short: "Watch an Operation until it ends; it continues if you leave",
 		Long: cli.Paragraphs(
-			"Shows what has happened and what happens, until the Operation ends. Without a name: the one that runs, else the latest. Ctrl-C leaves; the Operation goes on in the cluster."),
+			"Shows past and current steps until the Operation ends. Without a name, it watches the running Operation, else the latest. Press Ctrl-C to stop watching; the Operation continues in the cluster."),
 		Example: cli.Examples(`
 			kubectl ha operation watch
 			kubectl ha operation watch join-x7k2p -o json`),
@@ -138,7 +138,7 @@ func (o *options) newWatch() *cobra.Command {
 			return cli.WatchOrLeave(c.Context(), o.IOStreams, o.ops, op.Name, o.output, o.WaitFlags)
 		},
 	}
-	o.addOutput(c, "text (default), or json: an event per line")
+	o.addOutput(c, "text (default) or json (one event per line)")
 	o.AddTimeout(c.Flags(), "")
 	return c
 }

@@ -23,7 +23,7 @@ func (o *options) newList() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List all Operations, the oldest first",
+		Short:   "List all Operations, oldest first",
 		Example: cli.Examples(`
 			kubectl ha operation list
 			kubectl ha operation list -o json`),
@@ -53,7 +53,7 @@ func (o *options) newList() *cobra.Command {
 
 func printList(w io.Writer, all []v1alpha1.Operation, now time.Time) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "There is no Operation in this cluster.")
+		_, err := fmt.Fprintln(w, "No Operations found in this cluster.")
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
@@ -71,7 +71,7 @@ func (o *options) newShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "show [NAME]",
 		Short:             "Show an Operation with all its steps",
-		Long:              cli.Paragraphs("Shows an Operation with all its steps. Without a name: the one that runs, else the latest."),
+		Long:              cli.Paragraphs("Shows an Operation with all its steps. Without a name, it shows the running Operation, else the latest."),
 		Example:           cli.Examples("kubectl ha operation show join-x7k2p"),
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: o.completeNames,

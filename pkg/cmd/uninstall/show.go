@@ -29,7 +29,7 @@ func (o *options) report(r uninstall.Result, took time.Duration) error {
 	}
 	var b strings.Builder
 	free := len(r.Hosts) - len(r.Left())
-	fmt.Fprintf(&b, "\nCluster %s: %s as before kubectl-ha, %d left, after %s.\n", o.Cluster.Metadata.Name,
+	fmt.Fprintf(&b, "\nCluster %s: %s restored, %d remaining, after %s.\n", o.Cluster.Metadata.Name,
 		report.Plural(free, "host is", "hosts are"), len(r.Left()), report.Elapsed(took))
 	for _, h := range r.Hosts {
 		for _, l := range h.Left {
@@ -37,11 +37,11 @@ func (o *options) report(r uninstall.Result, took time.Duration) error {
 		}
 	}
 	if r.Snapshot != nil {
-		fmt.Fprintf(&b, "The last snapshot of etcd is %s; it holds every secret of the cluster.\n", r.Snapshot.File)
+		fmt.Fprintf(&b, "The last etcd snapshot is %s; it contains every Secret of the cluster.\n", r.Snapshot.File)
 	}
 	switch {
 	case r.Forgotten:
-		fmt.Fprintf(&b, "This machine has forgotten the cluster; %s.kubeconfig and the like are yours to remove.\n", o.Cluster.Metadata.Name)
+		fmt.Fprintf(&b, "The local files of the cluster were deleted; remove %s.kubeconfig and other kubeconfigs yourself.\n", o.Cluster.Metadata.Name)
 	case len(r.Left()) == 0:
 		fmt.Fprintf(&b, "The etcd CA stays in %s, for a cluster of the same name; --forget removes it.\n", o.StateDir)
 	}
@@ -68,7 +68,7 @@ func (o *options) printChanges(r uninstall.Result) error {
 			b.WriteString(line + "\n")
 		}
 	}
-	b.WriteString("A dry run: nothing was changed.\n")
+	b.WriteString("Dry run: nothing was changed.\n")
 	_, err := io.WriteString(o.Out, b.String())
 	return err
 }

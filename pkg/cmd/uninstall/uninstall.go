@@ -32,33 +32,33 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &options{IOStreams: streams}
 	c := &cobra.Command{
 		Use:     "uninstall [-f FILE]",
-		Short:   "Take the cluster off its hosts, and leave them as they were",
+		Short:   "Uninstall the cluster and restore its hosts",
 		GroupID: cli.GroupCluster,
 		Long: cli.Paragraphs(
-			"Takes back on all hosts at once what bootstrap and the Operations did: pods and mounts, kubelet, containerd when kubectl-ha installed it, the pod network with its rules in the packet filter, the virtual IP, etcd with its data, certificates, programs, kernel settings, the agent. Each host's ledger says what that is: what was there before is put back, what others made is left. No host is restarted. It works over SSH alone, and so on a dead cluster too.",
-			"A last snapshot of etcd comes to this machine first; the backups on the hosts go with them. Data in volumes is not touched: what pods had mounted is unmounted, what they had on the hosts' own disks stays, but for emptyDir volumes.",
-			fmt.Sprintf("Hosts that can't be reached are left, and named at the end (exit code %d): the same command takes them later. When a host belongs to another cluster nothing is done to any (exit code %d): the etcd CA tells it, not the name, which many clusters share.", cli.ExitUnreachable, cli.ExitFindings)),
+			"Reverts on all hosts in parallel what bootstrap and Operations did: pods and mounts, kubelet, containerd if kubectl-ha installed it, the pod network and its packet filter rules, the virtual IP, etcd with its data, certificates, binaries, kernel settings and the agent. The ledger on each host records these changes: replaced files are restored, and anything created by others is left alone. No host is restarted. It needs only SSH, so it also works on a dead cluster.",
+			"First it saves a last etcd snapshot on this machine. The backups on the hosts are deleted. Data in volumes is not touched: volumes are unmounted, and data on the disks of the hosts stays, except emptyDir volumes.",
+			fmt.Sprintf("Unreachable hosts are skipped and listed at the end (exit code %d); run the same command again for them. If any host belongs to another cluster, nothing is changed on any host (exit code %d). Clusters are told apart by their etcd CA, not by their name.", cli.ExitUnreachable, cli.ExitFindings)),
 		Example: cli.Examples(`
-			# Everything that would be done, on every host
+			# List all changes on every host
 			kubectl ha uninstall -f cluster.yaml --dry-run
 
-			# Asks for the cluster's name and address
+			# Uninstall; prompts for the name and address of the cluster
 			kubectl ha uninstall -f cluster.yaml
 
-			# In a script, of a cluster that is dead for good, and forget its etcd CA too
+			# In a script: uninstall a dead cluster, and delete its etcd CA too
 			kubectl ha uninstall -f cluster.yaml --yes --no-snapshot --forget`),
 		Args: cli.NoArgs,
 		RunE: cli.InOrder(o),
 	}
 	cli.AddFileFlag(c, &o.file)
 	f := c.Flags()
-	cli.AddDryRun(f, &o.DryRun, "list everything that would be done on every host, change nothing")
+	cli.AddDryRun(f, &o.DryRun, "only list all changes on every host")
 	cli.AddYes(f, &o.yes, "")
-	f.BoolVar(&o.NoSnapshot, "no-snapshot", false, "don't take a last snapshot of etcd: without a majority of its members there can be none")
-	f.StringVar(&o.SnapshotFile, "snapshot-out", "", "the `file` for the last snapshot of etcd (default NAME-etcd-TIME.db)")
-	f.BoolVar(&o.Forget, "forget", false, "remove what this machine has of the cluster as well, with the etcd CA's key, once no host is left")
-	f.BoolVar(&o.Unidentified, "unidentified", false, "take hosts too of which only the name tells that they are the cluster's: this machine does not have the etcd CA with which it was made")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line, then a summary")
+	f.BoolVar(&o.NoSnapshot, "no-snapshot", false, "do not take a last etcd snapshot, which needs a majority of the members")
+	f.StringVar(&o.SnapshotFile, "snapshot-out", "", "`file` for the last etcd snapshot (default NAME-etcd-TIME.db)")
+	f.BoolVar(&o.Forget, "forget", false, "also delete the local files of the cluster, including the etcd CA key, once no host is left")
+	f.BoolVar(&o.Unidentified, "unidentified", false, "include hosts that only their name identifies, because this machine does not have the etcd CA of the cluster")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then a summary)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	return c
 }
@@ -84,7 +84,7 @@ func (o *options) Validate() error {
 		return err
 	}
 	if _, interactive := cli.Terminal(o.In); !o.yes && !o.DryRun && (!interactive || o.output == cli.OutputJSON || o.file == "-") {
-		return action.Invalidf("nobody can be asked, since there is no terminal to ask on: add --yes, or --dry-run to see what would be done")
+		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see what would be done")
 	}
 	return uninstall.Check(o.Options)
 }
@@ -123,6 +123,6 @@ func (o *options) confirm(ctx context.Context, p plan.Plan, shown *cli.Progress)
 	}
 	// Not the name alone: that is the same for most clusters, and typed without a look.
 	which := o.Cluster.Metadata.Name + "@" + o.Cluster.Spec.VirtualIP
-	return cli.ConfirmName(ctx, o.In, o.Out, fmt.Sprintf("The cluster %s at %s with all that is in it ends, and it does not come back. To go on write %s:",
+	return cli.ConfirmName(ctx, o.In, o.Out, fmt.Sprintf("This destroys the cluster %s at %s and everything in it. It cannot be undone. To continue, type %s:",
 		o.Cluster.Metadata.Name, o.Cluster.Spec.VirtualIP, which), which)
 }

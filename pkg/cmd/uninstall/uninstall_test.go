@@ -76,7 +76,7 @@ func TestReport(t *testing.T) {
 	if err := o.report(r, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 host is as before", "1 left", "cp1 keeps /etc/kubernetes", "/home/me/prod.db"} {
+	for _, want := range []string{"1 host is restored", "1 remaining", "cp1 keeps /etc/kubernetes", "/home/me/prod.db"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -89,7 +89,7 @@ func TestReport(t *testing.T) {
 	if err := o.report(r, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "cp1, 1 change:\n  remove   /etc/x  (directory)\n") || !strings.HasSuffix(out.String(), "A dry run: nothing was changed.\n") {
+	if !strings.Contains(out.String(), "cp1, 1 change:\n  remove   /etc/x  (directory)\n") || !strings.HasSuffix(out.String(), "Dry run: nothing was changed.\n") {
 		t.Errorf("dry run:\n%s", out)
 	}
 	o, out = newTest(t)

@@ -26,11 +26,11 @@ func newPlan(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 	o.Look = true
 	c := &cobra.Command{
 		Use:   "plan [VERSION]",
-		Short: "Show what an upgrade would do to which node, and what stands in its way",
+		Short: "Show the plan and the blocking issues of an upgrade",
 		Long: cli.Paragraphs(
-			"Shows for each node from where to where it goes, when, and what is to be expected; and all that would stop the upgrade at once: versions that do not follow on each other, nodes that are not well, etcd, certificates near their end, full disks, missing images, pods that can't be evicted (which is tried on all nodes that will be drained, as a dry run), and requests to APIs that the version has no more. Pods that lose data in emptyDir volumes are named. Nothing is changed.",
-			"Without a version: the newest of those at hand that the cluster can be brought to, which are the bundle's, those of bundles in the cache, and the newest of each minor version that the mirror has.",
-			fmt.Sprintf("The exit code is %d when something stands in the way.", cli.ExitFindings)),
+			"Shows for each node the current and the new version, its turn, and the impact. Lists all blocking issues together: version skew, nodes that are not ready, etcd problems, certificates about to expire, full disks, missing images, pods that cannot be evicted (tested with a dry run on all nodes to be drained), and requests to APIs that the new version no longer serves. Pods that would lose data in emptyDir volumes are listed. Nothing is changed.",
+			"Without a version, it uses the newest available version that the cluster can be upgraded to. Available are the version of the bundle, those of bundles in the cache, and the newest release of each minor version on the mirror.",
+			fmt.Sprintf("The exit code is %d if there are blocking issues.", cli.ExitFindings)),
 		Example: cli.Examples(`
 			kubectl ha upgrade plan
 			kubectl ha upgrade plan ` + v1alpha1.DefaultKubernetesVersion + ` -o json`),
@@ -70,12 +70,12 @@ func (o *options) show(p *upgrade.Plan) error {
 	var b strings.Builder
 	switch {
 	case p.Version == "":
-		fmt.Fprintf(&b, "Cluster %s runs %s; no other version is at hand that it can be brought to.\nName one, or a bundle with --bundle.\n", p.Cluster, strings.Join(p.Runs, " and "))
+		fmt.Fprintf(&b, "Cluster %s runs %s; no other version is available to upgrade to.\nSpecify one, or a bundle with --bundle.\n", p.Cluster, strings.Join(p.Runs, " and "))
 	default:
 		fmt.Fprintf(&b, "Cluster %s: %s to %s\n", p.Cluster, strings.Join(p.Runs, " and "), p.Version)
 	}
 	if len(p.Available) > 0 {
-		fmt.Fprintf(&b, "At hand: %s\n", strings.Join(p.Available, ", "))
+		fmt.Fprintf(&b, "Available: %s\n", strings.Join(p.Available, ", "))
 	}
 	if len(p.Nodes) > 0 {
 		b.WriteString("\n")
@@ -93,7 +93,7 @@ func (o *options) show(p *upgrade.Plan) error {
 		return err
 	}
 	if p.Version != "" && p.OK && p.Done() {
-		_, err := fmt.Fprintf(o.Out, "\nEvery node is at %s, nothing is to be done.\n", p.Version)
+		_, err := fmt.Fprintf(o.Out, "\nEvery node is at %s, nothing to do.\n", p.Version)
 		return err
 	}
 	return nil
@@ -102,7 +102,7 @@ func (o *options) show(p *upgrade.Plan) error {
 func printNodes(b *strings.Builder, nodes []checks.NodePlan) error {
 	t := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	// Into memory, which does not fail.
-	_, _ = fmt.Fprintln(t, "TURN\tNODE\tROLE\tFROM\tTO\tDRAINED\tWHAT IS TO BE EXPECTED")
+	_, _ = fmt.Fprintln(t, "TURN\tNODE\tROLE\tFROM\tTO\tDRAINED\tIMPACT")
 	ordered := slices.Clone(nodes)
 	slices.SortStableFunc(ordered, func(a, b checks.NodePlan) int { return cmp.Compare(turn(a), turn(b)) })
 	for _, n := range ordered {

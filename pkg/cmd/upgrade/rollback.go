@@ -26,10 +26,10 @@ func newRollback(streams genericiooptions.IOStreams, access *genericclioptions.C
 	o := &rollbackOptions{IOStreams: streams, access: access}
 	c := &cobra.Command{
 		Use:   "rollback-node NODE",
-		Short: "Put back on one node what its upgrade has replaced",
+		Short: "Roll one node back to its version before the upgrade",
 		Long: cli.Paragraphs(
-			"Puts the programs and, on a control plane, the static pods back that the last upgrade of the node has kept, and waits until it is well. A control plane goes back over a minor version only while another one has not left it: after that what is stored may be written in ways that the older one can't read, and a backup is the way back.",
-			"While an upgrade is in progress, abort it first."),
+			"Restores the binaries and, on a control plane node, the static pods that the last upgrade of the node kept, and waits until the node is healthy. A control plane node can go back to the previous minor version only while another control plane node still runs that version. After that, etcd may hold data that the older version cannot read; restore a backup instead.",
+			"If an upgrade is in progress, abort it first."),
 		Example: cli.Examples(`
 			kubectl ha upgrade rollback-node cp2
 			kubectl ha upgrade rollback-node cp2 --to v1.36.1`),
@@ -46,10 +46,10 @@ func newRollback(streams genericiooptions.IOStreams, access *genericclioptions.C
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.To, "to", "", "the kept `version`; by default the one before the node's last upgrade")
-	o.Add(f, "", "begin it, and leave")
+	f.StringVar(&o.To, "to", "", "kept `version` to restore (default: the one before the last upgrade of the node)")
+	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), or json: an event per line")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
 	return c
 }
 
@@ -66,7 +66,7 @@ func (o *rollbackOptions) Run(ctx context.Context) error {
 		return err
 	}
 	if !o.yes {
-		if err := cli.Confirm(ctx, o.In, o.ErrOut, fmt.Sprintf("Put %s back from %s to %s?", p.Node, p.From, p.To)); err != nil {
+		if err := cli.Confirm(ctx, o.In, o.ErrOut, fmt.Sprintf("Roll %s back from %s to %s?", p.Node, p.From, p.To)); err != nil {
 			return err
 		}
 	}

@@ -36,19 +36,19 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &options{IOStreams: streams, access: cli.NewAccess()}
 	c := &cobra.Command{
 		Use:     "upgrade VERSION",
-		Short:   "Bring the cluster to another version of Kubernetes, node by node",
+		Short:   "Upgrade the cluster to another version of Kubernetes, node by node",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Shows what is done to which node in which order and what stands in the way, asks, brings images and programs to the nodes, and has the cluster itself do the rest: a backup, then one control plane after the other, the holder of the virtual IP last, then the workers. You may leave; operation watch, pause, resume and abort work at every step.",
-			"It stops at the first node that fails: resume it once the cause is gone, put the node back with rollback-node, or abort."),
+			"Shows the plan and all blocking issues, prompts, and pushes images and binaries to the nodes. Then an Operation upgrades the cluster: a backup, the control plane nodes one by one with the holder of the virtual IP last, then the workers. You can disconnect; operation watch, pause, resume and abort work at every step.",
+			"It stops at the first node that fails. Resolve the cause and resume, roll the node back with rollback-node, or abort."),
 		Example: cli.Examples(`
-			# What could be, and what would stand in the way
+			# Show available versions and blocking issues
 			kubectl ha upgrade plan
 
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + `
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --bundle bundle.tar --max-unavailable 25%
 
-			# The Operation as a manifest, to be committed and applied
+			# Print the Operation as a manifest, to commit and apply
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` -o yaml`),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -68,10 +68,10 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddAccess(c, o.access)
 	o.addSpec(c)
 	f := c.Flags()
-	cli.AddDryRun(f, &o.dryRun, "show the plan, and end")
-	o.Add(f, "", "begin it, and leave")
+	cli.AddDryRun(f, &o.dryRun, "only show the plan")
+	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), json: the plan, then an event per line; or yaml: the manifests, and nothing is done")
+	f.StringVarP(&o.output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
 	c.AddCommand(newPlan(streams, o.access), newRollback(streams, o.access))
 	return c
 }
@@ -80,17 +80,17 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 func (o *options) addSpec(c *cobra.Command) {
 	f := c.Flags()
 	o.Spec.DeleteEmptyDirData = new(bool)
-	f.StringVar(&o.File, "bundle", "", "take images and programs from this bundle (`file`)")
+	f.StringVar(&o.File, "bundle", "", "take images and binaries from this bundle `file`")
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
-	f.StringVar(&o.only, "only", "", "upgrade this `part` only: control-plane or nodes, which are the workers")
-	f.StringVar(&o.Spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "how many workers are out at the same time, a `number` or a percentage")
-	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
-	f.BoolVar(&o.Spec.ForceDrain, "force-drain", false, "also evict pods that nothing makes again, and delete what has not left in time")
-	f.BoolVar(o.Spec.DeleteEmptyDirData, "delete-emptydir-data", true, "also evict pods with data in emptyDir volumes, which ends with them")
-	f.BoolVar(&o.Spec.DrainControlPlanes, "drain-control-planes", false, "drain the control planes too")
-	f.Int32Var(&o.Spec.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "how many backups each node keeps")
-	f.StringSliceVar(&o.Spec.Ignore, "ignore", nil, "go on regardless of these `checks`: "+strings.Join(checks.Ignorable(), ", "))
-	f.BoolVar(&o.Spec.RemoveFeatureGates, "remove-feature-gates", false, "take feature gates that the version has no more out of the cluster's configuration")
+	f.StringVar(&o.only, "only", "", "upgrade only this `part`: control-plane or nodes (the workers)")
+	f.StringVar(&o.Spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "maximum `number` or percentage of workers that are upgraded at the same time")
+	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "maximum time to drain one node")
+	f.BoolVar(&o.Spec.ForceDrain, "force-drain", false, "also evict pods without a controller, and delete pods that are still there after --drain-timeout")
+	f.BoolVar(o.Spec.DeleteEmptyDirData, "delete-emptydir-data", true, "also evict pods that use emptyDir volumes; their data is deleted")
+	f.BoolVar(&o.Spec.DrainControlPlanes, "drain-control-planes", false, "also drain control plane nodes")
+	f.Int32Var(&o.Spec.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "number of backups to keep on each node")
+	f.StringSliceVar(&o.Spec.Ignore, "ignore", nil, "ignore these `checks`: "+strings.Join(checks.Ignorable(), ", "))
+	f.BoolVar(&o.Spec.RemoveFeatureGates, "remove-feature-gates", false, "remove feature gates that the new version no longer has from the cluster configuration")
 }
 
 // looksLikeVersion tells a version from the name of a verb.
@@ -141,7 +141,7 @@ func (o *options) manifests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(o.Out, "# The nodes must have all of %s before, and this agent: %s images push --programs BUNDLE.\n", o.Spec.Version, program.Name); err != nil {
+	if _, err := fmt.Fprintf(o.Out, "# First push %s and the agent to the nodes: %s images push --programs BUNDLE.\n", o.Spec.Version, program.Name); err != nil {
 		return err
 	}
 	return cli.PrintManifests(o.Out, objects)

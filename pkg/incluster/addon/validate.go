@@ -83,7 +83,7 @@ func (d Descriptor) validateHead() error {
 		}
 	}
 	if d.Health.Deadline.Duration < 0 {
-		errs = append(errs, errors.New("health.deadline: it is no time at all"))
+		errs = append(errs, errors.New("health.deadline: must be greater than 0"))
 	}
 	return errors.Join(errs...)
 }

@@ -54,7 +54,7 @@ func plan(context.Context, engine.Env) ([]v1alpha1.StepStatus, error) {
 		{ID: "a/n1", Node: "n1", State: p, UndoneBy: "clean-up"},
 		{ID: "b/n2", Node: "n2", After: []string{"a/n1"}, State: p},
 		{ID: "b/n3", Node: "n3", After: []string{"a/n1"}, State: p},
-		{ID: "skipped", State: v1alpha1.StepSkipped, Message: "is so already"},
+		{ID: "skipped", State: v1alpha1.StepSkipped, Message: "already up to date"},
 		{ID: "own", After: []string{"b/n2", "b/n3", "skipped"}, State: p},
 		{ID: "clean-up", Cleanup: true, State: p},
 	}, nil

@@ -177,7 +177,7 @@ func step(id, title string, after ...string) v1alpha1.StepStatus {
 
 func skipIf(done bool) string {
 	if done {
-		return "is so already"
+		return "already up to date"
 	}
 	return ""
 }

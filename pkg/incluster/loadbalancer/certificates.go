@@ -68,7 +68,7 @@ func (namesStep) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error)
 		Message: func(r node.Result) string {
 			var d tasklb.NamesData
 			if json.Unmarshal(r.Data, &d) != nil || len(d.Added) == 0 {
-				return "is so already"
+				return "already up to date"
 			}
 			return "made anew, with " + strings.Join(d.Added, ", ")
 		},

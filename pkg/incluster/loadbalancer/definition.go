@@ -97,7 +97,7 @@ func pointed(r node.Result) string {
 		return "left at " + d.Kept + ", which somebody else chose"
 	}
 	if len(r.Changes) == 0 {
-		return "is so already"
+		return "already up to date"
 	}
 	return "restarted"
 }

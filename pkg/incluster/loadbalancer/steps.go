@@ -126,7 +126,7 @@ func store(ctx context.Context, t engine.Turn, want v1alpha1.LoadBalancer) (engi
 		return engine.Outcome{}, err
 	}
 	if !changed {
-		return engine.Outcome{Message: "is so already"}, nil
+		return engine.Outcome{Message: "already up to date"}, nil
 	}
 	return engine.Outcome{}, nil
 }

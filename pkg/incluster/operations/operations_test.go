@@ -62,7 +62,7 @@ func TestDiff(t *testing.T) {
 		"started":           {one(v1alpha1.StepStatus{State: pending}), one(first), "started a"},
 		"started, unseen":   {none, one(first), "started a"},
 		"progress":          {one(first), one(v1alpha1.StepStatus{State: running, Attempt: 1, Message: "half"}), "progress a|half"},
-		"skipped":           {none, one(v1alpha1.StepStatus{State: skipped, Message: "is so already"}), "skipped a|is so already"},
+		"skipped":           {none, one(v1alpha1.StepStatus{State: skipped, Message: "already up to date"}), "skipped a|already up to date"},
 		"done":              {one(first), one(v1alpha1.StepStatus{State: succeeded, Attempt: 1, Message: "3 changes", StartedAt: when(0), FinishedAt: when(7)}), "done a|3 changes 7s"},
 		"done, unseen":      {none, one(v1alpha1.StepStatus{State: succeeded, Attempt: 1}), "started a; done a"},
 		"failed":            {one(first), one(v1alpha1.StepStatus{State: failed, Attempt: 1, Message: "it broke\nnext: mend it\nline 1\nline 2"}), "failed a|it broke|mend it|line 1\nline 2"},

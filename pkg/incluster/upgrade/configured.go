@@ -18,7 +18,7 @@ func unconfigure(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	}
 	version := goesBackTo(o, t.Operation.Spec.RollbackNode.Node, t.Operation.Spec.RollbackNode.Version)
 	if version == "" {
-		return engine.Outcome{Message: "is so already: " + o.Configured}, nil
+		return engine.Outcome{Message: "already up to date: " + o.Configured}, nil
 	}
 	_, err = kubeadmconfig.Change(ctx, t.Clients.Kube, func(fields kubeadmconfig.Fields) (bool, error) {
 		fields["kubernetesVersion"] = version

@@ -273,7 +273,7 @@ func removeGates(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{}, err
 	}
 	if len(names) == 0 {
-		return engine.Outcome{Message: "is so already"}, nil
+		return engine.Outcome{Message: "already up to date"}, nil
 	}
 	return engine.Outcome{Message: "removed " + strings.Join(names, ", ") + "; remove them from your Cluster file as well"}, nil
 }

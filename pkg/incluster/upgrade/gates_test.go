@@ -138,7 +138,7 @@ func TestRemoveGates(t *testing.T) {
 	if err != nil || strings.Contains(m.Data[v1alpha1.ClusterConfigMapKey], "NodeLocalCRISocket") {
 		t.Errorf("the stored document: %v\n%v", err, m.Data)
 	}
-	if out, err := removeGates(t.Context(), turn); err != nil || out.Message != "is so already" {
+	if out, err := removeGates(t.Context(), turn); err != nil || out.Message != "already up to date" {
 		t.Errorf("once more: %+v, %v", out, err)
 	}
 }

@@ -58,7 +58,7 @@ func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{}, err
 	}
 	if !changed {
-		return engine.Outcome{Message: "is so already"}, nil
+		return engine.Outcome{Message: "already up to date"}, nil
 	}
 	return engine.Outcome{Message: "put kubernetesVersion: " + version + " into your Cluster file as well"}, nil
 }

@@ -234,7 +234,7 @@ func upgraded(r node.Result) string {
 	case json.Unmarshal(r.Data, &d) != nil:
 		return "" // Only the data got lost on its way, not the result.
 	case d.Already:
-		return "is so already"
+		return "already up to date"
 	case d.From == "":
 		return "" // A rollback.
 	case d.Resumed:
