@@ -39,7 +39,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "Bring the cluster to another version of Kubernetes, node by node",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Shows what is done to which node in which order and what stands in the way, asks, brings images and programs to the nodes, and has the cluster itself do the rest: a backup, then one control plane after the other, the holder of the virtual IP last, then the workers. You may leave; operation watch, pause, resume and abort work at every step.",
+			"Shows what is done to which node in which order and what stands in the way, asks, renews the certificates of which less than half of their life is left (etcd's where the key of its CA is on this machine), brings images and programs to the nodes, and has the cluster itself do the rest: a backup, then one control plane after the other, the holder of the virtual IP last, then the workers. You may leave; operation watch, pause, resume and abort work at every step.",
 			"It stops at the first node that fails: resume it once the cause is gone, put the node back with rollback-node, or abort."),
 		Example: cli.Examples(`
 			# What could be, and what would stand in the way
@@ -108,7 +108,10 @@ func (o *options) Complete(ctx context.Context, version string) (err error) {
 	if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
 		return err
 	}
-	o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(ctx, o.access)
+	if o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(ctx, o.access); err != nil {
+		return err
+	}
+	o.StateDir, err = cli.StateDir(o.Cluster)
 	return err
 }
 
