@@ -6,6 +6,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
 // AddonCertificate is a certificate of an installed addon.
@@ -17,7 +18,7 @@ type AddonCertificate struct {
 
 func addonChecks() []Check {
 	return []Check{
-		{ID: "addon-certificates", Title: "no certificate of an addon ends within 30 days", Source: "they are made when an addon is installed", Reads: partAddons, Reinstalls: true,
+		{ID: "addon-certificates", Title: fmt.Sprintf("no certificate of an addon ends within %d days", status.WarnDays), Source: "they are made when an addon is installed", Reads: partAddons, Reinstalls: true,
 			Why: "once it has ended browsers refuse the dashboard, and Prometheus sees no etcd", Run: addonCertificates},
 	}
 }
@@ -27,12 +28,12 @@ func addonCertificates(in Input) []Finding {
 	var out []Finding
 	for _, c := range in.Objects.AddonCertificates {
 		left := c.NotAfter.Sub(in.Report.Time)
-		if left > 30*day {
+		if left > status.WarnDays*day {
 			continue
 		}
 		f := warning("", fmt.Sprintf("%s/%s of the addon %s ends in %d days", c.Namespace, c.Secret, c.Addon, int(left/day)),
 			"kubectl ha doctor --fix makes it anew, by installing the addon again").renewing(c.Addon)
-		if left < 7*day {
+		if left < errorDays*day {
 			f.Severity = report.SeverityError
 		}
 		if left < 0 {

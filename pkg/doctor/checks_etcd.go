@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
 // readyFor36 is the first 3.5 from which upstream takes members to 3.6. Before 3.5.24 members
@@ -31,7 +32,7 @@ func etcdChecks() []Check {
 			Why: "a member of no host counts for the quorum; a learner that was never started keeps every new one out, since etcd takes one at a time", Run: etcdMembers},
 		{ID: "etcd-endpoints", Title: "apiservers know several etcd members", Source: "kubespray#12437", Document: true, Reads: partStatic,
 			Why: "an apiserver that knows one member of an etcd of its own hosts stops with it", Run: etcdEndpoints},
-		{ID: "certificates", Title: "no certificate ends within 30 days, etcd's included", Source: "kubeadm#2989",
+		{ID: "certificates", Title: fmt.Sprintf("no certificate ends within %d days, etcd's included", status.WarnDays), Source: "kubeadm#2989",
 			Why: "kubeadm renews its own in an upgrade, but not those of an external etcd", Run: certificates},
 	}
 }
@@ -144,15 +145,20 @@ func etcdEndpoints(in Input) []Finding {
 	return out
 }
 
+// errorDays before its end a certificate is an error.
+const errorDays = 7
+
 func certificates(in Input) []Finding {
-	const soon = 30
 	var out []Finding
 	for _, c := range in.Report.Certificates {
 		// The kubeconfig's own lives for a month, and is no part of the cluster.
-		if c.Node == "" || c.DaysLeft > soon {
+		if c.Node == "" || !c.Near() {
 			continue
 		}
 		f := warning(c.Node, fmt.Sprintf("%s ends in %d days", c.What, c.DaysLeft), "kubectl ha certs renew, or the next upgrade")
+		if c.RenewsItself {
+			f.Hint = "the kubelet should have renewed it: journalctl -u kubelet on the host, and kubectl get csr"
+		}
 		if strings.Contains(c.What, "etcd") {
 			f.Hint = "kubectl ha certs renew, where the key of etcd's CA is; the bootstrap run again renews it as well"
 		}
@@ -160,7 +166,7 @@ func certificates(in Input) []Finding {
 			f.Message = fmt.Sprintf("%s has ended, at %s", c.What, c.NotAfter.UTC().Format(time.RFC3339))
 			f.Hint = "kubectl ha certs rescue renews what has ended, over SSH; open connections go on until something is restarted"
 		}
-		if c.DaysLeft < 7 {
+		if c.DaysLeft < errorDays {
 			f.Severity = report.SeverityError
 		}
 		out = append(out, f)

@@ -149,10 +149,13 @@ func TestFound(t *testing.T) {
 		"a voter of nobody":    {id: "etcd-members", state: Problem, found: "no host's, and votes", spoil: also(inspect.EtcdEntry{ID: "d", Name: "cp3", PeerURLs: []string{"https://192.0.2.4:2380"}, Started: true})},
 		"a member of nowhere":  {id: "etcd-members", state: Problem, found: "the member d is no host's", mend: "--etcd-member d", spoil: also(inspect.EtcdEntry{ID: "d"})},
 		"one etcd endpoint":    {id: "etcd-endpoints", state: Problem, found: "only", spoil: func(in *Input) { in.Objects.EtcdServers["cp2"] = []string{"https://192.0.2.1:2379"} }},
-		"certificate near end": {id: "certificates", state: Warning, found: "in 20 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 20 }},
-		"certificate at end":   {id: "certificates", state: Problem, found: "in 2 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 2 }},
-		"one DNS pod":          {id: "dns-spread", state: Problem, found: "one pod", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 1, Ready: 1, Nodes: map[string]int{"cp1": 1}} }},
-		"DNS on one node":      {id: "dns-spread", state: Problem, found: "on one node", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 3}} }},
+		"certificate near end": {id: "certificates", state: Warning, found: "in 60 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 60 }},
+		"kubelet's near end": {id: "certificates", state: Warning, found: "in 30 days", spoil: func(in *Input) {
+			in.Report.Certificates[0].DaysLeft, in.Report.Certificates[0].RenewsItself = 30, true
+		}},
+		"certificate at end": {id: "certificates", state: Problem, found: "in 2 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 2 }},
+		"one DNS pod":        {id: "dns-spread", state: Problem, found: "one pod", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 1, Ready: 1, Nodes: map[string]int{"cp1": 1}} }},
+		"DNS on one node":    {id: "dns-spread", state: Problem, found: "on one node", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 3}} }},
 		"budget forbids": {id: "drainable", state: Warning, found: "web/db", spoil: func(in *Input) {
 			in.Objects.Budgets = []policyv1.PodDisruptionBudget{{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "db"}, Status: policyv1.PodDisruptionBudgetStatus{ExpectedPods: 1, CurrentHealthy: 1, DesiredHealthy: 1}}}
 		}},
@@ -176,8 +179,8 @@ func TestFound(t *testing.T) {
 			facts(in, "cp1", func(f *inspect.Facts) { f.Pinned = []string{"registry.k8s.io/pause:3.10"} })
 		}},
 		"no backup": {id: "backup", state: Warning, found: "none", spoil: func(in *Input) { in.Report.LastBackup = nil }},
-		"addon's certificate near its end": {id: "addon-certificates", state: Warning, found: "ha-dashboard/headlamp-tls of the addon dashboard ends in 20 days", addon: "dashboard", spoil: func(in *Input) {
-			in.Objects.AddonCertificates[0].NotAfter = now.Add(20*24*time.Hour + time.Hour)
+		"addon's certificate near its end": {id: "addon-certificates", state: Warning, found: "ha-dashboard/headlamp-tls of the addon dashboard ends in 59 days", addon: "dashboard", spoil: func(in *Input) {
+			in.Objects.AddonCertificates[0].NotAfter = now.Add(59*24*time.Hour + time.Hour)
 		}},
 		"addon's certificate about to end": {id: "addon-certificates", state: Problem, found: "in 6 days", addon: "dashboard", spoil: func(in *Input) {
 			in.Objects.AddonCertificates[0].NotAfter = now.Add(6*24*time.Hour + time.Hour)

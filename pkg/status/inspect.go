@@ -142,7 +142,7 @@ func (in Inspection) Add(r *Report) {
 	for _, node := range sortedKeys(in.Facts) {
 		f := in.Facts[node]
 		for _, c := range f.Certificates {
-			r.Certificates = append(r.Certificates, Certificate{Node: node, What: brief(c), NotAfter: c.NotAfter, Authority: c.CA})
+			r.Certificates = append(r.Certificates, Certificate{Node: node, What: brief(c), NotAfter: c.NotAfter, Authority: c.CA, RenewsItself: strings.HasPrefix(c.File, kubeletFiles)})
 		}
 		if v := f.VIP; v != nil && v.Here {
 			r.API.Holder, r.API.Since = node, v.Since
@@ -177,6 +177,9 @@ func (in Inspection) addEtcd(r *Report) {
 	}
 	lags(r.Etcd)
 }
+
+// kubeletFiles is the folder of the certificates that kubelets make and renew for themselves.
+const kubeletFiles = "/var/lib/kubelet/pki/"
 
 // brief names a file as people do: kubernetes/pki/apiserver.crt.
 func brief(c inspect.Certificate) string {

@@ -8,10 +8,19 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 )
 
+// WarnDays before its end a certificate is told of that nobody renews by itself: whoever is to run
+// `kubectl ha certs renew` may be away for a while, and has to find a window.
+const WarnDays = 60
+
 // The bounds beyond which something is told.
 const (
-	// soonDays before a certificate's end, a person should know of it.
-	soonDays, ownSoonDays = 30, 7
+	// lateDays before its end a certificate is told of that renews itself: a kubelet does so
+	// between 70 and 90 % of its life, of a year not later than 36 days before.
+	// https://github.com/kubernetes/kubernetes/blob/v1.36.0/staging/src/k8s.io/client-go/util/certificate/certificate_manager.go
+	lateDays = 30
+	// ownDays before its end a kubeconfig's is told of: it is made anew in seconds, and lives for
+	// a month only.
+	ownDays = 7
 	// slowFsync is what etcd's documentation names as the 99th percentile of a disk
 	// that is fit for it. https://etcd.io/docs/v3.6/faq/#what-does-the-etcd-warning-failed-to-send-out-heartbeat-on-time-mean
 	slowFsyncMillis = 10.0
@@ -196,7 +205,7 @@ func judgeNodes(r *Report) {
 
 func judgeCertificates(r *Report) {
 	for _, c := range r.Certificates {
-		if c.DaysLeft > soon(c) {
+		if !c.Near() {
 			continue
 		}
 		subject := c.Node
@@ -211,13 +220,15 @@ func judgeCertificates(r *Report) {
 	}
 }
 
-// soon is how many days before a certificate's end it is told: a kubeconfig is made
-// anew in seconds, and lives for a month only.
-func soon(c Certificate) int {
-	if c.Node == "" {
-		return ownSoonDays
+// Near tells whether a certificate's end is so near that a person should know of it.
+func (c Certificate) Near() bool {
+	switch {
+	case c.Node == "":
+		return c.DaysLeft <= ownDays
+	case c.RenewsItself:
+		return c.DaysLeft <= lateDays
 	}
-	return soonDays
+	return c.DaysLeft <= WarnDays
 }
 
 func judgeRest(r *Report) {

@@ -183,7 +183,7 @@ func (p *prober) tunnel(node string) *tunnel {
 func (p *prober) keep(node, what string, c *x509.Certificate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.r.Certificates = append(p.r.Certificates, Certificate{Node: node, What: what, NotAfter: c.NotAfter, Due: pki.Due(c, p.r.Time)})
+	p.r.Certificates = append(p.r.Certificates, Certificate{Node: node, What: what, NotAfter: c.NotAfter, Due: pki.Due(c, p.r.Time), RenewsItself: what == kubeletServing})
 }
 
 // server asks an apiserver at its own address, and through its kubelet where that
@@ -265,6 +265,9 @@ func (p *prober) member(ctx context.Context, i int) {
 	p.l.before[m.Node] = buckets
 }
 
+// kubeletServing is what a kubelet's own certificate is for.
+const kubeletServing = "kubelet, serving"
+
 // kubelet looks at the certificate that a kubelet serves with.
 func (p *prober) kubelet(ctx context.Context, n Node) {
 	address := net.JoinHostPort(n.Address, strconv.Itoa(kubeletPort))
@@ -273,7 +276,7 @@ func (p *prober) kubelet(ctx context.Context, n Node) {
 		cert, err = certificate(ctx, p.tunnel(n.Name).through(kubeletPort))
 	}
 	if err == nil {
-		p.keep(n.Name, "kubelet, serving", cert)
+		p.keep(n.Name, kubeletServing, cert)
 	}
 }
 

@@ -157,6 +157,8 @@ type Certificate struct {
 	DaysLeft int       `json:"daysLeft"`
 	// Due: less than half of its life is left.
 	Due bool `json:"due,omitempty"`
+	// RenewsItself says that it is a kubelet's, which renews its own.
+	RenewsItself bool `json:"renewsItself,omitempty"`
 	// Authority says that it is a CA.
 	Authority bool `json:"authority,omitempty"`
 }

@@ -54,21 +54,25 @@ func TestJudge(t *testing.T) {
 			r.ControlPlanes[1].APIServer = Component{Error: "x"}
 			r.ControlPlanes[2].APIServer = Component{Error: "x"}
 		}},
-		"no leader":          {Degraded, "nobody leads", func(r *Report) { r.ControlPlanes[1].Scheduler.Leader = false }},
-		"component away":     {Degraded, "scheduler: refused", func(r *Report) { r.ControlPlanes[0].Scheduler = Component{Error: "refused"} }},
-		"component not seen": {Healthy, "", func(r *Report) { r.ControlPlanes[0].Scheduler = Component{Error: "no right", Unseen: true} }},
-		"quorum lost":        {Broken, "1 of 3 members answer", func(r *Report) { r.Etcd[0].Answers, r.Etcd[1].Answers = false, false }},
-		"one member away":    {Degraded, "etcd:", func(r *Report) { r.Etcd[0].Answers = false }},
-		"etcd leaderless":    {Broken, "no member is the leader", func(r *Report) { r.Etcd[2].Leader = false }},
-		"learner":            {Degraded, "does not vote", func(r *Report) { r.Etcd[0].Learner = true }},
-		"far behind":         {Degraded, "5000 entries behind", func(r *Report) { r.Etcd[0].Lag = 5000 }},
-		"nearly full":        {Degraded, "of its quota", func(r *Report) { r.Etcd[0].DBBytes = 7 << 30 }},
-		"mixed etcd":         {Degraded, "different versions: 3.5.24, 3.6.16", func(r *Report) { r.Etcd[0].Version = "3.5.24" }},
-		"mixed apiservers":   {Degraded, "different versions", func(r *Report) { r.ControlPlanes[0].APIServer.Version = "v1.35.4" }},
-		"two hosts":          {Degraded, "none can be lost", func(r *Report) { r.ControlPlanes = r.ControlPlanes[:2] }},
-		"node away":          {Degraded, "not ready", func(r *Report) { r.Nodes[3].NotReady = "gone" }},
-		"certificate":        {Degraded, "ends in 3 days", func(r *Report) { r.Certificates[0].DaysLeft = 3 }},
-		"certificate over":   {Degraded, "has ended", func(r *Report) { r.Certificates[0].NotAfter, r.Certificates[0].DaysLeft = moment.Add(-time.Hour), 0 }},
+		"no leader":             {Degraded, "nobody leads", func(r *Report) { r.ControlPlanes[1].Scheduler.Leader = false }},
+		"component away":        {Degraded, "scheduler: refused", func(r *Report) { r.ControlPlanes[0].Scheduler = Component{Error: "refused"} }},
+		"component not seen":    {Healthy, "", func(r *Report) { r.ControlPlanes[0].Scheduler = Component{Error: "no right", Unseen: true} }},
+		"quorum lost":           {Broken, "1 of 3 members answer", func(r *Report) { r.Etcd[0].Answers, r.Etcd[1].Answers = false, false }},
+		"one member away":       {Degraded, "etcd:", func(r *Report) { r.Etcd[0].Answers = false }},
+		"etcd leaderless":       {Broken, "no member is the leader", func(r *Report) { r.Etcd[2].Leader = false }},
+		"learner":               {Degraded, "does not vote", func(r *Report) { r.Etcd[0].Learner = true }},
+		"far behind":            {Degraded, "5000 entries behind", func(r *Report) { r.Etcd[0].Lag = 5000 }},
+		"nearly full":           {Degraded, "of its quota", func(r *Report) { r.Etcd[0].DBBytes = 7 << 30 }},
+		"mixed etcd":            {Degraded, "different versions: 3.5.24, 3.6.16", func(r *Report) { r.Etcd[0].Version = "3.5.24" }},
+		"mixed apiservers":      {Degraded, "different versions", func(r *Report) { r.ControlPlanes[0].APIServer.Version = "v1.35.4" }},
+		"two hosts":             {Degraded, "none can be lost", func(r *Report) { r.ControlPlanes = r.ControlPlanes[:2] }},
+		"node away":             {Degraded, "not ready", func(r *Report) { r.Nodes[3].NotReady = "gone" }},
+		"certificate":           {Degraded, "ends in 3 days", func(r *Report) { r.Certificates[0].DaysLeft = 3 }},
+		"certificate, 2 months": {Degraded, "apiserver ends in 60 days", func(r *Report) { r.Certificates[0].DaysLeft = WarnDays }},
+		"certificate, longer":   {Healthy, "", func(r *Report) { r.Certificates[0].DaysLeft = WarnDays + 1 }},
+		"kubelet's, 2 months":   {Healthy, "", func(r *Report) { r.Certificates[0].DaysLeft, r.Certificates[0].RenewsItself = 31, true }},
+		"kubelet's, late":       {Degraded, "ends in 30 days", func(r *Report) { r.Certificates[0].DaysLeft, r.Certificates[0].RenewsItself = 30, true }},
+		"certificate over":      {Degraded, "has ended", func(r *Report) { r.Certificates[0].NotAfter, r.Certificates[0].DaysLeft = moment.Add(-time.Hour), 0 }},
 		"kubeconfig, 20 days": {Healthy, "", func(r *Report) {
 			r.Certificates = append(r.Certificates, Certificate{What: "your kubeconfig", DaysLeft: 20, NotAfter: moment.Add(20 * 24 * time.Hour)})
 		}},
@@ -139,10 +143,11 @@ func TestInspectionIsAdded(t *testing.T) {
 	r.Etcd[1].Measured = false
 	since := moment.Add(-time.Hour)
 	in := Inspection{Errors: map[string]string{"w1": "it is not ready\nmore"}, Facts: map[string]inspect.Facts{"cp2": {
-		VIP:          &inspect.VIP{Here: true, Since: &since},
-		Certificates: []inspect.Certificate{{File: "/etc/kubernetes/pki/ca.crt", CA: true, NotAfter: moment.Add(50 * 24 * time.Hour)}, {File: "/etc/etcd/pki/peer.crt", NotAfter: moment.Add(10 * 24 * time.Hour)}},
-		Etcd:         []inspect.EtcdMember{{Endpoint: "https://192.0.2.2:2379", Version: "3.6.16", Raft: 4990, Alarms: []string{"CORRUPT"}}},
-		Backups:      []inspect.Backup{{Name: "newest", Made: moment.Add(-time.Minute)}},
+		VIP: &inspect.VIP{Here: true, Since: &since},
+		Certificates: []inspect.Certificate{{File: "/etc/kubernetes/pki/ca.crt", CA: true, NotAfter: moment.Add(50 * 24 * time.Hour)}, {File: "/etc/etcd/pki/peer.crt", NotAfter: moment.Add(59 * 24 * time.Hour)},
+			{File: "/var/lib/kubelet/pki/kubelet-client-current.pem", NotAfter: moment.Add(40 * 24 * time.Hour)}},
+		Etcd:    []inspect.EtcdMember{{Endpoint: "https://192.0.2.2:2379", Version: "3.6.16", Raft: 4990, Alarms: []string{"CORRUPT"}}},
+		Backups: []inspect.Backup{{Name: "newest", Made: moment.Add(-time.Minute)}},
 	}}}
 	in.Add(&r)
 	if r.API.Holder != "cp2" || r.API.Since == nil || slices.Contains(r.API.Could, "cp2") || r.LastBackup.Name != "newest" || !r.Inspected {
@@ -151,7 +156,7 @@ func TestInspectionIsAdded(t *testing.T) {
 	if m := r.Etcd[1]; !m.Measured || m.Unwell != "CORRUPT" || m.Lag != 10 {
 		t.Errorf("got %+v", m)
 	}
-	if !slices.ContainsFunc(r.Problems, func(p Problem) bool { return strings.Contains(p.Message, "etcd/pki/peer.crt ends in 10 days") }) || r.Health != Degraded {
+	if !slices.ContainsFunc(r.Problems, func(p Problem) bool { return strings.Contains(p.Message, "etcd/pki/peer.crt ends in 59 days") }) || slices.ContainsFunc(r.Problems, func(p Problem) bool { return strings.Contains(p.Message, "kubelet-client") }) || r.Health != Degraded {
 		t.Errorf("got %+v", r.Problems)
 	}
 	if !slices.Contains(r.Unseen, "the files of w1: it is not ready") {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
@@ -30,6 +31,9 @@ type Options struct {
 	// it is elsewhere. Without either, what it signs is left out, and said so.
 	StateDir string
 	CA       *pki.KeyPair
+
+	// Source has this program's agent; nil is one of its own.
+	Source *agents.Source
 
 	// Names are the certificates to be renewed, on all hosts that have them. Without any, those
 	// of which less than half of their life is left; with All all of them.

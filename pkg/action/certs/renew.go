@@ -33,10 +33,14 @@ type Plan struct {
 	Addons []string                    `json:"addons,omitempty"`
 	// Left says what is due, or was asked for, and is not renewed, with why.
 	Left []string `json:"left,omitempty"`
+	// Unsigned are those of Left that etcd's CA would have to sign, which is not here.
+	Unsigned []Entry `json:"-"`
+	// Unseen says of nodes why they could not be looked at; it is in Left too.
+	Unseen map[string]string `json:"-"`
 }
 
 // Empty tells whether nothing is to be done.
-func (p Plan) Empty() bool { return len(p.Hosts)+len(p.Nodes)+len(p.Addons) == 0 }
+func (p Plan) Empty() bool { return p.Count() == 0 }
 
 // Due is an error when nothing is to be done although something is due, or could not be looked
 // at: an empty plan does not say that all is well then.
@@ -93,7 +97,17 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 		return r, err
 	}
 	hosts := slices.DeleteFunc(keepers(o.Cluster), func(h v1alpha1.Host) bool { return !o.about(h) })
-	found, unseen := look(ctx, o.Cluster, hosts, way, quiet(sink))
+	away, err := notReady(ctx, clients)
+	if err != nil {
+		return r, err
+	}
+	there := slices.DeleteFunc(slices.Clone(hosts), func(h v1alpha1.Host) bool { return away[h.Name] != "" && isNode(o.Cluster, h) })
+	found, unseen := look(ctx, o.Cluster, there, way, quiet(sink))
+	for _, h := range hosts {
+		if !slices.ContainsFunc(there, func(t v1alpha1.Host) bool { return t.Name == h.Name }) {
+			unseen[h.Name] = away[h.Name]
+		}
+	}
 	if err := context.Cause(ctx); err != nil {
 		return r, err
 	}
@@ -134,13 +148,17 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 // begin brings this program's agent to the nodes, which an earlier one's can't stand in for: it
 // does not know the tasks. A dry run makes do with what is there.
 func (o Options) begin(ctx context.Context, clients *client.Clients, sink report.Sink) (*incluster.Operations, via, error) {
-	bring := agents.Usual
+	source, err := agents.Or(o.Source)
+	if err != nil {
+		return nil, nil, err
+	}
+	bring := source.Usual
 	if !o.DryRun {
 		if _, err := incluster.Install(ctx, o.Config, o.Cluster); err != nil {
 			return nil, nil, action.OfCluster(err)
 		}
 		bring = func(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-			return agents.Ensure(ctx, config, sink)
+			return source.Ensure(ctx, config, sink)
 		}
 	}
 	chosen, err := bring(ctx, o.Config)
@@ -162,8 +180,11 @@ func (o Options) complete(p Plan) error {
 // MakePlan says what is renewed on which host, and how. It is pure. noSigner says why etcd's CA
 // is not here; nil when it is.
 func MakePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData, unseen map[string]string, noSigner error) Plan {
-	var p Plan
+	p := Plan{Unseen: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(unseen)) {
+		if h, ok := o.Cluster.Host(name); ok && isNode(o.Cluster, h) {
+			p.Unseen[name] = unseen[name]
+		}
 		p.Left = append(p.Left, name+": "+unseen[name])
 	}
 	for _, n := range o.Names {
@@ -186,6 +207,7 @@ func MakePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData,
 				one.Signed = append(one.Signed, c.Name)
 			case c.RenewedBy == certs.OwnerWorkstation:
 				unsigned = append(unsigned, c.Name)
+				p.Unsigned = append(p.Unsigned, Entry{Host: h.Name, Certificate: c})
 			}
 		}
 		if len(unsigned) > 0 {

@@ -68,6 +68,9 @@ func RunAdd(ctx context.Context, o AddOptions, sink report.Sink) (*operate.Begun
 	if err != nil {
 		return nil, err
 	}
+	if err := a.planRenewal(ctx, p); err != nil {
+		return nil, err
+	}
 	if o.Enrolled {
 		err = o.confirm(ctx, p)
 	} else {
@@ -111,11 +114,14 @@ func (o *AddOptions) confirm(ctx context.Context, parts ...*operate.Plan) error 
 // adding is hosts on their way into a cluster.
 type adding struct {
 	AddOptions
-	// merged is the stored document with the hosts.
+	// before is the document of the cluster that the hosts come to; merged is that with them.
+	before *v1alpha1.Cluster
 	merged *v1alpha1.Cluster
 	// image is what nodes call the agent's image.
 	image  string
 	supply bundles.Supply
+	// renews says that certificates may be due that are renewed before the hosts join.
+	renews bool
 }
 
 // newAdding puts the hosts into a document, stored or as it will be by then, and opens the bundle
@@ -128,7 +134,7 @@ func newAdding(o AddOptions, stored *v1alpha1.Cluster) (a *adding, err error) {
 		return nil, err
 	}
 	o.Names = slices.Compact(slices.Sorted(slices.Values(o.Names)))
-	a = &adding{AddOptions: o}
+	a = &adding{AddOptions: o, before: stored}
 	if a.merged, err = merge(stored, o.Given, o.File, o.Names); err != nil {
 		return nil, err
 	}
@@ -190,8 +196,11 @@ func (a *adding) plan(ctx context.Context, change func(*nodes.Observation)) (*op
 	return p, nil
 }
 
-// inside stores the document and has the cluster do the rest.
+// inside renews what is due, stores the document and has the cluster do the rest.
 func (a *adding) inside(ctx context.Context, sink report.Sink) (*operate.Begun, error) {
+	if err := a.renew(ctx, sink); err != nil {
+		return nil, err
+	}
 	if _, err := incluster.Install(ctx, a.To.Config, a.merged); err != nil {
 		return nil, action.OfCluster(err)
 	}

@@ -113,13 +113,14 @@ func openFiles(t *testing.T, path string) (n int) {
 	return n
 }
 
-// TestInACluster is about one cluster, with a real API server; all but the last leave it as it is.
+// TestInACluster is about one cluster, with a real API server; all leave it as it is until a host is added.
 func TestInACluster(t *testing.T) {
 	to, s := running(t, asIs)
 	t.Run("add a host out of reach", func(t *testing.T) { addOutOfReach(t, to, s) })
 	t.Run("remove", func(t *testing.T) { remove(t, to, s) })
 	t.Run("a script", func(t *testing.T) { newScript(t, to, s) })
 	t.Run("add an enrolled host", func(t *testing.T) { addEnrolled(t, to, s) })
+	t.Run("renew nothing beside it", func(t *testing.T) { renewNothingBeside(t, s) })
 }
 
 // addOutOfReach: nothing is asked, and nothing of the cluster is changed.

@@ -126,7 +126,10 @@ func (r *Replacement) plan(ctx context.Context, lost bool) (err error) {
 		if lost {
 			delete(seen.Nodes, r.o.Old.Node)
 		}
-	}); err != nil || r.leave == nil {
+	}); err != nil {
+		return err
+	}
+	if err := r.come.planRenewal(ctx, r.coming); err != nil || r.leave == nil {
 		return err
 	}
 	if lost {

@@ -119,7 +119,7 @@ func unreachable(r Result, dryRun bool) error {
 	if dryRun {
 		what = "not checked"
 	}
-	return fmt.Errorf("%s because they are unreachable:\n%s\nrun the same command again when they are back",
+	return fmt.Errorf("%s (unreachable):\n%s\nrun the same command again once they are reachable",
 		report.Plural(len(lines), "host is "+what, "hosts are "+what), strings.Join(lines, "\n"))
 }
 

@@ -78,7 +78,7 @@ func TestOutcome(t *testing.T) {
 		"left":     {[]uninstall.HostResult{done, away, other}, nil, false, action.Unreachable, []string{"2 hosts are skipped", "a1: refused", "no route to host", "again"}},
 		"unlooked": {[]uninstall.HostResult{away}, nil, true, action.Unreachable, []string{"1 host is not checked"}},
 		"failed": {[]uninstall.HostResult{away, {Host: "w1", State: uninstall.Failed}}, failed, false, "",
-			[]string{"w1: etcd does not stop", "look at it", "1 host is left", "cp2: no route to host"}},
+			[]string{"w1: etcd does not stop", "look at it", "1 host is skipped", "cp2: no route to host"}},
 		"failed alone":     {[]uninstall.HostResult{{Host: "w1", State: uninstall.Failed}}, failed, false, "", []string{"etcd does not stop", "look at it"}},
 		"another's":        {nil, &bootstrap.PreflightError{}, false, action.Findings, []string{"nothing was changed"}},
 		"two at a time":    {nil, bootstrap.ErrLocked, false, action.Invalid, []string{"wait for it"}},

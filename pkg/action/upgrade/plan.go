@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/feed"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
@@ -35,12 +36,16 @@ type Plan struct {
 	OK       bool               `json:"ok"`
 	Nodes    []upgrade.NodePlan `json:"nodes"`
 	Findings []upgrade.Finding  `json:"findings"`
+	// Certificates are renewed before the first node's turn; nil when none is.
+	Certificates *certs.Plan `json:"certificates,omitempty"`
 	// Ignored are the checks whose findings do not stand in the way.
 	Ignored []string `json:"-"`
 
 	options Options
 	// archs are the nodes' architectures.
 	archs []string
+	// renews says that Renew may have something to do.
+	renews bool
 }
 
 // Done tells whether nothing is left to be done.
@@ -132,14 +137,20 @@ func (p *Plan) judge(ctx context.Context, nodes []corev1.Node, has *bundle.Conte
 		return action.OfCluster(err)
 	}
 	p.Version, p.Runs = o.Spec.Version, running(seen.Versions(o.Cluster))
-	p.Findings = append(p.Findings, upgrade.Check(o.Cluster, &o.Spec, seen, time.Now())...)
-	blocking := upgrade.Blocking(p.Findings, p.Ignored...)
-	p.OK = len(blocking) == 0
-	if slices.ContainsFunc(blocking, func(f upgrade.Finding) bool { return f.Check == upgrade.CheckSkew }) {
+	p.check(seen)
+	if slices.ContainsFunc(upgrade.Blocking(p.Findings, p.Ignored...), func(f upgrade.Finding) bool { return f.Check == upgrade.CheckSkew }) {
 		return nil // There is no way to that version, so no order either.
 	}
-	p.Nodes, err = upgrade.Nodes(o.Cluster, &o.Spec, seen)
-	return err
+	if p.Nodes, err = upgrade.Nodes(o.Cluster, &o.Spec, seen); err != nil || !p.looksAtFiles() {
+		return err
+	}
+	return p.certificates(ctx, seen)
+}
+
+// check sets the findings, and whether it would go.
+func (p *Plan) check(seen upgrade.Observation) {
+	p.Findings = append([]upgrade.Finding{}, upgrade.Check(p.options.Cluster, &p.options.Spec, seen, time.Now())...)
+	p.OK = len(upgrade.Blocking(p.Findings, p.Ignored...)) == 0
 }
 
 // wantedImages are those of the version: the bundle's, or those that kubeadm names. None

@@ -40,6 +40,9 @@ type Options struct {
 	File string
 	// Trust says which bundle File has to be.
 	Trust bundles.Trust
+	// StateDir is the cluster's directory on the workstation, with etcd's CA: it signs for what
+	// is renewed before. Without that CA what it would sign is left as it is, and told of.
+	StateDir string
 	// Look plans although another upgrade is in progress: it is only to be looked at.
 	Look bool
 	// Source has this program's agent; nil is one of its own.
@@ -133,12 +136,16 @@ func Manifests(ctx context.Context, o Options) ([]*unstructured.Unstructured, er
 	return objects, action.OfCluster(err)
 }
 
-// Begin brings the content to the nodes, so that nothing is fetched while one is out, and creates
-// the Operation, whose name it returns. What is there is not sent again.
+// Begin renews the certificates that are due, brings the content to the nodes, so that nothing is
+// fetched while one is out, and creates the Operation, whose name it returns. What is there is not
+// sent again.
 func (p *Plan) Begin(ctx context.Context, sink report.Sink) (*incluster.Operations, string, error) {
 	// The agent before the rest: an older one need only know how to bring an image.
 	ops, err := p.options.Source.Ready(ctx, p.options.Config, p.options.Cluster, sink)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := p.renew(ctx, sink); err != nil {
 		return nil, "", err
 	}
 	path, err := p.bundlePath(ctx, sink)

@@ -83,6 +83,9 @@ func (o *options) show(p *upgrade.Plan) error {
 			return err
 		}
 	}
+	if p.Certificates != nil {
+		fmt.Fprintf(&b, "\nBefore that: %s\n", p.Certificates.Title())
+	}
 	if len(p.Findings) > 0 {
 		b.WriteString("\n")
 	}

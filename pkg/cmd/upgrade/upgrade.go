@@ -39,7 +39,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "Upgrade the cluster to another version of Kubernetes, node by node",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Shows the plan and all blocking issues, prompts, and pushes images and binaries to the nodes. Then an Operation upgrades the cluster: a backup, the control plane nodes one by one with the holder of the virtual IP last, then the workers. You can disconnect; operation watch, pause, resume and abort work at every step.",
+			"Shows the plan and all blocking issues, prompts, renews certificates that are due, and pushes images and binaries to the nodes. Then an Operation upgrades the cluster: a backup, the control plane nodes one by one with the holder of the virtual IP last, then the workers. You can disconnect; operation watch, pause, resume and abort work at every step.",
 			"It stops at the first node that fails. Resolve the cause and resume, roll the node back with rollback-node, or abort."),
 		Example: cli.Examples(`
 			# Show available versions and blocking issues
@@ -108,7 +108,10 @@ func (o *options) Complete(ctx context.Context, version string) (err error) {
 	if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
 		return err
 	}
-	o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(ctx, o.access)
+	if o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(ctx, o.access); err != nil {
+		return err
+	}
+	o.StateDir, err = cli.StateDir(o.Cluster)
 	return err
 }
 

@@ -6,7 +6,9 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	checks "github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/test/golden"
 )
@@ -20,6 +22,7 @@ func TestShowUpgradePlan(t *testing.T) {
 			{Node: "w1", From: "v1.36.3", To: "v1.36.3", Drained: true, Disruption: "none"},
 			{Node: "w2", From: "v1.35.4", To: "v1.36.3", Turn: 3, Kubelet: true, Drained: true, Disruption: "its pods move to other nodes, as their budgets allow"},
 		},
+		Certificates: &certs.Plan{Nodes: []v1alpha1.NodeCertificates{{Name: "cp1", Signed: []string{"etcd-server"}, Local: []string{"apiserver"}}, {Name: "cp2", Signed: []string{"etcd-server"}}}},
 		Findings: []checks.Finding{
 			{Check: checks.CheckEvictions, Node: "w2", Blocks: true, Message: "pod default/web-1 can't be evicted: the disruption budget web needs 1 healthy pods and has 1 currently", Hint: "see to the pod or its budget, or use --force-drain"},
 			{Check: checks.CheckDeprecated, Blocks: true, Message: "x.v1 is asked for"},

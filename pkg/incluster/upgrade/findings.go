@@ -67,11 +67,6 @@ func Blocking(all []Finding, ignore ...string) []Finding {
 	return out
 }
 
-const (
-	// soon is before a certificate's end when a person should know of it.
-	soon = 30 * 24 * time.Hour
-)
-
 // Check says what was noticed about bringing a cluster to where the spec wants it,
 // what stands in the way first. It is pure.
 func Check(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation, now time.Time) []Finding {
@@ -138,24 +133,6 @@ func checkServers(c *v1alpha1.Cluster, o Observation) []Finding {
 	}
 	if n := len(c.ControlPlanes()); n > 0 && n < 3 {
 		out = append(out, Finding{Check: CheckAPIServers, Message: fmt.Sprintf("with %d control plane(s) the API is away while one is upgraded, or hangs on the other", n)})
-	}
-	return out
-}
-
-// checkCertificates names what ends soon. kubeadm renews its own in an upgrade, and nothing of
-// an external etcd: with less than a month left of that nothing long is begun.
-func checkCertificates(o Observation, now time.Time) []Finding {
-	var out []Finding
-	for _, e := range slices.Concat(o.APIServers, o.Etcd) {
-		left := e.NotAfter.Sub(now)
-		if e.NotAfter.IsZero() || left > soon && (!e.Etcd || !e.Due) {
-			continue
-		}
-		f := Finding{Check: CheckCertificates, Node: e.Node, Message: fmt.Sprintf("the certificate at %s ends at %s", e.Address, e.NotAfter.UTC().Format(time.RFC3339)), Hint: "the upgrade renews it"}
-		if e.Etcd {
-			f.Blocks, f.Hint = left < soon, "kubectl ha certs renew renews etcd's, where the key of etcd's CA is; kubeadm does not"
-		}
-		out = append(out, f)
 	}
 	return out
 }

@@ -31,6 +31,9 @@ type Observation struct {
 	Configured string
 	// APIServers and Etcd are the control planes' and the members' own addresses.
 	APIServers, Etcd []Endpoint
+	// Ending are certificates in the files of control planes and members, of which less than half
+	// of their life is left. They are not looked at from inside.
+	Ending []Ending
 	// Holder is the control plane that has the virtual IP; empty when that can't be told.
 	Holder string
 	// Inside says that it was seen from inside the cluster.

@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
 func storedDocument() *v1alpha1.Cluster {
@@ -381,6 +382,35 @@ func TestCheck(t *testing.T) {
 			o.APIServers = []Endpoint{{Node: "cp2", Due: true, NotAfter: now.Add(100 * 24 * time.Hour)}}
 			return o
 		}(), "", ""},
+		"etcd's is renewed before": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, Due: true, NotAfter: now.Add(time.Hour)}}
+			o.Ending = []Ending{{Node: "cp2", Name: certs.EtcdServer, Renewed: true}}
+			return o
+		}(), "", ""},
+		"another's is renewed before": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, Due: true, NotAfter: now.Add(time.Hour)}}
+			o.Ending = []Ending{{Node: "cp1", Name: certs.EtcdServer, Renewed: true}, {Node: "cp2", Name: certs.EtcdPeer, Renewed: true}}
+			return o
+		}(), "cp2: the certificate at", ""},
+		"an apiserver's is renewed before": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.APIServers = []Endpoint{{Node: "cp2", NotAfter: now.Add(time.Hour)}}
+			o.Ending = []Ending{{Node: "cp2", Name: certs.APIServer, Renewed: true}}
+			return o
+		}(), "", ""},
+		"logins to etcd that end": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.Ending = []Ending{{Node: "cp2", Name: certs.EtcdPeer, NotAfter: now.Add(100 * 24 * time.Hour)}, {Node: "cp2", Name: certs.EtcdClient, NotAfter: now.Add(29 * 24 * time.Hour)}}
+			return o
+		}(), "cp2: less than half of the life is left of etcd-peer, apiserver-etcd-client, until " + now.Add(29*24*time.Hour).UTC().Format(time.RFC3339), ""},
+		"logins to etcd that end later": {v1alpha1.UpgradeSpec{}, func() Observation {
+			o := well("v1.35.4")
+			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(8760 * time.Hour)}}
+			o.Ending = []Ending{{Node: "cp2", Name: certs.EtcdServer, NotAfter: now.Add(time.Hour)}, {Node: "cp2", Name: certs.EtcdClient, NotAfter: now.Add(100 * 24 * time.Hour)}}
+			return o
+		}(), "", "cp2: less than half of the life is left of apiserver-etcd-client, until"},
 		"good for a year": {v1alpha1.UpgradeSpec{}, func() Observation {
 			o := well("v1.35.4")
 			o.Etcd = []Endpoint{{Node: "cp2", Etcd: true, NotAfter: now.Add(8760 * time.Hour)}}

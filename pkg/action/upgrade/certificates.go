@@ -1,0 +1,78 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// looksAtFiles tells whether the nodes' files are worth a look: something is to be done, and
+// nothing is in the way that a renewal can't take away.
+func (p *Plan) looksAtFiles() bool {
+	return !p.Done() && len(upgrade.Blocking(p.Findings, append(slices.Clone(p.Ignored), upgrade.CheckCertificates)...)) == 0
+}
+
+func (p *Plan) renewal() certs.Options {
+	o := p.options
+	return certs.Options{Cluster: o.Cluster, Config: o.Config, StateDir: o.StateDir, Source: o.Source}
+}
+
+// certificates plans the renewal of those of which less than half of their life is left, and
+// judges again what is left.
+func (p *Plan) certificates(ctx context.Context, seen upgrade.Observation) error {
+	due, err := certs.PlanBefore(ctx, p.renewal())
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	p.renewing(due, err, seen)
+	return nil
+}
+
+// renewing takes up what is renewed before the upgrade, or why that is not known.
+func (p *Plan) renewing(due certs.Plan, failed error, seen upgrade.Observation) {
+	if failed != nil {
+		// Whether what is seen at ports is in the way stands in the findings.
+		p.Findings = append(p.Findings, upgrade.Finding{Check: upgrade.CheckCertificates, Message: fmt.Sprintf("whether certificates in files are due can't be told: %v", failed)})
+		return
+	}
+	p.renews = due.Wanted()
+	if !due.Empty() {
+		p.Certificates = &due
+	}
+	seen.Ending = ending(due)
+	p.check(seen)
+	for _, host := range slices.Sorted(maps.Keys(due.Unseen)) {
+		p.Findings = append(p.Findings, upgrade.Finding{Check: upgrade.CheckCertificates, Node: host, Message: "whether certificates in its files are due can't be told: " + due.Unseen[host]})
+	}
+}
+
+// ending is a renewal's plan as the checks take it. It is pure.
+func ending(due certs.Plan) []upgrade.Ending {
+	var out []upgrade.Ending
+	for _, n := range slices.Concat(due.Hosts, due.Nodes) {
+		for _, name := range slices.Concat(n.Signed, n.Local) {
+			out = append(out, upgrade.Ending{Node: n.Name, Name: name, Renewed: true})
+		}
+	}
+	for _, e := range due.Unsigned {
+		out = append(out, upgrade.Ending{Node: e.Host, Name: e.Name, NotAfter: e.NotAfter})
+	}
+	return out
+}
+
+// renew renews what is due. It looks again: what could not be looked at for the plan may be by now,
+// with this program's agent.
+func (p *Plan) renew(ctx context.Context, sink report.Sink) error {
+	if !p.renews {
+		return nil
+	}
+	if _, err := certs.Renew(ctx, p.renewal(), sink); err != nil {
+		return fmt.Errorf("renew certificates before the upgrade: %w", err)
+	}
+	return nil
+}
