@@ -11,10 +11,12 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// looksAtFiles tells whether the nodes' files are worth a look: something is to be done, and
-// nothing is in the way that a renewal can't take away.
+// looksAtFiles tells whether the nodes' files are worth a look, which takes a Job on each control
+// plane: something is to be done, and nothing is in the way that a renewal can't take away. Whoever
+// only looks starts Jobs only where a certificate that is seen at a port makes a difference.
 func (p *Plan) looksAtFiles() bool {
-	return !p.Done() && len(upgrade.Blocking(p.Findings, append(slices.Clone(p.Ignored), upgrade.CheckCertificates)...)) == 0
+	atPorts := slices.ContainsFunc(p.Findings, func(f upgrade.Finding) bool { return f.Check == upgrade.CheckCertificates })
+	return (!p.options.Look || atPorts) && !p.Done() && len(upgrade.Blocking(p.Findings, append(slices.Clone(p.Ignored), upgrade.CheckCertificates)...)) == 0
 }
 
 func (p *Plan) renewal() certs.Options {

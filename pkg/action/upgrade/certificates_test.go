@@ -70,6 +70,8 @@ func TestLooksAtFiles(t *testing.T) {
 		"certificates are in the way":  {Plan{Nodes: node, Findings: []upgrade.Finding{{Check: upgrade.CheckCertificates, Blocks: true}}}, true},
 		"a node is in the way":         {Plan{Nodes: node, Findings: []upgrade.Finding{{Check: upgrade.CheckNodes, Blocks: true}}}, false},
 		"what is ignored is in no way": {Plan{Nodes: node, Ignored: []string{upgrade.CheckDisk}, Findings: []upgrade.Finding{{Check: upgrade.CheckDisk, Blocks: true}}}, true},
+		"only a look":                  {Plan{Nodes: node, options: Options{Look: true}}, false},
+		"a look where some are due":    {Plan{Nodes: node, options: Options{Look: true}, Findings: []upgrade.Finding{{Check: upgrade.CheckCertificates}}}, true},
 	} {
 		if got := tc.p.looksAtFiles(); got != tc.want {
 			t.Errorf("%s: %v", what, got)
