@@ -47,12 +47,3 @@ func Looking(ctx context.Context, config *rest.Config) (Lookers, error) {
 	}
 	return source.Looking(ctx, config)
 }
-
-// Ensure is Source.Ensure.
-func Ensure(ctx context.Context, config *rest.Config, sink report.Sink) (v1alpha1.Agents, error) {
-	source, err := NewSource()
-	if err != nil {
-		return nil, err
-	}
-	return source.Ensure(ctx, config, sink)
-}

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -88,8 +87,10 @@ func (o *options) Validate() error {
 	if err := cli.CheckOutput(o.output); err != nil {
 		return err
 	}
-	if _, interactive := cli.Terminal(o.In); !o.yes && !o.DryRun && (!interactive || o.output == cli.OutputJSON || o.file == "-") {
-		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see the plan")
+	if !o.yes && !o.DryRun {
+		if err := cli.CheckPrompt(o.In, o.output == cli.OutputJSON || o.file == "-", "the plan"); err != nil {
+			return err
+		}
 	}
 	return bootstrap.Check(o.Options)
 }

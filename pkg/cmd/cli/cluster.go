@@ -4,11 +4,9 @@ import (
 	"context"
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
@@ -26,11 +24,4 @@ func StoredCluster(ctx context.Context, access *genericclioptions.ConfigFlags) (
 	}
 	cluster, err := incluster.StoredCluster(ctx, clients.Kube)
 	return config, clients, cluster, action.OfCluster(err)
-}
-
-// ReadyOperations is agents.Ready, shown in the format output.
-func ReadyOperations(ctx context.Context, streams genericiooptions.IOStreams, config *rest.Config, c *v1alpha1.Cluster, output string) (*incluster.Operations, error) {
-	shown := NewProgress(streams.Out, output)
-	defer shown.Close()
-	return agents.Ready(ctx, config, c, shown)
 }

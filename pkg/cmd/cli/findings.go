@@ -71,15 +71,3 @@ func together(findings []report.Finding) []report.Finding {
 	}
 	return out
 }
-
-// Count tells how many findings stand in the way and how many are warnings.
-func Count(findings []report.Finding) (inTheWay, warnings int) {
-	for _, f := range findings {
-		if f.Severity == report.SeverityError {
-			inTheWay++
-		} else {
-			warnings++
-		}
-	}
-	return inTheWay, warnings
-}

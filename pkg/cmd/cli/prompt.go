@@ -27,6 +27,16 @@ func Askable(in io.Reader) error {
 	return nil
 }
 
+// CheckPrompt refuses, before any look, a command that is going to ask where it can't: without
+// a terminal, or when unasked says that its streams serve something else. shows is what --dry-run
+// shows.
+func CheckPrompt(in io.Reader, unasked bool, shows string) error {
+	if _, interactive := Terminal(in); interactive && !unasked {
+		return nil
+	}
+	return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see %s", shows)
+}
+
 // Confirm asks a yes-or-no question; anything but yes is no. Without a terminal it does
 // not ask.
 func Confirm(ctx context.Context, in io.Reader, out io.Writer, question string) error {

@@ -1,10 +1,6 @@
 package images
 
 import (
-	list "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
-	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-
 	"context"
 	"fmt"
 	"io"
@@ -13,14 +9,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	use "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // imagesListOptions show images by nodes.
 type imagesListOptions struct {
 	imagesOptions
-	list.ListOptions
+	use.ListOptions
 }
 
 func newImagesList(shared imagesOptions) *cobra.Command {
@@ -58,7 +57,7 @@ func newImagesList(shared imagesOptions) *cobra.Command {
 
 // Validate refuses what contradicts itself.
 func (o *imagesListOptions) Validate() error {
-	if err := list.CheckList(o.ListOptions); err != nil {
+	if err := use.CheckList(o.ListOptions); err != nil {
 		return err
 	}
 	return cli.CheckOutput(o.output)
@@ -68,7 +67,7 @@ func (o *imagesListOptions) Validate() error {
 func (o *imagesListOptions) Run(ctx context.Context) error {
 	o.Config, o.Selector = o.config, o.selector
 	shown := cli.NewProgress(o.ErrOut, "")
-	m, err := list.RunList(ctx, o.ListOptions, shown)
+	m, err := use.RunList(ctx, o.ListOptions, shown)
 	shown.Close()
 	switch {
 	case err != nil:

@@ -1,23 +1,22 @@
 package images
 
 import (
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	prune "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
-	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-
 	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	use "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // imagesPruneOptions remove images.
 type imagesPruneOptions struct {
 	imagesOptions
-	prune.PruneOptions
+	use.PruneOptions
 	yes    bool
 	dryRun bool
 	cli.WaitFlags
@@ -66,7 +65,7 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 	o.Config, o.Selector = o.config, o.selector
 	shown := cli.NewProgress(o.ErrOut, "")
 	defer shown.Close()
-	p, err := prune.PlanPrune(ctx, o.PruneOptions, shown)
+	p, err := use.PlanPrune(ctx, o.PruneOptions, shown)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	push "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
+	use "github.com/kubectl-ha/kubectl-ha/pkg/action/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -26,7 +26,7 @@ const (
 // imagesPushOptions put images into nodes.
 type imagesPushOptions struct {
 	imagesOptions
-	push.PushOptions
+	use.PushOptions
 	maxRate rateFlag
 	via     string
 	yes     bool
@@ -86,7 +86,7 @@ func (o *imagesPushOptions) Validate() error {
 	if o.Port < 1 || o.Port > 65535 {
 		return action.Invalidf("--peer-port %d is not a valid port", o.Port)
 	}
-	if err := push.CheckPush(o.PushOptions); err != nil {
+	if err := use.CheckPush(o.PushOptions); err != nil {
 		return err
 	}
 	return cli.CheckOutput(o.output)
@@ -96,7 +96,7 @@ func (o *imagesPushOptions) Validate() error {
 func (o *imagesPushOptions) Run(ctx context.Context) error {
 	o.Config, o.Selector, o.MaxRate, o.Direct = o.config, o.selector, o.maxRate.bytes, o.via == viaDirect
 	shown := cli.NewProgress(o.Out, o.output)
-	result, err := push.RunPush(ctx, o.PushOptions, shown)
+	result, err := use.RunPush(ctx, o.PushOptions, shown)
 	shown.Close()
 	if err != nil || !o.DryRun {
 		return err
@@ -105,7 +105,7 @@ func (o *imagesPushOptions) Run(ctx context.Context) error {
 }
 
 // show tells what would go where.
-func (o *imagesPushOptions) show(pushes []push.Push) error {
+func (o *imagesPushOptions) show(pushes []use.Push) error {
 	if o.output == cli.OutputJSON {
 		type planned struct {
 			Arch string `json:"arch"`
@@ -126,7 +126,7 @@ func (o *imagesPushOptions) show(pushes []push.Push) error {
 		if len(p.Targets) > 0 {
 			lacking := []bundle.Image{}
 			for i, row := range p.Matrix.Images {
-				if slices.ContainsFunc(p.Matrix.Nodes, func(node string) bool { return push.Lacks(row.States[node]) }) {
+				if slices.ContainsFunc(p.Matrix.Nodes, func(node string) bool { return use.Lacks(row.States[node]) }) {
 					lacking = append(lacking, p.Images[i])
 				}
 			}

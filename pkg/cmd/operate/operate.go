@@ -10,7 +10,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -49,10 +48,10 @@ func (o *Options) Connect(ctx context.Context) error {
 
 // ValidateYes refuses to begin what nobody can be asked about.
 func (o *Options) ValidateYes() error {
-	if _, interactive := cli.Terminal(o.In); !o.Yes && !o.DryRun && o.Output != cli.OutputYAML && (!interactive || o.Output == cli.OutputJSON) {
-		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see the plan")
+	if o.Yes || o.DryRun || o.Output == cli.OutputYAML {
+		return nil
 	}
-	return nil
+	return cli.CheckPrompt(o.In, o.Output == cli.OutputJSON, "the plan")
 }
 
 // Ask asks, unless --yes said so.

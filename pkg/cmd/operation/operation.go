@@ -9,6 +9,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
@@ -55,6 +56,17 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 			operations.Abort),
 	)
 	return c
+}
+
+// find is the Operation that the arguments mean, once -o is known to be right.
+func (o *options) find(ctx context.Context, args []string) (*v1alpha1.Operation, error) {
+	if err := cli.CheckOutput(o.output); err != nil {
+		return nil, err
+	}
+	if err := o.Complete(); err != nil {
+		return nil, err
+	}
+	return operations.Find(ctx, o.ops, nameIn(args))
 }
 
 // Complete connects to the cluster, to look.
@@ -125,13 +137,7 @@ func (o *options) newWatch() *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: o.completeNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			op, err := operations.Find(c.Context(), o.ops, nameIn(args))
+			op, err := o.find(c.Context(), args)
 			if err != nil {
 				return err
 			}

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	find "github.com/kubectl-ha/kubectl-ha/pkg/action/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
@@ -76,13 +75,7 @@ func (o *options) newShow() *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: o.completeNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
-			if err := o.Complete(); err != nil {
-				return err
-			}
-			op, err := find.Find(c.Context(), o.ops, nameIn(args))
+			op, err := o.find(c.Context(), args)
 			if err != nil {
 				return err
 			}

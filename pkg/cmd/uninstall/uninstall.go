@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -83,8 +82,10 @@ func (o *options) Validate() error {
 	if err := cli.CheckOutput(o.output); err != nil {
 		return err
 	}
-	if _, interactive := cli.Terminal(o.In); !o.yes && !o.DryRun && (!interactive || o.output == cli.OutputJSON || o.file == "-") {
-		return action.Invalidf("cannot prompt: standard input is not a terminal; use --yes, or --dry-run to see what would be done")
+	if !o.yes && !o.DryRun {
+		if err := cli.CheckPrompt(o.In, o.output == cli.OutputJSON || o.file == "-", "what would be done"); err != nil {
+			return err
+		}
 	}
 	return uninstall.Check(o.Options)
 }
