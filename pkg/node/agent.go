@@ -117,7 +117,7 @@ func (a *Agent) Run(ctx context.Context, raw []byte, gone <-chan struct{}, sink 
 	}
 	task, ok := a.Tasks[req.Task]
 	if !ok {
-		return failed(host.WithHint(fmt.Errorf("the agent has no task %q", req.Task), versionHint))
+		return failed(host.WithHint(fmt.Errorf(noTask+"%q", req.Task), versionHint))
 	}
 	timeout := orDefault(req.Timeout, DefaultTimeout)
 	ctx, stop := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the task %s took longer than %s", req.Task, timeout))

@@ -98,6 +98,9 @@ func TestAgentResults(t *testing.T) {
 				!strings.Contains(f.Hint, c.hint) || !strings.Contains(f.Output, c.outpt) {
 				t.Errorf("failure %+v, want message %q, hint %q, output %q", f, c.message, c.hint, c.outpt)
 			}
+			if f.NoTask() != (c.name == "no such task") {
+				t.Errorf("taken for a task that the agent lacks, or not: %+v", f)
+			}
 			if len(r.Changes) != c.changes {
 				t.Errorf("changes %+v, want %d", r.Changes, c.changes)
 			}

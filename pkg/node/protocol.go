@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -68,6 +69,13 @@ type Failure struct {
 
 // Error makes a Failure an error with the short message.
 func (f *Failure) Error() string { return f.Message }
+
+// noTask begins the message of an agent that does not know a task.
+const noTask = "the agent has no task "
+
+// NoTask tells whether the agent does not know the task: it is of another version. Agents of
+// earlier versions say so in their message only.
+func (f *Failure) NoTask() bool { return strings.HasPrefix(f.Message, noTask) }
 
 // Message is one line from the agent: exactly one field is set.
 type Message struct {

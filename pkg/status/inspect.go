@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/rest"
 
@@ -27,8 +26,6 @@ const (
 	inspectTimeout = time.Minute
 	// inspectAtOnce is on how many nodes it runs at the same time.
 	inspectAtOnce = 10
-	// removeTimeout bounds the removal of its Job.
-	removeTimeout = 15 * time.Second
 )
 
 // Inspection is what the nodes' own files tell.
@@ -105,27 +102,18 @@ func inspectNode(ctx context.Context, clients *client.Clients, name string, agen
 	if err != nil {
 		return inspect.Facts{}, err
 	}
-	defer removeJob(context.WithoutCancel(ctx), clients, name)
 	quiet := report.SinkFunc(func(report.Event) {})
-	result, err := job.Runner{Kube: clients.Kube, Name: name, Agents: agents, LostAfter: inspectTimeout}.Run(ctx, n.Name, request, quiet)
+	result, err := job.Runner{Kube: clients.Kube, Name: name, Agents: agents, LostAfter: inspectTimeout}.Once(ctx, n.Name, request, quiet)
 	if err != nil {
 		return inspect.Facts{}, err
 	}
 	if f := result.Failure; f != nil {
-		if strings.Contains(f.Message, "has no task") {
+		if f.NoTask() {
 			return inspect.Facts{}, fmt.Errorf("the agent there is older than this program; the next Operation that it creates brings a newer one")
 		}
 		return inspect.Facts{}, f
 	}
 	return inspect.Decode(result.Data)
-}
-
-// removeJob removes it with its pod and its request; a day later it would go by itself.
-func removeJob(ctx context.Context, clients *client.Clients, name string) {
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
-	defer cancel()
-	background := metav1.DeletePropagationBackground
-	_ = clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
 }
 
 // Add puts what was found on the nodes into the report, and judges again. It is pure.

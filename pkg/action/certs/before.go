@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -63,9 +64,7 @@ func notReady(ctx context.Context, clients *client.Clients) (map[string]string, 
 	}
 	out := map[string]string{}
 	for _, n := range nodes.Items {
-		if !slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-		}) {
+		if c := ready.NodeCondition(&n); c == nil || c.Status != corev1.ConditionTrue {
 			out[n.Name] = "the node is not ready; once it is, kubectl ha certs renew"
 		}
 	}

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -31,8 +29,6 @@ const (
 	askTimeout = 3 * time.Minute
 	// atOnce is on how many hosts a look runs at the same time.
 	atOnce = 10
-	// removeTimeout bounds the removal of a Job that has ended.
-	removeTimeout = 15 * time.Second
 )
 
 // jobs run tasks on nodes that belong to no Operation: looks, and the making of keys that
@@ -52,20 +48,11 @@ func newJobs(clients *client.Clients, agents v1alpha1.Agents) jobs {
 // Run runs one, and removes its Job.
 func (j jobs) Run(ctx context.Context, host string, req node.Request, sink report.Sink) (node.Result, error) {
 	name := engine.JobName(j.run, req.Task+"/"+host, 1)
-	defer j.remove(context.WithoutCancel(ctx), name)
-	result, err := job.Runner{Kube: j.clients.Kube, Name: name, Agents: j.agents, LostAfter: lookTimeout}.Run(ctx, host, req, sink)
-	if err == nil && result.Failure != nil && strings.Contains(result.Failure.Message, "has no task") {
+	result, err := job.Runner{Kube: j.clients.Kube, Name: name, Agents: j.agents, LostAfter: lookTimeout}.Once(ctx, host, req, sink)
+	if err == nil && result.Failure != nil && result.Failure.NoTask() {
 		return result, fmt.Errorf("the agent on %s is older than this program; the next Operation of this program installs a newer one", host)
 	}
 	return result, err
-}
-
-// remove removes a Job with its pod and its request; by itself it would go in some hours.
-func (j jobs) remove(ctx context.Context, name string) {
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
-	defer cancel()
-	background := metav1.DeletePropagationBackground
-	_ = j.clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
 }
 
 // via gives the way to a host; nil for none.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
 
@@ -27,8 +26,6 @@ import (
 const (
 	// askTimeout bounds the reading of all backups on one host.
 	askTimeout = 15 * time.Minute
-	// askedGone bounds the removal of the Job that has asked.
-	askedGone = 15 * time.Second
 )
 
 // HostBackups asks the control planes and the etcd members that are nodes for the backups
@@ -69,14 +66,7 @@ func askBackups(ctx context.Context, kube kubernetes.Interface, name string, age
 	if err != nil {
 		return data, err
 	}
-	defer func() {
-		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), askedGone)
-		defer cancel()
-		background := metav1.DeletePropagationBackground
-		// It goes by itself a day later.
-		_ = kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(gone, name, metav1.DeleteOptions{PropagationPolicy: &background})
-	}()
-	result, err := job.Runner{Kube: kube, Name: name, Agents: agents, LostAfter: time.Minute}.Run(ctx, host,
+	result, err := job.Runner{Kube: kube, Name: name, Agents: agents, LostAfter: time.Minute}.Once(ctx, host,
 		node.Request{Task: tasks.ListBackups, Timeout: askTimeout, Spec: spec}, report.Discard())
 	if err != nil {
 		return data, err

@@ -32,6 +32,8 @@ const (
 	requestKey = "request.json"
 	// secretTimeout bounds the removal of a request after the task's end.
 	secretTimeout = 30 * time.Second
+	// removeTimeout bounds the removal of a Job that belongs to no Operation.
+	removeTimeout = 15 * time.Second
 )
 
 // Runner runs one task as the Job of one name. It is a transport.Runner.
@@ -70,6 +72,23 @@ func (r Runner) Run(ctx context.Context, host string, req node.Request, sink rep
 	result, err := w.wait(ctx)
 	r.forget(context.WithoutCancel(ctx), err)
 	return result, err
+}
+
+// Once is Run of a task that belongs to no Operation and that nobody comes back to: its Job goes
+// with it, with its pod and its request, however it ended.
+func (r Runner) Once(ctx context.Context, host string, req node.Request, sink report.Sink) (node.Result, error) {
+	defer func() {
+		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		// Best effort: it goes by itself some hours later.
+		r.remove(gone)
+	}()
+	return r.Run(ctx, host, req, sink)
+}
+
+func (r Runner) remove(ctx context.Context) {
+	background := metav1.DeletePropagationBackground
+	_ = r.Kube.BatchV1().Jobs(namespace).Delete(ctx, r.Name, metav1.DeleteOptions{PropagationPolicy: &background})
 }
 
 // jobDeadline bounds the Job: the task, the wait for the host's lock, the pod's start.
@@ -178,9 +197,8 @@ func (r Runner) forget(ctx context.Context, err error) {
 	var start *StartError
 	var lost *LostError
 	if errors.As(err, &start) || errors.As(err, &lost) && r.LostAfter > 0 {
-		background := metav1.DeletePropagationBackground
 		// Best effort: its deadline ends it otherwise.
-		_ = r.Kube.BatchV1().Jobs(namespace).Delete(ctx, r.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+		r.remove(ctx)
 	}
 	// Best effort: the Job owns the Secret and takes it with it.
 	_ = r.Kube.CoreV1().Secrets(namespace).Delete(ctx, r.Name, metav1.DeleteOptions{})

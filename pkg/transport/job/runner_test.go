@@ -45,7 +45,7 @@ func TestRunner(t *testing.T) {
 	c := &cluster{T: t, kube: kube, server: s}
 	c.create()
 	for name, test := range map[string]func(*cluster){
-		"result": testResult, "adopts": testAdopts, "no image": testNoImage, "pod deleted": testPodDeleted,
+		"result": testResult, "once": testOnce, "adopts": testAdopts, "no image": testNoImage, "pod deleted": testPodDeleted,
 		"container unknown": testContainerUnknown, "architectures": testArchitectures, "job deleted": testJobDeleted, "deadline": testDeadline, "canceled": testCanceled, "silent": testSilent,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,6 +183,23 @@ func testResult(c *cluster) {
 	}
 	if _, err := c.kube.CoreV1().Secrets(namespace).Get(c.Context(), "result", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		c.Errorf("the request is still there: %v", err)
+	}
+}
+
+// testOnce checks that nothing is left of a task that nobody comes back to, although it failed.
+func testOnce(c *cluster) {
+	ended := make(chan end, 1)
+	r := job.Runner{Kube: c.kube, Name: "once", Agents: v1alpha1.Agents{{Image: "agent:1"}}}
+	go func() {
+		result, err := r.Once(c.Context(), "n1", node.Request{Task: "x"}, report.Discard())
+		ended <- end{result, err}
+	}()
+	c.status(c.pod("once"), terminated(node.Result{Failure: &node.Failure{Message: "it broke"}}))
+	if got := c.await(ended); got.err != nil || got.result.Failure == nil {
+		c.Errorf("got %+v", got)
+	}
+	if j, err := c.kube.BatchV1().Jobs(namespace).Get(c.Context(), "once", metav1.GetOptions{}); !apierrors.IsNotFound(err) && (err != nil || j.DeletionTimestamp == nil) {
+		c.Errorf("the job is still there: %v", err)
 	}
 }
 
