@@ -7,6 +7,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/adopt"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/agent"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/certs"
@@ -42,7 +43,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		addon.NewDashboard(streams),
 		node.New(streams),
 		uninstall.New(streams),
-		look.NewBackup(streams),
+		backup.New(streams),
 		newCompletion(streams),
 		cli.NewOptions(streams),
 		newVersion(streams),

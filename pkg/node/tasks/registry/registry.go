@@ -14,8 +14,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/kubeletcert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
@@ -49,6 +51,12 @@ func All() map[string]node.Task {
 		{Name: tasks.PruneImages, Beside: true, Run: node.Typed(images.Prune)},
 		{Name: tasks.Backup, Run: node.Typed(backup.Run)},
 		{Name: tasks.ListBackups, ReadOnly: true, Run: node.Typed(backup.List)},
+		{Name: tasks.Restore, Run: node.Typed(restore.Run)},
+		{Name: tasks.LookForRestore, ReadOnly: true, Run: node.Typed(restore.Look)},
+		{Name: tasks.ReadSnapshot, ReadOnly: true, Run: node.Typed(restore.Read)},
+		{Name: tasks.VerifyBackup, Run: node.Typed(restore.Verify)},
+		{Name: tasks.SendBackup, Beside: true, Run: node.Typed(offsite.Send)},
+		{Name: tasks.BackupTarget, ReadOnly: true, Run: node.Typed(offsite.Target)},
 		{Name: tasks.UpgradeCheck, ReadOnly: true, Run: node.Typed(upgrade.Check)},
 		{Name: tasks.UpgradeControlPlane, Run: node.Typed(upgrade.ControlPlane)},
 		{Name: tasks.UpgradeKubelet, Run: node.Typed(upgrade.Kubelet)},
