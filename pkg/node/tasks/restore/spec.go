@@ -24,7 +24,8 @@ const (
 	SnapshotPath = Dir + "/etcd-snapshot.db"
 	partialPath  = SnapshotPath + ".partial"
 	statePath    = Dir + "/state.json"
-	stoppedDir   = Dir + "/manifests"
+	// stoppedDir is on the file system of the manifests, so that each is in one of both places.
+	stoppedDir = "/etc/kubernetes/kubectl-ha-restore"
 
 	manifestsDir = "/etc/kubernetes/manifests"
 	kubeletUnit  = "kubelet.service"

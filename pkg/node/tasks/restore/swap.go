@@ -33,14 +33,7 @@ func stopAPI(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		content, err := h.ReadFile(manifestsDir + "/" + name)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := h.WriteFile(ctx, host.File{Path: stoppedDir + "/" + name, Mode: 0o600, Content: content, Note: "the manifest of a static pod, during a restore"}); err != nil {
-			return nil, err
-		}
-		if _, err := h.Remove(ctx, manifestsDir+"/"+name); err != nil {
+		if err := move(ctx, h, manifestsDir+"/"+name, stoppedDir+"/"+name, "the kubelet ends a static pod without its manifest"); err != nil {
 			return nil, err
 		}
 	}
@@ -174,22 +167,21 @@ func start(ctx context.Context, env node.Env) (any, error) {
 func serve(ctx context.Context, env node.Env, names ...string) (any, error) {
 	h, done := env.Host, true
 	for _, name := range names {
-		content, err := h.ReadFile(stoppedDir + "/" + name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		from, to := stoppedDir+"/"+name, manifestsDir+"/"+name
+		stopped, err := h.Exists(from)
 		if err != nil {
 			return nil, err
 		}
 		// One that is there by now, such as of an upgrade's rollback, is newer.
-		if there, err := h.Exists(manifestsDir + "/" + name); err != nil || there {
-			if err != nil {
-				return nil, err
-			}
+		there, err := h.Exists(to)
+		if err != nil {
+			return nil, err
+		}
+		if !stopped || there {
 			continue
 		}
 		done = false
-		if _, err := h.WriteFile(ctx, host.File{Path: manifestsDir + "/" + name, Mode: 0o600, Content: content, Note: "the manifest of a static pod, after a restore"}); err != nil {
+		if err := move(ctx, h, from, to, "the kubelet starts the static pod again"); err != nil {
 			return nil, err
 		}
 	}
