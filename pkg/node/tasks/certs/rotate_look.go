@@ -1,0 +1,102 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+)
+
+// RotationLook tells how far a host is with a rotation. It changes nothing.
+func RotationLook(_ context.Context, env node.Env, spec RotationLookSpec) (any, error) {
+	a, h := spec.Authority, env.Host
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	var d RotationLookData
+	var err error
+	if d.Trusted, err = a.trusted(h); err != nil {
+		return nil, err
+	}
+	held, err := a.held(h)
+	if err != nil {
+		return nil, err
+	}
+	for _, pair := range held {
+		d.Held = append(d.Held, pair.CertPEM)
+	}
+	inUse, err := a.inUse(h)
+	if err != nil && !errors.Is(err, errNoKey) {
+		return nil, err
+	}
+	d.Signs = inUse.CertPEM
+	d.Stale, err = a.stale(h, d)
+	return d, err
+}
+
+// trusted are those that all of the host's files of an authority have.
+func (a Authority) trusted(h *host.Host) ([][]byte, error) {
+	files := etcdTrust()
+	if trust, _ := a.files(); trust != "" {
+		files = []string{trust}
+	}
+	var out [][]byte
+	first := true
+	for _, file := range files {
+		raw, err := h.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all := a.split(raw)
+		if first {
+			out, first = all, false
+			continue
+		}
+		var both [][]byte
+		for _, one := range out {
+			for _, other := range all {
+				if same(one, other) {
+					both = append(both, one)
+				}
+			}
+		}
+		out = both
+	}
+	return out, nil
+}
+
+// stale says what goes by another authority than the first that is trusted.
+func (a Authority) stale(h *host.Host, d RotationLookData) ([]string, error) {
+	if len(d.Trusted) == 0 {
+		return nil, nil
+	}
+	if a == AuthorityServiceAccount {
+		return staleTokens(h, d.Trusted[0])
+	}
+	signers := map[Authority]Signer{AuthorityKubernetes: SignerKubernetes, AuthorityFrontProxy: SignerFrontProxy, AuthorityEtcd: SignerEtcd}
+	var out []string
+	for _, u := range catalogue() {
+		if u.signer != signers[a] {
+			continue
+		}
+		now, err := u.current(h)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range d.Trusted[1:] {
+			if by, err := pki.SignedBy(now.CertPEM, other); err == nil && by {
+				out = append(out, u.name)
+			}
+		}
+	}
+	return out, nil
+}
