@@ -59,7 +59,9 @@ func parseWorkloads(text string) (workload, error) {
 // ownWorkloads are those that a bootstrap has brought and that talk to the API, and those that
 // the caller has named.
 func (w *rotating) ownWorkloads() []workload {
-	out := []workload{{metav1.NamespaceSystem, "daemonset", "kube-proxy"}, {metav1.NamespaceSystem, "deployment", "coredns"}, {v1alpha1.SystemNamespace, "daemonset", ""}, {v1alpha1.SystemNamespace, "deployment", ""}}
+	out := []workload{{metav1.NamespaceSystem, "daemonset", "kube-proxy"},
+		{metav1.NamespaceSystem, "deployment", "coredns"}, {flannelNamespace, "daemonset", ""},
+		{v1alpha1.SystemNamespace, "daemonset", ""}, {v1alpha1.SystemNamespace, "deployment", ""}}
 	for _, one := range w.Restart {
 		parsed, err := parseWorkloads(one)
 		if err == nil { // checkRotation has said so otherwise.
@@ -68,6 +70,9 @@ func (w *rotating) ownWorkloads() []workload {
 	}
 	return out
 }
+
+// flannelNamespace is that of the pod network that a bootstrap brings.
+const flannelNamespace = "kube-flannel"
 
 // restartWorkloads rolls workloads out anew, one after the other, each within its own budget, and
 // waits for each. Those whose pods were all started since both CAs are there are left alone.
