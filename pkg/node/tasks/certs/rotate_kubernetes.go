@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,19 +11,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
-const (
-	// SigningCA is the CA that controller-manager signs with for as long as there are two in
-	// ca.crt: it refuses a file with more than one (caProvider in
-	// https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/certificates/signer/ca_provider.go).
-	SigningCA = pkiDir + "/ca-signing.crt"
-
-	controllerManagerManifest = manifestsDir + "/kube-controller-manager.yaml"
-	// SigningFlag names its file.
-	SigningFlag = "cluster-signing-cert-file"
-)
+const controllerManagerManifest = manifestsDir + "/kube-controller-manager.yaml"
 
 // kubernetes exchanges the cluster's CA: what signs and what is trusted on a control plane
 // node, and what a kubelet trusts on any node.
@@ -57,7 +48,7 @@ func (r *rotation) kubernetes(ctx context.Context) error {
 		if err := r.dropChain(ctx); err != nil {
 			return err
 		}
-		if _, err := r.h.Remove(ctx, SigningCA); err != nil {
+		if _, err := r.h.Remove(ctx, controlplane.SigningCA); err != nil {
 			return err
 		}
 		if err := r.Authority.forget(ctx, r.h); err != nil {
@@ -107,7 +98,7 @@ func (r *rotation) trustFiles(ctx context.Context) error {
 		return err
 	}
 	return r.write(ctx, host.File{Path: key, Mode: 0o600, Content: pair.KeyPEM, Note: "the key of the cluster's CA"},
-		host.File{Path: SigningCA, Mode: 0o644, Content: pair.CertPEM, Note: "the CA that controller-manager signs with"}, caFile)
+		host.File{Path: controlplane.SigningCA, Mode: 0o644, Content: pair.CertPEM, Note: "the CA that controller-manager signs with"}, caFile)
 }
 
 // kubeconfigs has those of the host trust what is trusted in this phase.
@@ -181,13 +172,13 @@ func (r *rotation) signingManifest() (content []byte, file string, err error) {
 		return nil, "", err
 	}
 	file, _ = r.Authority.files()
-	if now := flag(r.h, controllerManagerManifest, SigningFlag); now != file && now != SigningCA {
+	if now := flag(r.h, controllerManagerManifest, controlplane.SigningFlag); now != file && now != controlplane.SigningCA {
 		return nil, "", host.WithHint(fmt.Errorf("controller-manager signs with %q, and not with %s", now, file), "the CA of this cluster was set up by hand, and is to be rotated by hand")
 	}
 	if r.Phase != PhaseFinish {
-		file = SigningCA
+		file = controlplane.SigningCA
 	}
-	content, err = setFlag(raw, SigningFlag, file)
+	content, err = controlplane.SetFlag(raw, controlplane.SigningFlag, file)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", controllerManagerManifest, err)
 	}
@@ -201,7 +192,7 @@ func (r *rotation) signingFlag(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if flag(r.h, controllerManagerManifest, SigningFlag) == file {
+	if flag(r.h, controllerManagerManifest, controlplane.SigningFlag) == file {
 		return nil
 	}
 	if err := r.write(ctx, host.File{Path: controllerManagerManifest, Mode: 0o600, Content: content, Note: "the CA that controller-manager signs with"}); err != nil {
@@ -212,7 +203,7 @@ func (r *rotation) signingFlag(ctx context.Context) error {
 	}
 	r.data.Restarted = append(r.data.Restarted, controllerManagerProgram)
 	err = host.Until(ctx, settleTimeout, settleInterval, func(context.Context) error {
-		return r.deps.runsWith(r.h, controllerManagerProgram, "--"+SigningFlag+"="+file)
+		return r.deps.runsWith(r.h, controllerManagerProgram, "--"+controlplane.SigningFlag+"="+file)
 	}, func(seen error) error {
 		return host.WithHint(fmt.Errorf("the kubelet did not restart %s with its changed manifest within %v: %w", controllerManagerProgram, settleTimeout, seen), "look at journalctl -u kubelet on the host, then resume")
 	})
@@ -220,16 +211,6 @@ func (r *rotation) signingFlag(ctx context.Context) error {
 		return err
 	}
 	return r.well(ctx, controllerManagerProgram)
-}
-
-// setFlag sets an argument of a static pod's command that is there already, and leaves all else
-// as it is.
-func setFlag(manifest []byte, name, value string) ([]byte, error) {
-	at := regexp.MustCompile(`(?m)^(\s*- --` + regexp.QuoteMeta(name) + `=)\S+$`)
-	if len(at.FindAll(manifest, -1)) != 1 {
-		return nil, fmt.Errorf("--%s is not there exactly once", name)
-	}
-	return at.ReplaceAll(manifest, []byte("${1}"+value)), nil
 }
 
 // runsWith is nil when every process of a program, of which there is one at least, has the argument.

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
@@ -173,7 +174,7 @@ func look(t *testing.T, h *host.Host, old, fresh []byte) string {
 			}
 		}
 	}
-	out += fmt.Sprintf(", signed by %v, manager signs with %s", by, path.Base(flag(h, controllerManagerManifest, SigningFlag)))
+	out += fmt.Sprintf(", signed by %v, manager signs with %s", by, path.Base(flag(h, controllerManagerManifest, controlplane.SigningFlag)))
 	l, err := readLogin(content(t, h, path.Join(kubernetesDir, ControllerManager)))
 	if err != nil {
 		t.Fatal(err)
@@ -257,8 +258,8 @@ func TestRotateKubernetes(t *testing.T) {
 				if there, err := h.Exists(AuthorityKubernetes.dir()); err != nil || there {
 					t.Errorf("keys are left: %v", err)
 				}
-				if there, err := h.Exists(SigningCA); err != nil || there {
-					t.Errorf("%s is left: %v", SigningCA, err)
+				if there, err := h.Exists(controlplane.SigningCA); err != nil || there {
+					t.Errorf("%s is left: %v", controlplane.SigningCA, err)
 				}
 			})
 		}
@@ -502,26 +503,5 @@ func TestStaleTokens(t *testing.T) {
 	got, err := staleTokens(h, fresh)
 	if err != nil || strings.Join(got, " ") != "uid-old uid-other" {
 		t.Errorf("got %v, %v", got, err)
-	}
-}
-
-func TestSetFlag(t *testing.T) {
-	for name, c := range map[string]struct{ manifest, want, err string }{
-		"set":       {"    - --a=/x\n    - --b=/y\n", "    - --a=/z\n    - --b=/y\n", ""},
-		"not there": {"    - --ab=/x\n", "", "exactly once"},
-		"twice":     {"    - --a=/x\n    - --a=/y\n", "", "exactly once"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := setFlag([]byte(c.manifest), "a", "/z")
-			if c.err != "" {
-				if err == nil || !strings.Contains(err.Error(), c.err) {
-					t.Errorf("got %v", err)
-				}
-				return
-			}
-			if err != nil || string(got) != c.want {
-				t.Errorf("got %q, %v", got, err)
-			}
-		})
 	}
 }
