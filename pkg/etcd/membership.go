@@ -151,7 +151,7 @@ func (c *Client) Remove(ctx context.Context, id uint64, limit time.Duration, see
 		if err := CanRemove(v, id); err != nil {
 			return err
 		}
-		if c.HandOver(ctx, v, id) {
+		if c.handOver(ctx, v, id) {
 			return errors.New("the leadership is on its way to another member")
 		}
 		asked, err := c.asked(v, id)
@@ -170,9 +170,9 @@ func (c *Client) Remove(ctx context.Context, id uint64, limit time.Duration, see
 	return nil
 }
 
-// HandOver asks a leader to hand over to another voting member, and tells whether
+// handOver asks a leader to hand over to another voting member, and tells whether
 // it was one. That it fails is no reason to stop: the others elect one then.
-func (c *Client) HandOver(ctx context.Context, v View, id uint64) bool {
+func (c *Client) handOver(ctx context.Context, v View, id uint64) bool {
 	for i, s := range v.Status {
 		if s.Err != nil || s.ID != id || s.Leader != id {
 			continue

@@ -108,7 +108,7 @@ func (w *rotating) offer(ctx context.Context, h v1alpha1.Host, next []byte, reci
 
 // seal encrypts the private key to those control plane nodes that lack it.
 func (w *rotating) seal(ctx context.Context, phase certs.Phase) (map[string][]byte, error) {
-	if phase == certs.PhaseFinish || w.Authority == certs.AuthorityEtcd {
+	if phase == certs.PhaseFinish {
 		return nil, nil
 	}
 	if err := w.lookAround(ctx); err != nil { // A node may have joined since.

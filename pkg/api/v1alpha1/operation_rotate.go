@@ -7,10 +7,9 @@ const OperationRotateAuthority OperationType = "RotateAuthority"
 // RotateAuthoritySpec says which authority is replaced by which one, and how far.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.rotateAuthority can't be changed; create a new Operation"
 // +kubebuilder:validation:XValidation:rule="self.from != self.to",message="from and to are the same"
-// +kubebuilder:validation:XValidation:rule="self.authority != 'etcd' || self.phase != 'issue'",message="what etcd's CA signs is installed by an Operation of the type RenewCertificates"
 type RotateAuthoritySpec struct {
-	// Authority is kubernetes, front-proxy, service-account or etcd.
-	// +kubebuilder:validation:Enum=kubernetes;front-proxy;service-account;etcd
+	// Authority is kubernetes, front-proxy or service-account.
+	// +kubebuilder:validation:Enum=kubernetes;front-proxy;service-account
 	Authority string `json:"authority"`
 	// Phase is the one that the cluster is in afterwards. trust: everybody trusts both; issue:
 	// everything is signed by To, and both are trusted; finish: only To is trusted.

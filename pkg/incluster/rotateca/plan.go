@@ -13,7 +13,7 @@ import (
 // The kinds of steps: the part of a step's ID before the slash.
 const (
 	stepWell = "well"
-	// stepRotate is on a host that signs or that runs etcd, stepTrust on a worker.
+	// stepRotate is on a control plane node, stepTrust on a worker.
 	stepRotate  = "rotate"
 	stepTrust   = "trust"
 	stepRefresh = "refresh"
@@ -23,8 +23,8 @@ const (
 // lanes is on how many workers something is done at the same time.
 const lanes = 10
 
-// Plan is the turn of each node: control plane nodes and etcd members one after the other, in
-// which whoever is trusted next comes before whoever shows it. It is pure.
+// Plan is the turn of each node: control plane nodes one after the other, workers in lanes. It is
+// pure.
 func Plan(spec *v1alpha1.RotateAuthoritySpec, c *v1alpha1.Cluster) ([]v1alpha1.StepStatus, error) {
 	if spec == nil {
 		return nil, errors.New("the operation names no authority to rotate")
@@ -37,7 +37,7 @@ func Plan(spec *v1alpha1.RotateAuthoritySpec, c *v1alpha1.Cluster) ([]v1alpha1.S
 	if p.phase == certs.PhaseFinish && p.authority == certs.AuthorityKubernetes {
 		p.workers(stepTrust, "trust only the new CA") // Before nobody shows the former one any more.
 	}
-	for _, h := range p.keepers() {
+	for _, h := range p.c.ControlPlanes() {
 		p.turn(h.Name)
 	}
 	switch {
@@ -76,26 +76,12 @@ func (p *planner) then(s v1alpha1.StepStatus) {
 	p.steps, p.last = append(p.steps, s), []string{s.ID}
 }
 
-// keepers are the nodes that sign, or that trust or are etcd members.
-func (p *planner) keepers() []v1alpha1.Host {
-	if p.authority != certs.AuthorityEtcd {
-		return p.c.ControlPlanes()
-	}
-	return slices.DeleteFunc(slices.Clone(p.c.Nodes()), func(h v1alpha1.Host) bool {
-		member := slices.ContainsFunc(p.c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
-		return !member && !h.Has(v1alpha1.RoleControlPlane)
-	})
-}
-
-// restarts reports whether the apiserver is restarted: it reads etcd's CA and the keys of
-// service accounts at its start only.
-func (p *planner) restarts() bool {
-	return p.authority == certs.AuthorityEtcd || p.authority == certs.AuthorityServiceAccount
-}
+// restarts reports whether the apiserver is restarted: it reads the keys of service accounts at its
+// start only.
+func (p *planner) restarts() bool { return p.authority == certs.AuthorityServiceAccount }
 
 func (p *planner) turn(name string) {
-	h, _ := p.c.Host(name)
-	moves := p.restarts() && h.Has(v1alpha1.RoleControlPlane) && len(p.c.ControlPlanes()) > 1
+	moves := p.restarts() && len(p.c.ControlPlanes()) > 1
 	if moves {
 		p.moved = append(p.moved, name)
 		s := upgrade.Away(name, p.last...)
@@ -113,7 +99,7 @@ func (p *planner) turn(name string) {
 func (p *planner) what() string {
 	thing := map[certs.Authority]string{
 		certs.AuthorityKubernetes: "the Kubernetes CA", certs.AuthorityFrontProxy: "the front-proxy CA",
-		certs.AuthorityServiceAccount: "the service account key", certs.AuthorityEtcd: "the etcd CA",
+		certs.AuthorityServiceAccount: "the service account key",
 	}[p.authority]
 	switch p.phase {
 	case certs.PhaseTrust:

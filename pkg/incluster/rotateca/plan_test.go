@@ -8,25 +8,14 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
-// document is a cluster of three control planes, which are members too where no member is named,
-// and of workers.
-func document(planes, workers, members int) *v1alpha1.Cluster {
+// document is a cluster of so many control planes and workers.
+func document(planes, workers int) *v1alpha1.Cluster {
 	c := &v1alpha1.Cluster{}
-	add := func(name string, roles ...v1alpha1.Role) {
-		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: name, Address: "10.0.0.1", Roles: roles})
-	}
 	for i := range planes {
-		roles := []v1alpha1.Role{v1alpha1.RoleControlPlane}
-		if members == 0 {
-			roles = append(roles, v1alpha1.RoleEtcd)
-		}
-		add("cp"+string(rune('1'+i)), roles...)
+		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: "cp" + string(rune('1'+i)), Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}})
 	}
 	for i := range workers {
-		add("w"+string(rune('a'+i)), v1alpha1.RoleWorker)
-	}
-	for i := range members {
-		add("e"+string(rune('1'+i)), v1alpha1.RoleEtcd)
+		c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: "w" + string(rune('a'+i)), Roles: []v1alpha1.Role{v1alpha1.RoleWorker}})
 	}
 	return c
 }
@@ -37,16 +26,15 @@ func TestPlan(t *testing.T) {
 		cluster          *v1alpha1.Cluster
 		want             string
 	}{
-		"trust the cluster's CA": {"kubernetes", "trust", document(2, 2, 0),
+		"trust the cluster's CA": {"kubernetes", "trust", document(2, 2),
 			"well rotate/cp1 gate/cp1 rotate/cp2 gate/cp2 trust/wa trust/wb"},
-		"issue by it": {"kubernetes", "issue", document(2, 1, 0),
+		"issue by it": {"kubernetes", "issue", document(2, 1),
 			"well rotate/cp1 gate/cp1 rotate/cp2 gate/cp2 refresh/cp1 well/cp1 refresh/cp2 well/cp2 refresh/wa"},
-		"finish it":   {"kubernetes", "finish", document(1, 1, 0), "well trust/wa rotate/cp1 gate/cp1"},
-		"front proxy": {"front-proxy", "issue", document(2, 5, 0), "well rotate/cp1 gate/cp1 rotate/cp2 gate/cp2"},
-		"service accounts": {"service-account", "issue", document(2, 1, 0),
+		"finish it":   {"kubernetes", "finish", document(1, 1), "well trust/wa rotate/cp1 gate/cp1"},
+		"front proxy": {"front-proxy", "issue", document(2, 5), "well rotate/cp1 gate/cp1 rotate/cp2 gate/cp2"},
+		"service accounts": {"service-account", "issue", document(2, 1),
 			"well vip-away/cp1 rotate/cp1 gate/cp1 vip-back/cp1 one-holder/cp1 vip-away/cp2 rotate/cp2 gate/cp2 vip-back/cp2 one-holder/cp2 refresh/cp1 well/cp1 refresh/cp2 well/cp2 refresh/wa vip-restore/cp1 vip-restore/cp2"},
-		"one control plane":         {"service-account", "trust", document(1, 0, 0), "well rotate/cp1 gate/cp1"},
-		"members that are no nodes": {"etcd", "trust", document(1, 1, 3), "well rotate/cp1 gate/cp1"},
+		"one control plane": {"service-account", "trust", document(1, 0), "well rotate/cp1 gate/cp1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			steps, err := Plan(&v1alpha1.RotateAuthoritySpec{Authority: c.authority, Phase: c.phase, From: "a", To: "b"}, c.cluster)
@@ -70,8 +58,8 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
-	for name, spec := range map[string]*v1alpha1.RotateAuthoritySpec{"none": nil, "no phase": {Authority: "etcd"}, "unknown": {Authority: "x", Phase: "trust"}} {
-		if _, err := Plan(spec, document(1, 0, 0)); err == nil {
+	for name, spec := range map[string]*v1alpha1.RotateAuthoritySpec{"none": nil, "no phase": {Authority: "kubernetes"}, "unknown": {Authority: "x", Phase: "trust"}} {
+		if _, err := Plan(spec, document(1, 0)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -79,7 +67,7 @@ func TestPlan(t *testing.T) {
 
 // TestLanes: of many workers, only so many are out at the same time.
 func TestLanes(t *testing.T) {
-	steps, err := Plan(&v1alpha1.RotateAuthoritySpec{Authority: "kubernetes", Phase: "trust", From: "a", To: "b"}, document(1, 26, 0))
+	steps, err := Plan(&v1alpha1.RotateAuthoritySpec{Authority: "kubernetes", Phase: "trust", From: "a", To: "b"}, document(1, 26))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
@@ -25,8 +24,7 @@ func same(a, b []byte) bool { return pki.Same(a, b) }
 // idOf is an authority's short name; empty for what is none.
 func (s RotationSpec) idOf(public []byte) string { return pki.ID(public) }
 
-// files are where an authority is on a host: what is trusted, and the key that is in use. key is
-// empty where no host has it.
+// files are where an authority is on a host: what is trusted, and the key that is in use.
 func (a Authority) files() (trust, key string) {
 	switch a {
 	case AuthorityKubernetes:
@@ -38,9 +36,6 @@ func (a Authority) files() (trust, key string) {
 	}
 	return "", ""
 }
-
-// etcdTrust are the files with etcd's CA: the members', and the apiserver's.
-func etcdTrust() []string { return []string{etcdmember.PKIDir + "/ca.crt", localEtcdDir + "/ca.crt"} }
 
 // split are the certificates or public keys of a file, one by one.
 func (a Authority) split(content []byte) [][]byte {
@@ -118,9 +113,6 @@ var errNoKey = errors.New("its private key is not on this host")
 // inUse is the authority that signs on this host.
 func (a Authority) inUse(h *host.Host) (pki.KeyPair, error) {
 	trust, key := a.files()
-	if key == "" {
-		return pki.KeyPair{}, errNoKey
-	}
 	private, err := h.ReadFile(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pki.KeyPair{}, errNoKey

@@ -37,38 +37,14 @@ func RotationLook(_ context.Context, env node.Env, spec RotationLookSpec) (any, 
 	return d, err
 }
 
-// trusted are those that all of the host's files of an authority have.
+// trusted are those that the host trusts.
 func (a Authority) trusted(h *host.Host) ([][]byte, error) {
-	files := etcdTrust()
-	if trust, _ := a.files(); trust != "" {
-		files = []string{trust}
+	file, _ := a.files()
+	raw, err := h.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	var out [][]byte
-	first := true
-	for _, file := range files {
-		raw, err := h.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all := a.split(raw)
-		if first {
-			out, first = all, false
-			continue
-		}
-		var both [][]byte
-		for _, one := range out {
-			for _, other := range all {
-				if same(one, other) {
-					both = append(both, one)
-				}
-			}
-		}
-		out = both
-	}
-	return out, nil
+	return a.split(raw), err
 }
 
 // stale says what goes by another authority than the first that is trusted.
@@ -79,7 +55,7 @@ func (a Authority) stale(h *host.Host, d RotationLookData) ([]string, error) {
 	if a == AuthorityServiceAccount {
 		return staleTokens(h, d.Trusted[0])
 	}
-	signers := map[Authority]Signer{AuthorityKubernetes: SignerKubernetes, AuthorityFrontProxy: SignerFrontProxy, AuthorityEtcd: SignerEtcd}
+	signers := map[Authority]Signer{AuthorityKubernetes: SignerKubernetes, AuthorityFrontProxy: SignerFrontProxy}
 	var out []string
 	for _, u := range catalogue() {
 		if u.signer != signers[a] {

@@ -9,10 +9,8 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
@@ -27,12 +25,10 @@ type rotationDeps struct {
 	accepts func(ctx context.Context, env node.Env, anchors []byte) error
 	// certify has the cluster sign a kubelet's certificate.
 	certify func(ctx context.Context, env node.Env, request, key []byte, signer string, usages []certificatesv1.KeyUsage) ([]byte, error)
-	// spare waits until etcd can do without the host's member.
-	spare func(ctx context.Context, env node.Env) error
 }
 
 func rotationOnHost() rotationDeps {
-	return rotationDeps{well: wellOf, runsWith: runsWith, accepts: accepts, certify: certify, spare: spare}
+	return rotationDeps{well: wellOf, runsWith: runsWith, accepts: accepts, certify: certify}
 }
 
 // wellOf asks a program of the host how it is.
@@ -49,13 +45,6 @@ func wellOf(ctx context.Context, env node.Env, program string) error {
 			return err
 		}
 		return get(ctx, nil, pki.KeyPair{}, url)
-	case etcdmember.UnitName:
-		client, err := connectMembers(ctx, h)
-		if err != nil {
-			return err
-		}
-		view := client.View(ctx)
-		return errors.Join(etcd.Healthy(view), client.Close())
 	}
 	at, ok := healthOf[program]
 	if !ok {

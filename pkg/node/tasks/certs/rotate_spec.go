@@ -15,12 +15,11 @@ const (
 	AuthorityKubernetes     Authority = "kubernetes"
 	AuthorityFrontProxy     Authority = "front-proxy"
 	AuthorityServiceAccount Authority = "service-account"
-	AuthorityEtcd           Authority = "etcd"
 )
 
 // Authorities lists them all.
 func Authorities() []Authority {
-	return []Authority{AuthorityKubernetes, AuthorityEtcd, AuthorityFrontProxy, AuthorityServiceAccount}
+	return []Authority{AuthorityKubernetes, AuthorityFrontProxy, AuthorityServiceAccount}
 }
 
 // check is an error when there is no such authority.

@@ -65,7 +65,6 @@ func (w *rotationWorld) deps(t *testing.T) deps {
 		well:     func(context.Context, node.Env, string) error { return nil },
 		runsWith: func(*host.Host, string, string) error { return nil },
 		accepts:  func(context.Context, node.Env, []byte) error { return w.alive() },
-		spare:    func(context.Context, node.Env) error { return w.alive() },
 		certify: func(_ context.Context, env node.Env, request, _ []byte, signer string, usages []certificatesv1.KeyUsage) ([]byte, error) {
 			if err := w.alive(); err != nil {
 				return nil, err
@@ -305,9 +304,6 @@ func TestRotateRefuses(t *testing.T) {
 			func(t *testing.T, h *host.Host) {
 				hosttest.Write(t, h, controllerManagerManifest, strings.Replace(controllerManagerYAML, "cert-file=/etc/kubernetes/pki/ca.crt", "cert-file=/etc/kubernetes/pki/mine.crt", 1), 0o600)
 			}, "signs with"},
-		"etcd does not sign here": {func(to []byte) RotationSpec {
-			return RotationSpec{Authority: AuthorityEtcd, Phase: PhaseIssue, From: ca.CertPEM, To: to}
-		}, nil, "signs where its key is"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := keeper(t, ca, front)
