@@ -86,6 +86,15 @@ const (
 	InstallCertificates = "install-certificates"
 	RenewCertificates   = "renew-certificates"
 	SignCertificates    = "sign-certificates"
+	// RotateAuthority brings a host to a phase of the rotation of a CA, or of the key of service
+	// accounts. RotationLook tells how far it is, RotationOffer encrypts the next key to what
+	// RotationReceive says of other hosts, and RotationRefresh gets anew what the cluster signs
+	// for a node.
+	RotateAuthority = "rotate-authority"
+	RotationLook    = "rotation-look"
+	RotationReceive = "rotation-receive"
+	RotationOffer   = "rotation-offer"
+	RotationRefresh = "rotation-refresh"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )
