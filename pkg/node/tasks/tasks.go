@@ -75,6 +75,8 @@ const (
 	InstallCertificates = "install-certificates"
 	RenewCertificates   = "renew-certificates"
 	SignCertificates    = "sign-certificates"
+	// CertificateMetrics is Certificates, and writes what it finds for Prometheus.
+	CertificateMetrics = "certificate-metrics"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

@@ -67,6 +67,7 @@ func All() map[string]node.Task {
 		{Name: tasks.CertificateRequests, Run: node.Typed(certs.Request)},
 		{Name: tasks.InstallCertificates, Run: node.Typed(certs.Install)},
 		{Name: tasks.RenewCertificates, Run: node.Typed(certs.Renew)},
+		{Name: tasks.CertificateMetrics, Run: node.Typed(certs.Metrics)},
 		{Name: tasks.SignCertificates, ReadOnly: true, Run: node.Typed(certs.Sign)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
