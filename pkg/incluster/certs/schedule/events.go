@@ -31,7 +31,7 @@ const (
 )
 
 // tell says what nobody in the cluster can renew: in the log, and by Events about the CronJob,
-// each with its node. They are about the CronJob and not about the nodes, since who has the
+// each with its node if there is one. They are about the CronJob and not about the nodes, since who has the
 // coordinator's token is not to tell tales of these. Events go after an hour, and come again with
 // each run. One that can't be recorded makes the run fail.
 func (r *run) tell(ctx context.Context, all []near) error {
@@ -72,10 +72,14 @@ func (n near) event(about corev1.ObjectReference, identity string, at, now time.
 	if !n.notAfter.After(now) {
 		reason = ReasonEnded
 	}
-	return &eventsv1.Event{
+	e := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s.%x", Name, at.UnixNano()), Namespace: v1alpha1.SystemNamespace},
 		EventTime:  metav1.NewMicroTime(at), ReportingController: eventController, ReportingInstance: identity[:min(len(identity), maxInstance)],
 		Type: corev1.EventTypeWarning, Action: "LookAtCertificates", Reason: reason, Note: operations.Shorten(n.say(now)),
-		Regarding: about, Related: &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.host},
+		Regarding: about,
 	}
+	if !n.stranger {
+		e.Related = &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.host}
+	}
+	return e
 }

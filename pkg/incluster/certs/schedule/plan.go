@@ -48,25 +48,27 @@ type near struct {
 	host, name string
 	notAfter   time.Time
 	owner      certs.Owner
+	// stranger: its host is no node.
+	stranger bool
 }
 
 // ending are those of all hosts, the first that ends first. It is pure.
 func ending(found map[string]certs.LookData, others []certs.Elsewhere, now time.Time) []near {
 	var out []near
-	add := func(host, name string, notAfter time.Time, owner certs.Owner) {
-		if notAfter.Sub(now) <= WarnBefore {
-			out = append(out, near{host, name, notAfter, owner})
+	add := func(n near) {
+		if n.notAfter.Sub(now) <= WarnBefore {
+			out = append(out, n)
 		}
 	}
 	for host, data := range found {
 		for _, c := range data.Certificates {
 			if c.Name != "" && slices.Contains([]certs.Owner{certs.OwnerWorkstation, certs.OwnerElsewhere, certs.OwnerNobody}, c.RenewedBy) {
-				add(host, c.Name, c.NotAfter, c.RenewedBy)
+				add(near{host: host, name: c.Name, notAfter: c.NotAfter, owner: c.RenewedBy})
 			}
 		}
 	}
 	for _, o := range others {
-		add(o.Host, o.Name, o.NotAfter, certs.OwnerWorkstation)
+		add(near{host: o.Host, name: o.Name, notAfter: o.NotAfter, owner: certs.OwnerWorkstation, stranger: true})
 	}
 	slices.SortFunc(out, func(a, b near) int {
 		if order := a.notAfter.Compare(b.notAfter); order != 0 {

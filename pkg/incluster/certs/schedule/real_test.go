@@ -242,11 +242,15 @@ func TestRunTells(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, e := range list.Items {
-		if e.Regarding.Kind == "CronJob" && e.Regarding.Name == Name && e.Related != nil {
-			seen[e.Reason+" "+e.Related.Name] = e.Type + " " + e.Note
+		related := ""
+		if e.Related != nil {
+			related = e.Related.Name
+		}
+		if e.Regarding.Kind == "CronJob" && e.Regarding.Name == Name {
+			seen[e.Reason+" "+related] = e.Type + " " + e.Note
 		}
 	}
-	if len(seen) != 2 || !strings.HasPrefix(seen["CertificateExpiring cp1"], "Warning etcd-server of cp1 ends in 36 days") || !strings.HasPrefix(seen["CertificateExpired e1"], "Warning etcd-peer of e1 has ended") {
+	if len(seen) != 2 || !strings.HasPrefix(seen["CertificateExpiring cp1"], "Warning etcd-server of cp1 ends in 36 days") || !strings.HasPrefix(seen["CertificateExpired "], "Warning etcd-peer of e1 has ended") {
 		t.Errorf("%v", seen)
 	}
 	if all := strings.Join(w.log, "\n"); !strings.Contains(all, "etcd-server of cp1 ends in 36 days") {

@@ -137,6 +137,20 @@ func (r *run) say(kind report.Kind, format string, args ...any) {
 // settle brings to its end what an earlier run has begun and was ended in, and waits until no
 // other Operation is unfinished. busy says which one still is.
 func (r *run) settle(ctx context.Context) (busy, err error) {
+	for {
+		left, busy, err := r.await(ctx)
+		if left == "" || err != nil {
+			return busy, err
+		}
+		r.say(report.Info, "going on with operation %s", left)
+		if err := r.carryOut(ctx, left); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// await waits until no Operation is unfinished, or one of an earlier run is, which it names.
+func (r *run) await(ctx context.Context) (left string, busy, err error) {
 	waited := wait.PollUntilContextTimeout(ctx, r.interval, r.quiet, true, func(ctx context.Context) (bool, error) {
 		all, err := r.ops.List(ctx)
 		if operations.Unreachable(err) {
@@ -153,8 +167,8 @@ func (r *run) settle(ctx context.Context) (busy, err error) {
 		}
 		op := all[at]
 		if mine(op) && !op.Spec.Paused {
-			r.say(report.Info, "going on with operation %s", op.Name)
-			return false, r.carryOut(ctx, op.Name)
+			left, busy = op.Name, nil
+			return true, nil
 		}
 		if busy == nil {
 			r.say(report.Info, "waiting for operation %s (%s) to be finished", op.Name, op.Spec.Type)
@@ -163,9 +177,9 @@ func (r *run) settle(ctx context.Context) (busy, err error) {
 		return false, nil
 	})
 	if wait.Interrupted(waited) && ctx.Err() == nil && busy != nil {
-		return busy, nil
+		return "", busy, nil
 	}
-	return nil, waited
+	return left, nil, waited
 }
 
 // mine tells whether a run has created an Operation.
