@@ -29,6 +29,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/rotateca"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -60,6 +61,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationRemoveNode:         nodes.RemoveDefinition(),
 		v1alpha1.OperationMend:               mend.Definition(),
 		v1alpha1.OperationRenewCertificates:  certs.Definition(),
+		v1alpha1.OperationRotateAuthority:    rotateca.Definition(),
 	}
 }
 

@@ -58,7 +58,12 @@ func NewKeyLike(certPEM []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch public := cert.PublicKey.(type) {
+	return newKeyLike(cert.PublicKey, "the certificate "+cert.Subject.CommonName)
+}
+
+// newKeyLike creates a key of the same kind; of names what has the public one.
+func newKeyLike(public crypto.PublicKey, of string) ([]byte, error) {
+	switch public := public.(type) {
 	case *rsa.PublicKey:
 		key, err := rsa.GenerateKey(rand.Reader, max(2048, public.N.BitLen()))
 		if err != nil {
@@ -76,7 +81,7 @@ func NewKeyLike(certPEM []byte) ([]byte, error) {
 		}
 		return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 	}
-	return nil, fmt.Errorf("the key of the certificate %s is neither RSA nor ECDSA, and can't be renewed here", cert.Subject.CommonName)
+	return nil, fmt.Errorf("the key of %s is neither RSA nor ECDSA, and can't be renewed here", of)
 }
 
 // RenewalRequest asks for the successor of a certificate, with another key. It has the
@@ -209,13 +214,22 @@ func renew(ca KeyPair, certPEM []byte, key crypto.PublicKey, validity time.Durat
 	if err != nil {
 		return nil, err
 	}
+	caCert, _, err := ca.parse()
+	if err != nil {
+		return nil, fmt.Errorf("renew the certificate %s: the CA: %w", old.Subject.CommonName, err)
+	}
+	if err := old.CheckSignatureFrom(caCert); err != nil {
+		return nil, fmt.Errorf("renew the certificate %s: not by the CA %s: %w: %w", old.Subject.CommonName, caCert.Subject.CommonName, ErrOtherCA, err)
+	}
+	return sign(ca, old, key, validity)
+}
+
+// sign signs the successor of a certificate, whoever has signed that.
+func sign(ca KeyPair, old *x509.Certificate, key crypto.PublicKey, validity time.Duration) ([]byte, error) {
 	what := "renew the certificate " + old.Subject.CommonName
 	caCert, caKey, err := ca.parse()
 	if err != nil {
 		return nil, fmt.Errorf("%s: the CA: %w", what, err)
-	}
-	if err := old.CheckSignatureFrom(caCert); err != nil {
-		return nil, fmt.Errorf("%s: not by the CA %s: %w: %w", what, caCert.Subject.CommonName, ErrOtherCA, err)
 	}
 	if old.IsCA {
 		return nil, fmt.Errorf("%s: it is a CA's", what)

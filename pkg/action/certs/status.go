@@ -131,7 +131,11 @@ func (o Options) deep(ctx context.Context, clients *client.Clients, r *Report, s
 	if err != nil {
 		return err
 	}
-	chosen, err := agents.Usual(ctx, o.Config)
+	source, err := agents.Or(o.Source)
+	if err != nil {
+		return err
+	}
+	chosen, err := source.Usual(ctx, o.Config)
 	if err != nil {
 		return err
 	}

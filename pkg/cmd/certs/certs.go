@@ -40,7 +40,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		RunE: cli.RunGroup,
 	}
 	cli.AddAccess(c, access)
-	c.AddCommand(newStatus(streams, access), newRenew(streams, access), newRescue(streams))
+	c.AddCommand(newStatus(streams, access), newRenew(streams, access), newRescue(streams), newRotate(streams, access))
 	return c
 }
 

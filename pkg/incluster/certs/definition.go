@@ -170,13 +170,18 @@ func Sum(d taskcerts.Data) string {
 	return text
 }
 
-// well waits until all that an exchange needs is well: every apiserver and member answers, and
-// the step's node, if it has one, is Ready with its static pods.
+// well waits until all that an exchange needs is well.
 func well(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	about := ""
 	if strings.HasPrefix(t.Step.ID, stepGate+"/") {
 		about = t.About()
 	}
+	return Well(ctx, t, about)
+}
+
+// Well waits until every apiserver and member answers and the node, if one is named, is Ready
+// with its static pods.
+func Well(ctx context.Context, t engine.Turn, about string) (engine.Outcome, error) {
 	err := engine.Until(ctx, t, "the cluster to be well", func(ctx context.Context) (string, error) {
 		o, err := upgrade.Observe(ctx, t.Clients, t.Cluster, upgrade.Look{Inside: true})
 		if err != nil {

@@ -77,6 +77,15 @@ const (
 	SignCertificates    = "sign-certificates"
 	// CertificateMetrics is Certificates, and writes what it finds for Prometheus.
 	CertificateMetrics = "certificate-metrics"
+	// RotateAuthority brings a host to a phase of the rotation of a CA, or of the key of service
+	// accounts. RotationLook tells how far it is, RotationOffer encrypts the next key to what
+	// RotationReceive says of other hosts, and RotationRefresh gets anew what the cluster signs
+	// for a node.
+	RotateAuthority = "rotate-authority"
+	RotationLook    = "rotation-look"
+	RotationReceive = "rotation-receive"
+	RotationOffer   = "rotation-offer"
+	RotationRefresh = "rotation-refresh"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

@@ -68,6 +68,11 @@ func All() map[string]node.Task {
 		{Name: tasks.InstallCertificates, Run: node.Typed(certs.Install)},
 		{Name: tasks.RenewCertificates, Run: node.Typed(certs.Renew)},
 		{Name: tasks.CertificateMetrics, Run: node.Typed(certs.Metrics)},
+		{Name: tasks.RotateAuthority, Run: node.Typed(certs.Rotate)},
+		{Name: tasks.RotationOffer, Run: node.Typed(certs.RotationOffer)},
+		{Name: tasks.RotationRefresh, Run: node.Typed(certs.Refresh)},
+		{Name: tasks.RotationReceive, Run: node.Typed(certs.RotationReceive)},
+		{Name: tasks.RotationLook, ReadOnly: true, Run: node.Typed(certs.RotationLook)},
 		{Name: tasks.SignCertificates, ReadOnly: true, Run: node.Typed(certs.Sign)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {
