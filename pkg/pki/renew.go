@@ -154,9 +154,9 @@ var ErrOtherCA = errors.New("another CA has signed it")
 // ErrCAEnded is why nothing is signed: the CA's own certificate has ended.
 var ErrCAEnded = errors.New("the CA's own certificate has ended")
 
-// SignedBy is nil when one of the CAs in a PEM file has signed a certificate, whether that has
+// IssuedBy is nil when one of the CAs in a PEM file has signed a certificate, whether that has
 // ended or not; else it is ErrOtherCA.
-func SignedBy(caPEM, certPEM []byte) error {
+func IssuedBy(caPEM, certPEM []byte) error {
 	cert, err := ParseCert(certPEM)
 	if err != nil {
 		return err

@@ -294,8 +294,8 @@ func TestSpent(t *testing.T) {
 	}
 }
 
-// TestSignedBy: one of several CAs in a file is enough, as while a CA is exchanged.
-func TestSignedBy(t *testing.T) {
+// TestIssuedBy: one of several CAs in a file is enough, as while a CA is exchanged.
+func TestIssuedBy(t *testing.T) {
 	var cas []KeyPair
 	for _, name := range []string{"old", "new"} {
 		ca, err := NewCA(name, 0)
@@ -309,14 +309,14 @@ func TestSignedBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := append(append([]byte{}, cas[1].CertPEM...), cas[0].CertPEM...)
-	if err := SignedBy(both, pair.CertPEM); err != nil {
+	if err := IssuedBy(both, pair.CertPEM); err != nil {
 		t.Error(err)
 	}
-	if err := SignedBy(cas[1].CertPEM, pair.CertPEM); !errors.Is(err, ErrOtherCA) {
+	if err := IssuedBy(cas[1].CertPEM, pair.CertPEM); !errors.Is(err, ErrOtherCA) {
 		t.Error(err)
 	}
 	for what, ca := range map[string][]byte{"no CA": nil, "what can't be read": []byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")} {
-		if err := SignedBy(ca, pair.CertPEM); err == nil || errors.Is(err, ErrOtherCA) {
+		if err := IssuedBy(ca, pair.CertPEM); err == nil || errors.Is(err, ErrOtherCA) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

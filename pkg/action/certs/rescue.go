@@ -341,7 +341,7 @@ func own(h v1alpha1.Host, pending map[string]certs.Pending) error {
 
 // sign signs by a CA that was given, or else tries the control planes in turn, those too that the rescue is not about.
 func (r *rescuer) sign(ctx context.Context, h v1alpha1.Host, pending map[string]certs.Pending, step string) (certs.InstallSpec, error) {
-	if slices.ContainsFunc(r.signer.given, func(ca pki.KeyPair) bool { return pki.SignedBy(ca.CertPEM, pending[certs.Kubelet].Current) == nil }) {
+	if slices.ContainsFunc(r.signer.given, func(ca pki.KeyPair) bool { return pki.IssuedBy(ca.CertPEM, pending[certs.Kubelet].Current) == nil }) {
 		return r.signer.Sign(h, pending)
 	}
 	var errs []error

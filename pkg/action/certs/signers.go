@@ -159,7 +159,7 @@ func (s signers) sign(h v1alpha1.Host, name string, p certs.Pending) ([]byte, er
 	}
 	ofEtcd := slices.Contains(certs.OfEtcd(), name)
 	for _, ca := range s.given {
-		if pki.SignedBy(ca.CertPEM, p.Current) != nil {
+		if pki.IssuedBy(ca.CertPEM, p.Current) != nil {
 			continue
 		}
 		if !ofEtcd {

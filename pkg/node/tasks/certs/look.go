@@ -225,7 +225,7 @@ func (f *finder) issuers() {
 // it. Where etcd is kubeadm's own, the CA of the apiserver's login to it is on the host.
 func (f *finder) owner(u unit, cert *x509.Certificate, local bool) Owner {
 	// The CA's file has two while a CA is exchanged.
-	if ca, err := f.h.ReadFile(u.trust()); err == nil && errors.Is(pki.SignedBy(ca, pki.EncodeCert(cert)), pki.ErrOtherCA) {
+	if ca, err := f.h.ReadFile(u.trust()); err == nil && errors.Is(pki.IssuedBy(ca, pki.EncodeCert(cert)), pki.ErrOtherCA) {
 		return OwnerNobody
 	}
 	if u.name == EtcdClient && local {

@@ -83,7 +83,7 @@ func (u unit) renewed(ctx context.Context, h *host.Host, spec RenewSpec) (fresh,
 	if err != nil {
 		return fresh{}, err
 	}
-	if err := pki.SignedBy(ca.CertPEM, now.CertPEM); err != nil {
+	if err := pki.IssuedBy(ca.CertPEM, now.CertPEM); err != nil {
 		return fresh{}, theirs(err)
 	}
 	key, err := u.waitingKey(ctx, h, now.CertPEM)
