@@ -184,6 +184,10 @@ func worked(op *v1alpha1.Operation) []string {
 // controlPlaneLabel is kubeadm's, of control planes.
 const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
 
+// OnControlPlanes keeps pods that have a coordinator's token on control planes, of the architecture
+// that the first agent is for.
+func OnControlPlanes(agents v1alpha1.Agents) *corev1.NodeAffinity { return nodeAffinity(nil, agents) }
+
 // nodeAffinity keeps coordinators on control planes, and there away from the nodes that are
 // worked on. A coordinator's token is as good as root on every host, and a node's kubelet can
 // have it: on a control plane that is nothing new. Of several architectures they are on the one

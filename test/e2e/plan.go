@@ -95,6 +95,7 @@ func needs() []need {
 		{test: "TestImagesNodeStopped", on: disturbed, tier: long, left: "TestImagesPush loses no node"},
 		{test: "TestAddons", on: disturbed},
 		{test: "TestCertificatesRenewed", on: disturbed},
+		{test: "TestScheduledRenewal", on: disturbed, tier: long, left: "TestRun, TestRunTells, TestRights and TestFollow of pkg/incluster/certs/schedule, with a real API server"},
 		{test: "TestLoadBalancer", on: disturbed},
 		{test: "TestLoadBalancerRolled", on: disturbed, tier: long, left: "unit tests roll the agent of real haproxy under connections"},
 		{test: "TestLoadBalancerNginx", on: disturbed, tier: long, left: "TestLoadBalancer does the same to haproxy, the default"},

@@ -52,6 +52,8 @@ type options struct {
 	output  string
 	hostKey cli.HostKeyFlag
 	action  certs.Options
+	// caCerts and caKeys are files.
+	caCerts, caKeys []string
 }
 
 // addFlags adds the flags of what goes through the API. The file is for hosts that are no nodes.

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -143,8 +144,12 @@ func said(r node.Result) string {
 
 // Sum is what was exchanged on a host, in a line.
 func Sum(d taskcerts.Data) string {
+	var left string
+	if len(d.Left) > 0 {
+		left = "not renewed, since another CA has signed it: " + strings.Join(slices.Sorted(maps.Keys(d.Left)), ", ")
+	}
 	if len(d.Renewed) == 0 {
-		return "nothing to renew"
+		return cmp.Or(left, "nothing to renew")
 	}
 	first := d.Renewed[0].NotAfter
 	for _, r := range d.Renewed {
@@ -158,6 +163,9 @@ func Sum(d taskcerts.Data) string {
 	}
 	if len(d.Unseen) > 0 {
 		text += fmt.Sprintf("; %d could not be seen at work", len(d.Unseen))
+	}
+	if left != "" {
+		text += "; " + left
 	}
 	return text
 }

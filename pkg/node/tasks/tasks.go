@@ -86,6 +86,8 @@ const (
 	InstallCertificates = "install-certificates"
 	RenewCertificates   = "renew-certificates"
 	SignCertificates    = "sign-certificates"
+	// CertificateMetrics is Certificates, and writes what it finds for Prometheus.
+	CertificateMetrics = "certificate-metrics"
 	// RotateAuthority brings a host to a phase of the rotation of a CA, or of the key of service
 	// accounts. RotationLook tells how far it is, RotationOffer encrypts the next key to what
 	// RotationReceive says of other hosts, and RotationRefresh gets anew what the cluster signs

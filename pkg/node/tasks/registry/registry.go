@@ -75,6 +75,7 @@ func All() map[string]node.Task {
 		{Name: tasks.CertificateRequests, Run: node.Typed(certs.Request)},
 		{Name: tasks.InstallCertificates, Run: node.Typed(certs.Install)},
 		{Name: tasks.RenewCertificates, Run: node.Typed(certs.Renew)},
+		{Name: tasks.CertificateMetrics, Run: node.Typed(certs.Metrics)},
 		{Name: tasks.RotateAuthority, Run: node.Typed(certs.Rotate)},
 		{Name: tasks.RotationOffer, Run: node.Typed(certs.RotationOffer)},
 		{Name: tasks.RotationRefresh, Run: node.Typed(certs.Refresh)},
