@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Report is a View as it is shown and handed on: each member once, whether it answers, is only
@@ -129,6 +131,48 @@ func (m *MemberReport) listed(l Member) {
 
 // Label names a member for people.
 func (m MemberReport) Label() string { return cmp.Or(m.Name, m.Endpoint, m.ID) }
+
+// View is what a Report was made of, as far as it is in it.
+func (r Report) View() View {
+	var v View
+	if r.ListError != "" {
+		v.MembersErr = errors.New(r.ListError)
+	}
+	cluster, leader := number(r.ClusterID), uint64(0)
+	for _, m := range r.Members {
+		if m.Leader {
+			leader = number(m.ID)
+		}
+	}
+	for _, m := range r.Members {
+		id := number(m.ID)
+		if m.Listed {
+			v.Members = append(v.Members, Member{ID: id, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs, Learner: m.Learner})
+		}
+		if m.Endpoint == "" {
+			continue
+		}
+		s := MemberStatus{Endpoint: m.Endpoint, ClusterID: cluster, ID: id, Leader: leader, Version: m.Version, Learner: m.Learner, DBBytes: m.DBBytes,
+			InUseBytes: m.DBBytes - m.FreeBytes, RaftIndex: m.RaftIndex, Applied: m.Applied, QuotaBytes: m.QuotaBytes, StorageVersion: m.StorageVersion, DowngradeTo: m.DowngradeTo}
+		if m.Error != "" {
+			s = MemberStatus{Endpoint: m.Endpoint, Err: errors.New(m.Error)}
+		}
+		for _, kind := range m.Alarms {
+			s.Alarms = append(s.Alarms, Alarm{MemberID: id, Kind: kind})
+		}
+		v.Status = append(v.Status, s)
+	}
+	return v
+}
+
+// number reads an ID in hex; 0 of what is none.
+func number(hex string) uint64 {
+	n, err := strconv.ParseUint(hex, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
 
 // alarmsOf are a member's own, whoever told of them.
 func alarmsOf(status []MemberStatus, id uint64) []string {
