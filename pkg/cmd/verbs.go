@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/loadbalancer"
@@ -35,6 +36,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		adopt.New(streams),
 		kubeconfig.New(streams),
 		certs.New(streams),
+		etcd.New(streams),
 		loadbalancer.New(streams),
 		operation.New(streams),
 		upgrade.New(streams),
