@@ -129,7 +129,7 @@ func step(s MemberStatus, have, to *version.Version) (out []Problem) {
 				Next: fmt.Sprintf("kubectl ha etcd upgrade to the newest 3.%d first (https://etcd.io/docs/v3.%d/upgrades/upgrade_3_%d/)", have.Minor(), to.Minor(), to.Minor())})
 		}
 		if have.Minor() >= tellsStorage && MinorOf(s.StorageVersion) != fmt.Sprintf("3.%d", have.Minor()) {
-			out = append(out, Problem{Member: s.Endpoint, Message: fmt.Sprintf("%s has %s and stores as %s does", s.Endpoint, have, orNothing(s.StorageVersion)),
+			out = append(out, Problem{Member: s.Endpoint, Message: fmt.Sprintf("%s has %s and %s", s.Endpoint, have, storing(s.StorageVersion)),
 				Next: "wait until all members have been of one version for a minute"})
 		}
 	}
@@ -147,11 +147,12 @@ func floorOf(to *version.Version) string {
 	return "0.0.0"
 }
 
-func orNothing(s string) string {
-	if s == "" {
-		return "it does not tell which"
+// storing says in words as which version a member stores.
+func storing(version string) string {
+	if version == "" {
+		return "does not tell as which version it stores"
 	}
-	return s
+	return "still stores as " + version + " does"
 }
 
 // unready is what has to be mended before any member is taken away: all have to be there, vote,
@@ -219,7 +220,7 @@ func Settled(v View, target string) error {
 		case s.Version != want.String():
 			return fmt.Errorf("%s has %s, not %s", s.Endpoint, s.Version, want)
 		case want.Minor() >= tellsStorage && MinorOf(s.StorageVersion) != MinorOf(target):
-			return fmt.Errorf("%s still stores as %s does", s.Endpoint, orNothing(s.StorageVersion))
+			return fmt.Errorf("%s %s", s.Endpoint, storing(s.StorageVersion))
 		case s.DowngradeTo != "":
 			return fmt.Errorf("%s still has the downgrade to %s under way", s.Endpoint, s.DowngradeTo)
 		}
@@ -277,7 +278,7 @@ func stores(v View, minor string) error {
 		case s.Err != nil:
 			wrong = append(wrong, fmt.Errorf("%s does not answer: %w", s.Endpoint, s.Err))
 		case MinorOf(s.Version) != minor && MinorOf(s.StorageVersion) != minor:
-			wrong = append(wrong, fmt.Errorf("%s still stores as %s does", s.Endpoint, orNothing(s.StorageVersion)))
+			wrong = append(wrong, fmt.Errorf("%s %s", s.Endpoint, storing(s.StorageVersion)))
 		}
 	}
 	return errors.Join(wrong...)
