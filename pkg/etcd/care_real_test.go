@@ -83,11 +83,11 @@ func TestRealCare(t *testing.T) {
 		}
 	}
 	h, err := c.Compare(t.Context(), time.Minute)
-	if err != nil || h.Err() != nil || len(h.Members) != 3 || h.Members[0].Hash == 0 || h.Members[0].Compacted != newest {
+	if err != nil || h.Err() != nil || len(h.Members) != 3 || h.Members[0].Hash == 0 {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	var told []string
-	done, err := c.DefragAll(t.Context(), 0.2, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) })
+	done, err := c.DefragAll(t.Context(), 0, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) })
 	if err != nil {
 		t.Fatalf("%v; %v", err, told)
 	}
@@ -117,6 +117,10 @@ func TestRealCare(t *testing.T) {
 func TestRealCorruption(t *testing.T) {
 	c, members := realClient(t, 3)
 	fillUp(t, c, 3, 100)
+	// So that the file has it, and not only the log.
+	if err := c.Defragment(t.Context(), members[1].url); err != nil {
+		t.Fatal(err)
+	}
 	members[1].stop()
 	h, err := c.Compare(t.Context(), 30*time.Second)
 	if err == nil && (h.Err() == nil || !strings.Contains(h.Err().Error(), members[1].url)) {

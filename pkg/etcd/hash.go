@@ -89,6 +89,10 @@ func (c *Client) hashes(ctx context.Context, revision int64) []Hash {
 }
 
 func (m endpoint) hash(ctx context.Context, revision int64) Hash {
+	// One that is away would be waited for as long as one that reads.
+	if s := m.status(ctx); s.Err != nil {
+		return Hash{Endpoint: m.url, Error: s.Err.Error()}
+	}
 	ctx, cancel := context.WithTimeout(ctx, hashTimeout)
 	defer cancel()
 	got, err := m.client.HashKV(ctx, m.url, revision)

@@ -78,8 +78,12 @@ func (s CompactSpec) to(newest int64) (int64, error) {
 	return max(0, newest-s.Keep), nil
 }
 
-// freeTimeout bounds the wait until etcd takes writes again.
-const freeTimeout = time.Minute
+const (
+	// freeTimeout bounds the wait until etcd takes writes again.
+	freeTimeout = time.Minute
+	// freePasses is how often all members are defragmented at most.
+	freePasses = 3
+)
 
 // Free ends NOSPACE in the order that works: all old revisions go, each file is rewritten, and
 // only then the alarm is taken back, since etcd raises it anew as long as a file is too large.
@@ -104,12 +108,18 @@ func free(ctx context.Context, env node.Env, client *etcd.Client) (FreeData, err
 	if data.Compacted, err = compact(ctx, env, client, CompactSpec{}); err != nil {
 		return data, err
 	}
-	d, err := defrag(ctx, env, client, 0)
-	data.Members = d.Members
-	if err != nil {
-		return data, err
+	var v etcd.View
+	// A follower may still be compacting when its first turn comes, and has more to free in the next.
+	for range freePasses {
+		d, err := defrag(ctx, env, client, 0)
+		data.Members = append(data.Members, d.Members...)
+		if err != nil {
+			return data, err
+		}
+		if v = client.View(ctx); full(v) == nil {
+			break
+		}
 	}
-	v := client.View(ctx)
 	if err := full(v); err != nil {
 		return data, host.WithHint(err, "delete what is not needed, or raise quota-backend-bytes in spec.etcd.extraArgs and run kubectl ha etcd apply; the alarm stays until then")
 	}

@@ -210,7 +210,7 @@ func (u upgrader) restart(ctx context.Context, install func() error) (led bool, 
 	if u.h.DryRun() {
 		return false, install()
 	}
-	if _, err := u.client.WaitSpare(ctx, spareTimeout, u.endpoint(), told(u.env)); err != nil {
+	if err := spared(ctx, u.env, u.client, u.endpoint()); err != nil {
 		return false, host.WithHint(fmt.Errorf("the member is not restarted: %w", err), "see to the other members first, then go on with the same command")
 	}
 	// A member that is down leads nobody; that it does not answer is no reason to leave it so.
