@@ -29,6 +29,8 @@ found KUBELET "kubernetes-$1-" kubelet
 found KUBEADM "kubernetes-$1-" kubeadm
 found KUBECTL "kubernetes-$1-" kubectl
 found ETCD etcd-v3.6. etcd
+found ETCD_OLDER etcd-v3.5. etcd
+found ETCD_NEWER etcd-v3.7. etcd
 found CONTAINERD containerd- containerd
 keepalived=$(command -v keepalived || true)
 [ -z "$keepalived" ] || echo "KEEPALIVED=$keepalived"

@@ -83,6 +83,8 @@ func newBlobs(cfg Config, source string, b Bundle, steps []plan.Step) *blobs {
 		switch spec := s.Spec.(type) {
 		case prepare.Spec:
 			contents.Binaries = append(contents.Binaries, spec.Contents.Binaries...)
+		case prepare.StageSpec:
+			contents.Binaries = append(contents.Binaries, spec.Binaries...)
 		case prepare.ImagesSpec:
 			for _, i := range spec.Images {
 				if !hasImage(out.images, i.Ref) {

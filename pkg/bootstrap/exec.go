@@ -58,6 +58,8 @@ func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 	switch spec := s.Spec.(type) {
 	case prepare.Spec:
 		return e.fetching(ctx, s, func(from swarm.Source) any { spec.Source = from; return spec })
+	case prepare.StageSpec:
+		return e.fetching(ctx, s, func(from swarm.Source) any { spec.Source = from; return spec })
 	case prepare.ImagesSpec:
 		return e.fetching(ctx, s, func(from swarm.Source) any { spec.Source = from; return spec })
 	case etcdmember.Spec:

@@ -12,18 +12,22 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/kubeconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/look"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operation"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/restore"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/upgrade"
 )
 
 // verbs lists every command, in the order of the help.
 func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
+	members := etcd.New(streams)
+	members.AddCommand(restore.New(streams))
 	return []*cobra.Command{
 		bootstrap.NewInit(streams),
 		bootstrap.NewPreflight(streams),
@@ -36,6 +40,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		adopt.New(streams),
 		kubeconfig.New(streams),
 		certs.New(streams),
+		members,
 		loadbalancer.New(streams),
 		operation.New(streams),
 		upgrade.New(streams),

@@ -47,11 +47,11 @@ func etcdVersion(in Input) []Finding {
 		}
 		minors[fmt.Sprintf("%d.%d", v.Major(), v.Minor())] = true
 		if v.Minor() == 5 && v.LessThan(readyFor36) {
-			out = append(out, problem(m.Node, "its etcd is "+m.Version, "bring every member to 3.5.26 or later before the first goes to 3.6"))
+			out = append(out, problem(m.Node, "its etcd is "+m.Version, "kubectl ha etcd upgrade brings every member to 3.5.26 or later; only then the first may go to 3.6"))
 		}
 	}
 	if len(minors) > 1 {
-		out = append(out, warning("", fmt.Sprintf("members are of %d minor versions", len(minors)), "bring the rest to the newer one"))
+		out = append(out, warning("", fmt.Sprintf("members are of %d minor versions", len(minors)), "kubectl ha etcd upgrade with the newer version goes on with the rest"))
 	}
 	return out
 }
@@ -60,7 +60,7 @@ func etcdStrict(in Input) []Finding {
 	var out []Finding
 	for node, f := range ordered(in.Inspection.Facts) {
 		if f.EtcdConfig != nil && !f.EtcdConfig.StrictReconfig {
-			out = append(out, problem(node, "strict-reconfig-check is off", "take that setting out, and restart one member after the other"))
+			out = append(out, problem(node, "strict-reconfig-check is off", "take that setting out of spec.etcd.extraArgs, then kubectl ha etcd apply, which restarts one member after the other"))
 		}
 	}
 	return out
@@ -73,7 +73,7 @@ func etcdAnswers(in Input) []Finding {
 		case !m.Answers:
 			out = append(out, problem(m.Node, fmt.Sprintf("%s: %s", m.Address, m.Error), "journalctl -u etcd on it (kubeadm's own etcd: crictl logs)"))
 		case m.Unwell != "":
-			out = append(out, problem(m.Node, m.Unwell, "kubectl ha status tells more"))
+			out = append(out, problem(m.Node, m.Unwell, "kubectl ha etcd status tells more; for NOSPACE: kubectl ha etcd alarm --fix -f CLUSTER"))
 		}
 	}
 	return out

@@ -137,7 +137,11 @@ func (m endpoint) status(ctx context.Context) MemberStatus {
 	s := MemberStatus{
 		Endpoint:  m.url,
 		ClusterID: got.Header.GetClusterId(), ID: got.Header.GetMemberId(), Leader: got.Leader,
-		Version: got.Version, Learner: got.IsLearner, DBBytes: got.DbSize, RaftIndex: got.RaftIndex,
+		Version: got.Version, Learner: got.IsLearner, DBBytes: got.DbSize, InUseBytes: got.DbSizeInUse, RaftIndex: got.RaftIndex,
+		Applied: got.RaftAppliedIndex, QuotaBytes: got.DbSizeQuota, StorageVersion: got.StorageVersion,
+	}
+	if d := got.DowngradeInfo; d != nil && d.Enabled {
+		s.DowngradeTo = d.TargetVersion
 	}
 	if got.Leader == 0 {
 		// Without a leader the alarms can't be asked for.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,12 +70,14 @@ func (a authority) issue(t *testing.T, name string) (cert, key []byte) {
 
 // realMember is one etcd process.
 type realMember struct {
-	url  string
-	stop func()
+	url, dir string
+	stop     func()
+	// start starts it again.
+	start func()
 }
 
 // startReal starts n members on loopback with TLS for peers and clients.
-func startReal(t *testing.T, binary string, ca authority, n int) []realMember {
+func startReal(t *testing.T, binary string, ca authority, n int, more ...string) []realMember {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key := ca.issue(t, "member")
@@ -90,24 +93,31 @@ func startReal(t *testing.T, binary string, ca authority, n int) []realMember {
 	}
 	out := make([]realMember, n)
 	for i := range n {
-		log, err := os.Create(filepath.Join(dir, fmt.Sprintf("m%d.log", i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(binary, "--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(dir, fmt.Sprintf("m%d", i)),
+		args := append(slices.Clone(more), "--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(dir, fmt.Sprintf("m%d", i)),
 			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i], "--listen-client-urls", clients[i], "--advertise-client-urls", clients[i],
 			"--initial-cluster", strings.Join(initial, ","), "--client-cert-auth", "--peer-client-cert-auth",
 			"--trusted-ca-file", filepath.Join(dir, "ca.crt"), "--peer-trusted-ca-file", filepath.Join(dir, "ca.crt"),
 			"--cert-file", filepath.Join(dir, "m.crt"), "--key-file", filepath.Join(dir, "m.key"),
 			"--peer-cert-file", filepath.Join(dir, "m.crt"), "--peer-key-file", filepath.Join(dir, "m.key"))
-		cmd.Stdout, cmd.Stderr = log, log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		m := &out[i]
+		m.url, m.dir = clients[i], filepath.Join(dir, fmt.Sprintf("m%d", i))
+		m.start = func() {
+			t.Helper()
+			log, err := os.Create(m.dir + ".log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(binary, args...)
+			cmd.Stdout, cmd.Stderr = log, log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() { _ = cmd.Wait(); close(done); _ = log.Close() }() // it is killed: how it ends is of no interest
+			m.stop = func() { _ = cmd.Process.Kill(); <-done }
 		}
-		done := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(done); _ = log.Close() }() // it is killed: how it ends is of no interest
-		out[i] = realMember{url: clients[i], stop: func() { _ = cmd.Process.Kill(); <-done }}
-		t.Cleanup(out[i].stop)
+		m.start()
+		t.Cleanup(func() { m.stop() })
 	}
 	return out
 }

@@ -27,9 +27,20 @@ type MemberStatus struct {
 	Version    string
 	// Learner members do not vote.
 	Learner bool
-	// DBBytes is the size of the database's file, RaftIndex the last committed entry.
-	DBBytes   int64
-	RaftIndex uint64
+	// DBBytes is the size of the database's file, RaftIndex the last committed entry. Of the
+	// file InUseBytes are in use; a defragmentation frees the rest.
+	DBBytes, InUseBytes int64
+	RaftIndex           uint64
+	// Applied is the last entry that the member has applied.
+	Applied uint64
+	// QuotaBytes is the most that the database may take. StorageVersion is the version of what
+	// is on the disk, such as 3.6.0; it follows the version of the cluster as a whole. Members
+	// of before 3.6 tell neither: 0 and empty.
+	QuotaBytes     int64
+	StorageVersion string
+	// DowngradeTo is the version of a downgrade that is under way, such as 3.6.0; empty: none.
+	// Members of before 3.6 do not tell.
+	DowngradeTo string
 	// Alarms are those raised anywhere in the cluster, as this member knows them.
 	Alarms []Alarm
 	// Err is set when the endpoint did not answer; then nothing else is.

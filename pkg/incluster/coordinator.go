@@ -26,6 +26,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/members"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
@@ -62,6 +63,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationMend:               mend.Definition(),
 		v1alpha1.OperationRenewCertificates:  certs.Definition(),
 		v1alpha1.OperationRotateAuthority:    rotateca.Definition(),
+		v1alpha1.OperationEtcd:               members.Definition(),
 	}
 }
 

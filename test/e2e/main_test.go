@@ -11,8 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/test/lab/build"
 )
 
 // env is what all tests share: where the programs are, and the clusters that
@@ -63,7 +67,7 @@ func run(m *testing.M) (code int, err error) {
 	if len(chosen) == 0 {
 		return 1, fmt.Errorf("no end-to-end test matches -run %s", asked)
 	}
-	if err := prepare(); err != nil {
+	if err := prepare(chosen); err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, suite.end()) }()
@@ -97,7 +101,7 @@ func tell(chosen, left []need, took time.Duration) {
 }
 
 // prepare makes the suite.
-func prepare() error {
+func prepare(chosen []need) error {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return err
@@ -114,9 +118,13 @@ func prepare() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Minute)
 	defer cancel()
-	build := exec.CommandContext(ctx, filepath.Join(root, "bin/lab"), "build", "--os", suite.os, "--kubernetes", suite.version+","+suite.other)
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	if err := build.Run(); err != nil {
+	args := []string{"build", "--os", suite.os, "--kubernetes", suite.version + "," + suite.other}
+	if slices.ContainsFunc(chosen, func(n need) bool { return strings.HasPrefix(n.test, "TestEtcdUpgrade") }) {
+		args = append(args, "--etcd", strings.Join(build.UpgradeEtcd(), ","))
+	}
+	lab := exec.CommandContext(ctx, filepath.Join(root, "bin/lab"), args...)
+	lab.Stdout, lab.Stderr = os.Stdout, os.Stderr
+	if err := lab.Run(); err != nil {
 		return fmt.Errorf("lab build: %w (run `make build` first)", err)
 	}
 	return nil

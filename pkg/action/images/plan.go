@@ -3,6 +3,7 @@ package images
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,4 +76,36 @@ func addPrograms(pushes []Push, c bundle.Contents, nodes []corev1.Node) error {
 		}
 	}
 	return nil
+}
+
+// planComponent says which programs go where: those of one component, to the nodes that are
+// named. Only the nodes know whether they have them. It is pure.
+func planComponent(c bundle.Contents, nodes []corev1.Node, component string, names []string) ([]Push, error) {
+	var mine []corev1.Node
+	for _, name := range names {
+		i := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%s is no node of the cluster", name)
+		}
+		mine = append(mine, nodes[i])
+	}
+	var out []Push
+	for _, arch := range agents.ArchsOf(mine) {
+		p := Push{Arch: arch}
+		for _, b := range c.ForArch(arch).Binaries {
+			if b.Component == component {
+				p.Programs = append(p.Programs, b)
+			}
+		}
+		if len(p.Programs) == 0 {
+			return nil, fmt.Errorf("the bundle contains no %s for %s", component, arch)
+		}
+		for _, n := range mine {
+			if agents.ArchOf(n) == arch {
+				p.Targets = append(p.Targets, n.Name)
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }

@@ -38,6 +38,10 @@ type PushOptions struct {
 	AllNodes bool
 	// Programs brings those of the bundle's Kubernetes version too, for an upgrade.
 	Programs bool
+	// Component brings the programs of this component alone (bundle.ComponentEtcd), and no image,
+	// to Nodes. They wait there for what installs them.
+	Component string
+	Nodes     []string
 	// Direct sends to one node's Port instead of through the API server.
 	Direct bool
 	// Port is the nodes' TCP port for each other; 0 is v1alpha1.DefaultPeerPort.
@@ -124,7 +128,12 @@ func (p *pusher) run(ctx context.Context) error {
 	if err != nil {
 		return action.OfCluster(err)
 	}
-	p.result.Pushes, err = planPushes(b.Contents(), nodes, all, p.AllNodes)
+	if p.Component != "" {
+		p.AllNodes = true // They are for who is named, whatever its role.
+		p.result.Pushes, err = planComponent(b.Contents(), nodes, p.Component, p.Nodes)
+	} else {
+		p.result.Pushes, err = planPushes(b.Contents(), nodes, all, p.AllNodes)
+	}
 	if err == nil && p.Programs {
 		err = addPrograms(p.result.Pushes, b.Contents(), nodes)
 	}
@@ -176,7 +185,11 @@ func (p *pusher) push(ctx context.Context, ops *incluster.Operations, b *bundle.
 	}
 	sent, err := feed.Run(ctx, feed.Feed{Config: p.Config, Operations: ops, Name: op.Name, Parcel: parcel, Source: b, Direct: p.Direct, MaxRate: p.MaxRate}, p.sink)
 	p.result.Sent += sent
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(one.Images) == 0:
+		action.Tell(p.sink, "%s on %s; %s were sent", isAre(len(one.Programs), "program"), report.Plural(len(one.Targets), "node", "nodes"), report.Size(sent))
+	default:
 		action.Tell(p.sink, "%s on %s; %s were sent", isAre(len(one.Images), "image"), report.Plural(len(one.Targets), "node", "nodes"), report.Size(sent))
 	}
 	return err
@@ -184,7 +197,7 @@ func (p *pusher) push(ctx context.Context, ops *incluster.Operations, b *bundle.
 
 // read reads all that may have to be sent, and refuses what is damaged.
 func (p *pusher) read(ctx context.Context, one Push, b *bundle.Bundle) (*swarm.Parcel, error) {
-	end := action.Begin(p.sink, "read", "read and check the images")
+	end := action.Begin(p.sink, "read", "read and check what is sent")
 	parcel, err := swarm.NewParcelOf(ctx, one.Images, one.Programs, b)
 	if err != nil {
 		end(err.Error())

@@ -85,6 +85,8 @@ func sameIntent(a, b v1alpha1.OperationSpec) bool {
 		return slices.Equal(a.AddNode.Nodes, b.AddNode.Nodes)
 	case a.RemoveNode != nil && b.RemoveNode != nil:
 		return a.RemoveNode.Node == b.RemoveNode.Node && a.RemoveNode.EtcdMember == b.RemoveNode.EtcdMember
+	case a.Etcd != nil && b.Etcd != nil:
+		return a.Etcd.Change == b.Etcd.Change && slices.Equal(a.Etcd.Versions, b.Etcd.Versions)
 	case a.LoadBalancer != nil && b.LoadBalancer != nil:
 		return reflect.DeepEqual(a.LoadBalancer, b.LoadBalancer)
 	}

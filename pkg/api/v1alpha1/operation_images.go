@@ -19,8 +19,7 @@ const (
 type ImagesSpec struct {
 	// Parcel identifies all that is to be distributed; who sends it has the same.
 	Parcel Content `json:"parcel"`
-	// Images are those in the parcel.
-	// +kubebuilder:validation:MinItems=1
+	// Images are those in the parcel; none when it has programs alone.
 	// +kubebuilder:validation:MaxItems=2000
 	Images []PushedImage `json:"images"`
 	// Nodes are the nodes that get images.

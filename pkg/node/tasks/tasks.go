@@ -17,6 +17,22 @@ const (
 	EtcdLeave    = "etcd-leave"
 	// EtcdDrop takes a member out of etcd that is no host's.
 	EtcdDrop = "etcd-drop"
+	// EtcdLook asks every member for what it says of itself, EtcdGate waits until all are well.
+	EtcdLook = "etcd-look"
+	EtcdGate = "etcd-gate"
+	// EtcdDefrag, EtcdCompact and EtcdFree (of the alarm NOSPACE) look after the members' files.
+	EtcdDefrag  = "etcd-defrag"
+	EtcdCompact = "etcd-compact"
+	EtcdFree    = "etcd-free"
+	// EtcdFit tells whether a member's host has all that another version needs, EtcdStage brings
+	// that over SSH, EtcdUpgrade takes the member there; EtcdDowngrade has etcd as a whole go one
+	// minor version back.
+	EtcdFit       = "etcd-fit"
+	EtcdStage     = "etcd-stage"
+	EtcdUpgrade   = "etcd-upgrade"
+	EtcdDowngrade = "etcd-downgrade"
+	// EtcdSettings gives a member the settings that the Cluster document has.
+	EtcdSettings = "etcd-settings"
 	// Follow tells a control plane who the etcd members are, Retire takes a host out
 	// of service that leaves the cluster.
 	Follow = "follow"

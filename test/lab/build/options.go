@@ -35,6 +35,10 @@ func DefaultKubernetes() []string { return []string{"v1.36.3"} }
 // Others take two minutes each, and are built by who needs one.
 func DefaultEtcd() []string { return []string{"v3.6.16"} }
 
+// UpgradeEtcd are the etcd versions that tests of etcd's upgrade need, the oldest first: one of each
+// minor version, in the order in which a cluster goes through them.
+func UpgradeEtcd() []string { return []string{"v3.5.35", "v3.6.16", "v3.7.3"} }
+
 // Options say what to build, where, and where to report.
 type Options struct {
 	// Cache is where builds are kept.

@@ -62,10 +62,35 @@ func waitSpare(ctx context.Context, env node.Env, spec Spec) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	if _, err := client.WaitSpare(ctx, spareTimeout, httpsURL(spec.Address, ClientPort), told(env)); err != nil {
+	if err := spared(ctx, env, client, httpsURL(spec.Address, ClientPort)); err != nil {
 		return host.WithHint(fmt.Errorf("etcd is not restarted with its new configuration: %w", err), "see to the other members first, then run the command again")
 	}
 	return nil
+}
+
+// spared waits until the cluster can do without the member at an endpoint. One that is down costs
+// nothing. One that runs, and did not answer this once, may well be part of the quorum: a busy
+// host answers late, and is not to be taken for a dead one.
+func spared(ctx context.Context, env node.Env, client *etcd.Client, endpoint string) error {
+	u, err := env.Host.Unit(ctx, UnitName)
+	if err != nil {
+		return err
+	}
+	_, err = client.WaitFor(ctx, spareTimeout, "able to spare "+endpoint, func(v etcd.View) error { return mayStop(v, endpoint, u.Active() && u.MainPID != 0) }, told(env))
+	return err
+}
+
+// mayStop judges what spared sees. It is pure.
+func mayStop(v etcd.View, endpoint string, runs bool) error {
+	for _, s := range v.Status {
+		if s.Endpoint != endpoint || s.Err == nil || !runs {
+			continue
+		}
+		if ok, _ := etcd.HasQuorum(v); !ok || v.MembersErr != nil {
+			return fmt.Errorf("%s runs and does not answer, and the others are no quorum: %w", endpoint, s.Err)
+		}
+	}
+	return etcd.Spare(v, endpoint)
 }
 
 func waitHealthy(ctx context.Context, env node.Env, spec Spec) (err error) {

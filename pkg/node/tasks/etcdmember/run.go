@@ -115,7 +115,7 @@ func setUp(ctx context.Context, env node.Env, spec Spec, p probes, begins func()
 		return err
 	}
 	env.Progress("waiting for etcd to listen for its peers")
-	if err := waitUp(ctx, h, net.JoinHostPort(spec.Address, PeerPort), p.dial); err != nil {
+	if err := waitUp(ctx, h, peerAddress(spec.Address), p.dial); err != nil {
 		return err
 	}
 	switch {

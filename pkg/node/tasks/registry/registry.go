@@ -7,6 +7,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdcare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/follow"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/images"
@@ -38,6 +39,16 @@ func All() map[string]node.Task {
 		{Name: tasks.EtcdMayLeave, ReadOnly: true, Run: node.Typed(etcdmember.MayLeave)},
 		{Name: tasks.EtcdLeave, Run: node.Typed(etcdmember.Leave)},
 		{Name: tasks.EtcdDrop, Run: node.Typed(etcdmember.Drop)},
+		{Name: tasks.EtcdLook, ReadOnly: true, Run: node.Typed(etcdcare.Look)},
+		{Name: tasks.EtcdGate, ReadOnly: true, Run: node.Typed(etcdcare.Gate)},
+		{Name: tasks.EtcdDefrag, Run: node.Typed(etcdcare.Defrag)},
+		{Name: tasks.EtcdCompact, Run: node.Typed(etcdcare.Compact)},
+		{Name: tasks.EtcdFree, Run: node.Typed(etcdcare.Free)},
+		{Name: tasks.EtcdFit, ReadOnly: true, Run: node.Typed(etcdmember.Fit)},
+		{Name: tasks.EtcdStage, Run: node.Typed(prepare.Stage)},
+		{Name: tasks.EtcdUpgrade, Run: node.Typed(etcdmember.Upgrade)},
+		{Name: tasks.EtcdDowngrade, Run: node.Typed(etcdcare.Downgrade)},
+		{Name: tasks.EtcdSettings, Run: node.Typed(etcdmember.Apply)},
 		{Name: tasks.Follow, Run: node.Typed(follow.Endpoints)},
 		{Name: tasks.Retire, Run: node.Typed(follow.Retire)},
 		{Name: tasks.VIP, Run: node.Typed(vip.Run)},

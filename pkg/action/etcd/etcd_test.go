@@ -1,0 +1,310 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdcare"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
+)
+
+// document has two control planes, and three members on hosts of their own.
+func document() *v1alpha1.Cluster {
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "test"}, Spec: v1alpha1.ClusterSpec{VirtualIP: "10.0.0.100", Hosts: []v1alpha1.Host{
+		{Name: "cp1", Address: "10.0.0.11", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
+		{Name: "cp2", Address: "10.0.0.12", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}},
+		{Name: "e1", Address: "10.0.0.31", Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}},
+		{Name: "e2", Address: "10.0.0.32", Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}},
+		{Name: "e3", Address: "10.0.0.33", Roles: []v1alpha1.Role{v1alpha1.RoleEtcd}}}}}
+	c.SetDefaults()
+	return c
+}
+
+// seenAs is what a well etcd of a version says; e1 leads.
+func seenAs(version string) etcd.Report {
+	r := etcd.Report{ClusterID: "9", Quorum: true, Spare: 1}
+	for i, name := range []string{"e1", "e2", "e3"} {
+		url := "https://10.0.0.3" + string(rune('1'+i))
+		m := etcd.MemberReport{Name: name, ID: string(rune('1' + i)), Listed: true, Started: true, Leader: i == 0, Version: version, Endpoint: url + ":2379",
+			ClientURLs: []string{url + ":2379"}, PeerURLs: []string{url + ":2380"}, DBBytes: 100, FreeBytes: 40, RaftIndex: 5, Applied: 5}
+		if v, err := etcd.ParseVersion(version); err == nil && v.Minor() >= 6 {
+			m.StorageVersion = etcd.MinorOf(version) + ".0"
+		}
+		r.Members = append(r.Members, m)
+	}
+	return r
+}
+
+// hosts answer tasks by their names; anything else fails the test.
+type hosts struct {
+	t       *testing.T
+	mu      sync.Mutex
+	answers map[string]func(host string) (any, error)
+	ran     []string
+}
+
+func (h *hosts) Run(_ context.Context, host string, req node.Request, _ report.Sink) (node.Result, error) {
+	h.mu.Lock()
+	h.ran = append(h.ran, req.Task+"/"+host)
+	answer := h.answers[req.Task]
+	h.mu.Unlock()
+	if answer == nil {
+		h.t.Errorf("unexpected task %s on %s", req.Task, host)
+		return node.Result{}, errors.New("unexpected")
+	}
+	data, err := answer(host)
+	var f *node.Failure
+	if errors.As(err, &f) {
+		return node.Result{Failure: f}, nil
+	}
+	if err != nil {
+		return node.Result{}, err
+	}
+	raw, err := node.NewRequest("", 0, data)
+	return node.Result{Data: raw.Spec}, err
+}
+
+func (h *hosts) Pipe(context.Context, string, []string) (io.WriteCloser, io.Reader, func() error, error) {
+	h.t.Error("nothing is sent")
+	return nil, nil, nil, errors.New("unexpected")
+}
+
+func (h *hosts) DialContext(string) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("unexpected") }
+}
+
+func looking(seen etcd.Report) map[string]func(string) (any, error) {
+	return map[string]func(string) (any, error){tasks.EtcdLook: func(host string) (any, error) {
+		return etcdcare.LookData{From: host, Etcd: seen, Revision: 7}, nil
+	}}
+}
+
+// TestStatus merges what several hosts see, with what only their own files tell.
+func TestStatus(t *testing.T) {
+	made := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	h := &hosts{t: t, answers: map[string]func(string) (any, error){tasks.EtcdLook: func(host string) (any, error) {
+		d := etcdcare.LookData{From: host, Etcd: seenAs("3.5.35"), Revision: 7}
+		switch host {
+		case "cp1": // It does not see e3.
+			d.Etcd.Members[2] = etcd.MemberReport{Endpoint: "https://10.0.0.33:2379", Error: "no answer within 3s"}
+		case "cp2":
+			return nil, &ssh.Error{Host: host, Kind: ssh.LoginRefused, Message: "refused"}
+		case "e1":
+			d.Settings = &etcdmember.Settings{Name: "e1", QuotaBytes: 8 << 30}
+			d.Backup = &etcdcare.Backup{Name: "old", Created: made.Add(-time.Hour)}
+		case "e2":
+			d.Backup = &etcdcare.Backup{Name: "new", Created: made}
+		}
+		return d, nil
+	}}}
+	o := Options{Cluster: document(), Hosts: h}
+	r, err := Status(t.Context(), o, report.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Quorum || !r.OverSSH || r.Version != "3.5" || r.Revision != 7 || len(r.Members) != 3 || r.Members[0].Host != "e1" || r.Members[0].QuotaBytes != 8<<30 || r.Members[2].Error != "" {
+		t.Errorf("%+v", r)
+	}
+	if r.LastBackup == nil || r.LastBackup.Name != "new" || r.LastBackup.Host != "e2" {
+		t.Errorf("%+v", r.LastBackup)
+	}
+	if !strings.Contains(r.Unwell, "seen from cp1: https://10.0.0.33:2379 does not answer") || action.KindOf(r.Err()) != action.Findings {
+		t.Errorf("%q, %v", r.Unwell, r.Err())
+	}
+	if len(r.Unseen) != 1 || !strings.Contains(r.Unseen["cp2"], "refused") {
+		t.Errorf("%v", r.Unseen)
+	}
+	h.answers[tasks.EtcdLook] = func(host string) (any, error) {
+		return nil, &ssh.Error{Host: host, Kind: ssh.LoginRefused, Message: "refused"}
+	}
+	if _, err := Status(t.Context(), o, report.Discard()); action.KindOf(err) != action.Unreachable {
+		t.Errorf("nobody answers: %v", err)
+	}
+	o.Failed = map[string]error{}
+	for _, host := range o.Logins() {
+		o.Failed[host.Name] = errors.New("no route")
+	}
+	if _, err := Status(t.Context(), o, report.Discard()); action.KindOf(err) != action.Unreachable {
+		t.Errorf("nobody is connected: %v", err)
+	}
+}
+
+// TestCheck names the host of the member that differs.
+func TestCheck(t *testing.T) {
+	hashes := &etcd.Hashes{Revision: 7}
+	h := &hosts{t: t, answers: map[string]func(string) (any, error){tasks.EtcdLook: func(host string) (any, error) {
+		if host == "cp1" {
+			return nil, &ssh.Error{Host: host, Kind: ssh.LoginRefused, Message: "refused"} // The next one is asked.
+		}
+		return etcdcare.LookData{Etcd: seenAs("3.6.16"), Hashes: hashes}, nil
+	}}}
+	o := Options{Cluster: document(), Hosts: h}
+	if r, err := Check(t.Context(), o, report.Discard()); err != nil || r.Err() != nil {
+		t.Errorf("%+v %v", r, err)
+	}
+	hashes.Differs = []string{"https://10.0.0.32:2379"}
+	r, err := Check(t.Context(), o, report.Discard())
+	if err != nil || len(r.Hosts) != 1 || r.Hosts[0] != "e2" || r.Err() == nil || !strings.Contains(r.Err().Error(), "kubectl ha node replace e2") {
+		t.Errorf("%+v %v", r.Err(), err)
+	}
+	hashes.Unclear = true
+	if r, err := Check(t.Context(), o, report.Discard()); err != nil || !strings.Contains(r.Err().Error(), "can't be told who is right") {
+		t.Errorf("%v %v", r.Err(), err)
+	}
+}
+
+// TestAlarm: NOSPACE is ended after a question, and never with CORRUPT beside it.
+func TestAlarm(t *testing.T) {
+	seen := seenAs("3.6.16")
+	freed := 0
+	h := &hosts{t: t, answers: map[string]func(string) (any, error){
+		tasks.EtcdLook: func(string) (any, error) {
+			return etcdcare.LookData{Etcd: seen, Usage: []etcd.Usage{{Prefix: "/registry/events/", Keys: 3, Bytes: 9}}}, nil
+		},
+		tasks.EtcdFree: func(string) (any, error) { freed++; return etcdcare.FreeData{Disarmed: 1}, nil },
+	}}
+	o := AlarmOptions{Options: Options{Cluster: document(), Hosts: h}, Fix: true}
+	if r, err := Alarm(t.Context(), o, report.Discard()); err != nil || len(r.Raised) > 0 || freed > 0 {
+		t.Errorf("without an alarm: %+v %v", r, err)
+	}
+	seen.Members[1].Alarms = []string{etcd.AlarmNoSpace}
+	o.Confirm = func(context.Context, Alarms) error { return errors.New("no") }
+	if _, err := Alarm(t.Context(), o, report.Discard()); err == nil || freed > 0 {
+		t.Errorf("who says no: %v", err)
+	}
+	o.Confirm = func(_ context.Context, a Alarms) error {
+		if len(a.Usage) == 0 || a.Raised[0].Host != "e2" {
+			t.Errorf("asked with %+v", a)
+		}
+		return nil
+	}
+	if r, err := Alarm(t.Context(), o, report.Discard()); err != nil || freed != 1 || r.Freed.Disarmed != 1 {
+		t.Errorf("%+v %v", r, err)
+	}
+	seen.Members[2].Alarms = []string{etcd.AlarmCorrupt}
+	if _, err := Alarm(t.Context(), o, report.Discard()); action.KindOf(err) != action.Findings || freed != 1 {
+		t.Errorf("with CORRUPT: %v", err)
+	}
+}
+
+// TestDefrag: the plan has the leader last, and who has nothing to free is left out.
+func TestDefrag(t *testing.T) {
+	seen := seenAs("3.6.16")
+	seen.Members[1].FreeBytes = 10
+	ran := 0
+	h := &hosts{t: t, answers: looking(seen)}
+	h.answers[tasks.EtcdDefrag] = func(string) (any, error) { ran++; return etcdcare.DefragData{}, nil }
+	o := DefragOptions{Options: Options{Cluster: document(), Hosts: h}, Threshold: 0.3, DryRun: true}
+	r, err := Defrag(t.Context(), o, report.Discard())
+	if err != nil || ran > 0 || len(r.Plan) != 3 || !r.Plan[0].Skip || r.Plan[1].Host != "e3" || r.Plan[2].Host != "e1" || !r.Plan[2].Leader {
+		t.Errorf("%+v %v", r.Plan, err)
+	}
+	o.DryRun = false
+	if _, err := Defrag(t.Context(), o, report.Discard()); err != nil || ran != 1 {
+		t.Errorf("%d, %v", ran, err)
+	}
+	o.Threshold = 0.9
+	if _, err := Defrag(t.Context(), o, report.Discard()); err != nil || ran != 1 {
+		t.Errorf("nothing is worth it: %d, %v", ran, err)
+	}
+	o.Threshold = 2
+	if _, err := Defrag(t.Context(), o, report.Discard()); action.KindOf(err) != action.Invalid {
+		t.Error(err)
+	}
+	seen.Quorum, o.Threshold = false, 0
+	h.answers = looking(seen)
+	if _, err := Defrag(t.Context(), o, report.Discard()); action.KindOf(err) != action.Broken {
+		t.Error(err)
+	}
+}
+
+// TestPlanChange: who leads is the last; what stands in the way is said; two are two rounds.
+func TestPlanChange(t *testing.T) {
+	h := &hosts{t: t, answers: looking(seenAs("3.5.35"))}
+	o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h}, Change: v1alpha1.EtcdUpgrade, Version: "v3.7.3", Via: []string{"v3.6.16"}}
+	p, err := PlanChange(t.Context(), o, report.Discard())
+	if err != nil || p.Err() != nil || p.Done || strings.Join(p.Versions, " ") != "v3.6.16 v3.7.3" || len(p.Steps.Steps) != 25 {
+		t.Fatalf("%+v %v", p, err)
+	}
+	if m := p.Members; len(m) != 3 || m[0].Host != "e2" || m[2].Host != "e1" || !m[2].Leader || m[2].Turn != 3 || m[0].From != "3.5.35" || m[0].To != "v3.7.3" {
+		t.Errorf("%+v", m)
+	}
+	if err := p.Steps.Validate(); err != nil {
+		t.Error(err)
+	}
+	for name, tc := range map[string]struct {
+		seen etcd.Report
+		edit func(*ChangeOptions)
+		kind action.Kind
+		says string
+	}{
+		"the one between is missing": {seenAs("3.5.35"), func(o *ChangeOptions) { o.Via = nil }, action.Invalid, "is over 3.6"},
+		"no version":                 {seenAs("3.5.35"), func(o *ChangeOptions) { o.Version = "new" }, action.Invalid, "is not a version"},
+		"older":                      {seenAs("3.7.3"), func(o *ChangeOptions) { o.Version = "v3.6.16" }, action.Invalid, "newer than"},
+		"members are no nodes":       {seenAs("3.5.35"), func(o *ChangeOptions) { o.Hosts = nil }, action.Invalid, "pass the Cluster file with -f"},
+		"a host is away":             {seenAs("3.5.35"), func(o *ChangeOptions) { o.Failed = map[string]error{"e2": errors.New("no route")} }, action.Unreachable, "e2: no route"},
+		"zombie members":             {seenAs("3.5.25"), func(o *ChangeOptions) { o.Version, o.Via = "v3.6.16", nil }, action.Findings, "3.5.26 or later"},
+		"down, two":                  {seenAs("3.7.3"), func(o *ChangeOptions) { o.Change, o.Version = v1alpha1.EtcdDowngrade, "v3.5.35" }, action.Findings, "one minor version at a time"},
+	} {
+		h.answers = looking(tc.seen)
+		one := o
+		tc.edit(&one)
+		p, err := PlanChange(t.Context(), one, report.Discard())
+		if err == nil {
+			err = p.Err()
+		}
+		if err == nil || action.KindOf(err) != tc.kind || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %q, %v", name, action.KindOf(err), err)
+		}
+	}
+	h.answers = looking(seenAs("3.6.16"))
+	o.Version, o.Via = "v3.6.16", nil
+	if p, err := PlanChange(t.Context(), o, report.Discard()); err != nil || !p.Done || p.Run(t.Context(), report.Discard()) == nil {
+		t.Errorf("all are there: %+v %v", p, err)
+	}
+}
+
+// TestRunOverSSH: the steps run one after the other on their hosts, and a member that fails ends it.
+func TestRunOverSSH(t *testing.T) {
+	fail := ""
+	h := &hosts{t: t, answers: looking(seenAs("3.6.16"))}
+	for _, task := range []string{tasks.EtcdGate, tasks.EtcdSettings} {
+		h.answers[task] = func(host string) (any, error) {
+			if host == fail {
+				return nil, &node.Failure{Message: "it does not come up"}
+			}
+			return struct{}{}, nil
+		}
+	}
+	o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h, StateDir: t.TempDir()}, Change: v1alpha1.EtcdApply}
+	run := func() (string, error) {
+		p, err := PlanChange(t.Context(), o, report.Discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ran = nil
+		err = p.Run(t.Context(), report.Discard())
+		return strings.Join(h.ran, " "), err
+	}
+	all := "etcd-gate/cp1 etcd-settings/e2 etcd-gate/cp1 etcd-settings/e3 etcd-gate/cp1 etcd-settings/e1 etcd-gate/cp1"
+	if got, err := run(); err != nil || got != all {
+		t.Errorf("%s, %v", got, err)
+	}
+	fail = "e3"
+	if got, err := run(); err == nil || !strings.Contains(err.Error(), "it does not come up") || got != "etcd-gate/cp1 etcd-settings/e2 etcd-gate/cp1 etcd-settings/e3" {
+		t.Errorf("%s, %v", got, err)
+	}
+}

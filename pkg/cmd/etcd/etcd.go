@@ -1,0 +1,168 @@
+// Package etcd has the commands about a cluster's etcd.
+package etcd
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// outputWide is one of -o's values.
+const outputWide = "wide"
+
+// New makes the group.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	access := cli.NewAccess()
+	c := &cobra.Command{
+		Use:     "etcd",
+		Short:   "Show, upgrade and maintain the cluster's etcd members",
+		GroupID: cli.GroupAccess,
+		Long: cli.Paragraphs(
+			"Shows what the etcd members report, and maintains them one at a time, so that etcd always has a quorum.",
+			"Without -f, everything goes through the API: short Jobs query the members and an Operation changes them. With -f, the hosts in the Cluster file are reached over SSH instead: use it if the API is down, if etcd accepts no writes, or if etcd runs on dedicated hosts."),
+		Example: cli.Examples(`
+			kubectl ha etcd status
+			kubectl ha etcd upgrade v3.6.16
+
+			# The API is down
+			kubectl ha etcd status -f cluster.yaml`),
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.RunGroup,
+	}
+	cli.AddAccess(c, access)
+	c.AddCommand(newStatus(streams, access), newMembers(streams, access), newCheck(streams, access), newAlarm(streams, access), newDefrag(streams, access), newCompact(streams, access),
+		newUpgrade(streams, access), newDowngrade(streams, access), newApply(streams, access))
+	return c
+}
+
+// options are what all of them share.
+type options struct {
+	genericiooptions.IOStreams
+	access  *genericclioptions.ConfigFlags
+	file    string
+	output  string
+	hostKey cli.HostKeyFlag
+	yes     bool
+	dryRun  bool
+	action  etcd.Options
+}
+
+// addFlags adds the flags that all have.
+func (o *options) addFlags(c *cobra.Command, outputs string) {
+	f := c.Flags()
+	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`: reach the hosts over SSH instead of through the API")
+	// MarkFlagFilename fails only for a flag that is not there.
+	_ = c.MarkFlagFilename("filename", "yaml", "yml")
+	cli.AddHostKeyFlag(c, &o.hostKey)
+	f.StringVarP(&o.output, "output", "o", "", outputs)
+}
+
+// mayAsk refuses a command that is going to ask where it can't.
+func (o *options) mayAsk() error {
+	switch {
+	case o.yes || o.dryRun:
+		return nil
+	case o.output == cli.OutputJSON:
+		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
+	}
+	return cli.Askable(o.In)
+}
+
+// complete finds the way to the cluster: the API that the kubeconfig names, or the hosts of the
+// Cluster file. With a file a kubeconfig need not be there: it is only for noting what was done.
+func (o *options) complete(ctx context.Context) (err error) {
+	if o.file == "" {
+		o.action.Config, _, o.action.Cluster, err = cli.StoredCluster(ctx, o.access)
+		return err
+	}
+	if o.action.Cluster, _, err = cli.FindCluster(&o.file, o.In); err != nil {
+		return err
+	}
+	if o.action.StateDir, err = cli.StateDir(o.action.Cluster); err != nil {
+		return err
+	}
+	if config, err := cli.RestConfig(o.access); err == nil {
+		// Of another cluster it is nobody's here.
+		if _, _, stored, err := cli.StoredCluster(ctx, o.access); err == nil && action.SameCluster(o.action.Cluster, stored) == nil {
+			o.action.Config = config
+		}
+	}
+	return nil
+}
+
+// connect logs in to the hosts of the Cluster file; leave ends that. Without a file there is
+// nothing to do.
+func (o *options) connect(ctx context.Context, sink report.Sink) (leave func(), err error) {
+	leave = func() {}
+	if o.file == "" {
+		return leave, nil
+	}
+	hosts, err := cli.Connect(ctx, o.action.Cluster, &o.hostKey, sink, o.action.Logins()...)
+	if hosts == nil {
+		return leave, err
+	}
+	o.action.Hosts, o.action.Failed = hosts, hosts.Failed()
+	return func() { remote.Close(hosts, sink) }, nil
+}
+
+// run does something with the cluster, and shows its progress on w.
+func (o *options) run(ctx context.Context, w io.Writer, format string, do func(shown *cli.Progress) error) error {
+	if err := o.complete(ctx); err != nil {
+		return err
+	}
+	shown := cli.NewProgress(w, format)
+	defer shown.Close()
+	defer cli.TellInterrupted(ctx, shown)()
+	leave, err := o.connect(ctx, shown)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = do(shown)
+	shown.Close()
+	return cli.Ended(ctx, action.OfHosts(err))
+}
+
+// document writes -o json or yaml.
+func (o *options) document(v any) error {
+	if o.output != cli.OutputYAML {
+		return cli.WriteJSON(o.Out, v)
+	}
+	text, err := yaml.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = o.Out.Write(text)
+	return err
+}
+
+func (o *options) structured() bool { return o.output == cli.OutputJSON || o.output == cli.OutputYAML }
+
+// progressFormat is how progress is shown beside a result that -o json is one line of.
+func (o *options) progressFormat() string {
+	if o.output == cli.OutputJSON {
+		return cli.OutputJSON
+	}
+	return ""
+}
+
+// endpointHost names a member for people: its host, else its endpoint.
+func endpointHost(c *v1alpha1.Cluster, endpoint string) string {
+	for _, h := range c.EtcdMembers() {
+		if h.EtcdURL() == endpoint {
+			return h.Name
+		}
+	}
+	return endpoint
+}
