@@ -20,6 +20,8 @@ const (
 	Flannel = "network/flannel.yaml"
 	// CoordinatorJob is the Job that carries out one Operation.
 	CoordinatorJob = "jobs/coordinator.yaml"
+	// CertificateRenewal is the CronJob that renews certificates.
+	CertificateRenewal = "jobs/certificate-renewal.yaml"
 	// NodeJob is the Job that runs one task on one node.
 	NodeJob = "jobs/node.yaml"
 	// LoadBalancer is the load balancer on the control planes.

@@ -28,7 +28,7 @@ var levels = [][]string{
 	{"pkg/cmd"},
 	{"pkg/action"},
 	{"pkg/bootstrap", "pkg/incluster", "pkg/status", "pkg/doctor"},
-	{"pkg/kubeconfig", "pkg/node", "pkg/transport", "pkg/bundle", "pkg/etcd", "pkg/kubeadm", "pkg/pki", "pkg/inventory"},
+	{"pkg/backup", "pkg/kubeconfig", "pkg/node", "pkg/transport", "pkg/bundle", "pkg/etcd", "pkg/kubeadm", "pkg/pki", "pkg/inventory"},
 	{"pkg/api", "pkg/report", "pkg/plan", "pkg/spdx", "pkg/program", "pkg/localfile", "manifests"},
 }
 
@@ -43,6 +43,8 @@ var rooms = map[string]string{
 	"go.etcd.io/etcd/client/v3":      "pkg/etcd",
 	"go.etcd.io/bbolt":               "pkg/etcd",
 	"github.com/containers/image/v5": "pkg/bundle",
+	"github.com/minio/minio-go/v7":   "pkg/backup/store",
+	"github.com/pkg/sftp":            "pkg/backup/store",
 	"golang.org/x/crypto/ssh":        "pkg/transport/ssh",
 	"github.com/spf13/cobra":         "pkg/cmd",
 	"k8s.io/cli-runtime":             "pkg/cmd",

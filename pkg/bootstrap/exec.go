@@ -136,7 +136,7 @@ func (e *executor) etcd(ctx context.Context, s plan.Step, spec etcdmember.Spec) 
 func (e *executor) renew(ctx context.Context, s plan.Step, spec certs.RequestSpec) (plan.Outcome, error) {
 	host, _ := e.cfg.Cluster.Host(s.Host)
 	signer := Signer{authority: e.authority, cluster: e.cfg.Cluster, life: e.authority.life}
-	data, err := RenewHost(ctx, e.cfg.Hosts, signer, host, spec.Names, s.ID, e.sink)
+	data, err := RenewHost(ctx, e.cfg.Hosts, e.cfg.Cluster.Metadata.Name, signer, host, spec.Names, s.ID, e.sink)
 	out := plan.Outcome{Changed: len(data.Renewed) > 0}
 	for name, why := range data.Unseen {
 		e.sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Host: s.Host, Step: s.ID, Message: fmt.Sprintf("%s is in its place; whether it is used can't be told: %s", name, why)})

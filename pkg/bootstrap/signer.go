@@ -132,17 +132,25 @@ func (s Signer) may(h v1alpha1.Host, name string, current []byte) error {
 	return nil
 }
 
+// HostSigner signs the successors of a host's certificates. A Signer is one.
+type HostSigner interface {
+	// Identity is what a cluster is known by; empty where that is not known.
+	Identity() (string, error)
+	// Sign signs what a host asks for, and nothing that is not the host's.
+	Sign(h v1alpha1.Host, pending map[string]certs.Pending) (certs.InstallSpec, error)
+}
+
 // RenewHost has a host make keys, signs for them, and has the host put the certificates into
 // use, over SSH or whatever the runner's way is. step is what events and the ledger name it.
 // What is not on the host is left out; nothing is an empty Data.
-func RenewHost(ctx context.Context, hosts transport.Runner, s Signer, h v1alpha1.Host, names []string, step string, sink report.Sink) (certs.Data, error) {
+func RenewHost(ctx context.Context, hosts transport.Runner, cluster string, s HostSigner, h v1alpha1.Host, names []string, step string, sink report.Sink) (certs.Data, error) {
 	var data certs.Data
 	identity, err := s.Identity()
 	if err != nil {
 		return data, err
 	}
 	request := func(task string) node.Request {
-		return node.Request{Cluster: s.cluster.Metadata.Name, Identity: identity, Task: task, Step: step, Timeout: renewTimeout, LockTimeout: lockWait}
+		return node.Request{Cluster: cluster, Identity: identity, Task: task, Step: step, Timeout: renewTimeout, LockTimeout: lockWait}
 	}
 	res, err := Call(ctx, hosts, h.Name, request(tasks.CertificateRequests), certs.RequestSpec{Names: names}, sink)
 	if err != nil {

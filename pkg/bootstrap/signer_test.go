@@ -240,7 +240,7 @@ func TestRenewHostSignsWhatItAskedFor(t *testing.T) {
 	}
 	h, _ := w.c.Host("cp1")
 	w.hosts.asksFor = []string{certs.EtcdPeer}
-	_, err = RenewHost(t.Context(), w.hosts, signer, h, []string{certs.EtcdServer}, "renew", report.SinkFunc(func(report.Event) {}))
+	_, err = RenewHost(t.Context(), w.hosts, "lab", signer, h, []string{certs.EtcdServer}, "renew", report.SinkFunc(func(report.Event) {}))
 	if err == nil || !strings.Contains(err.Error(), `cp1: it asks for the certificate "etcd-peer"`) {
 		t.Errorf("%v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/adopt"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/agent"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/certs"
@@ -18,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/look"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operation"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/restore"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/upgrade"
 )
@@ -36,7 +38,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		adopt.New(streams),
 		kubeconfig.New(streams),
 		certs.New(streams),
-		etcd.New(streams),
+		etcd.New(streams, restore.New(streams)),
 		loadbalancer.New(streams),
 		operation.New(streams),
 		upgrade.New(streams),
@@ -44,7 +46,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		addon.NewDashboard(streams),
 		node.New(streams),
 		uninstall.New(streams),
-		look.NewBackup(streams),
+		backup.New(streams),
 		newCompletion(streams),
 		cli.NewOptions(streams),
 		newVersion(streams),

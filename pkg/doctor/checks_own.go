@@ -28,6 +28,8 @@ func ownChecks() []Check {
 			Why: "without the namespace's label no node task ever starts where the cluster's default is stricter", Run: podSecurity},
 		{ID: "agent-pinned", Title: "the agent's image is kept on every node", Source: "the kubelet's image garbage collection", Files: true,
 			Why: "no pod uses it between two Operations; the kubelet would remove it from a full disk, and no registry has it", Run: agentPinned},
+		{ID: "certificate-renewal", Title: "the scheduled renewal of certificates does its work", Source: "a CronJob whose runs fail is seen by nobody", Reads: partRenewal,
+			Why: "who has set it up relies on it, and does not look when certificates end", Run: renewal},
 		{ID: "backup", Title: "there is a recent backup of etcd", Source: "restore tests",
 			Why: "it is what is left when most members are lost; docs/disaster-recovery.md has the way back", Run: backups},
 	}
@@ -106,6 +108,21 @@ func agentPinned(in Input) []Finding {
 		}
 	}
 	return out
+}
+
+// renewal has nothing to say where none was set up: certificates that end are told of by another check.
+func renewal(in Input) []Finding {
+	if in.Objects.Renewal == nil {
+		return nil
+	}
+	what, next := in.Objects.Renewal.Problem(in.Report.Time)
+	switch {
+	case what == "":
+		return nil
+	case in.Objects.Renewal.Suspended:
+		return []Finding{warning("", what, next)}
+	}
+	return []Finding{problem("", what, next)}
 }
 
 func backups(in Input) []Finding {

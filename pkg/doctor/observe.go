@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
@@ -42,6 +43,7 @@ const (
 	partOperations  Part = "operations"
 	partBalancer    Part = "the load balancer"
 	partAddons      Part = "the addons' certificates"
+	partRenewal     Part = "the scheduled renewal of certificates"
 	partRights      Part = "what coordinators may"
 	partPolicy      Part = "the policy on coordinators"
 )
@@ -78,6 +80,8 @@ type Objects struct {
 	PolicyInForce bool
 	// AddonCertificates are those that were made for addons.
 	AddonCertificates []AddonCertificate
+	// Renewal is the scheduled renewal of certificates; nil where there is none.
+	Renewal *schedule.State
 	// Unread says of the parts that could not be read why.
 	Unread map[Part]string
 }
@@ -114,7 +118,11 @@ func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) 
 		partOperations: func() error { return o.readOperations(ctx, c) },
 		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
 		partAddons:     func() error { return o.readAddons(ctx, c.Kube) },
-		partRights:     func() error { return o.readRights(ctx, c) },
+		partRenewal: func() (err error) {
+			o.Renewal, err = schedule.Look(ctx, c.Kube)
+			return err
+		},
+		partRights: func() error { return o.readRights(ctx, c) },
 		partPolicy: func() (err error) {
 			o.Policy, o.PolicyInForce, err = policy.Look(ctx, c.Kube)
 			return err

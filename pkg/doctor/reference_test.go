@@ -93,6 +93,7 @@ func TestEveryKnownFailureHasACheck(t *testing.T) {
 		"a member is added to a sick cluster":                                    {"etcd-strict"},
 		"an etcd check needs the apiserver":                                      {"etcd-answers"},
 		"an external etcd's certificates end":                                    {"certificates"},
+		"what renews certificates by itself does not run":                        {"certificate-renewal"},
 		"kube-proxy is upgraded before all apiservers":                           {"kube-proxy-version"},
 		"a lock is held by a dead node":                                          {"dead-lock"},
 		"rights that were lent for one Operation stay":                           {"lent-rights"},

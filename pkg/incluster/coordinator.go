@@ -30,6 +30,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/rotateca"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -61,6 +62,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationRemoveNode:         nodes.RemoveDefinition(),
 		v1alpha1.OperationMend:               mend.Definition(),
 		v1alpha1.OperationRenewCertificates:  certs.Definition(),
+		v1alpha1.OperationRotateAuthority:    rotateca.Definition(),
 		v1alpha1.OperationEtcd:               members.Definition(),
 	}
 }
@@ -183,6 +185,10 @@ func worked(op *v1alpha1.Operation) []string {
 
 // controlPlaneLabel is kubeadm's, of control planes.
 const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+
+// OnControlPlanes keeps pods that have a coordinator's token on control planes, of the architecture
+// that the first agent is for.
+func OnControlPlanes(agents v1alpha1.Agents) *corev1.NodeAffinity { return nodeAffinity(nil, agents) }
 
 // nodeAffinity keeps coordinators on control planes, and there away from the nodes that are
 // worked on. A coordinator's token is as good as root on every host, and a node's kubelet can

@@ -364,7 +364,13 @@ func (h *held) events() {
 		"about nothing":            {func(e *eventsv1.Event) { e.Regarding = corev1.ObjectReference{} }, thePolicy},
 		"about another's type":     {func(e *eventsv1.Event) { e.Regarding.APIVersion = "example.com/v1" }, thePolicy},
 		"in the name of a kubelet": {func(e *eventsv1.Event) { e.ReportingController = "kubelet" }, thePolicy},
-		"in another namespace":     {func(e *eventsv1.Event) { e.Namespace, e.Regarding.Namespace = "kube-system", "kube-system" }, theRole},
+		"about the scheduled renewal": {func(e *eventsv1.Event) {
+			e.Namespace, e.Regarding = "ha-system", corev1.ObjectReference{APIVersion: "batch/v1", Kind: "CronJob", Namespace: "ha-system", Name: "certificate-renewal"}
+		}, nobody},
+		"about another CronJob": {func(e *eventsv1.Event) {
+			e.Namespace, e.Regarding = "ha-system", corev1.ObjectReference{APIVersion: "batch/v1", Kind: "CronJob", Namespace: "ha-system", Name: "other"}
+		}, thePolicy},
+		"in another namespace": {func(e *eventsv1.Event) { e.Namespace, e.Regarding.Namespace = "kube-system", "kube-system" }, theRole},
 	} {
 		e := &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Name: "tried", Namespace: "default"}, EventTime: metav1.NowMicro(), Type: "Normal", Reason: "Started", Action: "Start",
 			ReportingController: "kubectl-ha.dev/coordinator", ReportingInstance: "test", Regarding: corev1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.OperationKind, Name: "x"}}
@@ -510,6 +516,13 @@ func TestNarrowedRole(t *testing.T) {
 		{"create", "events.k8s.io", "events", "kube-system", "", false},
 		{"create", "", "events", "default", "", false},
 		{"list", "coordination.k8s.io", "leases", "kube-system", "", false},
+		// The scheduled renewal creates its Operation itself, and takes none away.
+		{"create", "kubectl-ha.dev", "operations", "", "", true},
+		{"delete", "kubectl-ha.dev", "operations", "", "any", false},
+		{"get", "batch", "cronjobs", "ha-system", "certificate-renewal", true},
+		{"patch", "batch", "cronjobs", "ha-system", "certificate-renewal", false},
+		{"create", "batch", "cronjobs", "ha-system", "", false},
+		{"create", "events.k8s.io", "events", "ha-system", "", true},
 		{"create", "", "pods/eviction", "default", "any", true},
 		{"delete", "", "pods", "default", "any", true},
 		{"create", "", "pods", "ha-system", "any", false},

@@ -7,6 +7,8 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -24,8 +26,10 @@ func Fingerprint(cert *x509.Certificate) string {
 // Lifetime is how long a certificate was made for, and how long the next one lives: never
 // longer than DefaultValidity. Of one that begins long before it was made, as those do that
 // kubeadm makes (they begin with their CA), more can't be told.
-func Lifetime(cert *x509.Certificate) time.Duration {
-	life := cert.NotAfter.Sub(cert.NotBefore)
+func Lifetime(cert *x509.Certificate) time.Duration { return lifetime(cert.NotBefore, cert.NotAfter) }
+
+func lifetime(notBefore, notAfter time.Time) time.Duration {
+	life := notAfter.Sub(notBefore)
 	if life > 2*clockSkew {
 		life -= clockSkew
 	}
@@ -37,6 +41,16 @@ func Due(cert *x509.Certificate, now time.Time) bool {
 	return cert.NotAfter.Sub(now) < Lifetime(cert)/2
 }
 
+// Spent is which part of its life a certificate has behind it, that is valid between these times:
+// 0 for a new one, 1 and more for one that has ended.
+func Spent(notBefore, notAfter, now time.Time) float64 {
+	life := lifetime(notBefore, notAfter)
+	if life <= 0 {
+		return 1
+	}
+	return 1 - float64(notAfter.Sub(now))/float64(life)
+}
+
 // NewKeyLike makes a private key of the kind that a certificate has: another program may be
 // able to use no other one.
 func NewKeyLike(certPEM []byte) ([]byte, error) {
@@ -44,7 +58,12 @@ func NewKeyLike(certPEM []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch public := cert.PublicKey.(type) {
+	return newKeyLike(cert.PublicKey, "the certificate "+cert.Subject.CommonName)
+}
+
+// newKeyLike creates a key of the same kind; of names what has the public one.
+func newKeyLike(public crypto.PublicKey, of string) ([]byte, error) {
+	switch public := public.(type) {
 	case *rsa.PublicKey:
 		key, err := rsa.GenerateKey(rand.Reader, max(2048, public.N.BitLen()))
 		if err != nil {
@@ -62,7 +81,7 @@ func NewKeyLike(certPEM []byte) ([]byte, error) {
 		}
 		return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 	}
-	return nil, fmt.Errorf("the key of the certificate %s is neither RSA nor ECDSA, and can't be renewed here", cert.Subject.CommonName)
+	return nil, fmt.Errorf("the key of %s is neither RSA nor ECDSA, and can't be renewed here", of)
 }
 
 // RenewalRequest asks for the successor of a certificate, with another key. It has the
@@ -78,11 +97,39 @@ func RenewalRequest(certPEM, keyPEM []byte) ([]byte, error) {
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		RawSubject: cert.RawSubject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses, EmailAddresses: cert.EmailAddresses, URIs: cert.URIs,
+		ExtraExtensions: uses(cert),
 	}, key)
 	if err != nil {
 		return nil, fmt.Errorf("ask for another certificate %s: %w", cert.Subject.CommonName, err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
+}
+
+// uses are a certificate's extensions that say what it is for. Who signs by another program can
+// copy them from the request.
+func uses(cert *x509.Certificate) []pkix.Extension {
+	// https://www.rfc-editor.org/rfc/rfc5280#section-4.2.1: key usage, basic constraints, extended key usage.
+	wanted := []asn1.ObjectIdentifier{{2, 5, 29, 15}, {2, 5, 29, 19}, {2, 5, 29, 37}}
+	return slices.DeleteFunc(slices.Clone(cert.Extensions), func(e pkix.Extension) bool {
+		return !slices.ContainsFunc(wanted, e.Id.Equal)
+	})
+}
+
+// Answers is nil when a certificate is for the key of a request.
+func Answers(certPEM, requestPEM []byte) error {
+	cert, err := ParseCert(certPEM)
+	if err != nil {
+		return err
+	}
+	request, err := parseRequest(requestPEM)
+	if err != nil {
+		return err
+	}
+	public, ok := request.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(cert.PublicKey) {
+		return fmt.Errorf("the certificate %s is for another key than the one that waits", cert.Subject.CommonName)
+	}
+	return nil
 }
 
 // parseRequest reads a certificate request, and sees that who made it has the key.
@@ -103,6 +150,37 @@ func parseRequest(requestPEM []byte) (*x509.CertificateRequest, error) {
 
 // ErrOtherCA is why a certificate is not renewed: another CA has signed it.
 var ErrOtherCA = errors.New("another CA has signed it")
+
+// ErrCAEnded is why nothing is signed: the CA's own certificate has ended.
+var ErrCAEnded = errors.New("the CA's own certificate has ended")
+
+// IssuedBy is nil when one of the CAs in a PEM file has signed a certificate, whether that has
+// ended or not; else it is ErrOtherCA.
+func IssuedBy(caPEM, certPEM []byte) error {
+	cert, err := ParseCert(certPEM)
+	if err != nil {
+		return err
+	}
+	var last error
+	for rest := caPEM; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		ca, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("read the CA: %w", err)
+		}
+		if last = cert.CheckSignatureFrom(ca); last == nil {
+			return nil
+		}
+		last = fmt.Errorf("not by the CA %s: %w: %w", ca.Subject.CommonName, ErrOtherCA, last)
+	}
+	if last == nil {
+		return errors.New("the file of the CA has no certificate")
+	}
+	return fmt.Errorf("the certificate %s: %w", cert.Subject.CommonName, last)
+}
 
 // Renew signs the successor of a certificate, which the same CA has to have signed: with the
 // same subject, uses and names, and the key of a request. What else the request asks for is
@@ -136,13 +214,22 @@ func renew(ca KeyPair, certPEM []byte, key crypto.PublicKey, validity time.Durat
 	if err != nil {
 		return nil, err
 	}
+	caCert, _, err := ca.parse()
+	if err != nil {
+		return nil, fmt.Errorf("renew the certificate %s: the CA: %w", old.Subject.CommonName, err)
+	}
+	if err := old.CheckSignatureFrom(caCert); err != nil {
+		return nil, fmt.Errorf("renew the certificate %s: not by the CA %s: %w: %w", old.Subject.CommonName, caCert.Subject.CommonName, ErrOtherCA, err)
+	}
+	return sign(ca, old, key, validity)
+}
+
+// sign signs the successor of a certificate, whoever has signed that.
+func sign(ca KeyPair, old *x509.Certificate, key crypto.PublicKey, validity time.Duration) ([]byte, error) {
 	what := "renew the certificate " + old.Subject.CommonName
 	caCert, caKey, err := ca.parse()
 	if err != nil {
 		return nil, fmt.Errorf("%s: the CA: %w", what, err)
-	}
-	if err := old.CheckSignatureFrom(caCert); err != nil {
-		return nil, fmt.Errorf("%s: not by the CA %s: %w: %w", what, caCert.Subject.CommonName, ErrOtherCA, err)
 	}
 	if old.IsCA {
 		return nil, fmt.Errorf("%s: it is a CA's", what)
@@ -158,7 +245,7 @@ func renew(ca KeyPair, certPEM []byte, key crypto.PublicKey, validity time.Durat
 		template.NotAfter = caCert.NotAfter
 	}
 	if !template.NotAfter.After(time.Now()) {
-		return nil, fmt.Errorf("%s: the CA %s ended at %s", what, caCert.Subject.CommonName, caCert.NotAfter.Format(time.RFC3339))
+		return nil, fmt.Errorf("%s: %w: that of %s, at %s", what, ErrCAEnded, caCert.Subject.CommonName, caCert.NotAfter.UTC().Format(time.RFC3339))
 	}
 	template.RawSubject, template.BasicConstraintsValid = old.RawSubject, true
 	template.KeyUsage, template.ExtKeyUsage, template.UnknownExtKeyUsage = old.KeyUsage, old.ExtKeyUsage, old.UnknownExtKeyUsage

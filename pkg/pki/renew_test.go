@@ -139,7 +139,7 @@ func TestRenewFails(t *testing.T) {
 		"no request":           {ca, pair.CertPEM, pair.CertPEM, "no certificate request"},
 		"a forged request":     {ca, pair.CertPEM, forged, "read the certificate request"},
 		"a weak key":           {ca, pair.CertPEM, weak, "2048 bits"},
-		"a CA that has ended":  {ended, handMadeBy(t, ended), request, "ended at"},
+		"a CA that has ended":  {ended, handMadeBy(t, ended), request, "the CA's own certificate has ended: that of"},
 		"no certificate there": {ca, nil, request, "no certificate"},
 	} {
 		got, err := Renew(tc.ca, tc.cert, tc.request, 0)
@@ -271,5 +271,53 @@ func TestSucceeds(t *testing.T) {
 	}
 	if err := Succeeds(fresh.CertPEM, old.CertPEM); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSpent: of what kubeadm makes, which begins with its CA, the last year counts.
+func TestSpent(t *testing.T) {
+	now := time.Now()
+	const day = 24 * time.Hour
+	for name, tc := range map[string]struct {
+		notBefore, notAfter time.Time
+		want                float64
+	}{
+		"new":             {now.Add(-5 * time.Minute), now.Add(365 * day), 0},
+		"two thirds":      {now.Add(-5*time.Minute - 40*time.Minute), now.Add(20 * time.Minute), 2. / 3},
+		"as old as a CA":  {now.Add(-5 * 365 * day), now.Add(73 * day), 0.8},
+		"ended":           {now.Add(-2 * time.Hour), now, 1},
+		"never was valid": {now, now, 1},
+	} {
+		if got := Spent(tc.notBefore, tc.notAfter, now); got < tc.want-0.001 || got > tc.want+0.001 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestIssuedBy: one of several CAs in a file is enough, as while a CA is exchanged.
+func TestIssuedBy(t *testing.T) {
+	var cas []KeyPair
+	for _, name := range []string{"old", "new"} {
+		ca, err := NewCA(name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cas = append(cas, ca)
+	}
+	pair, err := Issue(cas[0], Request{CommonName: "a", Client: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := append(append([]byte{}, cas[1].CertPEM...), cas[0].CertPEM...)
+	if err := IssuedBy(both, pair.CertPEM); err != nil {
+		t.Error(err)
+	}
+	if err := IssuedBy(cas[1].CertPEM, pair.CertPEM); !errors.Is(err, ErrOtherCA) {
+		t.Error(err)
+	}
+	for what, ca := range map[string][]byte{"no CA": nil, "what can't be read": []byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")} {
+		if err := IssuedBy(ca, pair.CertPEM); err == nil || errors.Is(err, ErrOtherCA) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

@@ -250,6 +250,11 @@ func judgeRest(r *Report) {
 			r.say(Degraded, "operation", fmt.Sprintf("kubectl ha operation show %s", op.Name), "%s has failed", op.Name)
 		}
 	}
+	if r.Renewal != nil {
+		if what, next := r.Renewal.Problem(r.Time); what != "" {
+			r.say(Degraded, "certificates", next, "%s", what)
+		}
+	}
 	if lb := r.LoadBalancer; lb != nil {
 		for _, b := range lb.Backends {
 			if !b.Up {

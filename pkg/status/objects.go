@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
@@ -40,6 +41,7 @@ type objects struct {
 	dns        *appsv1.Deployment
 	operations []v1alpha1.Operation
 	configured string
+	renewal    *schedule.State
 
 	mu     sync.Mutex
 	unseen []string
@@ -70,6 +72,7 @@ func readObjects(ctx context.Context, c *client.Clients) *objects {
 	}{
 		{"nodes", o.readNodes}, {"the nodes' leases", o.readLeases}, {"the pods of kube-system", o.readPods}, {"who leads", o.readLeaders},
 		{"CoreDNS", o.readDNS}, {"operations", o.readOperations}, {"kubeadm's configuration", o.readConfigured},
+		{"the scheduled renewal of certificates", o.readRenewal},
 	} {
 		all.Go(func() {
 			if err := part.read(ctx, c); err != nil {
@@ -131,6 +134,11 @@ func (o *objects) readDNS(ctx context.Context, c *client.Clients) error {
 
 func (o *objects) readOperations(ctx context.Context, c *client.Clients) (err error) {
 	o.operations, err = operations.New(c.Dynamic).List(ctx)
+	return err
+}
+
+func (o *objects) readRenewal(ctx context.Context, c *client.Clients) (err error) {
+	o.renewal, err = schedule.Look(ctx, c.Kube)
 	return err
 }
 

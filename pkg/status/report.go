@@ -1,6 +1,10 @@
 package status
 
-import "time"
+import (
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+)
 
 // Health is the verdict on a whole cluster.
 type Health string
@@ -33,6 +37,8 @@ type Report struct {
 	Images        Images         `json:"images"`
 	Operations    []Operation    `json:"operations"`
 	LastBackup    *Backup        `json:"lastBackup,omitempty"`
+	// Renewal is the scheduled renewal of certificates; nil where there is none.
+	Renewal *schedule.State `json:"certificateRenewal,omitempty"`
 	// Inspected says that the nodes were looked at from inside as well.
 	Inspected bool `json:"inspected"`
 }

@@ -97,16 +97,21 @@ func needs() []need {
 		{test: "TestImagesNodeStopped", on: disturbed, tier: long, left: "TestImagesPush loses no node"},
 		{test: "TestAddons", on: disturbed},
 		{test: "TestCertificatesRenewed", on: disturbed},
+		{test: "TestScheduledRenewal", on: disturbed, tier: long, left: "TestRun, TestRunTells, TestRights and TestFollow of pkg/incluster/certs/schedule, with a real API server"},
 		{test: "TestLoadBalancer", on: disturbed},
 		{test: "TestLoadBalancerRolled", on: disturbed, tier: long, left: "unit tests roll the agent of real haproxy under connections"},
 		{test: "TestLoadBalancerNginx", on: disturbed, tier: long, left: "TestLoadBalancer does the same to haproxy, the default"},
 		{test: "TestLoadBalancerIdle", on: disturbed, tier: long, left: "nothing: it waits ten minutes beside idle streams"},
 		{test: "TestAllHostsStopped", on: disturbed, tier: long, left: "TestLoadBalancer kills one host, and has it back"},
 
+		{test: "TestEtcdRestore", on: consumed},
+		{test: "TestEtcdRestoreInterrupted", on: consumed, tier: long, left: "TestEtcdRestore is not interrupted; TestInterrupted in pkg/node/tasks/restore kills each step"},
+		{test: "TestBackupToS3", on: consumed, tier: long, left: "TestS3, with a real S3 server, and TestFolder; TestEtcdRestore takes a backup of the hosts"},
 		{test: "TestReplaceControlPlane", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack removes and adds a worker; no control plane"},
 		{test: "TestWorkerLeavesAndComesBack", on: consumed},
 		{test: "TestLearnerOfADeadHost", on: consumed, tier: long, left: "TestRealLeftover, with a real etcd; TestStatesOfAJoin and TestEveryStateHasAWayOut, without hosts"},
 		{test: "TestCertificatesForLife", on: consumed, tier: long, left: "TestRescueOfWhatHasEnded, with three real members of etcd; TestRealEtcd and TestRealAPIServer exchange certificates in use"},
+		{test: "TestRotateCA", on: consumed, tier: long, left: "TestRotateKubernetes and its siblings, on a host that is played, ended at each of its questions"},
 		{test: "TestControlPlaneLeavesAndComesBack", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack does so to a worker"},
 	}
 }

@@ -108,7 +108,11 @@ func (p *Plan) Run(ctx context.Context, sink report.Sink) (changed []apply.Chang
 
 // placeAgents puts the agent on the nodes, over SSH.
 func (p *Plan) placeAgents(ctx context.Context, sink report.Sink) error {
-	image, err := agents.OwnImage()
+	source, err := agents.NewSource()
+	if err != nil {
+		return err
+	}
+	image, err := source.Name()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -16,6 +17,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -44,7 +47,7 @@ func (a *Source) Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Clu
 // asked and before it creates: an older agent knows neither newer types of
 // Operations nor newer tasks, and a coordinator may run on any control plane.
 //
-// It costs one list of nodes, one of Operations and, once for each Source, the packing of the
+// It costs one list of nodes, one of Operations, a look at the scheduled renewal of certificates and, once for each Source, the packing of the
 // image, of which the digest is, where nothing is to be done. What is missing is brought by an Images
 // Operation of its own, which the older agent carries out; one that is in progress is
 // waited for. Nodes that can't take part now are left out, and told of.
@@ -78,7 +81,27 @@ func (a *Source) Ensure(ctx context.Context, config *rest.Config, sink report.Si
 			return nil, fmt.Errorf("install this program's agent on %s: %w", strings.Join(p.targets, ", "), err)
 		}
 	}
-	return own, nil
+	return own, follow(ctx, config, own, sink)
+}
+
+// follow has a scheduled renewal of certificates run the agent that all nodes have now: an earlier
+// one is not on nodes that come later. Who may not write it can do his Operation all the same.
+func follow(ctx context.Context, config *rest.Config, own v1alpha1.Agents, sink report.Sink) error {
+	clients, err := client.New(config)
+	if err != nil {
+		return err
+	}
+	changed, err := schedule.Follow(ctx, clients, own)
+	switch {
+	case apierrors.IsForbidden(err):
+		action.Warn(sink, "kubectl ha certs renew --schedule, run by an administrator", "the scheduled renewal of certificates goes on with another agent: %v", err)
+		return nil
+	case err != nil:
+		return action.OfCluster(err)
+	case changed:
+		action.Tell(sink, "the scheduled renewal of certificates uses this program's agent now")
+	}
+	return nil
 }
 
 // refuseUnknown refuses a cluster whose nodes have an agent that no Operation names, and not

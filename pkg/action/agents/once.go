@@ -21,15 +21,6 @@ func Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, sink r
 	return source.Ready(ctx, config, c, sink)
 }
 
-// Own is Source.Own.
-func Own(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
-	source, err := NewSource()
-	if err != nil {
-		return nil, err
-	}
-	return source.Own(ctx, config)
-}
-
 // Usual is Source.Usual.
 func Usual(ctx context.Context, config *rest.Config) (v1alpha1.Agents, error) {
 	source, err := NewSource()

@@ -204,27 +204,14 @@ func nodesOf(ctx context.Context, config *rest.Config) ([]corev1.Node, error) {
 	return nodes.Items, nil
 }
 
-// Digest is that of this program's image for an architecture, for bootstrap.Config.
-func Digest(ctx context.Context, arch string) (string, error) {
-	source, err := NewSource()
-	if err != nil {
-		return "", err
-	}
-	image, _, err := source.Image(ctx, arch)
+// Digest is that of this program's image for an architecture, as bootstrap.Config asks for it.
+func (a *Source) Digest(ctx context.Context, arch string) (string, error) {
+	image, _, err := a.Image(ctx, arch)
 	return image.Manifest.Digest.String(), err
 }
 
-// OwnImage is the Name of the running program's image: how nodes are told to call what
-// they import. Pods name it by its digest too, see Source.Agents.
-func OwnImage() (string, error) {
-	source, err := NewSource()
-	if err != nil {
-		return "", err
-	}
-	return source.Name()
-}
-
-// Name is the reference under which this program is on the nodes. That of
+// Name is the reference under which this program is on the nodes: how they are told to call what
+// they import. Pods name it by its digest too, see Source.Agents. That of
 // a release has its version; any other build goes by its contents.
 func (a *Source) Name() (string, error) {
 	if v := program.Release(); v != "" {

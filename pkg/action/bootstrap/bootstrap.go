@@ -93,7 +93,12 @@ func Run(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 		return Result{}, err
 	}
 	defer supply.Close()
-	image, err := agents.OwnImage()
+	// One for the whole run: the image is packed once.
+	source, err := agents.NewSource()
+	if err != nil {
+		return Result{}, err
+	}
+	image, err := source.Name()
 	if err != nil {
 		return Result{}, err
 	}
@@ -108,10 +113,10 @@ func Run(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	looked := action.Begin(sink, "look", "check the hosts")
 	result := Result{Server: access.ServerURL(o.Cluster)}
 	result.Result, err = bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir,
-		AgentImage: image, AgentDigest: agents.Digest, DryRun: o.DryRun,
+		AgentImage: image, AgentDigest: source.Digest, DryRun: o.DryRun,
 		Bundle: supply.For(ctx, o.Cluster, o.DryRun, sink, looked), Confirm: confirm(o.Confirm),
 		Join: func(ctx context.Context, a bootstrap.Access) (plan.Outcome, error) {
-			return join(ctx, o.Cluster, a, sink)
+			return join(ctx, source, o.Cluster, a, sink)
 		},
 		Kubeconfig: func(ctx context.Context, a bootstrap.Access) (out plan.Outcome, err error) {
 			result.Kubeconfig, err = keepKubeconfig(ctx, o, a)

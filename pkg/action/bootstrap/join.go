@@ -14,7 +14,7 @@ import (
 
 // join hands over to the cluster: it stores the document with what Operations need, and has the
 // Join promote the other control planes.
-func join(ctx context.Context, c *v1alpha1.Cluster, a bootstrap.Access, sink report.Sink) (plan.Outcome, error) {
+func join(ctx context.Context, source *agents.Source, c *v1alpha1.Cluster, a bootstrap.Access, sink report.Sink) (plan.Outcome, error) {
 	config, err := a.RESTConfig()
 	if err != nil {
 		return plan.Outcome{}, err
@@ -23,7 +23,7 @@ func join(ctx context.Context, c *v1alpha1.Cluster, a bootstrap.Access, sink rep
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	own, err := agents.Own(ctx, config)
+	own, err := source.Own(ctx, config)
 	if err != nil {
 		return plan.Outcome{}, err
 	}

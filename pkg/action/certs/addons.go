@@ -21,6 +21,9 @@ import (
 // addonNames is how addons' certificates are asked for by name.
 const addonNames = "addons"
 
+// etcdCASuffix is how the name of an etcd CA ends that bootstrap has made.
+const etcdCASuffix = " etcd CA"
+
 // addons adds the certificates of addons that talk to etcd to a plan: those that etcd's CA has
 // signed. What the cluster's CA has signed for addons is renewed by their installation.
 func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, noSigner error) error {
@@ -37,7 +40,7 @@ func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, n
 			continue // IssuedCertificates has said what there is to say: it is gone.
 		}
 		cert, err := pki.ParseCert(s.Data["tls.crt"])
-		if err != nil || !strings.HasSuffix(cert.Issuer.CommonName, " etcd CA") || !o.wantsAddon(cert, time.Now()) {
+		if err != nil || !strings.HasSuffix(cert.Issuer.CommonName, etcdCASuffix) || !o.wantsAddon(cert, time.Now()) {
 			continue
 		}
 		name := c.Namespace + "/" + c.Secret

@@ -31,6 +31,11 @@ type Options struct {
 	// it is elsewhere. Without either, what it signs is left out, and said so.
 	StateDir string
 	CA       *pki.KeyPair
+	// CAs are those that are kept elsewhere: etcd's, or kubeadm's whose keys are on no host. What
+	// one of them has signed is signed by it again.
+	CAs []pki.KeyPair
+	// SignedDir has certificates that were signed for what Requests has written: HOST/NAME.crt.
+	SignedDir string
 
 	// Source has this program's agent; nil is one of its own.
 	Source *agents.Source
@@ -120,6 +125,11 @@ func (o Options) LoginsOfRescue() []v1alpha1.Host {
 // to which no Job gets.
 func (o Options) LoginsInUse() []v1alpha1.Host {
 	return slices.DeleteFunc(slices.Clone(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return isNode(o.Cluster, h) || !o.about(h) })
+}
+
+// keepers are those of the cluster's that it is about.
+func (o Options) keepers() []v1alpha1.Host {
+	return slices.DeleteFunc(keepers(o.Cluster), func(h v1alpha1.Host) bool { return !o.about(h) })
 }
 
 // isNode tells whether a host has a kubelet, so that Jobs get there.

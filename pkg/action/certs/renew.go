@@ -2,7 +2,6 @@ package certs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,30 +87,20 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	if slices.Contains(o.Names, certs.Kubelet) {
 		return r, action.Invalidf("kubelets renew their logins themselves, for as long as they have one; where it has ended: kubectl ha certs rescue --host HOST")
 	}
-	signer, noSigner := o.signer(ctx)
-	if noSigner != nil && !errors.Is(noSigner, bootstrap.ErrNoCA) {
-		return r, noSigner
+	signer, err := o.signers(ctx)
+	if err != nil {
+		return r, err
 	}
 	ops, way, err := o.begin(ctx, clients, sink)
 	if err != nil {
 		return r, err
 	}
-	hosts := slices.DeleteFunc(keepers(o.Cluster), func(h v1alpha1.Host) bool { return !o.about(h) })
-	away, err := notReady(ctx, clients)
+	found, unseen, err := o.lookAll(ctx, clients, way, sink)
 	if err != nil {
 		return r, err
 	}
-	there := slices.DeleteFunc(slices.Clone(hosts), func(h v1alpha1.Host) bool { return away[h.Name] != "" && isNode(o.Cluster, h) })
-	found, unseen := look(ctx, o.Cluster, there, way, quiet(sink))
-	for _, h := range hosts {
-		if !slices.ContainsFunc(there, func(t v1alpha1.Host) bool { return t.Name == h.Name }) {
-			unseen[h.Name] = away[h.Name]
-		}
-	}
-	if err := context.Cause(ctx); err != nil {
-		return r, err
-	}
-	r.Plan = MakePlan(o, hosts, found, unseen, noSigner)
+	r.Plan = makePlan(o, o.keepers(), found, unseen, signer)
+	forAddons, noSigner := signer.addons()
 	if err := o.addons(ctx, clients, &r.Plan, noSigner); err != nil {
 		return r, err
 	}
@@ -136,13 +125,31 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	if err := o.overSSH(ctx, signer, &r, sink); err != nil {
 		return r, err
 	}
-	if err := o.renewAddons(ctx, clients, signer, r.Plan, sink); err != nil {
+	if err := o.renewAddons(ctx, clients, forAddons, r.Plan, sink); err != nil {
 		return r, err
 	}
 	if err := o.operate(ctx, clients, ops, signer, &r, way, sink); err != nil {
 		return r, err
 	}
 	return r, o.complete(r.Plan)
+}
+
+// lookAll looks at all hosts that have certificates which are renewed. unseen says why of those
+// that could not be looked at.
+func (o Options) lookAll(ctx context.Context, clients *client.Clients, way via, sink report.Sink) (found map[string]certs.LookData, unseen map[string]string, err error) {
+	hosts := o.keepers()
+	away, err := notReady(ctx, clients)
+	if err != nil {
+		return nil, nil, err
+	}
+	there := slices.DeleteFunc(slices.Clone(hosts), func(h v1alpha1.Host) bool { return away[h.Name] != "" && isNode(o.Cluster, h) })
+	found, unseen = look(ctx, o.Cluster, there, way, quiet(sink))
+	for _, h := range hosts {
+		if !slices.ContainsFunc(there, func(t v1alpha1.Host) bool { return t.Name == h.Name }) {
+			unseen[h.Name] = away[h.Name]
+		}
+	}
+	return found, unseen, context.Cause(ctx)
 }
 
 // begin brings this program's agent to the nodes, which an earlier one's can't stand in for: it
@@ -177,9 +184,9 @@ func (o Options) complete(p Plan) error {
 	return action.As(action.Findings, fmt.Errorf("some certificates were not renewed: %s", strings.Join(p.Left, "; ")))
 }
 
-// MakePlan says what is renewed on which host, and how. It is pure. noSigner says why etcd's CA
-// is not here; nil when it is.
-func MakePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData, unseen map[string]string, noSigner error) Plan {
+// makePlan says what is renewed on which host, and how. But for the files of a folder with what was
+// signed it is pure.
+func makePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData, unseen map[string]string, signer signers) Plan {
 	p := Plan{Unseen: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(unseen)) {
 		if h, ok := o.Cluster.Host(name); ok && isNode(o.Cluster, h) {
@@ -196,41 +203,61 @@ func MakePlan(o Options, hosts []v1alpha1.Host, found map[string]certs.LookData,
 		}
 	}
 	for _, h := range hosts {
-		one := v1alpha1.NodeCertificates{Name: h.Name}
-		var unsigned []string
-		for _, c := range found[h.Name].Certificates {
-			switch {
-			case !o.wanted(c):
-			case c.RenewedBy == certs.OwnerHost:
-				one.Local = append(one.Local, c.Name)
-			case c.RenewedBy == certs.OwnerWorkstation && noSigner == nil:
-				one.Signed = append(one.Signed, c.Name)
-			case c.RenewedBy == certs.OwnerWorkstation:
-				unsigned = append(unsigned, c.Name)
-				p.Unsigned = append(p.Unsigned, Entry{Host: h.Name, Certificate: c})
-			}
-		}
-		if len(unsigned) > 0 {
-			p.Left = append(p.Left, fmt.Sprintf("%s of %s: %v", strings.Join(unsigned, ", "), h.Name, noSigner))
-		}
-		switch {
-		case len(one.Signed)+len(one.Local) == 0:
-		case isNode(o.Cluster, h):
-			p.Nodes = append(p.Nodes, one)
-		default:
-			p.Hosts = append(p.Hosts, one)
-		}
+		p.add(o, h, found[h.Name], signer)
 	}
 	return p
 }
 
+// add adds a host's part.
+func (p *Plan) add(o Options, h v1alpha1.Host, data certs.LookData, signer signers) {
+	one := v1alpha1.NodeCertificates{Name: h.Name}
+	var foreign []string
+	var reasons []string // In the order in which they come up.
+	lacking := map[string][]string{}
+	for _, c := range data.Certificates {
+		switch {
+		case !o.wanted(c):
+		case c.RenewedBy == certs.OwnerNobody:
+			foreign = append(foreign, c.Name+" (signed by "+c.Issuer+")")
+		case c.RenewedBy == certs.OwnerHost:
+			one.Local = append(one.Local, c.Name)
+		case c.RenewedBy == certs.OwnerWorkstation || c.RenewedBy == certs.OwnerElsewhere:
+			err := signer.lacks(h.Name, c)
+			if err == nil {
+				one.Signed = append(one.Signed, c.Name)
+				continue
+			}
+			if lacking[err.Error()] == nil {
+				reasons = append(reasons, err.Error())
+			}
+			lacking[err.Error()] = append(lacking[err.Error()], c.Name)
+			if c.RenewedBy == certs.OwnerWorkstation {
+				p.Unsigned = append(p.Unsigned, Entry{Host: h.Name, Certificate: c})
+			}
+		}
+	}
+	if len(foreign) > 0 {
+		p.Left = append(p.Left, fmt.Sprintf("%s of %s: another CA has signed it, which is to renew it", strings.Join(foreign, ", "), h.Name))
+	}
+	for _, why := range reasons {
+		p.Left = append(p.Left, fmt.Sprintf("%s of %s: %s", strings.Join(lacking[why], ", "), h.Name, why))
+	}
+	switch {
+	case len(one.Signed)+len(one.Local) == 0:
+	case isNode(o.Cluster, h):
+		p.Nodes = append(p.Nodes, one)
+	default:
+		p.Hosts = append(p.Hosts, one)
+	}
+}
+
 // overSSH renews etcd members on hosts of their own, one after the other; each has to follow
 // the leader as it did before.
-func (o Options) overSSH(ctx context.Context, signer bootstrap.Signer, r *Result, sink report.Sink) error {
+func (o Options) overSSH(ctx context.Context, signer signers, r *Result, sink report.Sink) error {
 	for _, n := range r.Plan.Hosts {
 		h, _ := o.Cluster.Host(n.Name)
 		end := action.Begin(sink, "renew/"+n.Name, "renew "+strings.Join(n.Signed, ", ")+" of "+n.Name)
-		data, err := bootstrap.RenewHost(ctx, o.Hosts, signer, h, n.Signed, "renew/"+n.Name, quiet(sink))
+		data, err := bootstrap.RenewHost(ctx, o.Hosts, o.Cluster.Metadata.Name, signer, h, n.Signed, "renew/"+n.Name, quiet(sink))
 		r.Renewed[n.Name] = data
 		if err != nil {
 			end(err.Error())
@@ -242,7 +269,7 @@ func (o Options) overSSH(ctx context.Context, signer bootstrap.Signer, r *Result
 }
 
 // operate has the nodes make keys, signs for them, and has an Operation do the rest.
-func (o Options) operate(ctx context.Context, clients *client.Clients, ops *incluster.Operations, signer bootstrap.Signer, r *Result, way via, sink report.Sink) error {
+func (o Options) operate(ctx context.Context, clients *client.Clients, ops *incluster.Operations, signer signers, r *Result, way via, sink report.Sink) error {
 	if len(r.Plan.Nodes) == 0 {
 		return nil
 	}

@@ -3,6 +3,7 @@ package certs
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,14 +27,29 @@ func TestMakePlan(t *testing.T) {
 		found[name] = certs.Find(hostAt(t, root), time.Now())
 	}
 	delete(found, "e3")
+	// One whose CA is another, and one whose CA has its key nowhere here.
+	theirs := map[string]certs.LookData{"cp1": {Certificates: slices.Clone(found["cp1"].Certificates)}}
+	for i, c := range theirs["cp1"].Certificates {
+		switch c.Name {
+		case certs.APIServer:
+			theirs["cp1"].Certificates[i].RenewedBy, theirs["cp1"].Certificates[i].Issuer = certs.OwnerNobody, "company"
+		case certs.Admin:
+			theirs["cp1"].Certificates[i].RenewedBy = certs.OwnerElsewhere
+		}
+	}
 	plan := func(o Options, noSigner error) string {
 		o.Cluster = c
-		p := MakePlan(o, keepers(c), found, map[string]string{"e3": "no way"}, noSigner)
+		p := makePlan(o, keepers(c), found, map[string]string{"e3": "no way"}, signers{noEtcd: noSigner})
 		text, err := json.Marshal(p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(text)
+	}
+	o := Options{Cluster: c}
+	want := "apiserver (signed by company) of cp1: another CA has signed it, which is to renew it\nadmin.conf of cp1: " + errElsewhere.Error()
+	if p := makePlan(o, keepers(c), theirs, nil, signers{}); strings.Join(p.Left, "\n") != want || len(p.Nodes) != 1 || strings.Join(p.Nodes[0].Local, " ") != "scheduler.conf" {
+		t.Errorf("%+v", p)
 	}
 	member := `"signed":["etcd-peer","etcd-server"]`
 	for name, tc := range map[string]struct {

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
@@ -40,6 +42,7 @@ const (
 // to etcd and what kubeadm's CAs sign, then the workers' kubelets. It needs no API, and does as
 // much as it can: a host that can't be reached now is helped by running it again.
 //
+// It looks first; with Options.Confirm nothing is changed before that has seen what will be.
 // With Only it helps single hosts, such as one that was away when its kubelet's login ended.
 func Rescue(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	r := rescuer{Options: o, sink: sink, ready: apiReady, result: Result{Renewed: map[string]certs.Data{}}}
@@ -49,7 +52,7 @@ func Rescue(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 type rescuer struct {
 	Options
 	sink   report.Sink
-	signer bootstrap.Signer
+	signer signers
 	// ready waits until a control plane's apiserver answers.
 	ready  func(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) error
 	found  map[string]certs.LookData
@@ -65,10 +68,9 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 		return r.result, action.Invalidf("a rescue needs SSH, but there is no host to log in to")
 	}
 	var err error
-	if r.signer, err = r.Options.signer(ctx); err != nil && !errors.Is(err, bootstrap.ErrNoCA) {
+	if r.signer, err = r.signers(ctx); err != nil {
 		return r.result, err
 	}
-	noSigner := err
 	hosts := slices.DeleteFunc(slices.Clone(r.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return !r.about(h) })
 	var unseen map[string]string
 	r.found, unseen = look(ctx, r.Cluster, hosts, func(v1alpha1.Host) transport.Runner { return r.Hosts }, quiet(r.sink))
@@ -83,8 +85,20 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 	if len(r.found) == 0 {
 		return r.result, errors.Join(r.errs...)
 	}
-	r.etcd(ctx, noSigner)
-	r.controlPlanes(ctx, noSigner)
+	r.result.Plan = r.plan(hosts)
+	for _, left := range r.result.Plan.Left {
+		r.errs = append(r.errs, errors.New(left))
+	}
+	if r.DryRun || r.result.Plan.Empty() {
+		return r.result, errors.Join(r.errs...)
+	}
+	if r.Confirm != nil {
+		if err := r.Confirm(ctx, r.result.Plan); err != nil {
+			return r.result, err
+		}
+	}
+	r.etcd(ctx)
+	r.controlPlanes(ctx)
 	r.workers(ctx)
 	if err := context.Cause(ctx); err != nil {
 		return r.result, err
@@ -92,21 +106,73 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 	return r.result, errors.Join(r.errs...)
 }
 
-// names are those of a host's certificates that are to be renewed, among some. Of one that has
-// more than half of its life left nothing is touched, unless that is asked for.
-func (r *rescuer) names(h v1alpha1.Host, among ...string) []string {
-	var out []string
-	for _, c := range r.found[h.Name].Certificates {
-		want := r.wanted(c)
-		if c.Name == certs.Kubelet && len(r.Names) == 0 {
-			// The kubelet renews its own for as long as it can log in.
-			want = c.NotAfter.Before(r.found[h.Name].Time) || c.KeyState != certs.KeyFits
+// plan is what is renewed on each host, and what is left, with why.
+func (r *rescuer) plan(hosts []v1alpha1.Host) Plan {
+	p := Plan{}
+	for _, h := range hosts {
+		one := v1alpha1.NodeCertificates{Name: h.Name}
+		for _, c := range r.found[h.Name].Certificates {
+			switch why := r.cannot(h, c); {
+			case !r.due(h, c):
+			case why != nil:
+				p.Left = append(p.Left, fmt.Sprintf("%s of %s: %v", c.Name, h.Name, why))
+			case r.here(h, c):
+				one.Local = append(one.Local, c.Name)
+			default:
+				one.Signed = append(one.Signed, c.Name)
+			}
 		}
-		if want && slices.Contains(among, c.Name) {
-			out = append(out, c.Name)
+		if len(one.Signed)+len(one.Local) > 0 {
+			p.Hosts = append(p.Hosts, one)
 		}
 	}
-	return out
+	return p
+}
+
+// due tells whether a certificate of a host is to be renewed. Of one that has more than half of its
+// life left nothing is touched, unless that is asked for.
+func (r *rescuer) due(h v1alpha1.Host, c certs.Certificate) bool {
+	if c.Name == certs.Kubelet && len(r.Names) == 0 {
+		// The kubelet renews its own for as long as it can log in.
+		return c.NotAfter.Before(r.found[h.Name].Time) || c.KeyState != certs.KeyFits
+	}
+	return r.wanted(c)
+}
+
+// cannot says why nobody can sign a certificate's successor; nil when somebody can.
+func (r *rescuer) cannot(h v1alpha1.Host, c certs.Certificate) error {
+	switch c.RenewedBy {
+	case certs.OwnerNobody:
+		return fmt.Errorf("another CA (%s) has signed it; have its successor signed there, and put it in its place", c.Issuer)
+	case certs.OwnerWorkstation, certs.OwnerElsewhere:
+		return r.signer.lacks(h.Name, c)
+	}
+	return nil
+}
+
+// here tells whether the host itself signs it.
+func (r *rescuer) here(h v1alpha1.Host, c certs.Certificate) bool {
+	return c.RenewedBy == certs.OwnerHost || c.Name == certs.Kubelet && h.Has(v1alpha1.RoleControlPlane) && !r.caAway(h)
+}
+
+// caAway tells whether the key of the cluster's CA is not on a control plane.
+func (r *rescuer) caAway(h v1alpha1.Host) bool {
+	return slices.ContainsFunc(r.found[h.Name].Certificates, func(c certs.Certificate) bool {
+		return c.Name == certs.APIServer && c.RenewedBy == certs.OwnerElsewhere
+	})
+}
+
+// names are those of a host's certificates that are renewed, among some: by the host itself, and
+// by who has signed them.
+func (r *rescuer) names(h v1alpha1.Host, among ...string) (local, signed []string) {
+	at := slices.IndexFunc(r.result.Plan.Hosts, func(n v1alpha1.NodeCertificates) bool { return n.Name == h.Name })
+	if at < 0 {
+		return nil, nil
+	}
+	only := func(all []string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(n string) bool { return !slices.Contains(among, n) })
+	}
+	return only(r.result.Plan.Hosts[at].Local), only(r.result.Plan.Hosts[at].Signed)
 }
 
 // step runs something on a host that is told of as a step; its error does not end the rescue.
@@ -135,19 +201,15 @@ func (r *rescuer) step(ctx context.Context, h v1alpha1.Host, kind, title string,
 
 // etcd renews the members, and waits until enough of them have found each other. None waits
 // for another: with certificates that have ended they can't be well before all are renewed.
-func (r *rescuer) etcd(ctx context.Context, noSigner error) {
+func (r *rescuer) etcd(ctx context.Context) {
 	any := false
 	for _, h := range r.Cluster.EtcdMembers() {
-		names := r.names(h, certs.EtcdServer, certs.EtcdPeer)
+		_, names := r.names(h, certs.EtcdServer, certs.EtcdPeer)
 		if len(names) == 0 {
 			continue
 		}
-		if noSigner != nil {
-			r.errs = append(r.errs, fmt.Errorf("the etcd member of %s: %w", h.Name, noSigner))
-			continue
-		}
 		any = r.step(ctx, h, "etcd", "renew the certificates of the etcd member of "+h.Name, func(step string) (certs.Data, error) {
-			return bootstrap.RenewHost(ctx, r.Hosts, r.signer, h, names, step, quiet(r.sink))
+			return r.bySigner(ctx, h, names, step)
 		}) || any
 	}
 	if !any {
@@ -158,47 +220,60 @@ func (r *rescuer) etcd(ctx context.Context, noSigner error) {
 	})
 }
 
+// bySigner has a host make keys, and signs for these here.
+func (r *rescuer) bySigner(ctx context.Context, h v1alpha1.Host, names []string, step string) (certs.Data, error) {
+	return bootstrap.RenewHost(ctx, r.Hosts, r.Cluster.Metadata.Name, r.signer, h, names, step, quiet(r.sink))
+}
+
 // healthy asks from the first member that was looked at.
 func (r *rescuer) healthy(ctx context.Context, step string) error {
-	login, err := r.signer.Client("kubectl-ha-health")
-	if err != nil {
-		return err
-	}
 	members := r.Cluster.EtcdMembers()
 	at := slices.IndexFunc(members, func(h v1alpha1.Host) bool { _, ok := r.found[h.Name]; return ok })
 	if at < 0 {
 		return errors.New("cannot inspect any etcd member")
 	}
+	var server certs.Certificate
+	for _, c := range r.found[members[at].Name].Certificates {
+		if c.Name == certs.EtcdServer {
+			server = c
+		}
+	}
+	signer, err := r.signer.etcdOf(server)
+	if err != nil {
+		return err
+	}
+	login, err := signer.Client("kubectl-ha-health")
+	if err != nil {
+		return err
+	}
 	_, err = bootstrap.Call(ctx, r.Hosts, members[at].Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.EtcdHealth, Step: step, Timeout: etcdTimeout},
-		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: r.signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, quiet(r.sink))
+		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, quiet(r.sink))
 	return err
 }
 
 // controlPlanes go one after the other. The kubelet comes first: without its login it may not
 // even start, and with it no static pod.
-func (r *rescuer) controlPlanes(ctx context.Context, noSigner error) {
+func (r *rescuer) controlPlanes(ctx context.Context) {
 	for _, h := range r.Cluster.ControlPlanes() {
 		touched := false
-		if names := r.names(h, certs.Kubelet); len(names) > 0 {
-			touched = r.step(ctx, h, "kubelet", "renew the kubelet client certificate of "+h.Name, func(step string) (certs.Data, error) {
-				return r.local(ctx, h, names, step)
-			}) || touched
-		}
-		if names := r.names(h, certs.EtcdClient); len(names) > 0 {
-			touched = r.step(ctx, h, "etcd-login", "renew the etcd client certificate of "+h.Name, func(step string) (certs.Data, error) {
-				switch {
-				case r.localEtcd(h):
-					return r.local(ctx, h, names, step)
-				case noSigner != nil:
-					return certs.Data{}, fmt.Errorf("the etcd client certificate of %s: %w", h.Name, noSigner)
-				}
-				return bootstrap.RenewHost(ctx, r.Hosts, r.signer, h, names, step, quiet(r.sink))
-			}) || touched
-		}
-		if names := r.names(h, certs.OfHost()...); len(names) > 0 {
-			touched = r.step(ctx, h, "control-plane", "renew "+strings.Join(names, ", ")+" of "+h.Name, func(step string) (certs.Data, error) {
-				return r.local(ctx, h, names, step)
-			}) || touched
+		for _, part := range []struct {
+			kind, what string
+			names      []string
+		}{
+			{"kubelet", "the kubelet client certificate", []string{certs.Kubelet}},
+			{"etcd-login", "the etcd client certificate", []string{certs.EtcdClient}},
+			{"control-plane", "", certs.OfHost()},
+		} {
+			local, signed := r.names(h, part.names...)
+			title := func(names []string) string {
+				return "renew " + cmp.Or(part.what, strings.Join(names, ", ")) + " of " + h.Name
+			}
+			if len(local) > 0 {
+				touched = r.step(ctx, h, part.kind, title(local), func(step string) (certs.Data, error) { return r.local(ctx, h, local, step) }) || touched
+			}
+			if len(signed) > 0 {
+				touched = r.step(ctx, h, part.kind, title(signed), func(step string) (certs.Data, error) { return r.bySigner(ctx, h, signed, step) }) || touched
+			}
 		}
 		if touched {
 			r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
@@ -206,11 +281,6 @@ func (r *rescuer) controlPlanes(ctx context.Context, noSigner error) {
 			})
 		}
 	}
-}
-
-// localEtcd tells whether the CA of the host's login to etcd is on it.
-func (r *rescuer) localEtcd(h v1alpha1.Host) bool {
-	return slices.ContainsFunc(r.found[h.Name].Certificates, func(c certs.Certificate) bool { return c.Name == certs.EtcdClient && c.RenewedBy == certs.OwnerHost })
 }
 
 // local renews by the CAs of the host itself.
@@ -233,8 +303,8 @@ func (r *rescuer) call(ctx context.Context, h v1alpha1.Host, task, step string, 
 // workers have their kubelets' logins signed on a control plane, where the cluster's CA is.
 func (r *rescuer) workers(ctx context.Context) {
 	for _, h := range r.Cluster.Workers() {
-		names := r.names(h, certs.Kubelet)
-		if len(names) == 0 {
+		local, names := r.names(h, certs.Kubelet)
+		if names = append(names, local...); len(names) == 0 {
 			continue
 		}
 		r.step(ctx, h, "kubelet", "renew the kubelet client certificate of "+h.Name, func(step string) (certs.Data, error) {
@@ -245,7 +315,7 @@ func (r *rescuer) workers(ctx context.Context) {
 			if err := own(h, pending); err != nil {
 				return certs.Data{}, err
 			}
-			signed, err := r.sign(ctx, pending, step)
+			signed, err := r.sign(ctx, h, pending, step)
 			if err != nil {
 				return certs.Data{}, err
 			}
@@ -269,8 +339,11 @@ func own(h v1alpha1.Host, pending map[string]certs.Pending) error {
 	return nil
 }
 
-// sign tries the control planes in turn, those too that the rescue is not about.
-func (r *rescuer) sign(ctx context.Context, pending map[string]certs.Pending, step string) (certs.InstallSpec, error) {
+// sign signs by a CA that was given, or else tries the control planes in turn, those too that the rescue is not about.
+func (r *rescuer) sign(ctx context.Context, h v1alpha1.Host, pending map[string]certs.Pending, step string) (certs.InstallSpec, error) {
+	if slices.ContainsFunc(r.signer.given, func(ca pki.KeyPair) bool { return pki.IssuedBy(ca.CertPEM, pending[certs.Kubelet].Current) == nil }) {
+		return r.signer.Sign(h, pending)
+	}
 	var errs []error
 	for _, h := range r.Cluster.ControlPlanes() {
 		res, err := bootstrap.Call(ctx, r.Hosts, h.Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.SignCertificates, Step: step, Timeout: lookTimeout},

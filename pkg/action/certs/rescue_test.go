@@ -381,8 +381,8 @@ func TestRescueDoesWhatItCan(t *testing.T) {
 	hs := newHosts(t, c, etcdCA, time.Millisecond)
 	hs.away["e2"] = true
 	r, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, StateDir: t.TempDir() + "/none"})
-	if err == nil || !strings.Contains(err.Error(), "cannot inspect e2: no route to host") || !strings.Contains(err.Error(), "the etcd member of e1: the key of the etcd CA is not on this machine") ||
-		!strings.Contains(err.Error(), "the etcd client certificate of cp1") || action.KindOf(err) != action.Unreachable {
+	if err == nil || !strings.Contains(err.Error(), "cannot inspect e2: no route to host") || !strings.Contains(err.Error(), "etcd-server of e1: the key of the etcd CA is not on this machine") ||
+		!strings.Contains(err.Error(), "apiserver-etcd-client of cp1: the key of the etcd CA") || action.KindOf(err) != action.Unreachable {
 		t.Errorf("%v", err)
 	}
 	if len(r.Renewed["cp1"].Renewed) != 4 || len(r.Renewed["w1"].Renewed) != 1 || len(r.Renewed["e1"].Renewed) != 0 {
@@ -400,7 +400,7 @@ func TestRescueSaysWhatToDo(t *testing.T) {
 	}
 	writePair(t, hs.roots["cp1"], pkiDir+"/apiserver", maker{t, time.Millisecond}.issue(other, pki.Request{CommonName: "kube-apiserver", Server: true}))
 	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"cp1"}, CA: &etcdCA})
-	if err == nil || !strings.Contains(err.Error(), "cp1: the certificate apiserver: ") || !strings.Contains(err.Error(), "have its successor signed there") {
+	if err == nil || !strings.Contains(err.Error(), "apiserver of cp1: another CA (kubernetes) has signed it") || !strings.Contains(err.Error(), "have its successor signed there") {
 		t.Errorf("%v", err)
 	}
 }

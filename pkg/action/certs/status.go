@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -25,6 +26,8 @@ type Report struct {
 	// Deep: hosts' files were read. Without that it is what is shown at ports.
 	Deep         bool    `json:"deep,omitempty"`
 	Certificates []Entry `json:"certificates"`
+	// Schedule is what renews by itself; nil where nothing does.
+	Schedule *schedule.State `json:"schedule,omitempty"`
 	// Unseen says of hosts, and of files on them, why they could not be looked at.
 	Unseen map[string]string `json:"unseen,omitempty"`
 	Missed []string          `json:"missed,omitempty"`
@@ -80,6 +83,9 @@ func Status(ctx context.Context, o Options, sink report.Sink) (Report, error) {
 			Certificate: certs.Certificate{NotAfter: c.NotAfter, RenewedBy: OwnerAddon, Due: c.NotAfter.Sub(r.Time) < addonSoon}})
 	}
 	order(r.Certificates)
+	if r.Schedule, err = schedule.Look(ctx, clients.Kube); err != nil {
+		return r, action.OfCluster(err)
+	}
 	return r, context.Cause(ctx)
 }
 
@@ -125,7 +131,11 @@ func (o Options) deep(ctx context.Context, clients *client.Clients, r *Report, s
 	if err != nil {
 		return err
 	}
-	chosen, err := agents.Usual(ctx, o.Config)
+	source, err := agents.Or(o.Source)
+	if err != nil {
+		return err
+	}
+	chosen, err := source.Usual(ctx, o.Config)
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,12 @@ func Run(ctx context.Context, o Options, sink report.Sink) (bootstrap.Result, er
 	if err != nil {
 		return bootstrap.Result{}, err
 	}
+	source, err := agents.NewSource()
+	if err != nil {
+		return bootstrap.Result{}, err
+	}
 	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: cluster, Names: []string{o.Request.Host}, Hosts: local,
-		AgentImage: o.Request.AgentImage, AgentDigest: agents.Digest,
+		AgentImage: o.Request.AgentImage, AgentDigest: source.Digest,
 		Bundle: func(_ context.Context, arch string) (bootstrap.Bundle, error) {
 			return b.ForArch(arch), action.As(action.Invalid, b.Contents().Check(cluster.Spec.KubernetesVersion, arch, ""))
 		},

@@ -117,7 +117,8 @@ type adding struct {
 	// before is the document of the cluster that the hosts come to; merged is that with them.
 	before *v1alpha1.Cluster
 	merged *v1alpha1.Cluster
-	// image is what nodes call the agent's image.
+	// source has the agent; image is what nodes call it.
+	source *agents.Source
 	image  string
 	supply bundles.Supply
 	// renews says that certificates may be due that are renewed before the hosts join.
@@ -138,7 +139,10 @@ func newAdding(o AddOptions, stored *v1alpha1.Cluster) (a *adding, err error) {
 	if a.merged, err = merge(stored, o.Given, o.File, o.Names); err != nil {
 		return nil, err
 	}
-	if a.image, err = agents.OwnImage(); err != nil || o.Bundle == "" {
+	if a.source, err = agents.Or(o.To.Source); err != nil {
+		return nil, err
+	}
+	if a.image, err = a.source.Name(); err != nil || o.Bundle == "" {
 		return a, err
 	}
 	if a.supply.Bundle, err = o.Trust.Open(o.Bundle); err != nil {

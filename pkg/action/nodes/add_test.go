@@ -67,7 +67,7 @@ func TestMergeTakesLoginsOfTheFile(t *testing.T) {
 func TestBundleOfAnAddition(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bundle.tar")
 	bundletest.Create(t, file, "example.com/team/a:v1")
-	o := AddOptions{Given: clusterOf("cp1", "w1", "w2"), Names: []string{"w2"}, Bundle: file}
+	o := AddOptions{To: &operate.Connection{}, Given: clusterOf("cp1", "w1", "w2"), Names: []string{"w2"}, Bundle: file}
 	// That this bundle is of one image only is found once it is open.
 	if _, err := newAdding(o, stored()); err == nil || !strings.Contains(err.Error(), "Kubernetes") || action.KindOf(err) != action.Invalid {
 		t.Errorf("a bundle without Kubernetes: %v", err)

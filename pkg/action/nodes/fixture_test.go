@@ -69,7 +69,11 @@ func running(t *testing.T, change func(*corev1.Node)) (*operate.Connection, *kub
 // haveAgents has the nodes report this program's agent, as they do once it is in their stores.
 func haveAgents(t *testing.T, s *kubetest.Server, kube kubernetes.Interface) {
 	t.Helper()
-	own, err := agents.Own(t.Context(), s.Config)
+	source, err := agents.NewSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := source.Own(t.Context(), s.Config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -50,7 +49,7 @@ func (a *adding) outside(ctx context.Context, p *operate.Plan, dryRun bool, sink
 func (a *adding) over(ctx context.Context, hosts bootstrap.Hosts, dryRun bool, sink report.Sink, ask func(context.Context, plan.Plan) error) error {
 	looked := action.Begin(sink, "look", "look at "+report.Plural(len(a.Names), "host", "hosts"))
 	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: a.merged, Names: a.Names, Hosts: hosts, StateDir: a.StateDir,
-		AgentImage: a.image, AgentDigest: agents.Digest, DryRun: dryRun, Confirm: ask,
+		AgentImage: a.image, AgentDigest: a.source.Digest, DryRun: dryRun, Confirm: ask,
 		Bundle: a.supply.For(ctx, a.merged, dryRun, sink, looked), Discovery: discovery(a.To.Clients.Kube)}, sink)
 	looked("")
 	if err == nil {

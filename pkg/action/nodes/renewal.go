@@ -38,7 +38,7 @@ func (a *adding) planRenewal(ctx context.Context, p *operate.Plan) error {
 	if unfinished, err := a.unfinished(ctx); err != nil || unfinished {
 		return err
 	}
-	due, err := certs.PlanBefore(ctx, certs.Options{Cluster: a.before, Config: a.To.Config, StateDir: a.StateDir})
+	due, err := certs.PlanBefore(ctx, certs.Options{Cluster: a.before, Config: a.To.Config, StateDir: a.StateDir, Source: a.source})
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -74,7 +74,7 @@ func (a *adding) renew(ctx context.Context, sink report.Sink) error {
 	if unfinished, err := a.unfinished(ctx); err != nil || unfinished {
 		return err
 	}
-	if _, err := certs.Renew(ctx, certs.Options{Config: a.To.Config, StateDir: a.StateDir}, sink); err != nil {
+	if _, err := certs.Renew(ctx, certs.Options{Config: a.To.Config, StateDir: a.StateDir, Source: a.source}, sink); err != nil {
 		return fmt.Errorf("renew certificates before hosts join: %w", err)
 	}
 	a.renews = false

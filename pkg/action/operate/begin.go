@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
@@ -49,7 +48,7 @@ func (c *Connection) Begin(ctx context.Context, document *v1alpha1.Cluster, spec
 			return &Begun{c.ops, op.Name}, nil
 		}
 	}
-	ops, err := agents.Ready(ctx, c.Config, document, sink)
+	ops, err := c.Source.Ready(ctx, c.Config, document, sink)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ type Connection struct {
 	Clients *client.Clients
 	// Stored is the Cluster document in the cluster, with its defaults set. It has no passwords.
 	Stored *v1alpha1.Cluster
+	// Source has this program's agent, packed once for all that is done by this connection.
+	Source *agents.Source
 
 	ops *incluster.Operations
 }
@@ -34,7 +36,11 @@ func Connect(ctx context.Context, config *rest.Config) (*Connection, error) {
 	if err != nil {
 		return nil, action.OfCluster(err)
 	}
-	usual, err := agents.Usual(ctx, config)
+	source, err := agents.NewSource()
+	if err != nil {
+		return nil, err
+	}
+	usual, err := source.Usual(ctx, config)
 	if err != nil {
 		return nil, action.OfCluster(err)
 	}
@@ -42,7 +48,7 @@ func Connect(ctx context.Context, config *rest.Config) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connection{Config: config, Clients: clients, Stored: stored, ops: ops}, nil
+	return &Connection{Config: config, Clients: clients, Stored: stored, Source: source, ops: ops}, nil
 }
 
 // Manifests are an Operation and its coordinator's Job, for whoever applies them. name is what

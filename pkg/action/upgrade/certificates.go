@@ -6,6 +6,9 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -22,6 +25,21 @@ func (p *Plan) looksAtFiles() bool {
 func (p *Plan) renewal() certs.Options {
 	o := p.options
 	return certs.Options{Cluster: o.Cluster, Config: o.Config, StateDir: o.StateDir, Source: o.Source}
+}
+
+// rotating finds rotations of CAs that are not complete: kubeadm's upgrade writes certificates and
+// manifests that know one CA only.
+func rotating(ctx context.Context, kube kubernetes.Interface) ([]upgrade.Finding, error) {
+	open, err := certs.Rotating(ctx, kube)
+	if err != nil {
+		return nil, action.OfCluster(err)
+	}
+	var out []upgrade.Finding
+	for _, a := range open {
+		out = append(out, upgrade.Finding{Check: upgrade.CheckRotation, Blocks: true, Message: fmt.Sprintf("the rotation of %s is not complete", a),
+			Hint: fmt.Sprintf("complete it with kubectl ha certs rotate-ca %s, or take it back with --undo", a)})
+	}
+	return out, nil
 }
 
 // certificates plans the renewal of those of which less than half of their life is left, and

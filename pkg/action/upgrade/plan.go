@@ -46,6 +46,8 @@ type Plan struct {
 	archs []string
 	// renews says that Renew may have something to do.
 	renews bool
+	// rotating are the rotations of CAs that are not complete.
+	rotating []upgrade.Finding
 }
 
 // Done tells whether nothing is left to be done.
@@ -132,6 +134,9 @@ func (p *Plan) judge(ctx context.Context, nodes []corev1.Node, has *bundle.Conte
 	if err != nil {
 		return err
 	}
+	if p.rotating, err = rotating(ctx, o.Clients.Kube); err != nil {
+		return err
+	}
 	seen, err := upgrade.Observe(ctx, o.Clients, o.Cluster, upgrade.Look{Evictions: &o.Spec, Metrics: true, Images: wanted})
 	if err != nil {
 		return action.OfCluster(err)
@@ -149,7 +154,8 @@ func (p *Plan) judge(ctx context.Context, nodes []corev1.Node, has *bundle.Conte
 
 // check sets the findings, and whether it would go.
 func (p *Plan) check(seen upgrade.Observation) {
-	p.Findings = append([]upgrade.Finding{}, upgrade.Check(p.options.Cluster, &p.options.Spec, seen, time.Now())...)
+	p.Findings = append([]upgrade.Finding{}, p.rotating...)
+	p.Findings = append(p.Findings, upgrade.Check(p.options.Cluster, &p.options.Spec, seen, time.Now())...)
 	p.OK = len(upgrade.Blocking(p.Findings, p.Ignored...)) == 0
 }
 

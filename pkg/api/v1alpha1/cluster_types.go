@@ -75,6 +75,8 @@ type ClusterSpec struct {
 	Proxy Proxy `json:"proxy,omitempty"`
 	// ExtraSANs are further names and addresses in the apiservers' certificates.
 	ExtraSANs []string `json:"extraSANs,omitempty"`
+	// Backup says where backups are sent that leave the hosts, and who can read them.
+	Backup Backup `json:"backup,omitempty"`
 	// Kubeadm carries settings merged into kubeadm's documents.
 	Kubeadm Kubeadm `json:"kubeadm,omitempty"`
 }
@@ -256,6 +258,38 @@ type Proxy struct {
 	// NoProxy: further entries; the hosts, the virtual IP and the pod and
 	// service subnets are added by themselves.
 	NoProxy []string `json:"noProxy,omitempty"`
+}
+
+// +kubebuilder:object:generate=false
+
+// Backup says where backups are sent, and who can read them.
+type Backup struct {
+	// Recipients are those of age (age1…, https://age-encryption.org) who can read what is sent:
+	// each alone, and no host. Their identities are on no machine of the cluster.
+	Recipients []string `json:"recipients,omitempty"`
+	// Targets are places outside of the hosts, by name.
+	Targets []BackupTarget `json:"targets,omitempty"`
+}
+
+// +kubebuilder:object:generate=false
+
+// BackupTarget is a place for backups. Its credentials are in a Secret, never here.
+type BackupTarget struct {
+	// Name names it: a DNS label. Required.
+	Name string `json:"name"`
+	// URL is s3://BUCKET/PREFIX, sftp://USER@HOST:PORT/FOLDER, or file:///FOLDER for a folder of the
+	// hosts, such as one that is mounted from elsewhere. Required.
+	URL string `json:"url"`
+	// Endpoint is that of an S3 server, such as https://s3.example.com. Default https://s3.amazonaws.com.
+	Endpoint string `json:"endpoint,omitempty"`
+	// Region is S3's. Default: the server is asked.
+	Region string `json:"region,omitempty"`
+	// SecretName is that of the Secret in the namespace ha-system with the credentials: accessKeyID
+	// and secretAccessKey (and sessionToken, caBundle) for S3; privateKey or password, and knownHosts,
+	// for SFTP. Default backup-NAME.
+	SecretName string `json:"secretName,omitempty"`
+	// BytesPerSecond bounds what a host sends and receives. Default: as fast as it goes.
+	BytesPerSecond int64 `json:"bytesPerSecond,omitempty"`
 }
 
 // +kubebuilder:object:generate=false

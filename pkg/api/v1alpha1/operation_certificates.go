@@ -25,7 +25,8 @@ type NodeCertificates struct {
 	// Signed were signed elsewhere, and are handed over in the Operation's Secret.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:Enum=etcd-server;etcd-peer;apiserver-etcd-client
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z][a-z.-]{0,62}$`
 	// +listType=set
 	Signed []string `json:"signed,omitempty"`
 	// Local are signed on the node by a CA whose key is there.

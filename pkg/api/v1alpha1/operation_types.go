@@ -13,7 +13,7 @@ const (
 )
 
 // OperationType says what an Operation does.
-// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Mend;RenewCertificates;Etcd
+// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Mend;RenewCertificates;RotateAuthority;Etcd
 type OperationType string
 
 const (
@@ -55,6 +55,7 @@ type Operation struct {
 // +kubebuilder:validation:XValidation:rule="self.type != 'RemoveNode' || has(self.removeNode)",message="spec.removeNode is required when spec.type is RemoveNode"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Mend' || has(self.mend)",message="spec.mend is required when spec.type is Mend"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RenewCertificates' || has(self.renewCertificates)",message="spec.renewCertificates is required when spec.type is RenewCertificates"
+// +kubebuilder:validation:XValidation:rule="self.type != 'RotateAuthority' || has(self.rotateAuthority)",message="spec.rotateAuthority is required when spec.type is RotateAuthority"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Etcd' || has(self.etcd)",message="spec.etcd is required when spec.type is Etcd"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.aborted) || !oldSelf.aborted || (has(self.aborted) && self.aborted)",message="an aborted Operation stays aborted; create a new one"
 type OperationSpec struct {
@@ -88,6 +89,8 @@ type OperationSpec struct {
 	Mend *MendSpec `json:"mend,omitempty"`
 	// RenewCertificates is set when Type is RenewCertificates.
 	RenewCertificates *RenewCertificatesSpec `json:"renewCertificates,omitempty"`
+	// RotateAuthority is set when Type is RotateAuthority.
+	RotateAuthority *RotateAuthoritySpec `json:"rotateAuthority,omitempty"`
 	// Etcd is set when Type is Etcd.
 	Etcd *EtcdSpec `json:"etcd,omitempty"`
 }

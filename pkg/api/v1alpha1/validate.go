@@ -41,6 +41,7 @@ func (c *Cluster) Validate() (FieldErrors, []FieldWarning) {
 	v.images()
 	v.proxy()
 	v.sans()
+	v.backup()
 	v.kubeadm()
 	v.controlCharacters()
 	return v.errs, v.warnings

@@ -40,7 +40,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		RunE: cli.RunGroup,
 	}
 	cli.AddAccess(c, access)
-	c.AddCommand(newStatus(streams, access), newRenew(streams, access), newRescue(streams))
+	c.AddCommand(newStatus(streams, access), newRenew(streams, access), newRescue(streams), newRotate(streams, access))
 	return c
 }
 
@@ -52,6 +52,8 @@ type options struct {
 	output  string
 	hostKey cli.HostKeyFlag
 	action  certs.Options
+	// caCerts and caKeys are files.
+	caCerts, caKeys []string
 }
 
 // addFlags adds the flags of what goes through the API. The file is for hosts that are no nodes.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,8 +12,8 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -22,6 +21,10 @@ import (
 type renewOptions struct {
 	options
 	yes bool
+	// cron is --schedule's value, empty without that.
+	cron string
+	// csrDir takes certificate requests.
+	csrDir string
 }
 
 func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -32,7 +35,8 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 		Long: cli.Paragraphs(
 			"Renews the certificates that are due: those with less than half of their validity left. Pass names to renew only these, or --all to renew every certificate. `certs status --deep` lists the names.",
 			"It shows the plan and prompts. The hosts create the keys, and the etcd CA on this machine signs them. Then an Operation replaces the certificates node by node, and verifies that each is in use before it continues. Only controller-manager and scheduler are restarted. With -f, etcd members on hosts that are not nodes are renewed first, over SSH.",
-			"Without the etcd CA on this machine, everything else is renewed, and the remaining certificates are listed."),
+			"Without the etcd CA on this machine, everything else is renewed, and the remaining certificates are listed.",
+			"--schedule renews nothing now. It creates a CronJob in ha-system that looks every day, or as given, and renews what the kubeadm CAs have signed after two thirds of its validity. --schedule=off removes it. `certs status` shows it."),
 		Example: cli.Examples(`
 			# Only show what would be renewed
 			kubectl ha certs renew -f cluster.yaml --dry-run
@@ -40,7 +44,17 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 			kubectl ha certs renew -f cluster.yaml
 
 			# Renew one kind of certificate on all hosts
-			kubectl ha certs renew apiserver-etcd-client -f cluster.yaml --yes`),
+			kubectl ha certs renew apiserver-etcd-client -f cluster.yaml --yes
+
+			# The keys of CAs are kept elsewhere: provide them, or have requests signed there
+			kubectl ha certs renew --ca-cert ca.crt --ca-key ca.key
+			kubectl ha certs renew --csr-dir requests/
+			kubectl ha certs renew --signed-dir requests/
+
+			# Let the cluster renew what its own CAs sign, and stop that
+			kubectl ha certs renew --schedule
+			kubectl ha certs renew --schedule="0 2 * * 6"
+			kubectl ha certs renew --schedule=off`),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.action.Names = args
@@ -50,14 +64,28 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 			if err := o.complete(c.Context()); err != nil {
 				return err
 			}
+			if err := o.readAuthority(); err != nil {
+				return err
+			}
+			switch {
+			case o.cron != "":
+				return o.schedule(c.Context())
+			case o.csrDir != "":
+				return o.requests(c.Context())
+			}
 			return o.run(c.Context())
 		},
 		ValidArgs: certs.Names(),
 	}
 	o.addFlags(c)
 	o.addLife(c)
+	o.addAuthority(c)
 	f := c.Flags()
 	f.BoolVar(&o.action.All, "all", false, "renew every certificate, regardless of its expiry")
+	f.StringVar(&o.cron, scheduleFlag, "", "let a CronJob renew what the kubeadm CAs sign, at `times` in cron syntax (default daily); \"off\" removes it")
+	f.Lookup(scheduleFlag).NoOptDefVal = schedule.DefaultCron
+	f.StringVar(&o.csrDir, "csr-dir", "", "write the certificate requests for CAs whose keys are elsewhere to this `directory`, and renew nothing")
+	f.StringVar(&o.action.SignedDir, "signed-dir", "", "`directory` with certificates signed for these requests: HOST/NAME.crt")
 	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")
 	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
@@ -68,8 +96,17 @@ func (o *renewOptions) validate() error {
 	if err := cli.CheckOutput(o.output); err != nil {
 		return err
 	}
+	if o.cron != "" {
+		return o.checkSchedule()
+	}
 	if o.action.All && len(o.action.Names) > 0 {
 		return action.Invalidf("--all and certificate names are mutually exclusive")
+	}
+	if o.csrDir != "" {
+		if o.action.SignedDir != "" {
+			return action.Invalidf("--csr-dir and --signed-dir are mutually exclusive: requests are written first, then signed, then used")
+		}
+		return nil
 	}
 	if !o.yes && !o.action.DryRun && o.output == cli.OutputJSON {
 		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
@@ -125,25 +162,5 @@ func (o *renewOptions) finish(r certs.Result, err error, started time.Time) erro
 		return err
 	}
 	_, err = fmt.Fprintf(o.Out, "The certificates were renewed in %s.\n", report.Elapsed(time.Since(started)))
-	return err
-}
-
-// show prints a plan, but for what is left, of which Renew has warned.
-func (o *renewOptions) show(p certs.Plan) error {
-	var b strings.Builder
-	b.WriteString("To be renewed, in this order:\n")
-	part := func(n v1alpha1.NodeCertificates, way string) {
-		fmt.Fprintf(&b, "  %s (%s): %s\n", n.Name, way, strings.Join(append(append([]string{}, n.Signed...), n.Local...), ", "))
-	}
-	for _, h := range p.Hosts {
-		part(h, "over SSH")
-	}
-	for _, a := range p.Addons {
-		fmt.Fprintf(&b, "  secret %s\n", a)
-	}
-	for _, n := range p.Nodes {
-		part(n, "by an Operation")
-	}
-	_, err := fmt.Fprint(o.Out, b.String())
 	return err
 }

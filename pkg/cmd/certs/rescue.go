@@ -28,26 +28,32 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "Recover a cluster with expired certificates, over SSH",
 		Long: cli.Paragraphs(
 			"Use it if the API is down because certificates have expired, or for a host that was offline when its kubelet's client certificate expired (--host). It needs no API: it logs in to the hosts, renews what is due in the order that recovers a cluster (etcd members, control plane nodes, workers), and waits for each.",
-			"Certificates with more than half of their validity left are not touched. Unreachable hosts are listed; run the command again for them. The other hosts are not changed again."),
+			"It inspects the hosts first, shows what it will renew, and prompts. Certificates with more than half of their validity left are not touched. Unreachable hosts are listed; run the command again for them. The other hosts are not changed again."),
 		Example: cli.Examples(`
 			kubectl ha certs rescue -f cluster.yaml
 
 			# A worker that was offline for long
-			kubectl ha certs rescue -f cluster.yaml --host w3`),
+			kubectl ha certs rescue -f cluster.yaml --host w3
+
+			# The key of the etcd CA is kept elsewhere
+			kubectl ha certs rescue -f cluster.yaml --ca-cert etcd-ca.crt --ca-key etcd-ca.key`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := cli.CheckOutput(o.output); err != nil {
 				return err
 			}
-			if !o.yes {
+			if !o.yes && !o.action.DryRun {
 				if o.output == cli.OutputJSON {
-					return action.Invalidf("cannot prompt with -o json; use --yes")
+					return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
 				}
 				if err := cli.Askable(o.In); err != nil {
 					return err
 				}
 			}
 			if err := o.readFile(); err != nil {
+				return err
+			}
+			if err := o.readAuthority(); err != nil {
 				return err
 			}
 			return o.run(c.Context())
@@ -57,21 +63,14 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 	o.addHostFlags(c)
 	o.addLife(c)
 	f := c.Flags()
+	o.addAuthority(c)
+	cli.AddDryRun(f, &o.action.DryRun, "only inspect the hosts, and show the plan")
 	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
 	return c
 }
 
 func (o *rescueOptions) run(ctx context.Context) error {
-	if !o.yes {
-		which := "all hosts of " + o.action.Cluster.Metadata.Name
-		if n := len(o.action.Only); n > 0 {
-			which = report.Plural(n, "host", "hosts")
-		}
-		if err := cli.Confirm(ctx, o.In, o.Out, fmt.Sprintf("Renew the due certificates on %s, and restart the components that need it?", which)); err != nil {
-			return err
-		}
-	}
 	started := time.Now()
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
@@ -82,6 +81,17 @@ func (o *rescueOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer leave()
+	o.action.Confirm = func(ctx context.Context, p certs.Plan) error {
+		if o.output == cli.OutputJSON {
+			return nil
+		}
+		shown.Close()
+		defer shown.Open()
+		if err := o.show(p); err != nil || o.yes {
+			return err
+		}
+		return cli.Confirm(ctx, o.In, o.Out, "Renew them, and restart the components that need it?")
+	}
 	r, err := certs.Rescue(ctx, o.action, shown)
 	shown.Close()
 	return o.finish(r, cli.Ended(ctx, action.OfHosts(err)), started)
@@ -91,6 +101,9 @@ func (o *rescueOptions) run(ctx context.Context) error {
 func (o *rescueOptions) finish(r certs.Result, err error, started time.Time) error {
 	if o.output == cli.OutputJSON {
 		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	}
+	if o.action.DryRun && !r.Plan.Empty() {
+		return errors.Join(o.show(r.Plan), err)
 	}
 	if err != nil {
 		return err

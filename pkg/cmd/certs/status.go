@@ -127,6 +127,7 @@ func printReport(w io.Writer, r certs.Report, wide bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	b.WriteString(scheduleLine(r) + "\n")
 	for _, m := range notSeen(r) {
 		b.WriteString("not checked: " + m + "\n")
 	}

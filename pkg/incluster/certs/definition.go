@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -143,8 +144,12 @@ func said(r node.Result) string {
 
 // Sum is what was exchanged on a host, in a line.
 func Sum(d taskcerts.Data) string {
+	var left string
+	if len(d.Left) > 0 {
+		left = "not renewed, since another CA has signed it: " + strings.Join(slices.Sorted(maps.Keys(d.Left)), ", ")
+	}
 	if len(d.Renewed) == 0 {
-		return "nothing to renew"
+		return cmp.Or(left, "nothing to renew")
 	}
 	first := d.Renewed[0].NotAfter
 	for _, r := range d.Renewed {
@@ -159,16 +164,24 @@ func Sum(d taskcerts.Data) string {
 	if len(d.Unseen) > 0 {
 		text += fmt.Sprintf("; %d could not be seen at work", len(d.Unseen))
 	}
+	if left != "" {
+		text += "; " + left
+	}
 	return text
 }
 
-// well waits until all that an exchange needs is well: every apiserver and member answers, and
-// the step's node, if it has one, is Ready with its static pods.
+// well waits until all that an exchange needs is well.
 func well(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	about := ""
 	if strings.HasPrefix(t.Step.ID, stepGate+"/") {
 		about = t.About()
 	}
+	return Well(ctx, t, about)
+}
+
+// Well waits until every apiserver and member answers and the node, if one is named, is Ready
+// with its static pods.
+func Well(ctx context.Context, t engine.Turn, about string) (engine.Outcome, error) {
 	err := engine.Until(ctx, t, "the cluster to be well", func(ctx context.Context) (string, error) {
 		o, err := upgrade.Observe(ctx, t.Clients, t.Cluster, upgrade.Look{Inside: true})
 		if err != nil {

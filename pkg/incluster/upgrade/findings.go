@@ -23,6 +23,7 @@ const (
 	CheckLocalData    = "local-data"
 	CheckDeprecated   = "deprecated-apis"
 	CheckGates        = "feature-gates"
+	CheckRotation     = "rotation"
 )
 
 // Ignorable are the checks that a person may overrule; the others are about what

@@ -53,6 +53,17 @@ const (
 	// Backup keeps a snapshot of etcd and the host's own files; ListBackups tells of them.
 	Backup      = "backup"
 	ListBackups = "list-backups"
+	// Restore is one step of a restore of etcd on one host. LookForRestore tells what a host has for
+	// one, ReadSnapshot reads a piece of a snapshot (a secret), VerifyBackup restores a snapshot
+	// into an etcd that is thrown away.
+	Restore        = "restore"
+	LookForRestore = "look-for-restore"
+	ReadSnapshot   = "read-snapshot"
+	VerifyBackup   = "verify-backup"
+	// SendBackup sends a backup's files to a target, encrypted. BackupTarget lists, finishes and
+	// deletes backups there.
+	SendBackup   = "send-backup"
+	BackupTarget = "backup-target"
 	// UpgradeCheck tells whether all is there that an upgrade of the host needs.
 	UpgradeCheck = "upgrade-check"
 	// UpgradeControlPlane brings a control plane's static pods to another version,
@@ -91,6 +102,17 @@ const (
 	InstallCertificates = "install-certificates"
 	RenewCertificates   = "renew-certificates"
 	SignCertificates    = "sign-certificates"
+	// CertificateMetrics is Certificates, and writes what it finds for Prometheus.
+	CertificateMetrics = "certificate-metrics"
+	// RotateAuthority brings a host to a phase of the rotation of a CA, or of the key of service
+	// accounts. RotationLook tells how far it is, RotationOffer encrypts the next key to what
+	// RotationReceive says of other hosts, and RotationRefresh gets anew what the cluster signs
+	// for a node.
+	RotateAuthority = "rotate-authority"
+	RotationLook    = "rotation-look"
+	RotationReceive = "rotation-receive"
+	RotationOffer   = "rotation-offer"
+	RotationRefresh = "rotation-refresh"
 	// AdminKubeconfig reads /etc/kubernetes/admin.conf; its result is a secret.
 	AdminKubeconfig = "admin-kubeconfig"
 )

@@ -4,5 +4,5 @@ package backup
 
 import "errors"
 
-// freeBytes is for hosts, and those run Linux.
-func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }
+// FreeBytes is for hosts, and those run Linux.
+func FreeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }

@@ -64,7 +64,7 @@ func snapshot(ctx context.Context, env node.Env, endpoints []string, path string
 
 // roomFor refuses a snapshot that would fill the disk.
 func roomFor(h *host.Host, bytes int64) error {
-	free, err := freeBytes(h.Path(host.StateDir))
+	free, err := FreeBytes(h.Path(host.StateDir))
 	if err != nil {
 		return fmt.Errorf("the room for a backup: %w", err)
 	}

@@ -80,13 +80,15 @@ func catalogue() []unit {
 		pair(FrontProxyClient, pkiDir, FrontProxyClient, SignerFrontProxy),
 		config(Admin), config(SuperAdmin),
 		config(ControllerManager, controllerManagerProgram), config(Scheduler, schedulerProgram),
-		{name: Kubelet, cert: kubeletPKI + "/kubelet-client-current.pem", key: kubeletPKI + "/kubelet-client-current.pem", signer: SignerKubernetes, restarts: []string{"kubelet"}},
+		{name: Kubelet, cert: kubeletPKI + "/kubelet-client-current.pem", key: kubeletPKI + "/kubelet-client-current.pem", signer: SignerKubernetes, restarts: []string{kubeletProgram}},
 	}
 }
 
 const (
 	controllerManagerProgram = "kube-controller-manager"
 	schedulerProgram         = "kube-scheduler"
+	apiserverProgram         = "kube-apiserver"
+	kubeletProgram           = "kubelet"
 )
 
 // OfEtcd are the certificates that etcd's CA signs, whose key is on the workstation.

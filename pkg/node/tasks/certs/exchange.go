@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -114,6 +115,7 @@ type deps struct {
 	restart func(ctx context.Context, env node.Env, program string, files []string) (bool, error)
 	// revive has static pods begun at once that the kubelet is about to begin in a while.
 	revive func(ctx context.Context, env node.Env, data *Data) error
+	rotationDeps
 }
 
 const (
@@ -311,8 +313,8 @@ func (u unit) putCombined(ctx context.Context, h *host.Host, pair pki.KeyPair) e
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("kubelet-client-%s.pem", cert.NotBefore.UTC().Format("2006-01-02-15-04-05"))
-	file := host.File{Path: path.Join(kubeletPKI, name), Mode: 0o600, Content: append(bytes.Clone(pair.CertPEM), pair.KeyPEM...), Note: "the kubelet's login to the API"}
+	name := strings.TrimSuffix(path.Base(u.cert), "current.pem") + cert.NotBefore.UTC().Format("2006-01-02-15-04-05") + ".pem"
+	file := host.File{Path: path.Join(kubeletPKI, name), Mode: 0o600, Content: append(bytes.Clone(pair.CertPEM), pair.KeyPEM...), Note: "the certificate " + u.name}
 	if _, err := h.WriteFile(ctx, file); err != nil {
 		return err
 	}

@@ -308,9 +308,6 @@ func TestRenewFails(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "the key of the CA can't be read", "where the CA's key is kept elsewhere"},
-		"somebody else's certificate": {func(t *testing.T, h *host.Host) {
-			put(t, h, pkiDir+"/apiserver", issue(t, newCA(t, "company"), pki.Request{CommonName: "api", Server: true, DNSNames: []string{"api"}}))
-		}, "another CA has signed it", "made by somebody else"},
 		"another CA's key": {func(t *testing.T, h *host.Host) {
 			put(t, h, pkiDir+"/ca", pki.KeyPair{CertPEM: newCA(t, "x").CertPEM, KeyPEM: newCA(t, "y").KeyPEM})
 		}, "does not belong to", ""},
@@ -321,6 +318,64 @@ func TestRenewFails(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(host.Hint(err), tc.hint) {
 			t.Errorf("%s: %v %q", name, err, host.Hint(err))
 		}
+	}
+}
+
+// TestRenewOfACAThatHasEnded says what to do, and changes nothing.
+func TestRenewOfACAThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := controlPlane(t, time.Hour)
+		ca, err := pki.NewCA("kubernetes", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, h, pkiDir+"/ca", ca)
+		put(t, h, pkiDir+"/apiserver", issue(t, ca, pki.Request{CommonName: "kube-apiserver", Server: true, DNSNames: []string{"kubernetes"}}))
+		time.Sleep(2 * time.Hour)
+		_, err = renew(t.Context(), newEnv(h), RenewSpec{Names: []string{APIServer}}, (&world{}).deps())
+		if !errors.Is(err, pki.ErrCAEnded) || !strings.Contains(host.Hint(err), "If a CA has expired") {
+			t.Errorf("%v %q", err, host.Hint(err))
+		}
+	})
+}
+
+// TestRenewLeavesWhatIsTheirs: a certificate that another CA has signed is named, stays as it is,
+// and keeps nobody from renewing the others; names that somebody has added by hand stay.
+func TestRenewLeavesWhatIsTheirs(t *testing.T) {
+	h, ca := controlPlane(t, time.Hour)
+	put(t, h, pkiDir+"/front-proxy-client", issue(t, newCA(t, "company"), pki.Request{CommonName: "front-proxy-client", Client: true}))
+	byHand := pki.Request{CommonName: "api.example.com", Organization: []string{"example"}, Server: true, DNSNames: []string{"kubernetes", "api.example.com"}, IPs: []net.IP{net.ParseIP("192.0.2.7")}, Validity: time.Hour}
+	put(t, h, pkiDir+"/apiserver", issue(t, ca, byHand))
+	before, err := h.ReadFile(pkiDir + "/front-proxy-client.crt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Find(h, time.Now()).Certificates {
+		if want := map[string]Owner{FrontProxyClient: OwnerNobody, APIServer: OwnerHost, EtcdClient: OwnerWorkstation, Kubelet: OwnerKubelet}[c.Name]; want != "" && c.RenewedBy != want {
+			t.Errorf("%s is renewed by %q", c.Name, c.RenewedBy)
+		}
+	}
+	got, err := renew(t.Context(), newEnv(h), RenewSpec{Names: []string{APIServer, FrontProxyClient, Admin}}, (&world{}).deps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := got.(Data)
+	if len(data.Renewed) != 2 || len(data.Left) != 1 || !strings.Contains(data.Left[FrontProxyClient], "another CA has signed it") || !strings.Contains(data.Left[FrontProxyClient], "made by somebody else") {
+		t.Errorf("%+v", data)
+	}
+	if now, err := h.ReadFile(pkiDir + "/front-proxy-client.crt"); err != nil || string(now) != string(before) {
+		t.Errorf("it was changed: %v", err)
+	}
+	if there, err := h.Exists(StateDir + "/" + FrontProxyClient); err != nil || there {
+		t.Errorf("a key was made for it: %v", err)
+	}
+	raw, err := h.ReadFile(pkiDir + "/apiserver.crt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := pki.ParseCert(raw)
+	if err != nil || cert.Subject.CommonName != byHand.CommonName || fmt.Sprint(cert.Subject.Organization) != "[example]" || len(pki.Lacking(cert, []string{"api.example.com", "192.0.2.7", "kubernetes"})) > 0 {
+		t.Errorf("%v: %+v", err, cert)
 	}
 }
 

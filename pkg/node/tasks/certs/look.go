@@ -133,10 +133,9 @@ func (f *finder) add(c Certificate, cert *x509.Certificate) {
 		c.RenewedBy = OwnerRotation
 	case known && u.name == Kubelet:
 		c.Name, c.RenewedBy, c.Restarts = u.name, OwnerKubelet, u.restarts
-	case known && u.signer == SignerEtcd:
-		c.Name, c.RenewedBy, c.Restarts = u.name, OwnerWorkstation, u.restarts
 	case known:
-		c.Name, c.RenewedBy, c.Restarts = u.name, OwnerHost, u.restarts
+		// Who renews it is found when all CAs are.
+		c.Name, c.Restarts = u.name, u.restarts
 	case strings.HasPrefix(c.File, kubeletPKI+"/kubelet"), c.File == kubeletConf:
 		c.RenewedBy = OwnerKubelet
 	default:
@@ -214,15 +213,33 @@ func (f *finder) issuers() {
 			}
 		}
 	}
-	// Where etcd is kubeadm's own, the CA of the apiserver's login to it is on the host.
-	at := slices.IndexFunc(f.data.Certificates, func(c Certificate) bool { return c.Name == EtcdClient })
-	if at >= 0 && f.localEtcd() {
-		f.data.Certificates[at].RenewedBy = OwnerHost
+	local := localEtcd(f.h)
+	for i, cert := range f.found {
+		if u, known := f.units[f.data.Certificates[i].File]; known && u.name != Kubelet && !cert.IsCA {
+			f.data.Certificates[i].RenewedBy = f.owner(u, cert, local)
+		}
 	}
 }
 
-// localEtcd tells whether etcd is kubeadm's: the key of its CA is on the host.
-func (f *finder) localEtcd() bool { return localEtcd(f.h) }
+// owner says who can renew a certificate that is known: who has the key of the CA that has signed
+// it. Where etcd is kubeadm's own, the CA of the apiserver's login to it is on the host.
+func (f *finder) owner(u unit, cert *x509.Certificate, local bool) Owner {
+	// The CA's file has two while a CA is exchanged.
+	if ca, err := f.h.ReadFile(u.trust()); err == nil && errors.Is(pki.IssuedBy(ca, pki.EncodeCert(cert)), pki.ErrOtherCA) {
+		return OwnerNobody
+	}
+	if u.name == EtcdClient && local {
+		u.signer = SignerLocalEtcd
+	}
+	_, key := u.signer.ca()
+	if key == "" {
+		return OwnerWorkstation
+	}
+	if there, err := f.h.Exists(key); err == nil && !there {
+		return OwnerElsewhere
+	}
+	return OwnerHost
+}
 
 func localEtcd(h *host.Host) bool {
 	_, key := SignerLocalEtcd.ca()

@@ -40,11 +40,11 @@ func TestFind(t *testing.T) {
 		known bool
 	}{
 		pkiDir + "/ca.crt":                         {"", OwnerRotation, KeyMissing, false, true},
-		pkiDir + "/apiserver.crt":                  {APIServer, OwnerHost, KeyFits, false, true},
-		pkiDir + "/front-proxy-client.crt":         {FrontProxyClient, OwnerHost, KeyOther, false, true},
+		pkiDir + "/apiserver.crt":                  {APIServer, OwnerElsewhere, KeyFits, false, true},
+		pkiDir + "/front-proxy-client.crt":         {FrontProxyClient, OwnerNobody, KeyOther, false, true},
 		pkiDir + "/apiserver-etcd-client.crt":      {EtcdClient, OwnerWorkstation, KeyFits, false, false},
 		etcdmember.PKIDir + "/server.crt":          {EtcdServer, OwnerWorkstation, KeyFits, true, true},
-		kubernetesDir + "/" + ControllerManager:    {ControllerManager, OwnerHost, KeyFits, false, true},
+		kubernetesDir + "/" + ControllerManager:    {ControllerManager, OwnerElsewhere, KeyFits, false, true},
 		kubeletPKI + "/kubelet-client-current.pem": {Kubelet, OwnerKubelet, KeyFits, false, true},
 		"/etc/haproxy/certs/web.crt":               {"", OwnerNobody, KeyFits, false, false},
 	} {

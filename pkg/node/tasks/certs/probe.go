@@ -35,7 +35,9 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-func onHost() deps { return deps{probe: probe, shown: shown, restart: restart, revive: revive} }
+func onHost() deps {
+	return deps{probe: probe, shown: shown, restart: restart, revive: revive, rotationDeps: rotationOnHost()}
+}
 
 // probe asks what goes by a certificate, with the certificate where it is a login.
 func probe(ctx context.Context, env node.Env, u unit) error {
@@ -60,6 +62,8 @@ func probe(ctx context.Context, env node.Env, u unit) error {
 		return get(ctx, &tls.Config{InsecureSkipVerify: true}, pair, "https://"+kubeletAddress+"/healthz") //nolint:gosec // see above
 	case Kubelet:
 		return nodeSeen(ctx, h, pair)
+	case kubeletServer:
+		return wellOf(ctx, env, kubeletProgram)
 	}
 	raw, err := h.ReadFile(u.cert)
 	if err != nil {
@@ -93,6 +97,8 @@ func shown(ctx context.Context, env node.Env, u unit, cert *x509.Certificate) er
 		at = etcdSetting(env.Host, "initial-advertise-peer-urls")
 	case APIServer:
 		at = "https://" + localAPI(env.Host)
+	case kubeletServer:
+		at = "https://" + kubeletAddress
 	default:
 		return nil // A login is shown by who asks with it.
 	}

@@ -37,9 +37,15 @@ func renew(ctx context.Context, env node.Env, spec RenewSpec, d deps) (any, erro
 		return nil, err
 	}
 	var all []fresh
+	left := map[string]string{}
 	for _, u := range units {
 		f, err := u.renewed(ctx, env.Host, spec)
 		if errors.Is(err, fs.ErrNotExist) && len(spec.Names) == 0 || errors.Is(err, errNotDue) {
+			continue
+		}
+		if errors.Is(err, pki.ErrOtherCA) {
+			// One that is somebody else's to renew is no reason to let the others end.
+			left[u.name] = fmt.Sprintf("%v; %s", err, host.Hint(err))
 			continue
 		}
 		if err != nil {
@@ -47,7 +53,9 @@ func renew(ctx context.Context, env node.Env, spec RenewSpec, d deps) (any, erro
 		}
 		all = append(all, f)
 	}
-	return exchange(ctx, env, all, d)
+	data, err := exchange(ctx, env, all, d)
+	data.Left = left
+	return data, err
 }
 
 var errNotDue = errors.New("it is not due")
@@ -75,6 +83,9 @@ func (u unit) renewed(ctx context.Context, h *host.Host, spec RenewSpec) (fresh,
 	if err != nil {
 		return fresh{}, err
 	}
+	if err := pki.IssuedBy(ca.CertPEM, now.CertPEM); err != nil {
+		return fresh{}, theirs(err)
+	}
 	key, err := u.waitingKey(ctx, h, now.CertPEM)
 	if err != nil {
 		return fresh{}, err
@@ -91,9 +102,12 @@ func (u unit) renewed(ctx context.Context, h *host.Host, spec RenewSpec) (fresh,
 	return f, f.check(h, now.CertPEM)
 }
 
-// theirs says what to do with a certificate that another CA has signed.
+// theirs says what to do with a certificate that another CA has signed, and with a CA that has ended.
 func theirs(err error) error {
-	if errors.Is(err, pki.ErrOtherCA) {
+	switch {
+	case errors.Is(err, pki.ErrCAEnded):
+		return host.WithHint(err, "make another certificate for the CA, with its name and its key, so that all that it has signed stays good, and put it in its place on every host (docs/certificates.md, \"If a CA has expired\"); then run this again")
+	case errors.Is(err, pki.ErrOtherCA):
 		return host.WithHint(err, "it was made by somebody else, who has to renew it: have its successor signed there, with the same names, and put it in its place")
 	}
 	return err
@@ -114,7 +128,11 @@ func (s Signer) authority(h *host.Host) (pki.KeyPair, error) {
 		return pki.KeyPair{}, host.WithHint(fmt.Errorf("the key of the CA can't be read: %w", noPath(err)),
 			"where the CA's key is kept elsewhere, nothing can be signed here: have the certificate's successor signed there, or put the key here for as long as this takes")
 	}
-	return pki.KeyPair{CertPEM: cert, KeyPEM: key}, nil
+	pair := pki.KeyPair{CertPEM: cert, KeyPEM: key}
+	if err := pair.Check(); err != nil {
+		return pair, host.WithHint(fmt.Errorf("the CA in %s: %w", certFile, err), "put the CA's certificate and its own key there; another control plane node may have both")
+	}
+	return pair, nil
 }
 
 // noPath keeps a missing CA from being taken for a missing certificate.

@@ -66,7 +66,7 @@ func restartBy(ctx context.Context, env node.Env, program string, files []string
 			}
 		}
 	}
-	if program == "kubelet" {
+	if program == kubeletProgram {
 		return restartKubelet(ctx, env, changed)
 	}
 	old, err := running(h, program, changed)

@@ -30,7 +30,11 @@ const (
 	OwnerHost Owner = "kubectl ha, on the host"
 	// OwnerKubelet: the kubelet itself.
 	OwnerKubelet Owner = "the kubelet"
-	// OwnerNobody: somebody by hand.
+	// OwnerElsewhere: kubectl ha, when it is given the CA's key, which is on no host, or what was
+	// signed by it.
+	OwnerElsewhere Owner = "kubectl ha, with the CA's key"
+	// OwnerNobody: somebody by hand. One of a known Name was signed by another CA than the one
+	// that the host has for it.
 	OwnerNobody Owner = "somebody by hand"
 	// OwnerRotation: a CA or a key that only an exchange of all that goes by it replaces.
 	OwnerRotation Owner = "an exchange of the CA"
@@ -159,6 +163,8 @@ type Data struct {
 	Unseen map[string]string `json:"unseen,omitempty"`
 	// Restarted are the programs that were.
 	Restarted []string `json:"restarted,omitempty"`
+	// Left are those that were not touched, each with why: another CA has signed them.
+	Left map[string]string `json:"left,omitempty"`
 }
 
 // Renewed is one that was exchanged.

@@ -71,5 +71,8 @@ func promote(ctx context.Context, env node.Env, spec PromoteSpec) error {
 		return err
 	}
 	args := append([]string{"join", "phase", "control-plane-prepare", "all"}, fromStdin...)
-	return kubeadm(ctx, env, "kubeadm join phase control-plane-prepare", spec.Config, args...)
+	if err := kubeadm(ctx, env, "kubeadm join phase control-plane-prepare", spec.Config, args...); err != nil {
+		return err
+	}
+	return signWithOne(ctx, h)
 }

@@ -15,8 +15,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/kubeletcert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
@@ -60,6 +62,12 @@ func All() map[string]node.Task {
 		{Name: tasks.PruneImages, Beside: true, Run: node.Typed(images.Prune)},
 		{Name: tasks.Backup, Run: node.Typed(backup.Run)},
 		{Name: tasks.ListBackups, ReadOnly: true, Run: node.Typed(backup.List)},
+		{Name: tasks.Restore, Run: node.Typed(restore.Run)},
+		{Name: tasks.LookForRestore, ReadOnly: true, Run: node.Typed(restore.Look)},
+		{Name: tasks.ReadSnapshot, ReadOnly: true, Run: node.Typed(restore.Read)},
+		{Name: tasks.VerifyBackup, Run: node.Typed(restore.Verify)},
+		{Name: tasks.SendBackup, Beside: true, Run: node.Typed(offsite.Send)},
+		{Name: tasks.BackupTarget, ReadOnly: true, Run: node.Typed(offsite.Target)},
 		{Name: tasks.UpgradeCheck, ReadOnly: true, Run: node.Typed(upgrade.Check)},
 		{Name: tasks.UpgradeControlPlane, Run: node.Typed(upgrade.ControlPlane)},
 		{Name: tasks.UpgradeKubelet, Run: node.Typed(upgrade.Kubelet)},
@@ -78,6 +86,12 @@ func All() map[string]node.Task {
 		{Name: tasks.CertificateRequests, Run: node.Typed(certs.Request)},
 		{Name: tasks.InstallCertificates, Run: node.Typed(certs.Install)},
 		{Name: tasks.RenewCertificates, Run: node.Typed(certs.Renew)},
+		{Name: tasks.CertificateMetrics, Run: node.Typed(certs.Metrics)},
+		{Name: tasks.RotateAuthority, Run: node.Typed(certs.Rotate)},
+		{Name: tasks.RotationOffer, Run: node.Typed(certs.RotationOffer)},
+		{Name: tasks.RotationRefresh, Run: node.Typed(certs.Refresh)},
+		{Name: tasks.RotationReceive, Run: node.Typed(certs.RotationReceive)},
+		{Name: tasks.RotationLook, ReadOnly: true, Run: node.Typed(certs.RotationLook)},
 		{Name: tasks.SignCertificates, ReadOnly: true, Run: node.Typed(certs.Sign)},
 		{Name: tasks.AdminKubeconfig, ReadOnly: true, Run: node.Typed(controlplane.AdminKubeconfig)},
 	} {

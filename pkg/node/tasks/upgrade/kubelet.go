@@ -84,7 +84,7 @@ func (up upgrader) startKubelet(ctx context.Context, env node.Env) (restarted bo
 }
 
 func (up upgrader) waitKubelet(ctx context.Context, env node.Env) error {
-	url, err := healthURL(env.Host)
+	url, err := HealthURL(env.Host)
 	if err != nil {
 		return err
 	}
@@ -117,10 +117,10 @@ func kubeletHealth(ctx context.Context, h *host.Host, url string) error {
 	return controlplane.Ask(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url)
 }
 
-// healthURL is where the kubelet's configuration says that its health is; empty
+// HealthURL is where the kubelet's configuration says that its health is; empty
 // when it is switched off.
 // https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
-func healthURL(h *host.Host) (string, error) {
+func HealthURL(h *host.Host) (string, error) {
 	raw, err := h.ReadFile(kubeletConfig)
 	if err != nil {
 		return "", err

@@ -1,0 +1,361 @@
+package backups
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup/store"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
+)
+
+const (
+	// targetTimeout bounds a look at a target, and the removal of backups there.
+	targetTimeout = 10 * time.Minute
+	lockWait      = 2 * time.Minute
+	// keepAll is more than any host has.
+	keepAll = 1 << 20
+)
+
+// Options say which cluster it is, how its hosts are reached, and where backups are.
+type Options struct {
+	Cluster *v1alpha1.Cluster
+	// Hosts runs tasks on the cluster's hosts: over SSH, or as Jobs.
+	Hosts transport.Runner
+	// On are the hosts that can be reached so; those that have nothing to back up are left out.
+	On []v1alpha1.Host
+	// Target is where backups are sent; nil: they stay on the hosts.
+	Target *Target
+	// Began are upgrades that are not through, and when they began; the API tells. Unknown: nobody
+	// could be asked.
+	Began   map[string]time.Time
+	Unknown bool
+}
+
+// NewName is the name of a backup that was given none.
+func NewName(now time.Time) string { return "backup-" + now.UTC().Format("20060102-150405") }
+
+// backedUp are the hosts that have something to keep, a control plane first: it takes the snapshot.
+func (o Options) backedUp() (out []v1alpha1.Host) {
+	isMember := func(h v1alpha1.Host) bool {
+		return slices.ContainsFunc(o.Cluster.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+	}
+	for _, h := range o.On {
+		if h.Has(v1alpha1.RoleControlPlane) {
+			out = append(out, h)
+		}
+	}
+	for _, h := range o.On {
+		if isMember(h) && !h.Has(v1alpha1.RoleControlPlane) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func (o Options) call(ctx context.Context, h v1alpha1.Host, task string, timeout time.Duration, spec, into any, sink report.Sink) error {
+	quiet := report.SinkFunc(func(e report.Event) {
+		if e.Kind == report.StepProgress || e.Kind == report.Warning || e.Kind == report.Info {
+			sink.Emit(e)
+		}
+	})
+	res, err := bootstrap.Call(ctx, o.Hosts, h.Name, node.Request{Cluster: o.Cluster.Metadata.Name, Task: task, Step: task + "/" + h.Name, Timeout: timeout, LockTimeout: lockWait}, spec, quiet)
+	if err != nil {
+		return action.OfRun(err)
+	}
+	if err := json.Unmarshal(res.Data, into); err != nil {
+		return fmt.Errorf("%s: the answer of %s can't be read", h.Name, task)
+	}
+	return nil
+}
+
+func each(hosts []v1alpha1.Host, do func(i int, h v1alpha1.Host) error) error {
+	errs := make([]error, len(hosts))
+	var all sync.WaitGroup
+	for i, h := range hosts {
+		all.Go(func() { errs[i] = do(i, h) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// step tells of a step of this machine's own.
+func step(sink report.Sink, id, title string, do func() error) error {
+	end := action.Begin(sink, id, title)
+	err := do()
+	if err != nil {
+		end(err.Error())
+		return err
+	}
+	end("")
+	return nil
+}
+
+// Create makes a backup on the hosts, and sends it to the target when there is one: encrypted, the
+// manifest last. Made already by an interrupted run, it is not made again, only sent.
+func Create(ctx context.Context, o Options, name string, sink report.Sink) (backup.Manifest, error) {
+	hosts := o.backedUp()
+	m := backup.Manifest{Name: name, Cluster: o.Cluster.Metadata.Name, KubernetesVersion: o.Cluster.Spec.KubernetesVersion, EtcdVersion: o.Cluster.Spec.Etcd.Version}
+	if len(hosts) == 0 {
+		return m, action.Invalidf("there is no control plane or etcd member to back up")
+	}
+	if o.Target != nil {
+		// Before anything is done on a host.
+		if _, err := backup.Recipients(o.Cluster.Spec.Backup.Recipients); err != nil {
+			return m, action.Invalidf("spec.backup: %w", err)
+		}
+	}
+	made := make([]taskbackup.Data, len(hosts))
+	if err := step(sink, "backup", "back up "+report.Plural(len(hosts), "host", "hosts"), func() error {
+		return each(hosts, func(i int, h v1alpha1.Host) error {
+			spec := taskbackup.Spec{Operation: name, Keep: taskbackup.DefaultKeep}
+			for what := range o.Began {
+				spec.Protect = append(spec.Protect, what)
+			}
+			if o.Unknown {
+				spec.Keep = keepAll
+			}
+			if o.Target == nil || i == 0 {
+				spec.Endpoints = endpoints(o.Cluster, h)
+			}
+			return o.call(ctx, h, tasks.Backup, taskbackup.Timeout, spec, &made[i], sink)
+		})
+	}); err != nil {
+		return m, err
+	}
+	if s := made[0].Snapshot; s != nil {
+		m.Created, m.Revision, m.Entries = made[0].Created, s.Revision, s.Entries
+	}
+	if o.Target == nil {
+		return m, nil
+	}
+	sent := make([]offsite.SendData, len(hosts))
+	if err := step(sink, "send", "send it to "+o.Target.URL, func() error {
+		return each(hosts, func(i int, h v1alpha1.Host) error {
+			return o.call(ctx, h, tasks.SendBackup, offsite.Timeout, offsite.SendSpec{Backup: name, Host: h.Name, Snapshot: i == 0, Recipients: o.Cluster.Spec.Backup.Recipients, Store: *o.Target}, &sent[i], sink)
+		})
+	}); err != nil {
+		return m, err
+	}
+	for i, s := range sent {
+		if s.Identity != sent[0].Identity {
+			return m, fmt.Errorf("%s and %s are of different clusters: their etcd CAs are %s and %s", hosts[0].Name, hosts[i].Name, sent[0].Identity, s.Identity)
+		}
+		m.Parts = append(m.Parts, s.Parts...)
+	}
+	m.Identity = sent[0].Identity
+	return m, step(sink, "finish", "write the manifest", func() error {
+		var data offsite.TargetData
+		return o.call(ctx, hosts[0], tasks.BackupTarget, targetTimeout, offsite.TargetSpec{Store: *o.Target, Finish: &m, Tidy: true}, &data, sink)
+	})
+}
+
+// endpoints are etcd's, the host's own first.
+func endpoints(c *v1alpha1.Cluster, own v1alpha1.Host) (out []string) {
+	for _, h := range c.EtcdMembers() {
+		if h.Name == own.Name {
+			out = slices.Insert(out, 0, h.EtcdURL())
+		} else {
+			out = append(out, h.EtcdURL())
+		}
+	}
+	return out
+}
+
+// target asks the first control plane that answers: a target is one as the hosts reach it.
+func (o Options) target(ctx context.Context, spec offsite.TargetSpec, sink report.Sink) (data offsite.TargetData, by v1alpha1.Host, err error) {
+	if o.Target == nil {
+		return data, by, action.Invalidf("name the target")
+	}
+	spec.Store = *o.Target
+	var errs []error
+	for _, h := range o.backedUp() {
+		err := o.call(ctx, h, tasks.BackupTarget, targetTimeout, spec, &data, sink)
+		if err == nil {
+			return data, h, nil
+		}
+		errs = append(errs, err)
+		var failed *bootstrap.TaskError
+		if ctx.Err() != nil || errors.As(err, &failed) {
+			break // Others would get the same answer.
+		}
+	}
+	return data, by, errors.Join(errs...)
+}
+
+// List lists the backups of this cluster at the target.
+func List(ctx context.Context, o Options, sink report.Sink) (backup.Listed, error) {
+	data, _, err := o.target(ctx, offsite.TargetSpec{}, sink)
+	return data.Listed, err
+}
+
+// Delete removes backups by name, or with keep those that are too many. It refuses to remove the
+// newest, or the last of before an upgrade that is not through.
+func Delete(ctx context.Context, o Options, names []string, keep backup.Keep, dryRun bool, sink report.Sink) (removed []string, stay map[string]string, err error) {
+	list, err := List(ctx, o, sink)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Unknown && len(names) == 0 {
+		return nil, nil, action.Invalidf("whether an upgrade is under way can't be told without the API: name the backups that are to go")
+	}
+	protected := backup.Before(list.Backups, o.Began)
+	if len(names) == 0 {
+		if keep.All() {
+			return nil, nil, action.Invalidf("name backups, or say which are to stay: --keep-last, --keep-daily, --keep-weekly")
+		}
+		removed, stay = backup.Retain(list.Backups, keep, protected, time.Now())
+	} else {
+		removed = names
+		if err := mayGo(list, names, protected); err != nil {
+			return nil, nil, err
+		}
+	}
+	if dryRun || len(removed) == 0 {
+		return removed, stay, nil
+	}
+	_, _, err = o.target(ctx, offsite.TargetSpec{Delete: removed, Tidy: true}, sink)
+	return removed, stay, err
+}
+
+func mayGo(list backup.Listed, names []string, protected map[string]string) error {
+	left := len(list.Backups)
+	for _, name := range names {
+		at := slices.IndexFunc(list.Backups, func(m backup.Manifest) bool { return m.Name == name })
+		switch {
+		case at < 0 && list.Broken[name] == "":
+			return action.Invalidf("there is no backup %s at the target", name)
+		case at < 0:
+			continue
+		case protected[name] != "":
+			return action.Invalidf("the backup %s stays: %s", name, protected[name])
+		case list.Backups[at].Protected != "":
+			return action.Invalidf("the backup %s stays: %s", name, list.Backups[at].Protected)
+		}
+		left--
+	}
+	if left == 0 && len(list.Backups) > 0 {
+		return action.Invalidf("no whole backup would be left at the target: make another one first")
+	}
+	return nil
+}
+
+// Verified is what a backup was found to hold.
+type Verified struct {
+	Name string `json:"name"`
+	restore.VerifyData
+}
+
+// Verify restores a backup for real, into an etcd that is thrown away, and compares what that holds
+// with the manifest. It runs on a host with an etcd; the identities stay on this machine.
+func Verify(ctx context.Context, o Options, name string, keys []age.Identity, sink report.Sink) (v Verified, err error) {
+	m, part, key, by, err := o.open(ctx, name, keys, sink)
+	if err != nil {
+		return v, err
+	}
+	if at := slices.IndexFunc(o.On, func(h v1alpha1.Host) bool {
+		return slices.ContainsFunc(o.Cluster.EtcdMembers(), func(x v1alpha1.Host) bool { return x.Name == h.Name })
+	}); at >= 0 {
+		by = o.On[at] // A member has etcd's programs.
+	}
+	v.Name = name
+	err = step(sink, "verify", "restore "+name+" into an etcd that is thrown away, on "+by.Name, func() error {
+		spec := restore.Spec{ID: "verify", Store: o.Target, Folder: backup.Folder(m.Identity, name), Part: part, Key: key, SHA256: part.SHA256, Bytes: part.Bytes}
+		if err := o.call(ctx, by, tasks.VerifyBackup, offsite.Timeout, spec, &v.VerifyData, sink); err != nil {
+			return err
+		}
+		if v.Revision != m.Revision || v.Entries != m.Entries {
+			return fmt.Errorf("the backup %s holds the revision %d with %d entries, and its manifest says %d with %d", name, v.Revision, v.Entries, m.Revision, m.Entries)
+		}
+		return nil
+	})
+	return v, err
+}
+
+func (o Options) open(ctx context.Context, name string, keys []age.Identity, sink report.Sink) (m backup.Manifest, p backup.Part, key backup.FileKey, by v1alpha1.Host, err error) {
+	if len(keys) == 0 {
+		return m, p, nil, by, action.Invalidf("the backup is encrypted: name the file with your age identity (--identity)")
+	}
+	data, by, err := o.target(ctx, offsite.TargetSpec{Head: name}, sink)
+	if err != nil {
+		return m, p, nil, by, err
+	}
+	at := slices.IndexFunc(data.Backups, func(m backup.Manifest) bool { return m.Name == name })
+	if at < 0 {
+		return m, p, nil, by, action.Invalidf("there is no backup %s at the target", name)
+	}
+	m = data.Backups[at]
+	if p, err = m.Snapshot(); err == nil {
+		key, err = backup.Unlock(data.Head, keys...)
+	}
+	return m, p, key, by, action.As(action.Invalid, err)
+}
+
+// Download reads a backup to a new directory of this machine, decrypted: for its owner alone. This
+// machine must reach the target itself.
+func Download(ctx context.Context, o Options, name, dir string, keys []age.Identity, sink report.Sink) (m backup.Manifest, err error) {
+	found, _, _, _, err := o.open(ctx, name, keys, sink)
+	if err != nil {
+		return m, err
+	}
+	identity := found.Identity
+	s, err := store.Open(ctx, *o.Target)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if m, err = backup.Read(ctx, s, identity, name); err != nil {
+		return m, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return m, action.As(action.Invalid, err)
+	}
+	for _, p := range m.Parts {
+		folder := backup.Folder(identity, name)
+		head, err := backup.Head(ctx, s, folder, p)
+		if err != nil {
+			return m, err
+		}
+		key, err := backup.Unlock(head, keys...)
+		if err == nil {
+			err = fetch(ctx, s, folder, p, key, filepath.Join(dir, p.Object[:len(p.Object)-len(filepath.Ext(p.Object))]))
+		}
+		if err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+func fetch(ctx context.Context, s store.Store, folder string, p backup.Part, key backup.FileKey, file string) error {
+	f, err := os.OpenFile(file+".partial", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = backup.Fetch(ctx, s, folder, p, key, f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(file+".partial"))
+	}
+	return os.Rename(file+".partial", file)
+}

@@ -1,0 +1,342 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+const (
+	lookTimeout = 2 * time.Minute
+	// lockWait is for an agent of an interrupted run to end.
+	lockWait = 2 * time.Minute
+)
+
+// Restore is one that was looked into, and that nothing was done of yet.
+type Restore struct {
+	Options
+	Plan  Plan
+	sink  report.Sink
+	looks map[string]restore.LookData
+	// from is where the hosts have the snapshot from.
+	from source
+	// wait and end are what is done with the API of the first control plane.
+	wait func(ctx context.Context, h v1alpha1.Host) error
+	api  func(ctx context.Context, h v1alpha1.Host) (cluster, error)
+}
+
+// source is the snapshot: a name on a host, a file of this machine, an object at a target, or a
+// member of which it is to be made.
+type source struct {
+	host, backup, file, member string
+	object                     *restore.Spec
+	sha256                     string
+	bytes                      int64
+}
+
+// Prepare looks at all hosts and at the backup, and plans. It changes nothing.
+func Prepare(ctx context.Context, o Options, sink report.Sink) (*Restore, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	lost, err := o.absent()
+	if err != nil {
+		return nil, err
+	}
+	r := &Restore{Options: o, sink: sink}
+	r.wait, r.api = r.apiReady, r.connect
+	r.Plan.Lost, r.Plan.Members = lost, o.members()
+	if err := r.look(ctx); err != nil {
+		return nil, err
+	}
+	for _, h := range o.Cluster.EtcdMembers() {
+		if !slices.Contains(r.Plan.Members, h.Name) && !slices.Contains(lost, h.Name) {
+			r.Plan.LeftOut = append(r.Plan.LeftOut, h.Name)
+		}
+	}
+	r.newest()
+	if err := r.find(ctx); err != nil {
+		return nil, err
+	}
+	return r, r.judge()
+}
+
+// present are the hosts that take part.
+func (r *Restore) present() (out []v1alpha1.Host) {
+	for _, h := range r.Cluster.Spec.Hosts {
+		if !slices.Contains(r.Plan.Lost, h.Name) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func (r *Restore) call(ctx context.Context, host, task, step string, timeout time.Duration, spec, into any) error {
+	res, err := bootstrap.Call(ctx, r.Hosts, host, node.Request{Cluster: r.Cluster.Metadata.Name, Identity: r.Identity, Task: task, Step: step, Timeout: timeout, LockTimeout: lockWait}, spec, quiet(r.sink))
+	if err != nil {
+		return action.OfHosts(err)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(res.Data, into); err != nil {
+		// The error could quote the answer, which may be a secret.
+		return fmt.Errorf("%s: the answer of %s can't be read", host, task)
+	}
+	return nil
+}
+
+// quiet leaves out the ends of hosts' steps, which are parts of steps of ours.
+func quiet(sink report.Sink) report.Sink {
+	return report.SinkFunc(func(e report.Event) {
+		switch e.Kind {
+		case report.StepProgress, report.Info, report.Warning:
+			sink.Emit(e)
+		}
+	})
+}
+
+func (r *Restore) look(ctx context.Context) error {
+	end := action.Begin(r.sink, "look", "look at "+report.Plural(len(r.present()), "host", "hosts"))
+	r.looks = map[string]restore.LookData{}
+	var mu sync.Mutex
+	err := each(r.present(), func(h v1alpha1.Host) error {
+		var data restore.LookData
+		if err := r.call(ctx, h.Name, tasks.LookForRestore, "look/"+h.Name, lookTimeout, restore.LookSpec{DataDir: r.Cluster.Spec.Etcd.DataDir}, &data); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		r.looks[h.Name] = data
+		return nil
+	})
+	end(text(err))
+	return err
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// each does something on several hosts at the same time.
+func each(hosts []v1alpha1.Host, do func(v1alpha1.Host) error) error {
+	errs := make([]error, len(hosts))
+	var all sync.WaitGroup
+	for i, h := range hosts {
+		all.Go(func() { errs[i] = do(h) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// newest is what the members have now, which tells what is lost.
+func (r *Restore) newest() {
+	r.Plan.Survivors = map[string]uint64{}
+	for _, h := range r.Cluster.EtcdMembers() {
+		l := r.looks[h.Name]
+		if !l.HasData {
+			continue
+		}
+		r.Plan.Survivors[h.Name] = l.Applied
+		if l.Revision > r.Plan.Newest {
+			r.Plan.Newest, r.Plan.NewestOf = l.Revision, h.Name
+		}
+	}
+}
+
+// find finds the snapshot.
+func (r *Restore) find(ctx context.Context) (err error) {
+	switch {
+	case r.FromMember != "":
+		err = r.findMember()
+	case r.File != "":
+		err = r.findFile(ctx)
+	case r.Store != nil:
+		err = r.findObject(ctx)
+	default:
+		err = r.findBackup()
+	}
+	return err
+}
+
+func (r *Restore) findMember() error {
+	from := r.FromMember
+	if from == AnyMember {
+		from = ""
+		for _, name := range sortedKeys(r.Plan.Survivors) {
+			if at := r.Plan.Survivors[name]; at > 0 && (from == "" || at > r.Plan.Survivors[from]) {
+				from = name
+			}
+		}
+	}
+	if _, has := r.Plan.Survivors[from]; !has {
+		return action.Invalidf("no etcd member that can be reached has data to go on with")
+	}
+	for name, at := range r.Plan.Survivors {
+		if at > r.Plan.Survivors[from] {
+			r.warn("%s has applied more (%d) than %s (%d): what only it has is lost", name, at, from, r.Plan.Survivors[from])
+		}
+	}
+	r.Plan.Source = "the data of the member on " + from
+	r.Plan.Revision = r.looks[from].Revision
+	r.from = source{member: from}
+	return nil
+}
+
+func (r *Restore) warn(format string, args ...any) {
+	r.Plan.Warnings = append(r.Plan.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (r *Restore) findFile(ctx context.Context) error {
+	status, err := etcd.CheckSnapshot(ctx, r.File)
+	if err != nil {
+		return action.As(action.Invalid, err)
+	}
+	info, err := os.Stat(r.File)
+	if err != nil {
+		return action.As(action.Invalid, err)
+	}
+	r.Plan.Source, r.Plan.Revision, r.Plan.Created = r.File, status.Revision, info.ModTime()
+	r.from = source{file: r.File, sha256: status.SHA256, bytes: status.Bytes}
+	return nil
+}
+
+func (r *Restore) findBackup() error {
+	for _, h := range r.present() {
+		for _, b := range r.looks[h.Name].Backups {
+			if b.Name != r.Backup || b.Snapshot == nil || b.Snapshot.Revision < r.Plan.Revision {
+				continue
+			}
+			r.Plan.Source, r.Plan.Revision, r.Plan.Created = "the backup "+b.Name+" of "+h.Name, b.Snapshot.Revision, b.Created
+			r.from = source{host: h.Name, backup: b.Name, sha256: b.Snapshot.SHA256, bytes: b.Snapshot.Bytes}
+		}
+	}
+	if r.from.host != "" {
+		return nil
+	}
+	var names []string
+	for _, l := range r.looks {
+		for _, b := range l.Backups {
+			if b.Snapshot != nil && !slices.Contains(names, b.Name) {
+				names = append(names, b.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return action.Invalidf("no host has a whole backup %s with a snapshot of etcd; there are: %s", r.Backup, strings.Join(append(names, "none")[:max(1, len(names))], ", "))
+}
+
+func (r *Restore) findObject(ctx context.Context) error {
+	var errs []error
+	for _, h := range r.Cluster.ControlPlanes() {
+		if slices.Contains(r.Plan.Lost, h.Name) {
+			continue
+		}
+		var data offsite.TargetData
+		if err := r.call(ctx, h.Name, tasks.BackupTarget, "target/"+h.Name, lookTimeout, offsite.TargetSpec{Store: *r.Store, Head: r.Backup}, &data); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		at := slices.IndexFunc(data.Backups, func(m backup.Manifest) bool { return m.Name == r.Backup })
+		if at < 0 {
+			return action.Invalidf("there is no backup %s at the target", r.Backup)
+		}
+		m := data.Backups[at]
+		part, err := m.Snapshot()
+		if err != nil {
+			return action.As(action.Invalid, err)
+		}
+		key, err := backup.Unlock(data.Head, r.Keys...)
+		if err != nil {
+			return action.As(action.Invalid, fmt.Errorf("the backup %s: %w", r.Backup, err))
+		}
+		r.Plan.Source, r.Plan.Revision, r.Plan.Created = "the backup "+m.Name+" at "+r.Store.URL, m.Revision, m.Created
+		r.from = source{object: &restore.Spec{Store: r.Store, Folder: backup.Folder(data.Identity, m.Name), Part: part, Key: key}, sha256: part.SHA256, bytes: part.Bytes}
+		r.versions(m)
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// versions refuses nothing: etcdutl of the hosts judges the file before anything is stopped.
+func (r *Restore) versions(m backup.Manifest) {
+	for _, name := range r.Plan.Members {
+		if has := r.looks[name].EtcdVersion; has != "" && m.EtcdVersion != "" && minor(m.EtcdVersion) != minor(has) {
+			r.warn("the snapshot is of etcd %s, and %s has %s", m.EtcdVersion, name, has)
+		}
+	}
+}
+
+func minor(version string) string {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+// judge completes the plan, and refuses what can't go well.
+func (r *Restore) judge() error {
+	for _, name := range r.Plan.Members {
+		if l := r.looks[name]; l.Name == "" || l.PeerURL == "" {
+			return action.Invalidf("%s has no etcd member that is set up: run kubectl ha bootstrap on it first, or leave it out with --members", name)
+		}
+	}
+	if n := len(r.Plan.Members); n%2 == 0 {
+		r.warn("%d members tolerate no more failures than %d; use an odd number", n, n-1)
+	}
+	if len(r.Plan.Lost) > 0 {
+		r.warn("never start %s again as it is: its old data must not meet the restored cluster", strings.Join(r.Plan.Lost, ", "))
+	}
+	if r.Plan.Newest > 0 && r.Plan.Revision > 0 && r.Plan.Newest > r.Plan.Revision {
+		r.warn("%s has revision %d: everything that was written after revision %d is lost", r.Plan.NewestOf, r.Plan.Newest, r.Plan.Revision)
+	}
+	s, err := unfinished(r.looks)
+	if err != nil {
+		return err
+	}
+	r.Plan.ID = newID(time.Now())
+	if s == nil {
+		return nil
+	}
+	if r.from.sha256 != "" && s.SHA256 != r.from.sha256 {
+		return action.Invalidf("the restore %s of another snapshot is not through: go on with that, or take it back with --take-back", s.ID)
+	}
+	var names []string
+	for _, m := range s.Members {
+		names = append(names, m.Name)
+	}
+	for _, name := range r.Plan.Members {
+		if !slices.Contains(names, r.looks[name].Name) || len(names) != len(r.Plan.Members) {
+			return action.Invalidf("the restore %s is of the members %s and is not through: go on with these (--members), or take it back with --take-back", s.ID, strings.Join(names, ", "))
+		}
+	}
+	r.Plan.ID, r.Plan.Resumes = s.ID, true
+	if r.from.member != "" {
+		// It was made already; the member's data may have been exchanged since.
+		for _, name := range sortedKeys(r.looks) {
+			if l := r.looks[name]; l.State != nil && l.State.ID == s.ID {
+				r.from = source{host: name, sha256: s.SHA256, bytes: s.Bytes}
+				break
+			}
+		}
+	}
+	return nil
+}

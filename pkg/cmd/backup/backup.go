@@ -1,0 +1,428 @@
+// Package backup has the commands about backups.
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// options are what the commands share.
+type options struct {
+	genericiooptions.IOStreams
+	access                                    *genericclioptions.ConfigFlags
+	file, output, to, credentials, identities string
+	hostKey                                   cli.HostKeyFlag
+}
+
+// New makes the command backup.
+func New(streams genericiooptions.IOStreams) *cobra.Command {
+	access := cli.NewAccess()
+	c := &cobra.Command{
+		Use:     "backup",
+		Short:   "Create, list and verify backups",
+		GroupID: cli.GroupAccess,
+		Long: cli.Paragraphs(
+			"A backup is a verified etcd snapshot, and the configuration and keys of each control plane node and etcd member. Each upgrade of the control plane starts with one, which stays on its hosts, readable only by root.",
+			"With --to, a backup leaves the hosts: to S3, SFTP, or a folder of the hosts that is mounted from elsewhere. It is encrypted by age to spec.backup.recipients of the Cluster file: no host can read what it has sent. To restore one: kubectl ha etcd restore."),
+		Example: cli.Examples(`
+			kubectl ha backup create --to offsite
+			kubectl ha backup list --to offsite
+			kubectl ha backup verify backup-20261129-200000 --to offsite --identity key.txt`),
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.RunGroup,
+	}
+	cli.AddAccess(c, access)
+	c.AddCommand(newCreate(streams, access), newList(streams, access), newVerify(streams, access), newDownload(streams, access), newDelete(streams, access))
+	return c
+}
+
+func (o *options) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`, to log in to the hosts over SSH instead of using the API")
+	// MarkFlagFilename fails only for a flag that is not there.
+	_ = c.MarkFlagFilename("filename", "yaml", "yml")
+	cli.AddHostKeyFlag(c, &o.hostKey)
+	f.StringVar(&o.to, "to", "", "the `target`: a name in spec.backup.targets, or a URL (s3://, sftp://, file://)")
+	f.StringVar(&o.credentials, "credentials", "", "`file` with the credentials of the target (default the Secret of the target)")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+}
+
+func (o *options) addIdentity(c *cobra.Command) {
+	c.Flags().StringVar(&o.identities, "identity", "", "`file` with the age identity that decrypts the backup; it stays on this machine")
+}
+
+func (o *options) keys() ([]age.Identity, error) {
+	if o.identities == "" {
+		return nil, action.Invalidf("the backup is encrypted: name the file with your age identity (--identity)")
+	}
+	raw, err := cli.ReadFile(o.identities, o.In)
+	if err != nil {
+		return nil, err
+	}
+	return backups.Identities(raw)
+}
+
+// reach finds the ways to the cluster: its API, or with -f its hosts over SSH.
+func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
+	leave = func() {}
+	if o.file != "" {
+		return o.overSSH(ctx, sink)
+	}
+	config, _, stored, err := cli.StoredCluster(ctx, o.access)
+	if err != nil {
+		return a, leave, err
+	}
+	if a, err = backups.InCluster(ctx, config, stored); err != nil || o.to == "" {
+		return a, leave, err
+	}
+	if o.credentials != "" {
+		a.Target, err = o.target(stored)
+	} else {
+		a.Target, err = backups.InSecret(ctx, config, stored, o.to)
+	}
+	return a, leave, err
+}
+
+func (o *options) target(c *v1alpha1.Cluster) (*backups.Target, error) {
+	var raw []byte
+	if o.credentials != "" {
+		var err error
+		if raw, err = cli.ReadFile(o.credentials, o.In); err != nil {
+			return nil, err
+		}
+	}
+	return backups.TargetOf(c, o.to, raw)
+}
+
+func (o *options) overSSH(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
+	leave = func() {}
+	c, _, err := cli.FindCluster(&o.file, o.In)
+	if err != nil {
+		return a, leave, err
+	}
+	a = backups.Options{Cluster: c, Unknown: true}
+	if o.to != "" {
+		if a.Target, err = o.target(c); err != nil {
+			return a, leave, err
+		}
+	}
+	hosts, err := cli.Connect(ctx, c, &o.hostKey, sink)
+	if hosts == nil {
+		return a, leave, err
+	}
+	a.Hosts = hosts
+	for _, h := range c.Spec.Hosts {
+		if failed := hosts.Failed()[h.Name]; failed != nil {
+			action.Warn(sink, "", "%s is left out: %v", h.Name, failed)
+			continue
+		}
+		a.On = append(a.On, h)
+	}
+	return a, func() { remote.Close(hosts, sink) }, nil
+}
+
+func newCreate(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o, name := &options{IOStreams: streams, access: access}, ""
+	c := &cobra.Command{
+		Use:   "create [--to TARGET]",
+		Short: "Create a backup, and send it to a target",
+		Long: cli.Paragraphs(
+			"Creates a backup on each control plane node and etcd member: an etcd snapshot, read back page by page, and the host's files. With --to it is encrypted and sent. It counts only once its manifest is at the target, which is written last.",
+			"If it is interrupted, run it again with the same --name: what is on the hosts is sent again."),
+		Example: cli.Examples(`
+			# It stays on the hosts
+			kubectl ha backup create
+
+			kubectl ha backup create --to offsite
+
+			# The API is down; credentials from a file
+			kubectl ha backup create --to offsite --credentials s3.yaml -f cluster.yaml`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if name == "" {
+				name = backups.NewName(time.Now())
+			}
+			return o.create(c.Context(), name)
+		},
+	}
+	o.addFlags(c)
+	c.Flags().StringVar(&name, "name", "", "`name` of the backup (default backup-TIME)")
+	return c
+}
+
+func (o *options) create(ctx context.Context, name string) error {
+	started := time.Now()
+	shown := cli.NewProgress(o.Out, o.output)
+	defer shown.Close()
+	defer cli.TellInterrupted(ctx, shown)()
+	a, leave, err := o.reach(ctx, shown)
+	defer leave()
+	if err != nil {
+		return err
+	}
+	m, err := backups.Create(ctx, a, name, shown)
+	shown.Close()
+	if err = cli.Ended(ctx, err); err != nil {
+		return fmt.Errorf("%w\nnext: run it again with --name %s", err, name)
+	}
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSONLine(o.Out, m)
+	}
+	where := "on its hosts"
+	if a.Target != nil {
+		where = fmt.Sprintf("at %s, %s", a.Target.URL, report.Size(m.Size()))
+	}
+	_, err = fmt.Fprintf(o.Out, "The backup %s is %s, etcd at revision %d, after %s.\n", m.Name, where, m.Revision, report.Elapsed(time.Since(started)))
+	return err
+}
+
+func newList(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o, hosts := &options{IOStreams: streams, access: access}, false
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List backups, newest first",
+		Long: cli.Paragraphs(
+			"Lists the backups recorded in Operations of this cluster. --hosts lists the backups on the disks of the hosts instead, including those that no Operation records, and verifies the digest of each file. --to lists those of this cluster at a target."),
+		Example: cli.Examples(`
+			kubectl ha backup list
+			kubectl ha backup list --hosts
+			kubectl ha backup list --to offsite
+			kubectl ha backup list -o json`),
+		Args: cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if o.to != "" && hosts {
+				return action.Invalidf("use either --to or --hosts")
+			}
+			if o.to == "" {
+				return o.listOnHosts(c.Context(), hosts)
+			}
+			return o.listAtTarget(c.Context())
+		},
+	}
+	o.addFlags(c)
+	c.Flags().BoolVar(&hosts, "hosts", false, "read and verify the backups on the hosts")
+	return c
+}
+
+func (o *options) listAtTarget(ctx context.Context) error {
+	a, leave, err := o.reach(ctx, report.Discard())
+	defer leave()
+	if err != nil {
+		return err
+	}
+	list, err := backups.List(ctx, a, report.Discard())
+	if err != nil {
+		return err
+	}
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSON(o.Out, list)
+	}
+	return printListed(o.Out, list, time.Now())
+}
+
+func printListed(w io.Writer, list backup.Listed, now time.Time) error {
+	if len(list.Backups)+len(list.Broken) == 0 {
+		_, err := fmt.Fprintln(w, "No backups of this cluster found at the target.")
+		return err
+	}
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	// Into memory, which does not fail.
+	_, _ = fmt.Fprintln(t, "NAME\tAGE\tREVISION\tSIZE\tKUBERNETES")
+	for _, m := range list.Backups {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", m.Name, duration.HumanDuration(now.Sub(m.Created)), m.Revision, report.Size(m.Size()), m.KubernetesVersion)
+	}
+	for _, name := range slices.Sorted(maps.Keys(list.Broken)) {
+		_, _ = fmt.Fprintf(t, "%s\t?\t\t\tNOT whole: %s\n", name, list.Broken[name])
+	}
+	return errors.Join(t.Flush(), cli.WriteTrimmed(w, b.String()))
+}
+
+func newVerify(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &options{IOStreams: streams, access: access}
+	c := &cobra.Command{
+		Use:   "verify BACKUP --to TARGET --identity FILE",
+		Short: "Restore a backup into an etcd that is thrown away, and compare",
+		Long: cli.Paragraphs(
+			"Reads the snapshot of the backup from the target on an etcd member, restores it into an etcd that only listens on loopback, counts its keys and compares the result with the manifest. The etcd in use is not touched. Your age identity stays on this machine: the host gets the key of this one object."),
+		Example: cli.Examples(`kubectl ha backup verify backup-20261129-200000 --to offsite --identity key.txt`),
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			return o.verify(c.Context(), args[0])
+		},
+	}
+	o.addFlags(c)
+	o.addIdentity(c)
+	return c
+}
+
+func (o *options) verify(ctx context.Context, name string) error {
+	keys, err := o.keys()
+	if err != nil {
+		return err
+	}
+	shown := cli.NewProgress(o.Out, o.output)
+	defer shown.Close()
+	a, leave, err := o.reach(ctx, shown)
+	defer leave()
+	if err != nil {
+		return err
+	}
+	v, err := backups.Verify(ctx, a, name, keys, shown)
+	shown.Close()
+	if err = cli.Ended(ctx, err); err != nil {
+		return err
+	}
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSONLine(o.Out, v)
+	}
+	_, err = fmt.Fprintf(o.Out, "The backup %s can be restored: revision %d, %d keys, hash %d.\n", v.Name, v.Revision, v.Keys, v.Hash)
+	return err
+}
+
+func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o, dir := &options{IOStreams: streams, access: access}, ""
+	c := &cobra.Command{
+		Use:     "download BACKUP --to TARGET --identity FILE --out DIRECTORY",
+		Short:   "Download and decrypt a backup",
+		Long:    cli.Paragraphs("Downloads all objects of a backup to a new directory of this machine, which must reach the target itself. They are decrypted and verified. They contain every Secret of the cluster."),
+		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --out ./restored`),
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if dir == "" {
+				return action.Invalidf("name a new directory with --out")
+			}
+			return o.download(c.Context(), args[0], dir)
+		},
+	}
+	o.addFlags(c)
+	o.addIdentity(c)
+	c.Flags().StringVar(&dir, "out", "", "new `directory` to write to")
+	return c
+}
+
+func (o *options) download(ctx context.Context, name, dir string) error {
+	keys, err := o.keys()
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(o.to, "file:") {
+		return action.Invalidf("a folder of the hosts can't be read from here: copy it from a host")
+	}
+	a, leave, err := o.reach(ctx, report.Discard())
+	defer leave()
+	if err != nil {
+		return err
+	}
+	m, err := backups.Download(ctx, a, name, dir, keys, report.Discard())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.Out, "The backup %s is in %s; it contains every Secret of the cluster.\n", m.Name, dir)
+	return err
+}
+
+func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
+	o, keep, yes, dryRun := &options{IOStreams: streams, access: access}, backup.Keep{}, false, false
+	c := &cobra.Command{
+		Use:   "delete [BACKUP…] --to TARGET",
+		Short: "Delete backups at a target",
+		Long: cli.Paragraphs(
+			"Deletes the named backups, or with --keep-… those that are too many. The newest backup is never deleted by --keep-…, nor the last one from before an upgrade that is not finished; and never the only one that is whole."),
+		Example: cli.Examples(`
+			kubectl ha backup delete backup-20261129-200000 --to offsite
+			kubectl ha backup delete --to offsite --keep-last 3 --keep-daily 7 --keep-weekly 5`),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
+			if len(args) > 0 && !keep.All() {
+				return action.Invalidf("either name backups, or use --keep-…")
+			}
+			if !yes && !dryRun {
+				if err := cli.CheckPrompt(o.In, o.output != "", "what would be deleted"); err != nil {
+					return err
+				}
+			}
+			return o.remove(c.Context(), args, keep, yes, dryRun)
+		},
+	}
+	o.addFlags(c)
+	f := c.Flags()
+	f.IntVar(&keep.Last, "keep-last", 0, "keep the newest `n`")
+	f.IntVar(&keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
+	f.IntVar(&keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
+	f.BoolVar(&dryRun, "dry-run", false, "show what would be deleted")
+	cli.AddYes(f, &yes, "")
+	return c
+}
+
+func (o *options) remove(ctx context.Context, names []string, keep backup.Keep, yes, dryRun bool) error {
+	a, leave, err := o.reach(ctx, report.Discard())
+	defer leave()
+	if err != nil {
+		return err
+	}
+	going, _, err := backups.Delete(ctx, a, names, keep, true, report.Discard())
+	if err != nil {
+		return err
+	}
+	if o.output == "" {
+		text := "Nothing is to be deleted.\n"
+		if len(going) > 0 {
+			text = "To be deleted: " + strings.Join(going, ", ") + "\n"
+		}
+		if _, err := io.WriteString(o.Out, text); err != nil {
+			return err
+		}
+	}
+	if len(going) > 0 && !dryRun {
+		if !yes {
+			if err := cli.Confirm(ctx, o.In, o.Out, "Delete "+report.Plural(len(going), "backup", "backups")+"?"); err != nil {
+				return err
+			}
+		}
+		// Exactly those that were shown.
+		if going, _, err = backups.Delete(ctx, a, going, backup.Keep{}, false, report.Discard()); err != nil {
+			return err
+		}
+	}
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSON(o.Out, struct {
+			Deleted []string `json:"deleted"`
+		}{append([]string{}, going...)})
+	}
+	return nil
+}

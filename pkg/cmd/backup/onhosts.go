@@ -1,0 +1,63 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+)
+
+// listOnHosts lists what Operations tell of, or what is on the hosts' disks.
+func (o *options) listOnHosts(ctx context.Context, onHosts bool) error {
+	config, err := cli.RestConfig(o.access)
+	if err != nil {
+		return err
+	}
+	backups, incomplete := diagnose.Backups(ctx, config, onHosts)
+	if incomplete != nil && len(backups) == 0 {
+		return incomplete
+	}
+	if o.output == cli.OutputJSON {
+		if backups == nil {
+			backups = []upgrade.Backup{}
+		}
+		return errors.Join(cli.WriteJSON(o.Out, backups), incomplete)
+	}
+	none := "No Operation in this cluster records a backup; use --hosts to read the hosts."
+	if onHosts {
+		none = "No backups found on the hosts."
+	}
+	return errors.Join(printBackups(o.Out, backups, none, time.Now()), incomplete)
+}
+
+// printBackups prints them, or what is to be said when there is none.
+func printBackups(w io.Writer, all []upgrade.Backup, none string, now time.Time) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, none)
+		return err
+	}
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	// Into memory, which does not fail.
+	_, _ = fmt.Fprintln(t, "NAME\tNODE\tAGE\tWHAT")
+	for _, one := range all {
+		age := "?"
+		if !one.Made.IsZero() {
+			age = duration.HumanDuration(now.Sub(one.Made))
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", one.Name, one.Node, age, one.What)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return cli.WriteTrimmed(w, b.String())
+}

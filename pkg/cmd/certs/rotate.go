@@ -1,0 +1,208 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	task "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
+)
+
+// rotateOptions replace a CA while it is in use.
+type rotateOptions struct {
+	options
+	yes      bool
+	until    string
+	rotation certs.RotateOptions
+}
+
+func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.ConfigFlags) *cobra.Command {
+	o := &rotateOptions{options: options{IOStreams: streams, access: flags}}
+	var valid []string
+	for _, a := range task.Authorities() {
+		valid = append(valid, string(a))
+	}
+	c := &cobra.Command{
+		Use:   "rotate-ca (" + strings.Join(valid, "|") + ")",
+		Short: "Replace a CA, or the service account key, while it is in use",
+		Long: cli.Paragraphs(
+			"Replaces a CA of the cluster, or the key that signs service account tokens, by a new one, without interruption. There are three phases. In `trust`, all nodes and components trust the new CA in addition to the old one. In `issue`, everything is signed by the new CA. In `finish`, the old CA is no longer trusted, and its key is deleted.",
+			"--until pauses after a phase: for hours or days, in which nodes can join, and pods can be restarted. Run the command again to continue. Until the last phase has begun, --undo takes the rotation back.",
+			"In-cluster clients that read ca.crt only when they start have to be restarted between the first and the last phase. `finish` refuses to start as long as there are pods that were started before the new CA was published; --restart-workloads restarts them within their budgets."),
+		Example: cli.Examples(`
+			# Show what would be done
+			kubectl ha certs rotate-ca kubernetes --dry-run
+
+			# Trust the new CA everywhere, and pause
+			kubectl ha certs rotate-ca kubernetes --until trust
+
+			# Complete it, and restart what may not trust the new CA yet
+			kubectl ha certs rotate-ca kubernetes --restart-workloads shop,billing/deployment
+
+			kubectl ha certs rotate-ca service-account
+
+			# Take a rotation back
+			kubectl ha certs rotate-ca kubernetes --undo`),
+		Args:      cli.OneArg("authority"),
+		ValidArgs: valid,
+		RunE: func(c *cobra.Command, args []string) error {
+			o.rotation.Authority, o.rotation.Until = task.Authority(args[0]), task.Phase(o.until)
+			if err := o.validate(); err != nil {
+				return err
+			}
+			if err := o.complete(c.Context()); err != nil {
+				return err
+			}
+			return o.run(c.Context())
+		},
+	}
+	o.addFlags(c)
+	o.addLife(c)
+	f := c.Flags()
+	f.StringVar(&o.until, "until", "", "pause after this `phase`: trust, issue or finish (default finish)")
+	f.BoolVar(&o.rotation.Back, "undo", false, "take the rotation back")
+	f.StringSliceVar(&o.rotation.Restart, "restart-workloads", nil, "restart these `workloads` once the new CA is published: NAMESPACE, NAMESPACE/KIND or NAMESPACE/KIND/NAME; can be repeated")
+	f.BoolVar(&o.rotation.LeaveStale, "leave-workloads", false, "finish although pods were started before the new CA was published")
+	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")
+	cli.AddYes(f, &o.yes, "")
+	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	return c
+}
+
+func (o *rotateOptions) validate() error {
+	if err := cli.CheckOutput(o.output); err != nil {
+		return err
+	}
+	if !o.yes && !o.action.DryRun && o.output == cli.OutputJSON {
+		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
+	}
+	if !o.yes && !o.action.DryRun {
+		return cli.Askable(o.In)
+	}
+	return nil
+}
+
+func (o *rotateOptions) run(ctx context.Context) error {
+	started := time.Now()
+	shown := cli.NewProgress(o.Out, o.output)
+	defer shown.Close()
+	defer cli.TellInterrupted(ctx, shown)()
+	o.warnOfLife(shown)
+	leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	o.rotation.Options, o.rotation.Login = o.action, o.login(shown)
+	o.rotation.Confirm = func(ctx context.Context, p certs.RotationPlan) error {
+		if o.output == cli.OutputJSON {
+			return nil
+		}
+		shown.Close()
+		defer shown.Open()
+		if err := o.show(p); err != nil || o.yes {
+			return err
+		}
+		return cli.Confirm(ctx, o.In, o.Out, "Continue?")
+	}
+	r, err := certs.Rotate(ctx, o.rotation, shown)
+	shown.Close()
+	return o.finish(r, err, started)
+}
+
+// login issues the caller's credentials anew and merges them into the kubeconfig in use.
+func (o *rotateOptions) login(sink report.Sink) func(context.Context, *rest.Config) (*rest.Config, error) {
+	return func(ctx context.Context, config *rest.Config) (*rest.Config, error) {
+		merge := clientcmd.NewDefaultPathOptions()
+		merge.LoadingRules.ExplicitPath = *o.access.KubeConfig
+		r, err := access.RunIssue(ctx, access.IssueOptions{Config: config, CertificateUser: cli.CertificateUser(), Merge: merge}, sink)
+		if err != nil {
+			return nil, err
+		}
+		action.Tell(sink, "issued your credentials anew, by the new CA, and merged them into %s", r.Merged.File)
+		fresh, err := clientcmd.RESTConfigFromKubeConfig(r.Content)
+		if err != nil {
+			return nil, err
+		}
+		fresh.Timeout = config.Timeout
+		apihttp.LogBodies(fresh)
+		apihttp.LimitRequests(fresh)
+		return fresh, nil
+	}
+}
+
+// finish writes what was done. Exit codes do not depend on how that is written.
+func (o *rotateOptions) finish(r certs.RotationResult, err error, started time.Time) error {
+	if o.output == cli.OutputJSON {
+		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	}
+	if err != nil {
+		return err
+	}
+	text := ""
+	switch {
+	case o.action.DryRun && !r.Plan.Empty():
+		return o.show(r.Plan)
+	case r.Plan.Empty():
+		text = fmt.Sprintf("Nothing to do: the phase %s is complete.", r.Reached)
+	case r.Plan.Back:
+		text = fmt.Sprintf("The rotation was taken back in %s.", report.Elapsed(time.Since(started)))
+	case r.Reached == "":
+		text = fmt.Sprintf("The rotation is complete (%s).", report.Elapsed(time.Since(started)))
+	default:
+		text = fmt.Sprintf("The phase %s is complete (%s). To continue: %s certs rotate-ca %s", r.Reached, report.Elapsed(time.Since(started)), program.Name, r.Plan.Authority)
+	}
+	_, err = fmt.Fprintln(o.Out, text)
+	return err
+}
+
+// phaseText is what is done in a phase.
+func phaseText(p task.Phase) string {
+	switch p {
+	case task.PhaseTrust:
+		return "trust the new one as well, on every node and in every component"
+	case task.PhaseIssue:
+		return "sign everything with the new one"
+	}
+	return "stop trusting the old one, and delete its key"
+}
+
+// show prints a plan.
+func (o *rotateOptions) show(p certs.RotationPlan) error {
+	var b strings.Builder
+	verb := "Rotate"
+	if p.Back {
+		verb = "Take back the rotation of"
+	}
+	fmt.Fprintf(&b, "%s %s on %s and %s:\n", verb, p.Authority, report.Plural(p.ControlPlanes, "control plane node", "control plane nodes"), report.Plural(p.Workers, "worker", "workers"))
+	fmt.Fprintf(&b, "  old: %s\n", p.From)
+	if p.To != "" {
+		fmt.Fprintf(&b, "  new: %s\n", p.To)
+	}
+	for _, phase := range p.Phases {
+		fmt.Fprintf(&b, "  phase %-6s  %s\n", phase, phaseText(phase))
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(&b, "Note: %s\n", n)
+	}
+	if len(p.Stale) > 0 {
+		fmt.Fprintf(&b, "Workloads with pods that may not trust the new CA yet: %s\n", strings.Join(p.Stale, ", "))
+	}
+	_, err := fmt.Fprint(o.Out, b.String())
+	return err
+}

@@ -1,0 +1,99 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+)
+
+// rotationDeps are the parts of a rotation that tests replace.
+type rotationDeps struct {
+	// well is nil when a program of the host answers as one that is well.
+	well func(ctx context.Context, env node.Env, program string) error
+	// runsWith is nil when a program runs with an argument.
+	runsWith func(h *host.Host, program, argument string) error
+	// accepts is nil when the apiserver asks for client certificates of exactly these CAs.
+	accepts func(ctx context.Context, env node.Env, anchors []byte) error
+	// certify has the cluster sign a kubelet's certificate.
+	certify func(ctx context.Context, env node.Env, request, key []byte, signer string, usages []certificatesv1.KeyUsage) ([]byte, error)
+}
+
+func rotationOnHost() rotationDeps {
+	return rotationDeps{well: wellOf, runsWith: runsWith, accepts: accepts, certify: certify}
+}
+
+// wellOf asks a program of the host how it is.
+func wellOf(ctx context.Context, env node.Env, program string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	h := env.Host
+	switch program {
+	case apiserverProgram:
+		return apiserverReady(ctx, h)
+	case kubeletProgram:
+		url, err := upgrade.HealthURL(h)
+		if err != nil || url == "" {
+			return err
+		}
+		return get(ctx, nil, pki.KeyPair{}, url)
+	}
+	at, ok := healthOf[program]
+	if !ok {
+		return fmt.Errorf("nobody knows where %s answers", program)
+	}
+	return get(ctx, &tls.Config{InsecureSkipVerify: true}, pki.KeyPair{}, "https://"+at+"/healthz") //nolint:gosec // it makes one itself
+}
+
+// accepts shakes hands with the apiserver, which names the CAs whose client certificates it
+// takes (RFC 8446, 4.2.4). It is nil when these are exactly the given ones.
+func accepts(ctx context.Context, env node.Env, anchors []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var named [][]byte
+	asked := false
+	config := &tls.Config{InsecureSkipVerify: true, GetClientCertificate: func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) { //nolint:gosec // nothing is believed but what it accepts
+		named, asked = info.AcceptableCAs, true
+		return &tls.Certificate{}, nil
+	}}
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", localAPI(env.Host))
+	if err != nil {
+		return err
+	}
+	if err := conn.Close(); err != nil {
+		return err
+	}
+	if !asked {
+		return errors.New("it asks for no client certificate")
+	}
+	for _, anchor := range pki.Certs(anchors) {
+		cert, err := pki.ParseCert(anchor)
+		if err != nil {
+			return err
+		}
+		if !contains(named, cert.RawSubject) {
+			return fmt.Errorf("it does not accept certificates of %s yet", cert.Subject)
+		}
+	}
+	if want := len(pki.Certs(anchors)); len(named) > want {
+		return fmt.Errorf("it accepts certificates of %d CAs instead of %d", len(named), want)
+	}
+	return nil
+}
+
+func contains(all [][]byte, one []byte) bool {
+	for _, a := range all {
+		if bytes.Equal(a, one) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,503 @@
+package certs
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path"
+	"strings"
+	"testing"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+)
+
+const controllerManagerYAML = `apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - command:
+    - kube-controller-manager
+    - --cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt
+    - --cluster-signing-key-file=/etc/kubernetes/pki/ca.key
+    - --root-ca-file=/etc/kubernetes/pki/ca.crt
+`
+
+// rotationWorld adds to a world what a rotation asks; die ends an attempt at its n-th question.
+type rotationWorld struct {
+	world
+	asked, die int
+	signer     pki.KeyPair
+	former     []byte
+}
+
+var errKilled = errors.New("killed")
+
+func (w *rotationWorld) alive() error {
+	if w.asked++; w.asked == w.die {
+		return errKilled
+	}
+	return nil
+}
+
+func (w *rotationWorld) deps(t *testing.T) deps {
+	d := w.world.deps()
+	restart := d.restart
+	d.restart = func(ctx context.Context, env node.Env, program string, files []string) (bool, error) {
+		if err := w.alive(); err != nil {
+			return false, err
+		}
+		return restart(ctx, env, program, files)
+	}
+	d.rotationDeps = rotationDeps{
+		well:     func(context.Context, node.Env, string) error { return nil },
+		runsWith: func(*host.Host, string, string) error { return nil },
+		accepts:  func(context.Context, node.Env, []byte) error { return w.alive() },
+		certify: func(_ context.Context, env node.Env, request, _ []byte, signer string, usages []certificatesv1.KeyUsage) ([]byte, error) {
+			if err := w.alive(); err != nil {
+				return nil, err
+			}
+			if len(usages) != 2 || signer == "" {
+				t.Errorf("asked for %s %v", signer, usages)
+			}
+			name := Kubelet
+			if signer == certificatesv1.KubeletServingSignerName {
+				name = kubeletServer
+			}
+			raw, err := env.Host.ReadFile(kubeletPKI + "/" + map[string]string{Kubelet: "kubelet-client", kubeletServer: "kubelet-server"}[name] + "-current.pem")
+			if err != nil {
+				return nil, err
+			}
+			return pki.Reissue(w.signer, w.former, raw, request, 0)
+		},
+	}
+	return d
+}
+
+// keeper is a control plane node with a CA of its own.
+func keeper(t *testing.T, ca, front pki.KeyPair) *host.Host {
+	t.Helper()
+	commands := hosttest.NewCommander(t).OnUnit(kubeletUnit, "ActiveState=active", "LoadState=loaded")
+	h := hosttest.New(t, commands)
+	put(t, h, pkiDir+"/ca", ca)
+	put(t, h, pkiDir+"/front-proxy-ca", front)
+	put(t, h, pkiDir+"/apiserver", issue(t, ca, pki.Request{CommonName: "kube-apiserver", DNSNames: []string{"kubernetes"}, IPs: []net.IP{net.ParseIP("10.0.0.1")}, Server: true}))
+	put(t, h, pkiDir+"/apiserver-kubelet-client", issue(t, ca, pki.Request{CommonName: "kube-apiserver-kubelet-client", Client: true}))
+	put(t, h, pkiDir+"/front-proxy-client", issue(t, front, pki.Request{CommonName: "front-proxy-client", Client: true}))
+	for _, name := range []string{Admin, ControllerManager, Scheduler} {
+		writeKubeconfig(t, h, name, "https://10.0.0.1:6443", ca.CertPEM, issue(t, ca, pki.Request{CommonName: name, Client: true}))
+	}
+	writeKubeconfig(t, h, "kubelet.conf", "https://10.0.0.1:6443", ca.CertPEM, pki.KeyPair{})
+	for _, kind := range []string{"client", "server"} {
+		pair := issue(t, ca, pki.Request{CommonName: nodeUser + "cp1", Organization: []string{"system:nodes"}, IPs: []net.IP{net.ParseIP("10.0.0.1")}, Client: kind == "client", Server: kind == "server"})
+		hosttest.Write(t, h, kubeletPKI+"/kubelet-"+kind+"-first.pem", string(pair.CertPEM)+string(pair.KeyPEM), 0o600)
+		if err := os.Symlink("kubelet-"+kind+"-first.pem", h.Path(kubeletPKI+"/kubelet-"+kind+"-current.pem")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hosttest.Write(t, h, controllerManagerManifest, controllerManagerYAML, 0o600)
+	hosttest.Write(t, h, apiserverManifest, "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --advertise-address=10.0.0.1\n", 0o600)
+	return h
+}
+
+// next is the CA to come, as a host has created it.
+func next(t *testing.T, h *host.Host, a Authority) []byte {
+	t.Helper()
+	data, err := RotationOffer(t.Context(), newEnv(h), RotationOfferSpec{Authority: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := RotationOffer(t.Context(), newEnv(h), RotationOfferSpec{Authority: a})
+	if err != nil || !pki.Same(again.(RotationOfferData).Next, data.(RotationOfferData).Next) {
+		t.Fatalf("asked twice, it creates two: %v", err)
+	}
+	return data.(RotationOfferData).Next
+}
+
+func content(t *testing.T, h *host.Host, file string) []byte {
+	t.Helper()
+	raw, err := h.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// look is what a host is like, in words.
+func look(t *testing.T, h *host.Host, old, fresh []byte) string {
+	t.Helper()
+	name := func(c []byte) string {
+		switch {
+		case pki.Same(c, old):
+			return "old"
+		case pki.Same(c, fresh):
+			return "new"
+		}
+		return "?"
+	}
+	var all []string
+	for _, c := range pki.Certs(content(t, h, pkiDir+"/ca.crt")) {
+		all = append(all, name(c))
+	}
+	out := "trusts " + strings.Join(all, "+")
+	key := content(t, h, pkiDir+"/ca.key")
+	for _, c := range [][]byte{old, fresh} {
+		if pki.Holds(key, c) {
+			out += ", signs " + name(c)
+		}
+	}
+	by := map[string]bool{}
+	for _, u := range catalogue() {
+		pair, err := u.current(h)
+		if errors.Is(err, os.ErrNotExist) || u.signer != SignerKubernetes || u.name == Kubelet {
+			continue
+		}
+		if err != nil || pair.Check() != nil {
+			t.Fatalf("%s: %v %v", u.name, err, pair.Check())
+		}
+		for _, c := range [][]byte{old, fresh} {
+			if ok, err := pki.SignedBy(pair.CertPEM, c); err == nil && ok {
+				by[name(c)] = true
+			}
+		}
+	}
+	out += fmt.Sprintf(", signed by %v, manager signs with %s", by, path.Base(flag(h, controllerManagerManifest, controlplane.SigningFlag)))
+	l, err := readLogin(content(t, h, path.Join(kubernetesDir, ControllerManager)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out + fmt.Sprintf(", kubeconfigs trust %d", len(pki.Certs(l.ca)))
+}
+
+// trusted reports whether who trusts only a CA trusts what the apiserver shows.
+func trusted(t *testing.T, h *host.Host, ca []byte) bool {
+	t.Helper()
+	roots, rest := x509.NewCertPool(), x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	raw := content(t, h, pkiDir+"/apiserver.crt")
+	rest.AppendCertsFromPEM(raw)
+	leaf, err := pki.ParseCert(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest, DNSName: "kubernetes"})
+	return err == nil
+}
+
+func TestRotateKubernetes(t *testing.T) {
+	const (
+		oldOnly = "trusts old, signs old, signed by map[old:true], manager signs with ca.crt, kubeconfigs trust 1"
+		both    = "trusts old+new, signs old, signed by map[old:true], manager signs with ca-signing.crt, kubeconfigs trust 2"
+		issued  = "trusts new+old, signs new, signed by map[new:true], manager signs with ca-signing.crt, kubeconfigs trust 2"
+		newOnly = "trusts new, signs new, signed by map[new:true], manager signs with ca.crt, kubeconfigs trust 1"
+		undone  = "trusts old+new, signs old, signed by map[old:true], manager signs with ca-signing.crt, kubeconfigs trust 2"
+	)
+	type turn struct {
+		phase Phase
+		back  bool
+		want  string
+	}
+	for name, turns := range map[string][]turn{
+		"forwards":                 {{PhaseTrust, false, both}, {PhaseIssue, false, issued}, {PhaseFinish, false, newOnly}},
+		"taken back after trust":   {{PhaseTrust, false, both}, {PhaseFinish, true, oldOnly}},
+		"taken back after issue":   {{PhaseTrust, false, both}, {PhaseIssue, false, issued}, {PhaseIssue, true, undone}, {PhaseFinish, true, oldOnly}},
+		"each phase twice":         {{PhaseTrust, false, both}, {PhaseTrust, false, both}, {PhaseIssue, false, issued}, {PhaseIssue, false, issued}, {PhaseFinish, false, newOnly}, {PhaseFinish, false, newOnly}},
+		"a host that missed trust": {{PhaseIssue, false, issued}, {PhaseFinish, false, newOnly}},
+	} {
+		// Each attempt may end at each of its questions, and be followed by another one.
+		for die := range 8 {
+			t.Run(fmt.Sprintf("%s, killed at %d", name, die), func(t *testing.T) {
+				ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+				h := keeper(t, ca, front)
+				to := next(t, h, AuthorityKubernetes)
+				for i, turn := range turns {
+					spec := RotationSpec{Authority: AuthorityKubernetes, Phase: turn.phase, From: ca.CertPEM, To: to}
+					if turn.back {
+						spec.From, spec.To = spec.To, spec.From
+					}
+					w := &rotationWorld{die: die}
+					_, err := rotate(t.Context(), newEnv(h), spec, w.deps(t))
+					if die > 0 && errors.Is(err, errKilled) {
+						w.die = 0
+						_, err = rotate(t.Context(), newEnv(h), spec, w.deps(t))
+					}
+					if err != nil {
+						t.Fatalf("%d: %v", i, err)
+					}
+					if turn.phase == PhaseIssue {
+						held, err := AuthorityKubernetes.held(h)
+						if err != nil {
+							t.Fatal(err)
+						}
+						w := &rotationWorld{signer: held[pki.ID(spec.To)], former: spec.From}
+						if _, err := refresh(t.Context(), newEnv(h), spec, w.deps(t)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if got := look(t, h, ca.CertPEM, to); got != turn.want {
+						t.Fatalf("%d: got  %s\nwant %s", i, got, turn.want)
+					}
+					oldTrusts, newTrusts := trusted(t, h, ca.CertPEM), trusted(t, h, to)
+					if wantOld, wantNew := turn.want != newOnly, turn.phase == PhaseIssue || turn.want == newOnly; oldTrusts != wantOld || newTrusts != wantNew {
+						t.Errorf("%d: who trusts the old CA trusts the apiserver: %t, the new one: %t", i, oldTrusts, newTrusts)
+					}
+				}
+				if there, err := h.Exists(AuthorityKubernetes.dir()); err != nil || there {
+					t.Errorf("keys are left: %v", err)
+				}
+				if there, err := h.Exists(controlplane.SigningCA); err != nil || there {
+					t.Errorf("%s is left: %v", controlplane.SigningCA, err)
+				}
+			})
+		}
+	}
+}
+
+// TestRotateRefuses: nothing is changed then.
+func TestRotateRefuses(t *testing.T) {
+	ca, front, stranger := newCA(t, "kubernetes"), newCA(t, "front"), newCA(t, "kubernetes")
+	for name, c := range map[string]struct {
+		spec  func(to []byte) RotationSpec
+		spoil func(t *testing.T, h *host.Host)
+		want  string
+	}{
+		"no such authority": {func(to []byte) RotationSpec {
+			return RotationSpec{Authority: "x", Phase: PhaseTrust, From: ca.CertPEM, To: to}
+		}, nil, `no authority called "x"`},
+		"no such phase": {func(to []byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: "x", From: ca.CertPEM, To: to}
+		}, nil, `no phase called "x"`},
+		"the same twice": {func([]byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseTrust, From: ca.CertPEM, To: ca.CertPEM}
+		}, nil, "same authority twice"},
+		"nothing named": {func([]byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseTrust, From: ca.CertPEM}
+		}, nil, "no two authorities"},
+		"another CA signs": {func(to []byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseTrust, From: stranger.CertPEM, To: to}
+		}, nil, "neither of the two"},
+		"the key never came": {func([]byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseIssue, From: ca.CertPEM, To: stranger.CertPEM}
+		}, nil, "is not on this host"},
+		"finish before issue": {func(to []byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseFinish, From: ca.CertPEM, To: to}
+		}, nil, "still in use"},
+		"no key in use": {func(to []byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseTrust, From: ca.CertPEM, To: to}
+		},
+			func(t *testing.T, h *host.Host) { remove(t, h, pkiDir+"/ca.key") }, "private key is not on this host"},
+		"another signing file": {func(to []byte) RotationSpec {
+			return RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseTrust, From: ca.CertPEM, To: to}
+		},
+			func(t *testing.T, h *host.Host) {
+				hosttest.Write(t, h, controllerManagerManifest, strings.Replace(controllerManagerYAML, "cert-file=/etc/kubernetes/pki/ca.crt", "cert-file=/etc/kubernetes/pki/mine.crt", 1), 0o600)
+			}, "signs with"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := keeper(t, ca, front)
+			to := next(t, h, AuthorityKubernetes)
+			before := look(t, h, ca.CertPEM, to)
+			if c.spoil != nil {
+				c.spoil(t, h)
+			}
+			w := &rotationWorld{}
+			_, err := rotate(t.Context(), newEnv(h), c.spec(to), w.deps(t))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %s", err, c.want)
+			}
+			if c.spoil != nil {
+				return
+			}
+			if after := look(t, h, ca.CertPEM, to); after != before {
+				t.Errorf("it was changed: %s", after)
+			}
+		})
+	}
+}
+
+func remove(t *testing.T, h *host.Host, file string) {
+	t.Helper()
+	if err := os.Remove(h.Path(file)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRotationKeys: a key gets to another host encrypted, and to no other.
+func TestRotationKeys(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	first, second, third := keeper(t, ca, front), keeper(t, ca, front), keeper(t, ca, front)
+	to := next(t, first, AuthorityKubernetes)
+	recipients := map[string]string{}
+	for name, h := range map[string]*host.Host{"cp2": second, "cp3": third} {
+		d, err := RotationReceive(t.Context(), newEnv(h), RotationLookSpec{Authority: AuthorityKubernetes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipients[name] = d.(RotationReceiveData).Recipient
+	}
+	got, err := RotationOffer(t.Context(), newEnv(first), RotationOfferSpec{Authority: AuthorityKubernetes, Next: to, Recipients: recipients})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(got)
+	if err != nil || strings.Contains(string(raw), "PRIVATE") || strings.Contains(string(raw), base64.StdEncoding.EncodeToString([]byte("-----BEGIN EC PRIVATE"))) {
+		t.Fatalf("a key is in it: %v", err)
+	}
+	sealed := got.(RotationOfferData).Sealed
+	spec := RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseTrust, From: ca.CertPEM, To: to}
+	spec.SealedKey = sealed["cp3"]
+	w := &rotationWorld{}
+	if _, err := rotate(t.Context(), newEnv(second), spec, w.deps(t)); err == nil || !strings.Contains(err.Error(), "encrypted to another host") {
+		t.Fatalf("another host's: %v", err)
+	}
+	spec.SealedKey = sealed["cp2"]
+	if _, err := rotate(t.Context(), newEnv(second), spec, w.deps(t)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := RotationLook(t.Context(), newEnv(second), RotationLookSpec{Authority: AuthorityKubernetes})
+	if err != nil || !d.(RotationLookData).Holds(to) || !d.(RotationLookData).Holds(ca.CertPEM) || !d.(RotationLookData).Trusts(to) || !pki.Same(d.(RotationLookData).Signs, ca.CertPEM) {
+		t.Errorf("%+v %v", d, err)
+	}
+	if _, err := RotationOffer(t.Context(), newEnv(third), RotationOfferSpec{Authority: AuthorityKubernetes, Next: to}); err == nil {
+		t.Error("a host offers a key that it does not have")
+	}
+}
+
+func TestRotateFrontProxy(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	h := keeper(t, ca, front)
+	to := next(t, h, AuthorityFrontProxy)
+	w := &rotationWorld{}
+	for _, c := range []struct {
+		phase  Phase
+		trusts int
+		by     []byte
+	}{{PhaseTrust, 2, front.CertPEM}, {PhaseIssue, 2, to}, {PhaseFinish, 1, to}} {
+		if _, err := rotate(t.Context(), newEnv(h), RotationSpec{Authority: AuthorityFrontProxy, Phase: c.phase, From: front.CertPEM, To: to}, w.deps(t)); err != nil {
+			t.Fatal(err)
+		}
+		ok, err := pki.SignedBy(content(t, h, pkiDir+"/front-proxy-client.crt"), c.by)
+		if n := len(pki.Certs(content(t, h, pkiDir+"/front-proxy-ca.crt"))); n != c.trusts || !ok || err != nil {
+			t.Errorf("%s: trusts %d, signed as expected: %t %v", c.phase, n, ok, err)
+		}
+	}
+	if len(w.restarted) > 0 {
+		t.Errorf("restarted %v", w.restarted)
+	}
+}
+
+func TestRotateServiceAccount(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	h := keeper(t, ca, front)
+	private, err := pki.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pki.PublicKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Write(t, h, pkiDir+"/sa.key", string(private), 0o600)
+	hosttest.Write(t, h, pkiDir+"/sa.pub", string(public), 0o600)
+	to := next(t, h, AuthorityServiceAccount)
+	for _, c := range []struct {
+		phase  Phase
+		trusts int
+		signs  []byte
+	}{{PhaseTrust, 2, public}, {PhaseIssue, 2, to}, {PhaseFinish, 1, to}} {
+		w := &rotationWorld{}
+		if _, err := rotate(t.Context(), newEnv(h), RotationSpec{Authority: AuthorityServiceAccount, Phase: c.phase, From: public, To: to}, w.deps(t)); err != nil {
+			t.Fatal(err)
+		}
+		trusts := pki.PublicKeys(content(t, h, pkiDir+"/sa.pub"))
+		if len(trusts) != c.trusts || !pki.Same(trusts[0], c.signs) || !pki.Holds(content(t, h, pkiDir+"/sa.key"), c.signs) {
+			t.Errorf("%s: trusts %d", c.phase, len(trusts))
+		}
+		if strings.Join(w.restarted, " ") != apiserverProgram+" "+controllerManagerProgram {
+			t.Errorf("%s: restarted %v", c.phase, w.restarted)
+		}
+	}
+}
+
+// TestRefreshKubelet: both of a kubelet's certificates are signed anew, once.
+func TestRefreshKubelet(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	h := keeper(t, ca, front)
+	to, err := pki.NextCA(ca.CertPEM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Write(t, h, pkiDir+"/ca.crt", string(to.CertPEM)+string(ca.CertPEM), 0o644)
+	spec := RotationSpec{Authority: AuthorityKubernetes, Phase: PhaseIssue, From: ca.CertPEM, To: to.CertPEM}
+	w := &rotationWorld{signer: to, former: ca.CertPEM}
+	reissue := w.deps(t)
+	got, err := refresh(t.Context(), newEnv(h), spec, reissue)
+	if err != nil || len(got.(RotationData).Reissued) != 2 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	for _, kind := range []string{"client", "server"} {
+		raw := content(t, h, kubeletPKI+"/kubelet-"+kind+"-current.pem")
+		if ok, err := pki.SignedBy(raw, to.CertPEM); err != nil || !ok {
+			t.Errorf("%s: %v", kind, err)
+		}
+		link, err := os.Readlink(h.Path(kubeletPKI + "/kubelet-" + kind + "-current.pem"))
+		if err != nil || !strings.HasPrefix(link, "kubelet-"+kind+"-2") {
+			t.Errorf("%s: %s %v", kind, link, err)
+		}
+	}
+	if got, err = refresh(t.Context(), newEnv(h), spec, reissue); err != nil || len(got.(RotationData).Reissued) != 0 {
+		t.Errorf("a second time: %+v %v", got, err)
+	}
+}
+
+func TestStaleTokens(t *testing.T) {
+	h := hosttest.New(t, hosttest.NewCommander(t))
+	key := func() []byte {
+		private, err := pki.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := pki.PublicKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return public
+	}
+	old, fresh := key(), key()
+	token := func(by []byte) string {
+		block, _ := pem.Decode(by)
+		sum := sha256.Sum256(block.Bytes)
+		header, err := json.Marshal(map[string]string{"alg": "ES256", "kid": base64.RawURLEncoding.EncodeToString(sum[:])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(header) + ".e30.c2lnbmF0dXJl"
+	}
+	for pod, files := range map[string]map[string]string{
+		"uid-old":   {"token": token(old), "ca.crt": "x"},
+		"uid-new":   {"token": token(fresh)},
+		"uid-other": {"somewhere": token(old), "namespace": "a.b.c"},
+		"uid-none":  {"config": "not.a.token"},
+	} {
+		for name, text := range files {
+			hosttest.Write(t, h, path.Join(kubeletPods, pod, "volumes/kubernetes.io~projected/kube-api-access/..data", name), text, 0o644)
+		}
+	}
+	hosttest.Write(t, h, path.Join(kubeletPods, "uid-empty/etc-hosts"), "", 0o644)
+	got, err := staleTokens(h, fresh)
+	if err != nil || strings.Join(got, " ") != "uid-old uid-other" {
+		t.Errorf("got %v, %v", got, err)
+	}
+}

@@ -1,0 +1,215 @@
+// Package offsite takes backups off a host: it sends, encrypted to recipients whose keys are on no
+// host, what the task backup has put together, and looks after what is at the target.
+package offsite
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup/store"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// Timeout is what a host may take to send its part: 8 GiB over 30 Mbit/s.
+const Timeout = 40 * time.Minute
+
+// kubeadmCA is etcd's CA on a control plane that is no member.
+const kubeadmCA = "/etc/kubernetes/pki/etcd/ca.crt"
+
+// SendSpec sends a backup of this host.
+type SendSpec struct {
+	// Backup is its name, and Host this host's.
+	Backup string `json:"backup"`
+	Host   string `json:"host"`
+	// Snapshot: send etcd's snapshot as well; one host's is enough.
+	Snapshot bool `json:"snapshot,omitempty"`
+	// Recipients of age's (age1…).
+	Recipients []string     `json:"recipients"`
+	Store      store.Config `json:"store"`
+}
+
+// SendData is what was sent.
+type SendData struct {
+	// Identity is the cluster's, the SHA-256 of its etcd CA's certificate.
+	Identity string        `json:"identity"`
+	Parts    []backup.Part `json:"parts"`
+}
+
+// Send reads each file of the backup once more, encrypts it and sends it. It changes nothing on
+// the host.
+func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
+	recipients, err := backup.Recipients(spec.Recipients)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := Identity(env.Host)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := taskbackup.List(ctx, env, taskbackup.ListSpec{Verify: true})
+	if err != nil {
+		return nil, err
+	}
+	list, _ := whole.(taskbackup.ListData)
+	at := slices.IndexFunc(list.Backups, func(b taskbackup.Backup) bool { return b.Name == spec.Backup })
+	if at < 0 {
+		return nil, fmt.Errorf("there is no whole backup %s on this host: %s", spec.Backup, list.Broken[spec.Backup])
+	}
+	b := list.Backups[at]
+	files := []file{{taskbackup.ArchiveName, backup.Part{Kind: backup.KindHost, Host: spec.Host, Object: spec.Host + "." + taskbackup.ArchiveName + ".age"}, b.Archive.SHA256}}
+	if spec.Snapshot {
+		if b.Snapshot == nil {
+			return nil, fmt.Errorf("the backup %s on this host has no snapshot of etcd", spec.Backup)
+		}
+		files = append(files, file{taskbackup.SnapshotName, backup.Part{Kind: backup.KindSnapshot, Host: spec.Host, Object: taskbackup.SnapshotName + ".age"}, b.Snapshot.SHA256})
+	}
+	s, err := store.Open(ctx, spec.Store)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	out := SendData{Identity: identity}
+	for _, f := range files {
+		env.Progress("sending %s", f.part.Object)
+		p, err := f.send(ctx, env.Host, s, backup.Folder(identity, spec.Backup), spec.Backup, recipients)
+		if err != nil {
+			return nil, host.WithHint(fmt.Errorf("send %s: %w", f.part.Object, err), "the target has no backup of this name yet; run the command again, it sends what is left")
+		}
+		env.Progress("sent %s, %s", p.Object, report.Size(p.SealedBytes))
+		out.Parts = append(out.Parts, p)
+	}
+	return out, nil
+}
+
+// file is one of a backup, and what it becomes.
+type file struct {
+	name   string
+	part   backup.Part
+	sha256 string
+}
+
+func (f file) send(ctx context.Context, h *host.Host, s store.Store, folder, name string, to []age.Recipient) (backup.Part, error) {
+	in, err := os.Open(h.Path(path.Join(taskbackup.Dir, name, f.name)))
+	if err != nil {
+		return f.part, err
+	}
+	p, err := backup.Send(ctx, s, folder, f.part, to, in)
+	if err = errors.Join(err, in.Close()); err != nil {
+		return p, err
+	}
+	if p.SHA256 != f.sha256 {
+		return p, errors.Join(fmt.Errorf("it has changed while it was read"), s.Delete(ctx, path.Join(folder, p.Object)))
+	}
+	return p, nil
+}
+
+// Identity is the SHA-256 (hex) of the certificate of etcd's CA, by which a cluster is known.
+func Identity(h *host.Host) (string, error) {
+	for _, name := range []string{etcdmember.PKIDir + "/ca.crt", kubeadmCA} {
+		raw, err := h.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		block, _ := pem.Decode(raw)
+		if block == nil {
+			return "", fmt.Errorf("%s is no PEM certificate", name)
+		}
+		sum := sha256.Sum256(block.Bytes)
+		return hex.EncodeToString(sum[:]), nil
+	}
+	return "", errors.New("this host has no certificate of etcd's CA, by which the cluster is known")
+}
+
+// TargetSpec asks for what is at a target, after it was changed as Finish, Delete and Keep say.
+type TargetSpec struct {
+	Store store.Config `json:"store"`
+	// Finish, when set, is the manifest that makes a backup of its parts.
+	Finish *backup.Manifest `json:"finish,omitempty"`
+	// Delete are names of backups that go, whatever there is of them.
+	Delete []string `json:"delete,omitempty"`
+	// Head names a backup of whose snapshot the head is asked for.
+	Head string `json:"head,omitempty"`
+	// Tidy removes what uploads have left that nobody has written to for a day.
+	Tidy bool `json:"tidy,omitempty"`
+}
+
+// TargetData is what is at a target.
+type TargetData struct {
+	Identity string `json:"identity"`
+	backup.Listed
+	// Head is that of the snapshot's object, with its key as it is wrapped for the recipients.
+	Head []byte `json:"head,omitempty"`
+}
+
+// Target looks after the backups of this cluster at a target, as this host reaches it. On the host
+// it changes nothing.
+func Target(ctx context.Context, env node.Env, spec TargetSpec) (_ any, err error) {
+	identity, err := Identity(env.Host)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(ctx, spec.Store)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if m := spec.Finish; m != nil {
+		m.Identity = identity
+		if err := backup.Finish(ctx, s, *m); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range spec.Delete {
+		if err := backup.Delete(ctx, s, identity, name); err != nil {
+			return nil, err
+		}
+	}
+	if spec.Tidy {
+		if err := s.Tidy(ctx, identity+"/", time.Now().Add(-24*time.Hour)); err != nil {
+			return nil, err
+		}
+	}
+	list, err := backup.List(ctx, s, identity)
+	if err != nil {
+		return nil, err
+	}
+	out := TargetData{Identity: identity, Listed: list}
+	if spec.Head != "" {
+		out.Head, err = head(ctx, s, list, identity, spec.Head)
+	}
+	return out, err
+}
+
+func head(ctx context.Context, s store.Store, list backup.Listed, identity, name string) ([]byte, error) {
+	at := slices.IndexFunc(list.Backups, func(m backup.Manifest) bool { return m.Name == name })
+	if at < 0 {
+		if why := list.Broken[name]; why != "" {
+			return nil, fmt.Errorf("the backup %s is of no use: %s", name, why)
+		}
+		return nil, host.WithHint(fmt.Errorf("this cluster has no backup %s at the target", name), "kubectl ha backup list --to TARGET lists them; a backup of another cluster is not taken")
+	}
+	p, err := list.Backups[at].Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	return backup.Head(ctx, s, backup.Folder(identity, name), p)
+}
