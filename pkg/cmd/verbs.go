@@ -26,8 +26,6 @@ import (
 
 // verbs lists every command, in the order of the help.
 func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
-	members := etcd.New(streams)
-	members.AddCommand(restore.New(streams))
 	return []*cobra.Command{
 		bootstrap.NewInit(streams),
 		bootstrap.NewPreflight(streams),
@@ -40,7 +38,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		adopt.New(streams),
 		kubeconfig.New(streams),
 		certs.New(streams),
-		members,
+		etcd.New(streams, restore.New(streams)),
 		loadbalancer.New(streams),
 		operation.New(streams),
 		upgrade.New(streams),

@@ -21,8 +21,8 @@ import (
 // outputWide is one of -o's values.
 const outputWide = "wide"
 
-// New makes the group.
-func New(streams genericiooptions.IOStreams) *cobra.Command {
+// New makes the group. more are commands of other packages that belong to it.
+func New(streams genericiooptions.IOStreams, more ...*cobra.Command) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
 		Use:     "etcd",
@@ -43,6 +43,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddAccess(c, access)
 	c.AddCommand(newStatus(streams, access), newMembers(streams, access), newCheck(streams, access), newAlarm(streams, access), newDefrag(streams, access), newCompact(streams, access),
 		newUpgrade(streams, access), newDowngrade(streams, access), newApply(streams, access))
+	c.AddCommand(more...)
 	return c
 }
 

@@ -3,5 +3,5 @@
 //
 // A plan is pure, and every step of it is a task on one host, so that the same plan is carried out
 // from inside by Jobs, and from the workstation over SSH where members are on hosts that are no
-// nodes (ADR 37): Request makes the task's request for both.
+// nodes (ADR 39): Request makes the task's request for both.
 package members

@@ -137,13 +137,18 @@ func (u upgrader) run(ctx context.Context) (UpgradeData, error) {
 	if err != nil {
 		return data, fmt.Errorf("what was kept of etcd %s: %w", begun.From, err)
 	}
-	data.Led, err = u.exchange(ctx, next)
-	if err == nil {
+	touched := false
+	data.Led, err = u.exchange(ctx, next, &touched)
+	switch {
+	case err == nil:
 		_, err = u.h.Remove(ctx, unfinishedPath)
 		return data, err
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil || !touched && data.Resumed:
 		return data, err // It is gone on with.
+	case !touched:
+		// Nothing was replaced, so there is nothing to put back: the member is not restarted for that.
+		_, gone := u.h.Remove(ctx, unfinishedPath)
+		return data, errors.Join(err, gone)
 	}
 	return data, u.putBack(ctx, before, begun.From, err)
 }
@@ -191,12 +196,18 @@ func (u upgrader) unfinished() (*unfinished, error) {
 }
 
 // exchange installs the new programs, restarts the member and waits until it is well with them.
-func (u upgrader) exchange(ctx context.Context, next release) (led bool, err error) {
+// touched is set before the first program is replaced.
+func (u upgrader) exchange(ctx context.Context, next release, touched *bool) (led bool, err error) {
 	if u.at(ctx, u.spec.Version) != nil {
-		if led, err = u.restart(ctx, func() error { return next.install(ctx, u.h, u.spec.Version) }); err != nil {
+		install := func() error {
+			*touched = true
+			return next.install(ctx, u.h, u.spec.Version)
+		}
+		if led, err = u.restart(ctx, install); err != nil {
 			return led, err
 		}
 	}
+	*touched = true // From here on a member that does not get well has to go back.
 	u.env.Progress("waiting until the member is well at %s", u.spec.Version)
 	if _, err := u.client.WaitFor(ctx, u.probes.up, "at "+u.spec.Version, func(etcd.View) error { return u.at(ctx, u.spec.Version) }, told(u.env)); err != nil {
 		return led, died(ctx, u.h, err)
