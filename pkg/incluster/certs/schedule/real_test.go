@@ -171,7 +171,7 @@ func TestRun(t *testing.T) {
 	}
 
 	// Another one's is waited for, and named when it does not end.
-	other, err := operations.New(w.admin.Dynamic).Create(ctx, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "pruneimages-x"}, Spec: v1alpha1.OperationSpec{Type: v1alpha1.OperationPruneImages, PruneImages: &v1alpha1.PruneImagesSpec{}}})
+	other, err := operations.New(w.admin.Dynamic).Create(ctx, &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "pruneimages-x"}, Spec: v1alpha1.OperationSpec{Type: v1alpha1.OperationPruneImages, PruneImages: &v1alpha1.PruneImagesSpec{Nodes: []v1alpha1.NodeImages{{Name: "w1", Refs: []string{"example.com/a:1"}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
