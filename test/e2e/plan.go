@@ -104,7 +104,7 @@ func needs() []need {
 		{test: "TestLoadBalancerIdle", on: disturbed, tier: long, left: "nothing: it waits ten minutes beside idle streams"},
 		{test: "TestAllHostsStopped", on: disturbed, tier: long, left: "TestLoadBalancer kills one host, and has it back"},
 
-		{test: "TestEtcdRestore", on: consumed},
+		{test: "TestEtcdRestore", on: consumed, tier: long, left: "TestAllTheWay and TestInterrupted of pkg/node/tasks/restore, on a host that is played; TestOrder and TestResumes of pkg/action/restore"},
 		{test: "TestEtcdRestoreInterrupted", on: consumed, tier: long, left: "TestEtcdRestore is not interrupted; TestInterrupted in pkg/node/tasks/restore kills each step"},
 		{test: "TestBackupToS3", on: consumed, tier: long, left: "TestS3, with a real S3 server, and TestFolder; TestEtcdRestore takes a backup of the hosts"},
 		{test: "TestReplaceControlPlane", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack removes and adds a worker; no control plane"},
