@@ -264,7 +264,7 @@ func TestBackupToS3(t *testing.T) {
 	if r := ha("backup", "verify", "daily-1", "--to", "offsite", "--identity", keys); r.code != 0 {
 		t.Errorf("backup verify: %s", tail(r.String(), 4000))
 	}
-	if r := ha("backup", "download", "daily-1", "--to", "offsite", "--identity", keys, "--out", filepath.Join(c.dir, "downloaded")); r.code != 0 {
+	if r := ha("backup", "download", "daily-1", "--to", "offsite", "--identity", keys, "--dir", filepath.Join(c.dir, "downloaded")); r.code != 0 {
 		t.Errorf("backup download: %s", tail(r.String(), 4000))
 	}
 	if r := ha("backup", "delete", "daily-1", "--to", "offsite", "--yes"); r.code == 0 {

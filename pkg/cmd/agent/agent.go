@@ -38,7 +38,7 @@ func newRun(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &runOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Run one request, from standard input or a file; the result is the last line printed",
+		Short: "Run one request, and print the result as the last line",
 		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {

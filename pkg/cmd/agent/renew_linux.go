@@ -31,7 +31,7 @@ func newRenewCertificates(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &renewOptions{IOStreams: streams}
 	c := &cobra.Command{
 		Use:   "renew-certificates --agents JSON",
-		Short: "Look at the certificates of the cluster and renew what is due, from inside the cluster",
+		Short: "Renew the certificates of the cluster that are due",
 		Args:  cli.NoArgs,
 		RunE:  cli.InOrder(o),
 	}

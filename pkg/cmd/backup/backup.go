@@ -314,21 +314,21 @@ func (o *options) verify(ctx context.Context, name string) error {
 func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
 	o, dir := &options{IOStreams: streams, access: access}, ""
 	c := &cobra.Command{
-		Use:     "download BACKUP --to TARGET --identity FILE --out DIRECTORY",
+		Use:     "download BACKUP --to TARGET --identity FILE --dir DIRECTORY",
 		Short:   "Download and decrypt a backup",
 		Long:    cli.Paragraphs("Downloads all objects of a backup to a new directory of this machine, which must reach the target itself. They are decrypted and verified. They contain every Secret of the cluster."),
-		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --out ./restored`),
+		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --dir ./restored`),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if dir == "" {
-				return action.Invalidf("name a new directory with --out")
+				return action.Invalidf("name a new directory with --dir")
 			}
 			return o.download(c.Context(), args[0], dir)
 		},
 	}
 	o.addFlags(c)
 	o.addIdentity(c)
-	c.Flags().StringVar(&dir, "out", "", "new `directory` to write to")
+	c.Flags().StringVar(&dir, "dir", "", "new `directory` to write to")
 	return c
 }
 
@@ -384,7 +384,7 @@ func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	f.IntVar(&keep.Last, "keep-last", 0, "keep the newest `n`")
 	f.IntVar(&keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
 	f.IntVar(&keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
-	f.BoolVar(&dryRun, "dry-run", false, "show what would be deleted")
+	cli.AddDryRun(f, &dryRun, "only show what would be deleted")
 	cli.AddYes(f, &yes, "")
 	return c
 }

@@ -46,7 +46,8 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha etcd restore upgrade-x7k2p -f cluster.yaml
 
 			# From a backup at a target of the Cluster file
-			kubectl ha etcd restore daily-20261129 --from offsite --credentials s3.yaml --identity key.txt -f cluster.yaml
+			kubectl ha etcd restore daily-20261129 --from offsite --credentials s3.yaml \
+			  --identity key.txt -f cluster.yaml
 
 			# Two of three members are gone for ever, and there is no backup
 			kubectl ha etcd restore --from-member any --members cp1 -f cluster.yaml`),
@@ -72,7 +73,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	f.StringSliceVar(&o.action.Members, "members", nil, "restore only these members (`hosts`); the others are left out (default all)")
 	f.StringSliceVar(&o.action.Lost, "lost", nil, "`hosts` that are gone for ever: their nodes are removed")
 	f.BoolVar(&o.takeBack, "take-back", false, "take an interrupted restore back")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be lost and done; nothing is changed")
+	cli.AddDryRun(f, &o.dryRun, "only show what would be lost and done")
 	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
 	return c
