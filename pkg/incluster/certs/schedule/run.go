@@ -151,8 +151,12 @@ func (r *run) settle(ctx context.Context) (busy, err error) {
 
 // await waits until no Operation is unfinished, or one of an earlier run is, which it names.
 func (r *run) await(ctx context.Context) (left string, busy, err error) {
-	waited := wait.PollUntilContextTimeout(ctx, r.interval, r.quiet, true, func(ctx context.Context) (bool, error) {
-		all, err := r.ops.List(ctx)
+	waited := wait.PollUntilContextTimeout(ctx, r.interval, r.quiet, true, func(context.Context) (bool, error) {
+		// Not by the wait's own end: the client's limit of requests refuses, with an error of its
+		// own, what would be sent after that.
+		looking, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		all, err := r.ops.List(looking)
 		if operations.Unreachable(err) {
 			busy = err
 			return false, nil
