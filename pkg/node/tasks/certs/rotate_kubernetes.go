@@ -248,11 +248,15 @@ func (r *rotation) dropChain(ctx context.Context) error {
 	return r.write(ctx, host.File{Path: u.cert, Mode: 0o644, Content: trustOnly(raw), Note: "the apiserver's certificate"})
 }
 
-// accepted waits until the apiserver asks for the logins of exactly those CAs that are trusted
+// accepted waits until the apiserver asks for the logins of those of the two CAs that are trusted
 // in this phase. It reads the file when that changes, and once a minute besides.
 func (r *rotation) accepted(ctx context.Context) error {
+	var gone []byte
+	if r.Phase == PhaseFinish {
+		gone = r.From
+	}
 	return host.Until(ctx, settleTimeout, settleInterval, func(ctx context.Context) error {
-		return r.deps.accepts(ctx, r.env, r.anchors())
+		return r.deps.accepts(ctx, r.env, r.anchors(), gone)
 	}, func(seen error) error {
 		return host.WithHint(fmt.Errorf("the apiserver does not go by the CAs in %s within %v: %w", pkiDir+"/ca.crt", settleTimeout, seen), "look at the apiserver's log on the host, then resume")
 	})

@@ -21,8 +21,9 @@ type rotationDeps struct {
 	well func(ctx context.Context, env node.Env, program string) error
 	// runsWith is nil when a program runs with an argument.
 	runsWith func(h *host.Host, program, argument string) error
-	// accepts is nil when the apiserver asks for client certificates of exactly these CAs.
-	accepts func(ctx context.Context, env node.Env, anchors []byte) error
+	// accepts is nil when the apiserver asks for client certificates of all of these CAs, and not
+	// for those of the one that is gone, unless that is nil.
+	accepts func(ctx context.Context, env node.Env, anchors, gone []byte) error
 	// certify has the cluster sign a kubelet's certificate.
 	certify func(ctx context.Context, env node.Env, request, key []byte, signer string, usages []certificatesv1.KeyUsage) ([]byte, error)
 }
@@ -54,8 +55,8 @@ func wellOf(ctx context.Context, env node.Env, program string) error {
 }
 
 // accepts shakes hands with the apiserver, which names the CAs whose client certificates it
-// takes (RFC 8446, 4.2.4). It is nil when these are exactly the given ones.
-func accepts(ctx context.Context, env node.Env, anchors []byte) error {
+// takes (RFC 8446, 4.2.4): those of users, and those of the front proxy besides.
+func accepts(ctx context.Context, env node.Env, anchors, gone []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var named [][]byte
@@ -83,8 +84,15 @@ func accepts(ctx context.Context, env node.Env, anchors []byte) error {
 			return fmt.Errorf("it does not accept certificates of %s yet", cert.Subject)
 		}
 	}
-	if want := len(pki.Certs(anchors)); len(named) > want {
-		return fmt.Errorf("it accepts certificates of %d CAs instead of %d", len(named), want)
+	if gone == nil {
+		return nil
+	}
+	cert, err := pki.ParseCert(gone)
+	if err != nil {
+		return err
+	}
+	if contains(named, cert.RawSubject) {
+		return fmt.Errorf("it still accepts certificates of %s", cert.Subject)
 	}
 	return nil
 }

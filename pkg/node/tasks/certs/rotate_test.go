@@ -64,7 +64,7 @@ func (w *rotationWorld) deps(t *testing.T) deps {
 	d.rotationDeps = rotationDeps{
 		well:     func(context.Context, node.Env, string) error { return nil },
 		runsWith: func(*host.Host, string, string) error { return nil },
-		accepts:  func(context.Context, node.Env, []byte) error { return w.alive() },
+		accepts:  func(context.Context, node.Env, []byte, []byte) error { return w.alive() },
 		certify: func(_ context.Context, env node.Env, request, _ []byte, signer string, usages []certificatesv1.KeyUsage) ([]byte, error) {
 			if err := w.alive(); err != nil {
 				return nil, err
