@@ -25,8 +25,7 @@ type NodeCertificates struct {
 	// Signed were signed elsewhere, and are handed over in the Operation's Secret.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-z][a-z.-]{0,62}$`
+	// +kubebuilder:validation:items:Enum=etcd-server;etcd-peer;apiserver-etcd-client;apiserver;apiserver-kubelet-client;front-proxy-client;admin.conf;super-admin.conf;controller-manager.conf;scheduler.conf;kubeadm-etcd-server;kubeadm-etcd-peer;kubeadm-etcd-healthcheck-client
 	// +listType=set
 	Signed []string `json:"signed,omitempty"`
 	// Local are signed on the node by a CA whose key is there.
