@@ -112,12 +112,11 @@ func Reissue(ca KeyPair, formerPEM, certPEM, requestPEM []byte, validity time.Du
 
 // SignedBy reports whether a CA has signed a certificate. Both are PEM.
 func SignedBy(certPEM, caPEM []byte) (bool, error) {
-	cert, errCert := ParseCert(certPEM)
-	ca, errCA := ParseCert(caPEM)
-	if err := errors.Join(errCert, errCA); err != nil {
-		return false, err
+	err := IssuedBy(caPEM, certPEM)
+	if errors.Is(err, ErrOtherCA) {
+		return false, nil
 	}
-	return cert.CheckSignatureFrom(ca) == nil, nil
+	return err == nil, err
 }
 
 // Certs returns every certificate of a PEM file, each as PEM of its own, in their order.
@@ -196,6 +195,15 @@ func publicOf(content []byte) (crypto.PublicKey, error) {
 		return nil, errors.New("neither a certificate nor a public key found in the PEM data")
 	}
 	return x509.ParsePKIXPublicKey(block.Bytes)
+}
+
+// SameSet reports whether two lists of PEM blocks have the same contents, in any order.
+func SameSet(a, b [][]byte) bool { return within(a, b) && within(b, a) }
+
+func within(some, all [][]byte) bool {
+	return !slices.ContainsFunc(some, func(one []byte) bool {
+		return !slices.ContainsFunc(all, func(other []byte) bool { return Same(one, other) })
+	})
 }
 
 // ID is a short name of a CA's certificate or of a public key: the first 16 hexadecimal digits

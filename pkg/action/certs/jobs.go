@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -61,33 +62,43 @@ type via func(h v1alpha1.Host) transport.Runner
 // look finds the certificates of hosts, all at once. unseen says why of those that could not
 // be looked at.
 func look(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, way via, sink report.Sink) (found map[string]certs.LookData, unseen map[string]string) {
-	found, unseen = map[string]certs.LookData{}, map[string]string{}
+	found, failed := each(hosts, func(h v1alpha1.Host) (certs.LookData, error) {
+		runner := way(h)
+		if runner == nil {
+			return certs.LookData{}, errors.New(noWay(h))
+		}
+		return lookAt(ctx, c, runner, h, sink)
+	})
+	unseen = map[string]string{}
+	for name, err := range failed {
+		unseen[name] = action.WithHint(err).Error()
+	}
+	return found, unseen
+}
+
+// each asks hosts, atOnce of them at the same time, and tells by their names what they say, or
+// why they say nothing.
+func each[T any](hosts []v1alpha1.Host, ask func(v1alpha1.Host) (T, error)) (said map[string]T, failed map[string]error) {
+	said, failed = map[string]T{}, map[string]error{}
 	slots := make(chan struct{}, atOnce)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, h := range hosts {
-		runner := way(h)
-		if runner == nil {
-			mu.Lock() // Those before it are being looked at.
-			unseen[h.Name] = noWay(h)
-			mu.Unlock()
-			continue
-		}
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			data, err := lookAt(ctx, c, runner, h, sink)
+			answer, err := ask(h)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				unseen[h.Name] = action.WithHint(err).Error()
+				failed[h.Name] = err
 				return
 			}
-			found[h.Name] = data
+			said[h.Name] = answer
 		})
 	}
 	all.Wait()
-	return found, unseen
+	return said, failed
 }
 
 func lookAt(ctx context.Context, c *v1alpha1.Cluster, runner transport.Runner, h v1alpha1.Host, sink report.Sink) (certs.LookData, error) {

@@ -77,10 +77,11 @@ type RotationResult struct {
 // interrupted anywhere and run again.
 func Rotate(ctx context.Context, o RotateOptions, sink report.Sink) (RotationResult, error) {
 	r := RotationResult{}
-	if err := o.checkRotation(); err != nil {
+	named, err := o.checkRotation()
+	if err != nil {
 		return r, err
 	}
-	w, err := o.prepare(ctx, sink)
+	w, err := o.prepare(ctx, named, sink)
 	if err != nil {
 		return r, err
 	}
@@ -119,25 +120,26 @@ func Rotate(ctx context.Context, o RotateOptions, sink report.Sink) (RotationRes
 	return r, nil
 }
 
-func (o RotateOptions) checkRotation() error {
-	if !slices.Contains(certs.Authorities(), o.Authority) {
-		return action.Invalidf("there is no authority %q; choose one of %s", o.Authority, names(certs.Authorities()))
+// checkRotation finds what is asked for and does not exist, and reads the workloads of Restart.
+func (o RotateOptions) checkRotation() (restart []workload, err error) {
+	switch {
+	case !slices.Contains(certs.Authorities(), o.Authority):
+		return nil, action.Invalidf("there is no authority %q; choose one of %s", o.Authority, names(certs.Authorities()))
+	case o.Until != "" && !slices.Contains(certs.Phases(), o.Until):
+		return nil, action.Invalidf("there is no phase %q; choose one of %s", o.Until, names(certs.Phases()))
+	case o.Back && o.Until != "":
+		return nil, action.Invalidf("a rotation is taken back as a whole: choose either a phase or the way back")
+	case o.Life < 0 || o.Life > pki.DefaultValidity:
+		return nil, action.Invalidf("the validity of a certificate is greater than zero and %s at most", pki.DefaultValidity)
 	}
-	if o.Until != "" && !slices.Contains(certs.Phases(), o.Until) {
-		return action.Invalidf("there is no phase %q; choose one of %s", o.Until, names(certs.Phases()))
-	}
-	if o.Back && o.Until != "" {
-		return action.Invalidf("a rotation is taken back as a whole: choose either a phase or the way back")
-	}
-	if o.Life < 0 || o.Life > pki.DefaultValidity {
-		return action.Invalidf("the validity of a certificate is greater than zero and %s at most", pki.DefaultValidity)
-	}
-	for _, one := range o.Restart {
-		if _, err := parseWorkloads(one); err != nil {
-			return action.As(action.Invalid, err)
+	for _, text := range o.Restart {
+		one, err := parseWorkloads(text)
+		if err != nil {
+			return nil, action.As(action.Invalid, err)
 		}
+		restart = append(restart, one)
 	}
-	return nil
+	return restart, nil
 }
 
 func names[T ~string](all []T) string {
@@ -157,11 +159,13 @@ type rotating struct {
 	sink    report.Sink
 	state   rotationState
 	looks   map[string]certs.RotationLookData
+	// named are the workloads of Restart.
+	named []workload
 }
 
 // prepare reads all that a plan is made of.
-func (o RotateOptions) prepare(ctx context.Context, sink report.Sink) (*rotating, error) {
-	w := &rotating{RotateOptions: o, sink: sink}
+func (o RotateOptions) prepare(ctx context.Context, named []workload, sink report.Sink) (*rotating, error) {
+	w := &rotating{RotateOptions: o, named: named, sink: sink}
 	var err error
 	if w.clients, err = o.Options.open(ctx); err != nil {
 		return nil, err

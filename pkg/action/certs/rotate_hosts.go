@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -33,27 +32,15 @@ func (w *rotating) lookAround(ctx context.Context) error {
 }
 
 func (w *rotating) askAll(ctx context.Context, hosts []v1alpha1.Host) (map[string]certs.RotationLookData, error) {
-	out := map[string]certs.RotationLookData{}
-	slots := make(chan struct{}, atOnce)
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	var failed []error
-	for _, h := range hosts {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			var d certs.RotationLookData
-			err := w.call(ctx, h, tasks.RotationLook, certs.RotationLookSpec{Authority: w.Authority}, &d)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed = append(failed, err)
-			}
-			out[h.Name] = d
-		})
+	looks, failed := each(hosts, func(h v1alpha1.Host) (d certs.RotationLookData, err error) {
+		err = w.call(ctx, h, tasks.RotationLook, certs.RotationLookSpec{Authority: w.Authority}, &d)
+		return d, err
+	})
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		all = append(all, failed[name])
 	}
-	all.Wait()
-	return out, errors.Join(failed...)
+	return looks, errors.Join(all...)
 }
 
 // call runs a task on a node, and reads its result.

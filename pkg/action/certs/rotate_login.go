@@ -16,8 +16,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
-func shortID(public []byte) string { return pki.ID(public) }
-
 // mayDropCA is an error when the caller, or pods, would lose their access by the last phase.
 func (w *rotating) mayDropCA(ctx context.Context) error {
 	if err := w.relogin(ctx); err != nil {

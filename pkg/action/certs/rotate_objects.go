@@ -49,15 +49,9 @@ var carriers = [...]schema.GroupVersionResource{
 	{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
 }
 
-// anchors are the CAs of a phase, in PEM, the one that signs first.
-func (w *rotating) anchors(phase certs.Phase) [][]byte {
-	switch phase {
-	case certs.PhaseTrust:
-		return [][]byte{w.source(), w.target()}
-	case certs.PhaseIssue:
-		return [][]byte{w.target(), w.source()}
-	}
-	return [][]byte{w.target()}
+// at is the rotation in a phase, as hosts are told it.
+func (w *rotating) at(phase certs.Phase) certs.RotationSpec {
+	return certs.RotationSpec{Authority: w.Authority, Phase: phase, From: w.source(), To: w.target()}
 }
 
 // objects brings what the API has to a phase, and waits until programs of the cluster have
@@ -102,21 +96,6 @@ func (w *rotating) publish(ctx context.Context, phase certs.Phase) error {
 	return nil
 }
 
-// carries reports whether content has CAs of this rotation and nothing else.
-func (w *rotating) carries(content []byte) bool {
-	all := pki.Certs(content)
-	return len(all) > 0 && !slices.ContainsFunc(all, func(c []byte) bool { return !pki.Same(c, w.state.from) && !pki.Same(c, w.state.to) })
-}
-
-// exactly reports whether content has these CAs and no other, in any order.
-func exactly(content []byte, anchors [][]byte) bool {
-	all := pki.Certs(content)
-	within := func(a, b [][]byte) bool {
-		return !slices.ContainsFunc(a, func(x []byte) bool { return !slices.ContainsFunc(b, func(y []byte) bool { return pki.Same(x, y) }) })
-	}
-	return within(all, anchors) && within(anchors, all)
-}
-
 // clusterInfo changes what nodes that join trust. Controller-manager signs it anew for every
 // bootstrap token.
 func (w *rotating) clusterInfo(ctx context.Context, phase certs.Phase) error {
@@ -135,8 +114,9 @@ func (w *rotating) clusterInfo(ctx context.Context, phase certs.Phase) error {
 		}
 		changed := false
 		for _, c := range config.Clusters {
-			if w.carries(c.CertificateAuthorityData) && !bytes.Equal(c.CertificateAuthorityData, bytes.Join(w.anchors(phase), nil)) {
-				c.CertificateAuthorityData, changed = bytes.Join(w.anchors(phase), nil), true
+			// kubeadm takes the first one's digest, so that here their order matters.
+			if spec := w.at(phase); spec.About(c.CertificateAuthorityData) && !bytes.Equal(c.CertificateAuthorityData, spec.Anchors()) {
+				c.CertificateAuthorityData, changed = spec.Anchors(), true
 			}
 		}
 		if !changed {
@@ -214,8 +194,8 @@ func (w *rotating) setBundles(value any, phase certs.Phase) (changed bool) {
 				continue
 			}
 			raw, err := base64.StdEncoding.DecodeString(text)
-			if err == nil && w.carries(raw) && !exactly(raw, w.anchors(phase)) {
-				v[key], changed = base64.StdEncoding.EncodeToString(bytes.Join(w.anchors(phase), nil)), true
+			if spec := w.at(phase); err == nil && spec.About(raw) && !spec.Reached(raw) {
+				v[key], changed = base64.StdEncoding.EncodeToString(spec.Anchors()), true
 			}
 		}
 	}
@@ -236,7 +216,7 @@ func (w *rotating) awaitRootCAs(ctx context.Context, phase certs.Phase) error {
 				return "", err
 			}
 			for _, m := range list.Items {
-				published[m.Namespace] = exactly([]byte(m.Data[rootCAKey]), w.anchors(phase))
+				published[m.Namespace] = w.at(phase).Reached([]byte(m.Data[rootCAKey]))
 			}
 			if next = list.Continue; next == "" {
 				break
@@ -266,7 +246,7 @@ func (w *rotating) authentication(ctx context.Context, key string, phase certs.P
 			return "", err
 		}
 		all := pki.Certs([]byte(m.Data[key]))
-		for _, want := range w.anchors(phase) {
+		for _, want := range pki.Certs(w.at(phase).Anchors()) {
 			if !slices.ContainsFunc(all, func(c []byte) bool { return pki.Same(c, want) }) {
 				return "an API server has not published the CA " + pki.ID(want) + " yet", nil
 			}

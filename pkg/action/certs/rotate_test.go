@@ -65,7 +65,7 @@ func ca(t *testing.T) []byte {
 // TestSetBundles: only what has CAs of the rotation, and nothing else, is changed.
 func TestSetBundles(t *testing.T) {
 	from, to, other := ca(t), ca(t), ca(t)
-	w := &rotating{state: rotationState{from: from, to: to}}
+	w := &rotating{RotateOptions: RotateOptions{Authority: certs.AuthorityKubernetes}, state: rotationState{from: from, to: to}}
 	both := append(append([]byte{}, from...), to...)
 	for name, c := range map[string]struct {
 		is    []byte

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // workload is what owns pods. An empty kind is all kinds, an empty name all of a kind.
@@ -62,13 +63,7 @@ func (w *rotating) ownWorkloads() []workload {
 	out := []workload{{metav1.NamespaceSystem, "daemonset", "kube-proxy"},
 		{metav1.NamespaceSystem, "deployment", "coredns"}, {flannelNamespace, "daemonset", ""},
 		{v1alpha1.SystemNamespace, "daemonset", ""}, {v1alpha1.SystemNamespace, "deployment", ""}}
-	for _, one := range w.Restart {
-		parsed, err := parseWorkloads(one)
-		if err == nil { // checkRotation has said so otherwise.
-			out = append(out, parsed)
-		}
-	}
-	return out
+	return append(out, w.named...)
 }
 
 // flannelNamespace is that of the pod network that a bootstrap brings.
@@ -115,7 +110,7 @@ const annotationRotation = v1alpha1.Group + "/restarted-for-ca"
 func (w *rotating) restartOne(ctx context.Context, kind string, u *unstructured.Unstructured) error {
 	name := workload{u.GetNamespace(), kind, u.GetName()}
 	api := w.clients.Dynamic.Resource(restartable[kind]).Namespace(u.GetNamespace())
-	value := shortID(w.state.from) + "-" + shortID(w.state.to)
+	value := pki.ID(w.state.from) + "-" + pki.ID(w.state.to)
 	done, _, err := unstructured.NestedString(u.Object, "spec", "template", "metadata", "annotations", annotationRotation)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -54,6 +54,8 @@ type options struct {
 	action  certs.Options
 	// caCerts and caKeys are files.
 	caCerts, caKeys []string
+	// yes has the plan carried out without a question.
+	yes bool
 }
 
 // addFlags adds the flags of what goes through the API. The file is for hosts that are no nodes.
@@ -129,6 +131,30 @@ func (o *options) connect(ctx context.Context, sink report.Sink, logins func() [
 	// Those that can't be reached are named by whoever needs them.
 	o.action.Hosts = hosts
 	return func() { remote.Close(hosts, sink) }, nil
+}
+
+// checkPrompt refuses, before any look, a command that is going to ask where it can't.
+func (o *options) checkPrompt() error {
+	switch {
+	case o.yes || o.action.DryRun:
+		return nil
+	case o.output == cli.OutputJSON:
+		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
+	}
+	return cli.Askable(o.In)
+}
+
+// confirm shows a plan and asks whether it is to be carried out, in a pause of the progress.
+func (o *options) confirm(ctx context.Context, shown *cli.Progress, show func() error, question string) error {
+	if o.output == cli.OutputJSON {
+		return nil
+	}
+	shown.Close()
+	defer shown.Open()
+	if err := show(); err != nil || o.yes {
+		return err
+	}
+	return cli.Confirm(ctx, o.In, o.Out, question)
 }
 
 // left writes how long it is until then: 184d, 23h, 5m; "ended" when it is past.

@@ -20,7 +20,6 @@ import (
 // renewOptions renew certificates while they are in use.
 type renewOptions struct {
 	options
-	yes bool
 	// cron is --schedule's value, empty without that.
 	cron string
 	// csrDir takes certificate requests.
@@ -108,13 +107,7 @@ func (o *renewOptions) validate() error {
 		}
 		return nil
 	}
-	if !o.yes && !o.action.DryRun && o.output == cli.OutputJSON {
-		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
-	}
-	if !o.yes && !o.action.DryRun {
-		return cli.Askable(o.In)
-	}
-	return nil
+	return o.checkPrompt()
 }
 
 func (o *renewOptions) run(ctx context.Context) error {
@@ -129,15 +122,7 @@ func (o *renewOptions) run(ctx context.Context) error {
 	}
 	defer leave()
 	o.action.Confirm = func(ctx context.Context, p certs.Plan) error {
-		if o.output == cli.OutputJSON {
-			return nil
-		}
-		shown.Close()
-		defer shown.Open()
-		if err := o.show(p); err != nil || o.yes {
-			return err
-		}
-		return cli.Confirm(ctx, o.In, o.Out, "Renew them?")
+		return o.confirm(ctx, shown, func() error { return o.show(p) }, "Renew them?")
 	}
 	r, err := certs.Renew(ctx, o.action, shown)
 	shown.Close()

@@ -18,7 +18,6 @@ import (
 // rescueOptions bring a cluster back whose certificates have ended.
 type rescueOptions struct {
 	options
-	yes bool
 }
 
 func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
@@ -42,13 +41,8 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := cli.CheckOutput(o.output); err != nil {
 				return err
 			}
-			if !o.yes && !o.action.DryRun {
-				if o.output == cli.OutputJSON {
-					return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
-				}
-				if err := cli.Askable(o.In); err != nil {
-					return err
-				}
+			if err := o.checkPrompt(); err != nil {
+				return err
 			}
 			if err := o.readFile(); err != nil {
 				return err
@@ -82,15 +76,7 @@ func (o *rescueOptions) run(ctx context.Context) error {
 	}
 	defer leave()
 	o.action.Confirm = func(ctx context.Context, p certs.Plan) error {
-		if o.output == cli.OutputJSON {
-			return nil
-		}
-		shown.Close()
-		defer shown.Open()
-		if err := o.show(p); err != nil || o.yes {
-			return err
-		}
-		return cli.Confirm(ctx, o.In, o.Out, "Renew them, and restart the components that need it?")
+		return o.confirm(ctx, shown, func() error { return o.show(p) }, "Renew them, and restart the components that need it?")
 	}
 	r, err := certs.Rescue(ctx, o.action, shown)
 	shown.Close()

@@ -26,7 +26,6 @@ import (
 // rotateOptions replace a CA while it is in use.
 type rotateOptions struct {
 	options
-	yes      bool
 	until    string
 	rotation certs.RotateOptions
 }
@@ -88,13 +87,7 @@ func (o *rotateOptions) validate() error {
 	if err := cli.CheckOutput(o.output); err != nil {
 		return err
 	}
-	if !o.yes && !o.action.DryRun && o.output == cli.OutputJSON {
-		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
-	}
-	if !o.yes && !o.action.DryRun {
-		return cli.Askable(o.In)
-	}
-	return nil
+	return o.checkPrompt()
 }
 
 func (o *rotateOptions) run(ctx context.Context) error {
@@ -110,15 +103,7 @@ func (o *rotateOptions) run(ctx context.Context) error {
 	defer leave()
 	o.rotation.Options, o.rotation.Login = o.action, o.login(shown)
 	o.rotation.Confirm = func(ctx context.Context, p certs.RotationPlan) error {
-		if o.output == cli.OutputJSON {
-			return nil
-		}
-		shown.Close()
-		defer shown.Open()
-		if err := o.show(p); err != nil || o.yes {
-			return err
-		}
-		return cli.Confirm(ctx, o.In, o.Out, "Continue?")
+		return o.confirm(ctx, shown, func() error { return o.show(p) }, "Continue?")
 	}
 	r, err := certs.Rotate(ctx, o.rotation, shown)
 	shown.Close()

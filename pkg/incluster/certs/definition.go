@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -43,10 +42,10 @@ func Definition() engine.Definition {
 			return Plan(env.Operation.Spec.RenewCertificates, env.Cluster)
 		},
 		Steps: map[string]engine.Step{
-			stepWell:    engine.Func{Do: well, Timeout: gateTimeout, Gate: true},
+			StepWell:    engine.Func{Do: Well, Timeout: gateTimeout, Gate: true},
 			stepInstall: engine.NodeTask{Request: install, LostRetries: lostRetries, LostAfter: lostAfter, Message: said},
 			stepRenew:   engine.NodeTask{Request: renew, LostRetries: lostRetries, LostAfter: lostAfter, Message: said},
-			stepGate:    engine.Func{Do: well, Timeout: gateTimeout, Gate: true},
+			StepGate:    engine.Func{Do: Well, Timeout: gateTimeout, Gate: true},
 		},
 	}
 }
@@ -68,13 +67,7 @@ func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Opera
 	if len(data) == 0 {
 		return nil
 	}
-	_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: SecretName(op.Name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}}, Data: data,
-	}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("hand the certificates over to the cluster: %w", err)
-	}
-	return nil
+	return operations.HandOver(ctx, kube, op, SecretName(op.Name), "the certificates", data)
 }
 
 // of are the certificates of the step's node.
@@ -170,18 +163,14 @@ func Sum(d taskcerts.Data) string {
 	return text
 }
 
-// well waits until all that an exchange needs is well.
-func well(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+// Well carries out the steps StepWell and StepGate, of this Operation and of others: it waits
+// until every apiserver and member answers and, in StepGate, the step's node is Ready with its
+// static pods.
+func Well(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	about := ""
-	if strings.HasPrefix(t.Step.ID, stepGate+"/") {
+	if strings.HasPrefix(t.Step.ID, StepGate+"/") {
 		about = t.About()
 	}
-	return Well(ctx, t, about)
-}
-
-// Well waits until every apiserver and member answers and the node, if one is named, is Ready
-// with its static pods.
-func Well(ctx context.Context, t engine.Turn, about string) (engine.Outcome, error) {
 	err := engine.Until(ctx, t, "the cluster to be well", func(ctx context.Context) (string, error) {
 		o, err := upgrade.Observe(ctx, t.Clients, t.Cluster, upgrade.Look{Inside: true})
 		if err != nil {

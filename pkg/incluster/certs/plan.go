@@ -11,10 +11,10 @@ import (
 
 // The kinds of steps: the part of a step's ID before the slash.
 const (
-	stepWell    = "well"
+	StepWell    = "well"
 	stepInstall = "install"
 	stepRenew   = "renew"
-	stepGate    = "gate"
+	StepGate    = "gate"
 )
 
 // Plan is the turn of each node, one after the other. It is pure.
@@ -30,7 +30,7 @@ func Plan(spec *v1alpha1.RenewCertificatesSpec, c *v1alpha1.Cluster) ([]v1alpha1
 		}
 		steps = append(steps, s)
 	}
-	then(stepWell, "", "see that all apiservers and etcd members are well")
+	then(StepWell, "", "see that all apiservers and etcd members are well")
 	seen := map[string]bool{}
 	for _, n := range spec.Nodes {
 		if _, ok := c.Host(n.Name); !ok || seen[n.Name] {
@@ -46,7 +46,7 @@ func Plan(spec *v1alpha1.RenewCertificatesSpec, c *v1alpha1.Cluster) ([]v1alpha1
 		if len(n.Local) > 0 {
 			then(stepRenew+"/"+n.Name, n.Name, "renew "+strings.Join(n.Local, ", ")+" of "+n.Name)
 		}
-		then(stepGate+"/"+n.Name, "", "see that "+n.Name+" and all else is well")
+		then(StepGate+"/"+n.Name, "", "see that "+n.Name+" and all else is well")
 	}
 	return steps, nil
 }

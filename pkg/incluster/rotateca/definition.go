@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -35,11 +34,11 @@ func Definition() engine.Definition {
 	rotate := upgrade.Settled(engine.NodeTask{Request: request(tasks.RotateAuthority), Message: said})
 	refresh := upgrade.Settled(engine.NodeTask{Request: request(tasks.RotationRefresh), Message: said})
 	steps := map[string]engine.Step{
-		stepWell:    engine.Func{Do: well, Timeout: gateTimeout, Gate: true},
+		stepWell:    engine.Func{Do: operation.Well, Timeout: gateTimeout, Gate: true},
 		stepRotate:  turn{moved: upgrade.Elsewhere(rotate), stays: rotate},
 		stepTrust:   rotate,
 		stepRefresh: refresh,
-		stepGate:    engine.Func{Do: well, Timeout: gateTimeout, Gate: true},
+		stepGate:    engine.Func{Do: operation.Well, Timeout: gateTimeout, Gate: true},
 	}
 	maps.Copy(steps, upgrade.TurnSteps())
 	return engine.Definition{
@@ -52,7 +51,10 @@ func Definition() engine.Definition {
 
 // turn is a task on a control plane node or an etcd member. Only where the apiserver is
 // restarted is the virtual IP moved away.
-type turn struct{ moved, stays engine.Step }
+type turn struct {
+	moved engine.Step
+	stays engine.NodeTask
+}
 
 // Run runs the task.
 func (s turn) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
@@ -64,7 +66,7 @@ func (s turn) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 }
 
 // Retries is the task's.
-func (s turn) Retries() int { return s.stays.(engine.Retrier).Retries() }
+func (s turn) Retries() int { return s.stays.Retries() }
 
 // SecretName names the Secret with the encrypted keys that an Operation hands over.
 func SecretName(operation string) string { return operation + "-keys" }
@@ -75,13 +77,7 @@ func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Opera
 	if len(sealed) == 0 {
 		return nil
 	}
-	_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: SecretName(op.Name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}}, Data: sealed,
-	}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("hand the encrypted keys over to the cluster: %w", err)
-	}
-	return nil
+	return operations.HandOver(ctx, kube, op, SecretName(op.Name), "the encrypted keys", sealed)
 }
 
 func request(task string) func(context.Context, engine.Turn) (node.Request, error) {
@@ -105,14 +101,6 @@ func request(task string) func(context.Context, engine.Turn) (node.Request, erro
 		r.LockTimeout = lockTimeout
 		return r, err
 	}
-}
-
-func well(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	about := ""
-	if strings.HasPrefix(t.Step.ID, stepGate+"/") {
-		about = t.About()
-	}
-	return operation.Well(ctx, t, about)
 }
 
 // said is what was done on a node in a line.

@@ -6,18 +6,19 @@ import (
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	operation "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
 // The kinds of steps: the part of a step's ID before the slash.
 const (
-	stepWell = "well"
+	stepWell = operation.StepWell
 	// stepRotate is on a control plane node, stepTrust on a worker.
 	stepRotate  = "rotate"
 	stepTrust   = "trust"
 	stepRefresh = "refresh"
-	stepGate    = "gate"
+	stepGate    = operation.StepGate
 )
 
 // lanes is on how many workers something is done at the same time.

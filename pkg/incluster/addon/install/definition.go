@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -82,24 +81,14 @@ func SecretsName(operation string) string { return operation + "-certificates" }
 // Operation's coordinator finds them.
 func HandOver(ctx context.Context, kube kubernetes.Interface, op *v1alpha1.Operation, packed map[string][]byte, certificates map[string][]byte) error {
 	for name, content := range packed {
-		_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: ContentName(op.Name, name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}},
-			Data:       map[string][]byte{packedKey: content},
-		}, metav1.CreateOptions{})
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("hand the addon %s over to the cluster: %w", name, err)
+		if err := operations.HandOver(ctx, kube, op, ContentName(op.Name, name), "the addon "+name, map[string][]byte{packedKey: content}); err != nil {
+			return err
 		}
 	}
 	if len(certificates) == 0 {
 		return nil
 	}
-	_, err := kube.CoreV1().Secrets(v1alpha1.SystemNamespace).Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: SecretsName(op.Name), OwnerReferences: []metav1.OwnerReference{operations.Owner(op)}}, Data: certificates,
-	}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("hand the certificates over to the cluster: %w", err)
-	}
-	return nil
+	return operations.HandOver(ctx, kube, op, SecretsName(op.Name), "the certificates", certificates)
 }
 
 // unpack reads an addon that was handed over.

@@ -2,7 +2,6 @@ package certs
 
 import (
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -160,11 +159,8 @@ func (f *finder) publicKey(file string) {
 	f.miss(c.KeyFile, err)
 	if err == nil {
 		c.KeyState = KeyOther
-		public, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if signer, errKey := pki.ParseKey(key); err == nil && errKey == nil {
-			if mine, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && mine.Equal(public) {
-				c.KeyState = KeyFits
-			}
+		if pki.Holds(key, raw) {
+			c.KeyState = KeyFits
 		}
 	}
 	f.data.Certificates = append(f.data.Certificates, c)

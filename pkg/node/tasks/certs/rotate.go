@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,11 +72,22 @@ func (s RotationSpec) signer() (signer, other []byte) {
 	return s.To, nil
 }
 
-// anchors are those that are trusted in this phase. The one that signs comes first: kubeadm
+// Anchors are those that are trusted in this phase, PEM. The one that signs comes first: kubeadm
 // takes the first one of ca.crt for the one that ca.key belongs to.
-func (s RotationSpec) anchors() []byte {
+func (s RotationSpec) Anchors() []byte {
 	signer, other := s.signer()
 	return slices.Concat(signer, other)
+}
+
+// About reports whether content has authorities of this rotation, and nothing else.
+func (s RotationSpec) About(content []byte) bool {
+	all := s.Authority.split(content)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c []byte) bool { return !pki.Same(c, s.From) && !pki.Same(c, s.To) })
+}
+
+// Reached reports whether content has exactly what is trusted in this phase, in any order.
+func (s RotationSpec) Reached(content []byte) bool {
+	return pki.SameSet(s.Authority.split(content), s.Authority.split(s.Anchors()))
 }
 
 // keepBoth has the keys of both authorities kept: the one to come, and the way back.
@@ -92,7 +102,7 @@ func (r *rotation) keepBoth(ctx context.Context) error {
 	if err != nil {
 		return host.WithHint(fmt.Errorf("the authority %s: %w", r.Authority, err), "put its key there, from another control plane node or a backup")
 	}
-	if !same(inUse.CertPEM, r.From) && !same(inUse.CertPEM, r.To) {
+	if !pki.Same(inUse.CertPEM, r.From) && !pki.Same(inUse.CertPEM, r.To) {
 		return host.WithHint(fmt.Errorf("what signs on this host is neither of the two authorities of this rotation, but %s", pki.ID(inUse.CertPEM)),
 			"run kubectl ha certs status --deep, which shows who has which CA")
 	}
@@ -117,8 +127,7 @@ func (r *rotation) signing() (pki.KeyPair, error) {
 	return pair, nil
 }
 
-// write writes files in one go, each with the owner and the mode of what is in its place, and
-// tells which differ from what was there.
+// write writes files in one go, each with the owner and the mode of what is in its place.
 func (r *rotation) write(ctx context.Context, files ...host.File) error {
 	for i, f := range files {
 		like, err := like(r.h, f)
@@ -257,6 +266,3 @@ func (r *rotation) unfinished(signer Signer) error {
 	}
 	return nil
 }
-
-// trustOnly is a certificate file's content without what comes after the first certificate.
-func trustOnly(content []byte) []byte { return bytes.Clone(firstPEM(content)) }

@@ -18,12 +18,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
-// same reports whether two authorities are the same.
-func same(a, b []byte) bool { return pki.Same(a, b) }
-
-// idOf is an authority's short name; empty for what is none.
-func (s RotationSpec) idOf(public []byte) string { return pki.ID(public) }
-
 // files are where an authority is on a host: what is trusted, and the key that is in use.
 func (a Authority) files() (trust, key string) {
 	switch a {
@@ -181,7 +175,7 @@ func RotationOffer(ctx context.Context, env node.Env, spec RotationOfferSpec) (a
 	}
 	next := pki.KeyPair{}
 	for id, pair := range held {
-		wanted := spec.Next == nil && id != pki.ID(inUse.CertPEM) || spec.Next != nil && same(pair.CertPEM, spec.Next)
+		wanted := spec.Next == nil && id != pki.ID(inUse.CertPEM) || spec.Next != nil && pki.Same(pair.CertPEM, spec.Next)
 		if wanted {
 			next = pair
 		}

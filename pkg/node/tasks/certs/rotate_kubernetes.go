@@ -83,7 +83,7 @@ func (r *rotation) restartReaders(ctx context.Context) error {
 // trustFiles writes ca.crt and, on a control plane node, the key and the CA that signs.
 func (r *rotation) trustFiles(ctx context.Context) error {
 	trust, key := r.Authority.files()
-	caFile := host.File{Path: trust, Mode: 0o644, Content: r.anchors(), Note: "the CAs of the cluster"}
+	caFile := host.File{Path: trust, Mode: 0o644, Content: r.Anchors(), Note: "the CAs of the cluster"}
 	if !r.controlPlane {
 		return r.write(ctx, caFile)
 	}
@@ -139,8 +139,8 @@ func (s RotationSpec) withAnchors(raw []byte) (content []byte, differs bool, err
 	}
 	for _, cluster := range c.Clusters {
 		// Their order matters to nobody here.
-		if s.about(cluster.CertificateAuthorityData) && !sameSet(s.Authority.split(cluster.CertificateAuthorityData), s.Authority.split(s.anchors())) {
-			cluster.CertificateAuthorityData, differs = s.anchors(), true
+		if s.About(cluster.CertificateAuthorityData) && !s.Reached(cluster.CertificateAuthorityData) {
+			cluster.CertificateAuthorityData, differs = s.Anchors(), true
 		}
 	}
 	if !differs {
@@ -148,21 +148,6 @@ func (s RotationSpec) withAnchors(raw []byte) (content []byte, differs bool, err
 	}
 	content, err = clientcmd.Write(*c)
 	return content, true, err
-}
-
-// about reports whether content has nothing but CAs of this rotation.
-func (s RotationSpec) about(content []byte) bool {
-	all := s.Authority.split(content)
-	return len(all) > 0 && !slices.ContainsFunc(all, func(c []byte) bool { return !same(c, s.From) && !same(c, s.To) })
-}
-
-func sameSet(a, b [][]byte) bool {
-	within := func(x, y [][]byte) bool {
-		return !slices.ContainsFunc(x, func(one []byte) bool {
-			return !slices.ContainsFunc(y, func(other []byte) bool { return same(one, other) })
-		})
-	}
-	return within(a, b) && within(b, a)
 }
 
 // signingManifest is controller-manager's manifest with the CA in this phase, and that CA's file.
@@ -245,7 +230,7 @@ func (r *rotation) dropChain(ctx context.Context) error {
 	if len(pki.Certs(raw)) < 2 {
 		return nil
 	}
-	return r.write(ctx, host.File{Path: u.cert, Mode: 0o644, Content: trustOnly(raw), Note: "the apiserver's certificate"})
+	return r.write(ctx, host.File{Path: u.cert, Mode: 0o644, Content: firstPEM(raw), Note: "the apiserver's certificate"})
 }
 
 // accepted waits until the apiserver asks for the logins of those of the two CAs that are trusted
@@ -256,7 +241,7 @@ func (r *rotation) accepted(ctx context.Context) error {
 		gone = r.From
 	}
 	return host.Until(ctx, settleTimeout, settleInterval, func(ctx context.Context) error {
-		return r.deps.accepts(ctx, r.env, r.anchors(), gone)
+		return r.deps.accepts(ctx, r.env, r.Anchors(), gone)
 	}, func(seen error) error {
 		return host.WithHint(fmt.Errorf("the apiserver does not go by the CAs in %s within %v: %w", pkiDir+"/ca.crt", settleTimeout, seen), "look at the apiserver's log on the host, then resume")
 	})

@@ -22,7 +22,7 @@ func (r *rotation) frontProxy(ctx context.Context) error {
 		return err
 	}
 	trust, key := r.Authority.files()
-	files := []host.File{{Path: trust, Mode: 0o644, Content: r.anchors(), Note: "the CAs of the front proxy"}}
+	files := []host.File{{Path: trust, Mode: 0o644, Content: r.Anchors(), Note: "the CAs of the front proxy"}}
 	if r.Phase != PhaseFinish {
 		pair, err := r.signing()
 		if err != nil {
@@ -52,7 +52,7 @@ func (r *rotation) serviceAccount(ctx context.Context) error {
 		return err
 	}
 	public, private := r.Authority.files()
-	files := []host.File{{Path: public, Mode: 0o644, Content: r.anchors(), Note: "the keys that tokens of service accounts are verified with"}}
+	files := []host.File{{Path: public, Mode: 0o644, Content: r.Anchors(), Note: "the keys that tokens of service accounts are verified with"}}
 	if r.Phase != PhaseFinish {
 		pair, err := r.signing()
 		if err != nil {

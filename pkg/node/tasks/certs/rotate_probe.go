@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
@@ -75,12 +77,15 @@ func accepts(ctx context.Context, env node.Env, anchors, gone []byte) error {
 	if !asked {
 		return errors.New("it asks for no client certificate")
 	}
+	accepted := func(ca *x509.Certificate) bool {
+		return slices.ContainsFunc(named, func(name []byte) bool { return bytes.Equal(name, ca.RawSubject) })
+	}
 	for _, anchor := range pki.Certs(anchors) {
 		cert, err := pki.ParseCert(anchor)
 		if err != nil {
 			return err
 		}
-		if !contains(named, cert.RawSubject) {
+		if !accepted(cert) {
 			return fmt.Errorf("it does not accept certificates of %s yet", cert.Subject)
 		}
 	}
@@ -91,17 +96,8 @@ func accepts(ctx context.Context, env node.Env, anchors, gone []byte) error {
 	if err != nil {
 		return err
 	}
-	if contains(named, cert.RawSubject) {
+	if accepted(cert) {
 		return fmt.Errorf("it still accepts certificates of %s", cert.Subject)
 	}
 	return nil
-}
-
-func contains(all [][]byte, one []byte) bool {
-	for _, a := range all {
-		if bytes.Equal(a, one) {
-			return true
-		}
-	}
-	return false
 }

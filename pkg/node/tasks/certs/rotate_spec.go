@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // Authority is a CA, or the key of service accounts, that can be rotated.
@@ -71,12 +73,12 @@ type RotationLookData struct {
 
 // Holds reports whether the host has the private key of an authority.
 func (d RotationLookData) Holds(public []byte) bool {
-	return slices.ContainsFunc(d.Held, func(p []byte) bool { return same(p, public) })
+	return slices.ContainsFunc(d.Held, func(p []byte) bool { return pki.Same(p, public) })
 }
 
 // Trusts reports whether the host trusts an authority.
 func (d RotationLookData) Trusts(public []byte) bool {
-	return slices.ContainsFunc(d.Trusted, func(p []byte) bool { return same(p, public) })
+	return slices.ContainsFunc(d.Trusted, func(p []byte) bool { return pki.Same(p, public) })
 }
 
 // RotationOfferSpec has a control plane node encrypt the key of the next authority to others.
@@ -120,9 +122,9 @@ func (s RotationSpec) check() error {
 	switch {
 	case !slices.Contains(Phases(), s.Phase):
 		return fmt.Errorf("there is no phase called %q", s.Phase)
-	case s.idOf(s.From) == "" || s.idOf(s.To) == "":
+	case pki.ID(s.From) == "" || pki.ID(s.To) == "":
 		return fmt.Errorf("the rotation of %s names no two authorities", s.Authority)
-	case same(s.From, s.To):
+	case pki.Same(s.From, s.To):
 		return fmt.Errorf("the rotation of %s names the same authority twice", s.Authority)
 	}
 	return nil

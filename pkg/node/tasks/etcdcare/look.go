@@ -2,7 +2,6 @@ package etcdcare
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -59,15 +58,6 @@ func Look(ctx context.Context, env node.Env, spec LookSpec) (_ any, err error) {
 		data.Usage, data.UsageCut = usage, !whole
 	}
 	return data, nil
-}
-
-// DecodeLook reads a result's data.
-func DecodeLook(raw json.RawMessage) (LookData, error) {
-	var d LookData
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return d, fmt.Errorf("what a host says of etcd can't be read: %w", err)
-	}
-	return d, nil
 }
 
 // newest is the last whole backup with a snapshot on this host.
