@@ -34,3 +34,15 @@ func Begin(sink report.Sink, id, title string) (end func(failure string)) {
 		})
 	}
 }
+
+// Step tells of a step of the workstation's own, and carries it out.
+func Step(sink report.Sink, id, title string, do func() error) error {
+	end := Begin(sink, id, title)
+	err := do()
+	if err != nil {
+		end(err.Error())
+		return err
+	}
+	end("")
+	return nil
+}

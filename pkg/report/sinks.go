@@ -33,3 +33,23 @@ func JSON(w io.Writer) Sink {
 		_, _ = w.Write(append(line, '\n'))
 	})
 }
+
+// Warnings passes on warnings, and leaves out all other events.
+func Warnings(sink Sink) Sink {
+	return SinkFunc(func(e Event) {
+		if e.Kind == Warning {
+			sink.Emit(e)
+		}
+	})
+}
+
+// Inner passes on what happens within a step, and leaves out its beginning and its end: they are
+// those of a part of another step.
+func Inner(sink Sink) Sink {
+	return SinkFunc(func(e Event) {
+		switch e.Kind {
+		case StepProgress, Info, Warning:
+			sink.Emit(e)
+		}
+	})
+}

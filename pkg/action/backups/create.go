@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -72,40 +71,13 @@ func (o Options) backedUp() (out []v1alpha1.Host) {
 }
 
 func (o Options) call(ctx context.Context, h v1alpha1.Host, task string, timeout time.Duration, spec, into any, sink report.Sink) error {
-	quiet := report.SinkFunc(func(e report.Event) {
-		if e.Kind == report.StepProgress || e.Kind == report.Warning || e.Kind == report.Info {
-			sink.Emit(e)
-		}
-	})
-	res, err := bootstrap.Call(ctx, o.Hosts, h.Name, node.Request{Cluster: o.Cluster.Metadata.Name, Task: task, Step: task + "/" + h.Name, Timeout: timeout, LockTimeout: lockWait}, spec, quiet)
+	res, err := bootstrap.Call(ctx, o.Hosts, h.Name, node.Request{Cluster: o.Cluster.Metadata.Name, Task: task, Step: task + "/" + h.Name, Timeout: timeout, LockTimeout: lockWait}, spec, report.Inner(sink))
 	if err != nil {
 		return action.OfRun(err)
 	}
 	if err := json.Unmarshal(res.Data, into); err != nil {
 		return fmt.Errorf("%s: the answer of %s can't be read", h.Name, task)
 	}
-	return nil
-}
-
-func each(hosts []v1alpha1.Host, do func(i int, h v1alpha1.Host) error) error {
-	errs := make([]error, len(hosts))
-	var all sync.WaitGroup
-	for i, h := range hosts {
-		all.Go(func() { errs[i] = do(i, h) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// step tells of a step of this machine's own.
-func step(sink report.Sink, id, title string, do func() error) error {
-	end := action.Begin(sink, id, title)
-	err := do()
-	if err != nil {
-		end(err.Error())
-		return err
-	}
-	end("")
 	return nil
 }
 
@@ -124,8 +96,8 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 		}
 	}
 	made := make([]taskbackup.Data, len(hosts))
-	if err := step(sink, "backup", "back up "+report.Plural(len(hosts), "host", "hosts"), func() error {
-		return each(hosts, func(i int, h v1alpha1.Host) error {
+	if err := action.Step(sink, "backup", "back up "+report.Plural(len(hosts), "host", "hosts"), func() error {
+		return action.Each(hosts, func(i int, h v1alpha1.Host) error {
 			spec := taskbackup.Spec{Operation: name, Keep: taskbackup.DefaultKeep}
 			for what := range o.Began {
 				spec.Protect = append(spec.Protect, what)
@@ -148,8 +120,8 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 		return m, nil
 	}
 	sent := make([]offsite.SendData, len(hosts))
-	if err := step(sink, "send", "send it to "+o.Target.URL, func() error {
-		return each(hosts, func(i int, h v1alpha1.Host) error {
+	if err := action.Step(sink, "send", "send it to "+o.Target.URL, func() error {
+		return action.Each(hosts, func(i int, h v1alpha1.Host) error {
 			return o.call(ctx, h, tasks.SendBackup, offsite.Timeout, offsite.SendSpec{Backup: name, Host: h.Name, Snapshot: i == 0, Recipients: o.Cluster.Spec.Backup.Recipients, Store: *o.Target}, &sent[i], sink)
 		})
 	}); err != nil {
@@ -162,7 +134,7 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 		m.Parts = append(m.Parts, s.Parts...)
 	}
 	m.Identity = sent[0].Identity
-	return m, step(sink, "finish", "write the manifest", func() error {
+	return m, action.Step(sink, "finish", "write the manifest", func() error {
 		var data offsite.TargetData
 		return o.call(ctx, hosts[0], tasks.BackupTarget, targetTimeout, offsite.TargetSpec{Store: *o.Target, Finish: &m, Tidy: true}, &data, sink)
 	})
@@ -277,7 +249,7 @@ func Verify(ctx context.Context, o Options, name string, keys []age.Identity, si
 		by = o.On[at] // A member has etcd's programs.
 	}
 	v.Name = name
-	err = step(sink, "verify", "restore "+name+" into an etcd that is thrown away, on "+by.Name, func() error {
+	err = action.Step(sink, "verify", "restore "+name+" into an etcd that is thrown away, on "+by.Name, func() error {
 		spec := restore.Spec{ID: "verify", Store: o.Target, Folder: backup.Folder(m.Identity, name), Part: part, Key: key, SHA256: part.SHA256, Bytes: part.Bytes}
 		if err := o.call(ctx, by, tasks.VerifyBackup, offsite.Timeout, spec, &v.VerifyData, sink); err != nil {
 			return err

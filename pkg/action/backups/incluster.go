@@ -2,12 +2,10 @@ package backups
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -15,31 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
 )
-
-// lostAfter is for how long a node may be silent before its part counts as lost.
-const lostAfter = time.Minute
-
-// jobs run tasks on nodes, and belong to no Operation.
-type jobs struct {
-	kube   kubernetes.Interface
-	agents v1alpha1.Agents
-	run    string
-}
-
-// Run runs one, and removes its Job with the request, which may have credentials.
-func (j jobs) Run(ctx context.Context, host string, req node.Request, sink report.Sink) (node.Result, error) {
-	name := engine.JobName(j.run+rand.String(5), req.Task+"/"+host, 1)
-	result, err := job.Runner{Kube: j.kube, Name: name, Agents: j.agents, LostAfter: lostAfter}.Once(ctx, host, req, sink)
-	if err == nil && result.Failure != nil && result.Failure.NoTask() {
-		return result, fmt.Errorf("the agent on %s is older than this program; the next Operation of this program installs a newer one, or use -f to go over SSH", host)
-	}
-	return result, err
-}
 
 // InCluster reaches the nodes of a cluster by Jobs, and asks its API for what is under way. Hosts
 // that are no nodes are left out.
@@ -53,7 +27,7 @@ func InCluster(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (O
 	if err != nil {
 		return o, err
 	}
-	o.Hosts = jobs{kube: kube, agents: usual, run: "backup-"}
+	o.Hosts = agents.Jobs{Kube: kube, Agents: usual, For: "backup", Otherwise: ", or use -f to go over SSH"}
 	ops, err := incluster.NewOperations(config, nil)
 	if err != nil {
 		return o, err

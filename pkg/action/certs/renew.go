@@ -143,7 +143,7 @@ func (o Options) lookAll(ctx context.Context, clients *client.Clients, way via, 
 		return nil, nil, err
 	}
 	there := slices.DeleteFunc(slices.Clone(hosts), func(h v1alpha1.Host) bool { return away[h.Name] != "" && isNode(o.Cluster, h) })
-	found, unseen = look(ctx, o.Cluster, there, way, quiet(sink))
+	found, unseen = look(ctx, o.Cluster, there, way, report.Warnings(sink))
 	for _, h := range hosts {
 		if !slices.ContainsFunc(there, func(t v1alpha1.Host) bool { return t.Name == h.Name }) {
 			unseen[h.Name] = away[h.Name]
@@ -257,7 +257,7 @@ func (o Options) overSSH(ctx context.Context, signer signers, r *Result, sink re
 	for _, n := range r.Plan.Hosts {
 		h, _ := o.Cluster.Host(n.Name)
 		end := action.Begin(sink, "renew/"+n.Name, "renew "+strings.Join(n.Signed, ", ")+" of "+n.Name)
-		data, err := bootstrap.RenewHost(ctx, o.Hosts, o.Cluster.Metadata.Name, signer, h, n.Signed, "renew/"+n.Name, quiet(sink))
+		data, err := bootstrap.RenewHost(ctx, o.Hosts, o.Cluster.Metadata.Name, signer, h, n.Signed, "renew/"+n.Name, report.Warnings(sink))
 		r.Renewed[n.Name] = data
 		if err != nil {
 			end(err.Error())
@@ -285,7 +285,7 @@ func (o Options) operate(ctx context.Context, clients *client.Clients, ops *incl
 			continue
 		}
 		h, _ := o.Cluster.Host(n.Name)
-		pending, err := ask(ctx, o.Cluster, way(h), h, n.Signed, quiet(sink))
+		pending, err := ask(ctx, o.Cluster, way(h), h, n.Signed, report.Warnings(sink))
 		if err != nil {
 			return action.OfRun(err)
 		}

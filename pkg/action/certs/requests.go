@@ -69,7 +69,7 @@ func Requests(ctx context.Context, o Options, dir string, sink report.Sink) (Wri
 			}
 			continue
 		}
-		pending, err := ask(ctx, o.Cluster, way(h), h, names, quiet(sink))
+		pending, err := ask(ctx, o.Cluster, way(h), h, names, report.Warnings(sink))
 		if err != nil {
 			return out, action.OfRun(err)
 		}

@@ -73,7 +73,7 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 	}
 	hosts := slices.DeleteFunc(slices.Clone(r.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return !r.about(h) })
 	var unseen map[string]string
-	r.found, unseen = look(ctx, r.Cluster, hosts, func(v1alpha1.Host) transport.Runner { return r.Hosts }, quiet(r.sink))
+	r.found, unseen = look(ctx, r.Cluster, hosts, func(v1alpha1.Host) transport.Runner { return r.Hosts }, report.Warnings(r.sink))
 	for _, h := range hosts {
 		if why := unseen[h.Name]; why != "" {
 			r.errs = append(r.errs, action.As(action.Unreachable, fmt.Errorf("cannot inspect %s: %s", h.Name, why)))
@@ -222,7 +222,7 @@ func (r *rescuer) etcd(ctx context.Context) {
 
 // bySigner has a host make keys, and signs for these here.
 func (r *rescuer) bySigner(ctx context.Context, h v1alpha1.Host, names []string, step string) (certs.Data, error) {
-	return bootstrap.RenewHost(ctx, r.Hosts, r.Cluster.Metadata.Name, r.signer, h, names, step, quiet(r.sink))
+	return bootstrap.RenewHost(ctx, r.Hosts, r.Cluster.Metadata.Name, r.signer, h, names, step, report.Warnings(r.sink))
 }
 
 // healthy asks from the first member that was looked at.
@@ -247,7 +247,7 @@ func (r *rescuer) healthy(ctx context.Context, step string) error {
 		return err
 	}
 	_, err = bootstrap.Call(ctx, r.Hosts, members[at].Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.EtcdHealth, Step: step, Timeout: etcdTimeout},
-		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, quiet(r.sink))
+		etcdmember.HealthSpec{Endpoints: r.Cluster.EtcdEndpoints(), CA: signer.CA(), Cert: login.CertPEM, Key: login.KeyPEM, Quorum: true}, report.Warnings(r.sink))
 	return err
 }
 
@@ -277,7 +277,7 @@ func (r *rescuer) controlPlanes(ctx context.Context) {
 		}
 		if touched {
 			r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
-				return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, quiet(r.sink))
+				return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, report.Warnings(r.sink))
 			})
 		}
 	}
@@ -290,7 +290,7 @@ func (r *rescuer) local(ctx context.Context, h v1alpha1.Host, names []string, st
 
 func (r *rescuer) call(ctx context.Context, h v1alpha1.Host, task, step string, spec any) (certs.Data, error) {
 	var data certs.Data
-	res, err := bootstrap.Call(ctx, r.Hosts, h.Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: task, Step: step, Timeout: rescueTimeout, LockTimeout: lockWait}, spec, quiet(r.sink))
+	res, err := bootstrap.Call(ctx, r.Hosts, h.Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: task, Step: step, Timeout: rescueTimeout, LockTimeout: lockWait}, spec, report.Warnings(r.sink))
 	if err != nil {
 		return data, err
 	}
@@ -308,7 +308,7 @@ func (r *rescuer) workers(ctx context.Context) {
 			continue
 		}
 		r.step(ctx, h, "kubelet", "renew the kubelet client certificate of "+h.Name, func(step string) (certs.Data, error) {
-			pending, err := ask(ctx, r.Cluster, r.Hosts, h, names, quiet(r.sink))
+			pending, err := ask(ctx, r.Cluster, r.Hosts, h, names, report.Warnings(r.sink))
 			if err != nil {
 				return certs.Data{}, err
 			}
@@ -347,7 +347,7 @@ func (r *rescuer) sign(ctx context.Context, h v1alpha1.Host, pending map[string]
 	var errs []error
 	for _, h := range r.Cluster.ControlPlanes() {
 		res, err := bootstrap.Call(ctx, r.Hosts, h.Name, node.Request{Cluster: r.Cluster.Metadata.Name, Task: tasks.SignCertificates, Step: step, Timeout: lookTimeout},
-			certs.SignSpec{Requests: pending, Validity: r.Life}, quiet(r.sink))
+			certs.SignSpec{Requests: pending, Validity: r.Life}, report.Warnings(r.sink))
 		var data certs.SignData
 		if err == nil {
 			err = json.Unmarshal(res.Data, &data)

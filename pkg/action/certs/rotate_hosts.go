@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // lookAround asks every control plane node how far it is, all at once.
@@ -32,7 +33,7 @@ func (w *rotating) lookAround(ctx context.Context) error {
 }
 
 func (w *rotating) askAll(ctx context.Context, hosts []v1alpha1.Host) (map[string]certs.RotationLookData, error) {
-	looks, failed := each(hosts, func(h v1alpha1.Host) (d certs.RotationLookData, err error) {
+	looks, failed := action.Ask(hosts, func(h v1alpha1.Host) (d certs.RotationLookData, err error) {
 		err = w.call(ctx, h, tasks.RotationLook, certs.RotationLookSpec{Authority: w.Authority}, &d)
 		return d, err
 	})
@@ -46,7 +47,7 @@ func (w *rotating) askAll(ctx context.Context, hosts []v1alpha1.Host) (map[strin
 // call runs a task on a node, and reads its result.
 func (w *rotating) call(ctx context.Context, h v1alpha1.Host, task string, spec, result any) error {
 	req := node.Request{Cluster: w.Cluster.Metadata.Name, Task: task, Step: task + "/" + h.Name, Timeout: askTimeout, LockTimeout: lookTimeout}
-	res, err := bootstrap.Call(ctx, w.way(h), h.Name, req, spec, quiet(w.sink))
+	res, err := bootstrap.Call(ctx, w.way(h), h.Name, req, spec, report.Warnings(w.sink))
 	if err != nil {
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}

@@ -57,13 +57,10 @@ func (w *rotating) at(phase certs.Phase) certs.RotationSpec {
 // objects brings what the API has to a phase, and waits until programs of the cluster have
 // published what is theirs to publish.
 func (w *rotating) objects(ctx context.Context, phase certs.Phase) error {
-	end := action.Begin(w.sink, "objects/"+string(phase), "change what the API publishes of "+string(w.Authority))
-	err := w.publish(ctx, phase)
+	err := action.Step(w.sink, "objects/"+string(phase), "change what the API publishes of "+string(w.Authority), func() error { return w.publish(ctx, phase) })
 	if err != nil {
-		end(err.Error())
 		return action.OfCluster(err)
 	}
-	end("")
 	if w.Authority == certs.AuthorityKubernetes && phase == certs.PhaseTrust {
 		return w.restartWorkloads(ctx, w.ownWorkloads())
 	}

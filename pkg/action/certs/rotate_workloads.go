@@ -115,33 +115,31 @@ func (w *rotating) restartOne(ctx context.Context, kind string, u *unstructured.
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	end := action.Begin(w.sink, "restart/"+name.String(), "restart "+name.String())
-	if done != value {
-		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{annotationRotation: value}}}}})
+	return action.Step(w.sink, "restart/"+name.String(), "restart "+name.String(), func() error {
+		if done != value {
+			patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{annotationRotation: value}}}}})
+			if err != nil {
+				return err
+			}
+			if _, err := api.Patch(ctx, u.GetName(), types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: apply.FieldManager}); err != nil {
+				return fmt.Errorf("restart %s: %w", name, err)
+			}
+		}
+		err := w.await(ctx, "the roll-out of "+name.String(), func(ctx context.Context) (string, error) {
+			u, err := api.Get(ctx, u.GetName(), metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return "", nil
+			}
+			if err != nil {
+				return "", err
+			}
+			return ready.Object(u), nil
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("%w\nnext: see to what keeps its pods from being ready, and run the command again", err)
 		}
-		if _, err := api.Patch(ctx, u.GetName(), types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: apply.FieldManager}); err != nil {
-			end(err.Error())
-			return fmt.Errorf("restart %s: %w", name, err)
-		}
-	}
-	err = w.await(ctx, "the roll-out of "+name.String(), func(ctx context.Context) (string, error) {
-		u, err := api.Get(ctx, u.GetName(), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return "", nil
-		}
-		if err != nil {
-			return "", err
-		}
-		return ready.Object(u), nil
+		return nil
 	})
-	if err != nil {
-		end(err.Error())
-		return fmt.Errorf("%w\nnext: see to what keeps its pods from being ready, and run the command again", err)
-	}
-	end("")
-	return nil
 }
 
 // staleWorkloads are those with pods that were started before they could trust the new CA. Which

@@ -141,7 +141,7 @@ func (o Options) deep(ctx context.Context, clients *client.Clients, r *Report, s
 	}
 	way := o.ways(clients, cluster, chosen)
 	hosts := slices.DeleteFunc(slices.Clone(cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return !o.about(h) })
-	found, unseen := look(ctx, cluster, hosts, way, quiet(sink))
+	found, unseen := look(ctx, cluster, hosts, way, report.Warnings(sink))
 	r.Unseen = unseen
 	for _, h := range hosts {
 		data := found[h.Name]
@@ -155,15 +155,6 @@ func (o Options) deep(ctx context.Context, clients *client.Clients, r *Report, s
 	return nil
 }
 
-// quiet leaves out the events of looks, but for warnings.
-func quiet(sink report.Sink) report.Sink {
-	return report.SinkFunc(func(e report.Event) {
-		if e.Kind == report.Warning {
-			sink.Emit(e)
-		}
-	})
-}
-
 func (o Options) document(ctx context.Context, clients *client.Clients) (*v1alpha1.Cluster, error) {
 	if o.Cluster != nil {
 		return o.Cluster, nil
@@ -174,7 +165,7 @@ func (o Options) document(ctx context.Context, clients *client.Clients) (*v1alph
 
 // ways are Jobs for nodes, and SSH for the others.
 func (o Options) ways(clients *client.Clients, c *v1alpha1.Cluster, chosen v1alpha1.Agents) via {
-	onNodes := newJobs(clients, chosen)
+	onNodes := agents.Jobs{Kube: clients.Kube, Agents: chosen, For: "certs"}
 	return func(h v1alpha1.Host) transport.Runner {
 		if isNode(c, h) {
 			return onNodes

@@ -63,7 +63,7 @@ func Defrag(ctx context.Context, o DefragOptions, sink report.Sink) (DefragResul
 	if err != nil {
 		return r, err
 	}
-	seen, err := o.look(ctx, w, etcdcare.LookSpec{}, quiet(sink))
+	seen, err := o.look(ctx, w, etcdcare.LookSpec{}, report.Warnings(sink))
 	if err != nil {
 		return r, err
 	}
@@ -217,7 +217,7 @@ func Alarm(ctx context.Context, o AlarmOptions, sink report.Sink) (AlarmResult, 
 
 // alarms looks twice where it has to: reading all keys is for NOSPACE only.
 func (o AlarmOptions) alarms(ctx context.Context, w way, sink report.Sink) (Alarms, error) {
-	seen, err := o.look(ctx, w, etcdcare.LookSpec{Usage: o.Usage}, quiet(sink))
+	seen, err := o.look(ctx, w, etcdcare.LookSpec{Usage: o.Usage}, report.Warnings(sink))
 	if err != nil {
 		return Alarms{}, err
 	}
@@ -226,7 +226,7 @@ func (o AlarmOptions) alarms(ctx context.Context, w way, sink report.Sink) (Alar
 		return out, nil
 	}
 	end := action.Begin(sink, "usage", "read what fills etcd")
-	seen, err = o.look(ctx, w, etcdcare.LookSpec{Usage: true}, quiet(sink))
+	seen, err = o.look(ctx, w, etcdcare.LookSpec{Usage: true}, report.Warnings(sink))
 	end(failure(err))
 	if err != nil {
 		return out, err
@@ -277,7 +277,7 @@ func Check(ctx context.Context, o Options, sink report.Sink) (Checked, error) {
 		return Checked{}, err
 	}
 	end := action.Begin(sink, "check", "compare the members' data")
-	seen, err := o.look(ctx, w, etcdcare.LookSpec{Hashes: true}, quiet(sink))
+	seen, err := o.look(ctx, w, etcdcare.LookSpec{Hashes: true}, report.Warnings(sink))
 	end(failure(err))
 	if err != nil {
 		return Checked{}, err

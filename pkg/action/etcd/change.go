@@ -112,7 +112,7 @@ func PlanChange(ctx context.Context, o ChangeOptions, sink report.Sink) (*Change
 	if len(w.unseen) > 0 {
 		return nil, action.As(action.Unreachable, fmt.Errorf("every member's host has to be there: %s", firstOf(w.unseen)))
 	}
-	seen, err := o.look(ctx, w, etcdcare.LookSpec{}, quiet(sink))
+	seen, err := o.look(ctx, w, etcdcare.LookSpec{}, report.Warnings(sink))
 	if err != nil {
 		return nil, err
 	}

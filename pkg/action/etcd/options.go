@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -16,7 +15,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -99,7 +97,7 @@ func (o Options) open(ctx context.Context, bring bool, sink report.Sink) (way, e
 	if err != nil {
 		return w, noJobs(action.OfCluster(err))
 	}
-	w.Runner = jobs{clients: clients, agents: chosen, run: "etcd-" + rand.String(5)}
+	w.Runner = agents.Jobs{Kube: clients.Kube, Agents: chosen, For: "etcd"}
 	for _, h := range o.Logins() {
 		if slices.ContainsFunc(o.Cluster.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name }) {
 			w.hosts = append(w.hosts, h)
@@ -115,26 +113,6 @@ func noJobs(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%w\nnext: when the API is away or takes no writes, pass the Cluster file with -f: the hosts are then reached over SSH", err)
-}
-
-// jobs run tasks on nodes that belong to no Operation.
-type jobs struct {
-	clients *client.Clients
-	agents  v1alpha1.Agents
-	run     string
-}
-
-// jobLost is for how long a node may not be heard of before its Job counts as lost.
-const jobLost = time.Minute
-
-// Run runs one, and removes its Job.
-func (j jobs) Run(ctx context.Context, host string, req node.Request, sink report.Sink) (node.Result, error) {
-	name := engine.JobName(j.run, req.Task+"/"+host, 1)
-	result, err := job.Runner{Kube: j.clients.Kube, Name: name, Agents: j.agents, LostAfter: jobLost}.Once(ctx, host, req, sink)
-	if err == nil && result.Failure != nil && result.Failure.NoTask() {
-		return result, fmt.Errorf("the agent on %s is older than this program; the next Operation of this program installs a newer one", host)
-	}
-	return result, err
 }
 
 // call runs a task on one host and reads what it has to say.
@@ -172,13 +150,4 @@ func away(err error) bool {
 	var lost *job.LostError
 	var none *v1alpha1.NoAgentError
 	return errors.As(err, &bySSH) || errors.As(err, &start) || errors.As(err, &lost) || errors.As(err, &none)
-}
-
-// quiet leaves out the events of looks, but for warnings.
-func quiet(sink report.Sink) report.Sink {
-	return report.SinkFunc(func(e report.Event) {
-		if e.Kind == report.Warning {
-			sink.Emit(e)
-		}
-	})
 }

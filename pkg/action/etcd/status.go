@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -68,7 +67,7 @@ func Status(ctx context.Context, o Options, sink report.Sink) (Report, error) {
 	var seen map[string]etcdcare.LookData
 	unseen := map[string]string{}
 	if err == nil {
-		seen, unseen = lookAll(ctx, o, w, quiet(sink))
+		seen, unseen = lookAll(ctx, o, w, report.Warnings(sink))
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return Report{}, cause
@@ -100,22 +99,13 @@ func firstOf(unseen map[string]string) string {
 
 // lookAll asks from all hosts at once.
 func lookAll(ctx context.Context, o Options, w way, sink report.Sink) (seen map[string]etcdcare.LookData, unseen map[string]string) {
-	seen, unseen = map[string]etcdcare.LookData{}, maps.Clone(w.unseen)
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, h := range w.hosts {
-		all.Go(func() {
-			data, err := call[etcdcare.LookData](ctx, o, w, h.Name, tasks.EtcdLook, etcdcare.LookTimeout, etcdcare.LookSpec{Endpoints: o.Cluster.EtcdEndpoints()}, sink)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				unseen[h.Name] = action.WithHint(err).Error()
-				return
-			}
-			seen[h.Name] = data
-		})
+	seen, failed := action.Ask(w.hosts, func(h v1alpha1.Host) (etcdcare.LookData, error) {
+		return call[etcdcare.LookData](ctx, o, w, h.Name, tasks.EtcdLook, etcdcare.LookTimeout, etcdcare.LookSpec{Endpoints: o.Cluster.EtcdEndpoints()}, sink)
+	})
+	unseen = maps.Clone(w.unseen)
+	for name, err := range failed {
+		unseen[name] = action.WithHint(err).Error()
 	}
-	all.Wait()
 	return seen, unseen
 }
 

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -153,7 +154,7 @@ func (c client) nodes(ctx context.Context) (notReady, cordoned []string, err err
 // checked waits for every apiserver and for the nodes. A node that does not come back is told of,
 // and does not undo the restore.
 func (r *Restore) checked(ctx context.Context, planes []v1alpha1.Host, result *Result) error {
-	if err := each(planes, func(h v1alpha1.Host) error { return r.wait(ctx, h) }); err != nil {
+	if err := action.Each(planes, func(_ int, h v1alpha1.Host) error { return r.wait(ctx, h) }); err != nil {
 		return err
 	}
 	c, err := r.api(ctx, planes[0])

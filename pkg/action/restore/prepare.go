@@ -89,7 +89,7 @@ func (r *Restore) present() (out []v1alpha1.Host) {
 }
 
 func (r *Restore) call(ctx context.Context, host, task, step string, timeout time.Duration, spec, into any) error {
-	res, err := bootstrap.Call(ctx, r.Hosts, host, node.Request{Cluster: r.Cluster.Metadata.Name, Identity: r.Identity, Task: task, Step: step, Timeout: timeout, LockTimeout: lockWait}, spec, quiet(r.sink))
+	res, err := bootstrap.Call(ctx, r.Hosts, host, node.Request{Cluster: r.Cluster.Metadata.Name, Identity: r.Identity, Task: task, Step: step, Timeout: timeout, LockTimeout: lockWait}, spec, report.Inner(r.sink))
 	if err != nil {
 		return action.OfHosts(err)
 	}
@@ -103,50 +103,21 @@ func (r *Restore) call(ctx context.Context, host, task, step string, timeout tim
 	return nil
 }
 
-// quiet leaves out the ends of hosts' steps, which are parts of steps of ours.
-func quiet(sink report.Sink) report.Sink {
-	return report.SinkFunc(func(e report.Event) {
-		switch e.Kind {
-		case report.StepProgress, report.Info, report.Warning:
-			sink.Emit(e)
-		}
-	})
-}
-
 func (r *Restore) look(ctx context.Context) error {
-	end := action.Begin(r.sink, "look", "look at "+report.Plural(len(r.present()), "host", "hosts"))
 	r.looks = map[string]restore.LookData{}
 	var mu sync.Mutex
-	err := each(r.present(), func(h v1alpha1.Host) error {
-		var data restore.LookData
-		if err := r.call(ctx, h.Name, tasks.LookForRestore, "look/"+h.Name, lookTimeout, restore.LookSpec{DataDir: r.Cluster.Spec.Etcd.DataDir}, &data); err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		r.looks[h.Name] = data
-		return nil
+	return action.Step(r.sink, "look", "look at "+report.Plural(len(r.present()), "host", "hosts"), func() error {
+		return action.Each(r.present(), func(_ int, h v1alpha1.Host) error {
+			var data restore.LookData
+			if err := r.call(ctx, h.Name, tasks.LookForRestore, "look/"+h.Name, lookTimeout, restore.LookSpec{DataDir: r.Cluster.Spec.Etcd.DataDir}, &data); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.looks[h.Name] = data
+			return nil
+		})
 	})
-	end(text(err))
-	return err
-}
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-// each does something on several hosts at the same time.
-func each(hosts []v1alpha1.Host, do func(v1alpha1.Host) error) error {
-	errs := make([]error, len(hosts))
-	var all sync.WaitGroup
-	for i, h := range hosts {
-		all.Go(func() { errs[i] = do(h) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }
 
 // newest is what the members have now, which tells what is lost.

@@ -74,10 +74,7 @@ func (r *Restore) Run(ctx context.Context) (Result, error) {
 		if err := context.Cause(ctx); err != nil {
 			return result, err
 		}
-		end := action.Begin(r.sink, "restore/"+s.title, s.title)
-		err := s.do()
-		end(text(err))
-		if err != nil {
+		if err := action.Step(r.sink, "restore/"+s.title, s.title, s.do); err != nil {
 			return result, action.OfRun(err)
 		}
 	}
@@ -114,7 +111,7 @@ func (r *Restore) others() (out []v1alpha1.Host) {
 }
 
 func (r *Restore) each(ctx context.Context, hosts []v1alpha1.Host, a restore.Action, timeout time.Duration) error {
-	return each(hosts, func(h v1alpha1.Host) error {
+	return action.Each(hosts, func(_ int, h v1alpha1.Host) error {
 		_, err := r.step(ctx, h, a, timeout, r.spec(h))
 		return err
 	})
@@ -155,7 +152,7 @@ func (r *Restore) distribute(ctx context.Context, members []v1alpha1.Host) error
 		r.from = source{host: name, sha256: data.Snapshot.SHA256, bytes: data.Snapshot.Bytes}
 		action.Tell(r.sink, "%s: a snapshot at revision %d", name, data.Snapshot.Revision)
 	}
-	return each(members, func(h v1alpha1.Host) error {
+	return action.Each(members, func(_ int, h v1alpha1.Host) error {
 		spec := r.spec(h)
 		switch {
 		case r.from.object != nil:
@@ -266,10 +263,7 @@ func TakeBack(ctx context.Context, o Options, sink report.Sink) (Plan, error) {
 			return errors.Join(r.each(ctx, r.planes(), restore.Serve, stepTimeout), r.each(ctx, r.others(), restore.Serve, stepTimeout))
 		}},
 	} {
-		end := action.Begin(sink, "take-back/"+step.title, step.title)
-		err := step.do()
-		end(text(err))
-		if err != nil {
+		if err := action.Step(sink, "take-back/"+step.title, step.title, step.do); err != nil {
 			return r.Plan, action.OfRun(err)
 		}
 	}

@@ -155,7 +155,7 @@ func (o *options) Run(ctx context.Context) error {
 	}
 	shown := cli.NewProgress(o.ErrOut, "")
 	defer shown.Close()
-	result, err := access.RunIssue(ctx, o.IssueOptions, onlyWarnings(shown))
+	result, err := access.RunIssue(ctx, o.IssueOptions, report.Warnings(shown))
 	shown.Close()
 	if err != nil {
 		return err
@@ -179,13 +179,4 @@ func (o *options) wayIn() (err error) {
 	}
 	o.Login, err = o.hostKey.Login()
 	return err
-}
-
-// onlyWarnings leaves out how far the login is, which takes a moment.
-func onlyWarnings(sink report.Sink) report.Sink {
-	return report.SinkFunc(func(e report.Event) {
-		if e.Kind == report.Warning {
-			sink.Emit(e)
-		}
-	})
 }
