@@ -72,7 +72,11 @@ func TestAddons(t *testing.T) {
 	t.Run("renewal", func(t *testing.T) { c.certificateIsRenewed(t) })
 	t.Run("newer version", func(t *testing.T) { c.ownAddonIsUpgraded(t, next) })
 	t.Run("etcd-operator", func(t *testing.T) { c.etcdOperator(t) })
+	// While an alert waits for its minute, the schedule has a run.
+	c.renewalSchedule(t, "* * * * *")
 	t.Run("alert", func(t *testing.T) { c.alertFires(t) })
+	t.Run("certificates", func(t *testing.T) { c.certificatesAreMetrics(t) })
+	c.renewalSchedule(t, "off")
 	// As late as possible: rates take some scrapes.
 	t.Run("queries", func(t *testing.T) { c.queriesAnswer(t) })
 	if r := c.ha(t, addonDeadline, install...); r.code != 0 || strings.Contains(r.stdout, "objects written") {

@@ -11,6 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
 // scheduledLife is long enough for a renewal of everything in its last third.
@@ -41,6 +43,26 @@ func (c *cluster) scheduled(t *testing.T) map[string]any {
 	return seen.Schedule
 }
 
+// renewalSchedule has certificates renewed as the cron expression says, or not by schedule if that is off.
+func (c *cluster) renewalSchedule(t *testing.T, cron string, args ...string) {
+	t.Helper()
+	args = append([]string{"certs", "renew", "--schedule=" + cron, "--kubeconfig", c.kubeconfig}, args...)
+	if r := c.ha(t, suiteDeadline, args...); r.code != 0 {
+		t.Fatalf("%v: %s", args, tail(r.String(), 4000))
+	}
+}
+
+// certificatesAreMetrics waits until a run of the schedule has told Prometheus of each control
+// plane's certificates.
+func (c *cluster) certificatesAreMetrics(t *testing.T) {
+	t.Helper()
+	want := len(c.names("control-plane"))
+	eventually(t, 3*time.Minute, "a run of the schedule on each control plane in Prometheus", func() (bool, string) {
+		n, err := c.query(certs.MetricLook)
+		return err == nil && n == want, fmt.Sprintf("%d of %d hosts, %v; the schedule is %v", n, want, err, c.scheduled(t))
+	})
+}
+
 // TestScheduledRenewal: what kubeadm's CAs have signed is renewed by the cluster itself at two
 // thirds of its life, with no failed request; what etcd's CA has signed is told of; a schedule that
 // is suspended is seen, and one that is taken away is gone.
@@ -55,13 +77,7 @@ func TestScheduledRenewal(t *testing.T) {
 	defer stop()
 	began := time.Now()
 	c.renewCertificates(t, "--all", "--life-for-tests", scheduledLife.String())
-	schedule := func(args ...string) {
-		t.Helper()
-		if r := c.ha(t, suiteDeadline, append([]string{"certs", "renew", "--kubeconfig", c.kubeconfig, "--life-for-tests", scheduledLife.String()}, args...)...); r.code != 0 {
-			t.Fatalf("certs renew %v: %s", args, tail(r.String(), 4000))
-		}
-	}
-	schedule("--schedule=* * * * *")
+	c.renewalSchedule(t, "* * * * *", "--life-for-tests", scheduledLife.String())
 	before := c.signedOnHosts(t)
 	if s := c.scheduled(t); s == nil || s["schedule"] != "* * * * *" || !strings.Contains(fmt.Sprint(s["image"]), "@sha256:") {
 		t.Fatalf("the schedule is %v", s)
@@ -101,7 +117,7 @@ func TestScheduledRenewal(t *testing.T) {
 	if r := c.ha(t, suiteDeadline, "status", "--kubeconfig", c.kubeconfig); !strings.Contains(r.stdout, "is suspended") {
 		t.Errorf("status of a suspended schedule: %s", tail(r.String(), 3000))
 	}
-	schedule("--schedule=off")
+	c.renewalSchedule(t, "off")
 	if s := c.scheduled(t); s != nil {
 		t.Errorf("it is still there: %v", s)
 	}
