@@ -61,16 +61,26 @@ balancer: setup ## Run the load balancer's tests with the lab's haproxy and ngin
 	else echo "the load balancer's tests need the lab's haproxy and nginx: bin/lab build"; fi
 
 # What has goroutines of its own, or locks since it is called from several.
-RACE := $(addprefix ./pkg/,bootstrap/... bundle/... cmd doctor etcd incluster incluster/engine incluster/images \
+RACE := $(addprefix ./pkg/,action bootstrap/... bundle/... doctor incluster/engine incluster/images \
 	incluster/loadbalancer incluster/operations incluster/upgrade kubeconfig node node/balancer node/host \
 	node/tasks/backup node/tasks/controlplane node/tasks/images node/tasks/loadbalancer node/tasks/observe \
 	node/tasks/prepare node/tasks/reach node/tasks/vip pki plan report status transport/...)
+# These start real servers by the dozen, which takes ten minutes: in `make e2e-full`.
+RACE_LONG := $(addprefix ./pkg/,action/... backup/... cmd etcd incluster incluster/certs/... node/tasks/certs node/tasks/restore)
 
 .PHONY: race
 race: ## Run the unit tests with the race detector, which wants a C compiler
+	@$(MAKE) --no-print-directory race-of PACKAGES='$(RACE)'
+
+.PHONY: race-long
+race-long: ## The same for packages that take long
+	@$(MAKE) --no-print-directory race-of PACKAGES='$(RACE_LONG)'
+
+.PHONY: race-of
+race-of: setup
 	@hack/setup.sh cgo
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
-	@env $$(hack/binaries.sh $(KUBERNETES)) CGO_ENABLED=1 go test -race -p 2 -tags=$(TAGS) -json $(RACE) | bin/testsum
+	@env $$(hack/binaries.sh $(KUBERNETES)) CGO_ENABLED=1 go test -race -p 2 -tags=$(TAGS) -json $(PACKAGES) | bin/testsum
 
 # How long each fuzzer runs.
 FUZZTIME ?= 20s
@@ -108,6 +118,7 @@ e2e-full: build ## All end-to-end tests, the long and destructive ones too, and 
 	@CGO_ENABLED=0 go build -o bin/testsum ./hack/testsum
 	@E2E_TIER=full $(GOTEST),e2e -json -count=1 -timeout 12h ./test/e2e | bin/testsum -each $(RECORD)
 	@for os in debian-11 debian-13; do $(MAKE) --no-print-directory e2e E2E_OS=$$os E2E_RUN=TestSeparateEtcdHosts RUN=$(LAB_CACHE)/runs/$$os.json; done
+	@$(MAKE) --no-print-directory race-long
 	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: tested
