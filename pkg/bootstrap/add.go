@@ -12,7 +12,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
-	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -52,6 +51,9 @@ type AddConfig struct {
 // MemberFiles are one etcd member's certificates, PEM, and etcd's initial cluster
 // token. The keys are secrets.
 type MemberFiles struct {
+	// Identity is what the cluster is known by (ADR 27). Empty, from an earlier version of this
+	// program, it is the fingerprint of CA.
+	Identity   string `json:"identity,omitempty"`
 	Token      string `json:"token"`
 	CA         []byte `json:"ca"`
 	ServerCert []byte `json:"serverCert"`
@@ -78,8 +80,8 @@ func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		in.EtcdCA = local.EtcdCA
-		if in.EtcdCA == "" && cfg.anyMember() {
+		in.Identity, in.EtcdCAs = local.Identity, local.EtcdCAs
+		if in.Identity == "" && cfg.anyMember() {
 			return r, fmt.Errorf("the key of the etcd CA is not on this machine, and a new etcd member needs certificates by it: run it where the cluster was made, or copy that machine's state directory of this cluster to %s", cfg.StateDir)
 		}
 	}
@@ -129,7 +131,7 @@ func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 	if cfg.DryRun {
 		return r, nil
 	}
-	return r, cfg.carryOut(ctx, run, in.EtcdCA, b, &r, sink)
+	return r, cfg.carryOut(ctx, run, in.Identity, b, &r, sink)
 }
 
 // open opens the bundle, when anything is to be taken from it.
@@ -158,8 +160,13 @@ func (cfg AddConfig) ownCA(in *Inputs) error {
 		if err != nil {
 			return err
 		}
-		in.EtcdCA, err = authority{ca: pki.KeyPair{CertPEM: files.CA}}.fingerprint()
-		return err
+		if in.EtcdCAs, err = (authority{trusted: files.CA}).fingerprints(); err != nil {
+			return err
+		}
+		if in.Identity = files.Identity; in.Identity == "" && len(in.EtcdCAs) > 0 {
+			in.Identity = in.EtcdCAs[0]
+		}
+		return nil
 	}
 	return nil
 }
@@ -177,7 +184,7 @@ func strangers(cfg AddConfig, o Observation) []report.Finding {
 	return out
 }
 
-// carryOut runs the plan. identity is the etcd CA's fingerprint, empty when it is not known here.
+// carryOut runs the plan. identity is what the cluster is known by, empty when that is not known here.
 func (cfg AddConfig) carryOut(ctx context.Context, run Config, identity string, b Bundle, r *Result, sink report.Sink) error {
 	started := time.Now()
 	var auth authority

@@ -156,7 +156,7 @@ func (e *executor) health(ctx context.Context, s plan.Step, spec etcdmember.Heal
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	spec.CA, spec.Cert, spec.Key = e.authority.ca.CertPEM, client.CertPEM, client.KeyPEM
+	spec.CA, spec.Cert, spec.Key = e.authority.trusted, client.CertPEM, client.KeyPEM
 	_, outcome, err := e.send(ctx, s, spec)
 	return outcome, err
 }
@@ -171,7 +171,7 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 		return plan.Outcome{}, err
 	}
 	begun := time.Now()
-	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.ca.CertPEM, client.CertPEM, client.KeyPEM
+	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.trusted, client.CertPEM, client.KeyPEM
 	spec.Config, err = kubeadm.Init(e.cfg.Cluster, kubeadm.InitParams{Host: e.source, Token: token, TokenTTL: tokenLife,
 		PatchesDir: e.patches()})
 	if err != nil {

@@ -123,5 +123,5 @@ func testContents() bundle.Contents {
 
 func testInputs() Inputs {
 	c := testContents()
-	return Inputs{Contents: &c, EtcdCA: testCA, AgentImage: "agent"}
+	return Inputs{Contents: &c, Identity: testCA, EtcdCAs: []string{testCA}, AgentImage: "agent"}
 }

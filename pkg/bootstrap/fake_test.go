@@ -302,7 +302,7 @@ func (f *fakeHosts) etcd(name string, facts *observe.Facts, spec etcdmember.Spec
 			return nil, false, err
 		}
 	}
-	ca, err := (authority{ca: pki.KeyPair{CertPEM: spec.CA}}).fingerprint()
+	ca, err := fingerprint(pki.Certs(spec.CA)[0])
 	if err != nil {
 		return nil, false, err
 	}

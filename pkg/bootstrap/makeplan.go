@@ -254,7 +254,7 @@ func (p *planner) members() []v1alpha1.Host {
 
 func (p *planner) memberRuns(h v1alpha1.Host) bool {
 	st := p.o[h.Name].Facts.State
-	return p.o[h.Name].done(tasks.Etcd) && st.EtcdActive && st.EtcdData && st.EtcdCA != "" && st.EtcdCA == p.in.EtcdCA
+	return p.o[h.Name].done(tasks.Etcd) && st.EtcdActive && st.EtcdData && slices.Contains(p.in.EtcdCAs, st.EtcdCA)
 }
 
 func (p *planner) etcdHealth() {

@@ -27,7 +27,7 @@ func (p *planner) renewMember(h v1alpha1.Host) {
 
 // renewLogin renews an apiserver's login to etcd.
 func (p *planner) renewLogin(h v1alpha1.Host) {
-	if !p.o[h.Name].Facts.State.ControlPlane || p.in.EtcdCA == "" {
+	if !p.o[h.Name].Facts.State.ControlPlane || len(p.in.EtcdCAs) == 0 {
 		return
 	}
 	s, due := p.renewal(h, "renew-etcd-login", "the certificate with which its apiserver logs in to etcd", certs.EtcdClient)

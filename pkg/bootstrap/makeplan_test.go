@@ -35,7 +35,7 @@ func find(t *testing.T, p plan.Plan, id string) plan.Step {
 func TestPlanForBareHosts(t *testing.T) {
 	c := testCluster(t, nil)
 	in := testInputs()
-	in.EtcdCA = ""
+	in.Identity, in.EtcdCAs = "", nil
 	p, err := MakePlan(c, bareHosts(c), in)
 	if err != nil {
 		t.Fatal(err)

@@ -16,9 +16,12 @@ import (
 type Inputs struct {
 	// Contents are the bundle's; nil when they are not known.
 	Contents *bundle.Contents
-	// EtcdCA is the fingerprint (hex SHA-256 of the DER) of the workstation's
-	// etcd CA; empty when it has none yet.
-	EtcdCA string
+	// Identity is what the cluster is known by: the fingerprint (hex SHA-256 of the DER) of its
+	// first etcd CA. Empty when this workstation has none yet.
+	Identity string
+	// EtcdCAs are the fingerprints of the CAs that members trust: one, or two during a rotation,
+	// the one that signs first.
+	EtcdCAs []string
 	// AgentImage is the reference given to the agent's own image, and AgentDigest what is to be
 	// under it on these hosts, as pods name it. An empty digest is not known.
 	AgentImage, AgentDigest string

@@ -36,10 +36,10 @@ func (k *checker) belongs(h v1alpha1.Host, o HostObservation) {
 	case ours != nil && ours.Cluster != k.c.Metadata.Name:
 		k.err(h.Name, "other-cluster", "take the host out of that cluster first, or correct metadata.name in the Cluster file",
 			"the host belongs to the cluster %q, not to %q", ours.Cluster, k.c.Metadata.Name)
-	case ours != nil && ours.Identity != "" && k.in.EtcdCA != "" && ours.Identity != k.in.EtcdCA:
+	case ours != nil && ours.Identity != "" && k.in.Identity != "" && ours.Identity != k.in.Identity:
 		k.err(h.Name, "other-cluster", "compare the host's address: it is another cluster's. A host that is taken from that one is freed by uninstall with its Cluster file, or by node remove --clean",
-			"the host belongs to another cluster that is called %q as well: the etcd CA of that is %.12s, of this one %.12s", ours.Cluster, ours.Identity, k.in.EtcdCA)
-	case ours != nil && ours.Identity != "" && k.in.EtcdCA == "" && !k.in.Running:
+			"the host belongs to another cluster that is called %q as well: the etcd CA of that is %.12s, of this one %.12s", ours.Cluster, ours.Identity, k.in.Identity)
+	case ours != nil && ours.Identity != "" && k.in.Identity == "" && !k.in.Running:
 		k.err(h.Name, "other-cluster", "run it where the cluster was made, or copy that machine's state directory of this cluster here. When that is lost and the hosts hold nothing of worth: kubectl ha uninstall --unidentified",
 			"the host belongs to a cluster that is called %q as well, whose etcd CA (%.12s) is not on this machine", ours.Cluster, ours.Identity)
 	case len(o.Facts.Leftovers) > 0 && !o.done(tasks.Init) && !o.done(tasks.Enrol) && !o.done(tasks.Promote):

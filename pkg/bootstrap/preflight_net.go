@@ -179,7 +179,8 @@ func (k *checker) authorities() {
 	for _, h := range k.seen() {
 		s := k.o[h.Name].Facts.State
 		if s.EtcdCA != "" && k.ours(h.Name) {
-			etcd[s.EtcdCA] = append(etcd[s.EtcdCA], h.Name)
+			ca := k.oneEtcdCA(s.EtcdCA)
+			etcd[ca] = append(etcd[ca], h.Name)
 		}
 		// Workers as well: clusters may have the same name, CAs are never the same.
 		if s.ClusterCA != "" && k.ours(h.Name) {
@@ -198,9 +199,9 @@ func (k *checker) authorities() {
 		return
 	}
 	for theirs, names := range etcd {
-		switch k.in.EtcdCA {
-		case theirs:
-		case "":
+		switch {
+		case slices.Contains(k.in.EtcdCAs, theirs):
+		case len(k.in.EtcdCAs) == 0:
 			k.err("", "etcd-ca", "run it where the cluster was made, or copy that machine's state directory of this cluster here",
 				"etcd runs already (%s), but the key of its CA is not on this machine", strings.Join(names, ", "))
 		default:
@@ -208,6 +209,14 @@ func (k *checker) authorities() {
 				"etcd runs already (%s) with another CA than the one on this machine", strings.Join(names, ", "))
 		}
 	}
+}
+
+// oneEtcdCA takes the CAs of a rotation for one: hosts have it one after the other.
+func (k *checker) oneEtcdCA(fingerprint string) string {
+	if slices.Contains(k.in.EtcdCAs, fingerprint) {
+		return k.in.EtcdCAs[0]
+	}
+	return fingerprint
 }
 
 func (k *checker) etcdHasData() bool {

@@ -26,7 +26,7 @@ func TestPreflightFindsNothingOnGoodHosts(t *testing.T) {
 	if got := Preflight(c, completeHosts(c), in); len(got) > 0 {
 		t.Errorf("complete cluster: %q", lines(got))
 	}
-	in.EtcdCA = ""
+	in.Identity, in.EtcdCAs = "", nil
 	if got := Preflight(c, bareHosts(c), in); len(got) > 0 {
 		t.Errorf("bare hosts: %q", lines(got))
 	}
@@ -88,7 +88,7 @@ func TestPreflight(t *testing.T) {
 		}, want: []string{"error other-cluster w1"}, says: "cafe"},
 		"of a cluster whose CA is lost": {hosts: func(o map[string]*HostObservation) {
 			o["w1"].Facts.Ours = &observe.Ours{Cluster: "lab", Identity: "cafe"}
-		}, in: func(in *Inputs) { in.EtcdCA = "" }, want: []string{"error other-cluster w1"}, says: "not on this machine"},
+		}, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "", nil }, want: []string{"error other-cluster w1"}, says: "not on this machine"},
 		"leftovers": {hosts: func(o map[string]*HostObservation) {
 			o["w1"].Facts.Leftovers = []string{"/etc/kubernetes/kubelet.conf"}
 		}, want: []string{"error leftovers w1"}, says: "/etc/kubernetes/kubelet.conf"},
@@ -191,8 +191,8 @@ func TestPreflight(t *testing.T) {
 			want: []string{"error cluster-ca "}},
 		"two clusters' CAs": {complete: true, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.ClusterCA = "other" },
 			want: []string{"error cluster-ca "}},
-		"CA key not here":    {complete: true, in: func(in *Inputs) { in.EtcdCA = "" }, want: []string{"error etcd-ca "}, says: "not on this machine"},
-		"CA is another here": {complete: true, in: func(in *Inputs) { in.EtcdCA = "ffff" }, want: []string{"error etcd-ca "}},
+		"CA key not here":    {complete: true, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "", nil }, want: []string{"error etcd-ca "}, says: "not on this machine"},
+		"CA is another here": {complete: true, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "ffff", []string{"ffff"} }, want: []string{"error etcd-ca "}},
 		"clones": {hosts: func(o map[string]*HostObservation) {
 			o["cp2"].Facts.MachineID, o["cp2"].Facts.Hostname, o["cp2"].Facts.MACs = "id-cp1", "cp1", map[string]string{"a": "x", "eth0": "02:00:cp1"}
 		}, want: []string{"error hostname ", "error machine-id ", "error mac "}, says: "cp1 and cp2 have the same machine id"},

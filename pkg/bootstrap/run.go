@@ -133,15 +133,15 @@ func agentDigest(ctx context.Context, of func(ctx context.Context, arch string) 
 	return of(ctx, o.Facts.Arch)
 }
 
-// LocalInputs are the Inputs as far as this workstation knows them: the
-// fingerprint of the etcd CA in the cluster's state directory. Nothing is made.
+// LocalInputs are the Inputs as far as this workstation knows them: the etcd CA in the
+// cluster's state directory. Nothing is made.
 func LocalInputs(ctx context.Context, stateDir string, c *v1alpha1.Cluster) (Inputs, error) {
 	auth, err := openAuthority(ctx, stateDir, c.Metadata.Name, false)
 	if err != nil {
 		return Inputs{}, err
 	}
-	ca, err := auth.fingerprint()
-	return Inputs{EtcdCA: ca}, err
+	all, err := auth.fingerprints()
+	return Inputs{Identity: auth.identity(), EtcdCAs: all}, err
 }
 
 // look observes the hosts and judges them without the bundle, whose making may
@@ -213,12 +213,8 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 		return err
 	}
 	auth.life = cfg.CertificateLife
-	identity, err := auth.fingerprint()
-	if err != nil {
-		return err
-	}
 	src, _ := source(cfg.Cluster, o)
-	e := &executor{cfg: cfg, sink: sink, authority: auth, identity: identity, source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
+	e := &executor{cfg: cfg, sink: sink, authority: auth, identity: auth.identity(), source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
 	e.blobs = newBlobs(cfg, src.Name, b, r.Plan.Pending())
 	if err := e.execute(ctx, started, r); err != nil {
 		return err

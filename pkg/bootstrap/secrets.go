@@ -27,7 +27,14 @@ const (
 // authority is the etcd CA, whose key never leaves the workstation.
 type authority struct {
 	cluster string
-	ca      pki.KeyPair
+	// ca signs. other is the one that is trusted besides, PEM: there is one while the CA is
+	// rotated.
+	ca    pki.KeyPair
+	other []byte
+	// trusted are all that are trusted, PEM, the one that signs first.
+	trusted []byte
+	// first is the fingerprint of the cluster's first etcd CA, by which it is known.
+	first string
 	// life is how long what it issues lives; zero is pki.DefaultValidity. For tests.
 	life time.Duration
 }
@@ -43,21 +50,32 @@ func openAuthority(ctx context.Context, dir, cluster string, make bool) (authori
 	if err != nil {
 		return a, err
 	}
-	if make {
-		a.ca, _, err = store.CA(ctx, etcdCA, cluster+" etcd CA")
+	s, err := readSuccession(dir)
+	if err != nil {
 		return a, err
 	}
-	a.ca, _, err = store.Load(ctx, etcdCA)
+	if make && s.CA == etcdCA {
+		if _, _, err := store.CA(ctx, etcdCA, cluster+" etcd CA"); err != nil {
+			return a, err
+		}
+	}
+	return s.authority(ctx, store, cluster)
+}
+
+// newAuthority is one with a single CA, the cluster's first as far as is known.
+func newAuthority(cluster string, ca pki.KeyPair) (authority, error) {
+	a := authority{cluster: cluster, ca: ca, trusted: ca.CertPEM}
+	var err error
+	a.first, err = fingerprint(ca.CertPEM)
 	return a, err
 }
 
-// fingerprint is the hex SHA-256 of the CA's DER, as hosts tell theirs; empty
-// without a CA.
-func (a authority) fingerprint() (string, error) {
-	if len(a.ca.CertPEM) == 0 {
+// fingerprint is the hex SHA-256 of a CA's DER, as hosts tell theirs; empty without a CA.
+func fingerprint(caPEM []byte) (string, error) {
+	if len(caPEM) == 0 {
 		return "", nil
 	}
-	cert, err := pki.ParseCert(a.ca.CertPEM)
+	cert, err := pki.ParseCert(caPEM)
 	if err != nil {
 		return "", fmt.Errorf("the etcd CA: %w", err)
 	}
@@ -65,15 +83,25 @@ func (a authority) fingerprint() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// token is etcd's initial cluster token. It is the same for ever, and no other
-// cluster's, since it has the CA in it. It is no secret.
-func (a authority) token() (string, error) {
-	f, err := a.fingerprint()
-	if err != nil {
-		return "", err
+// identity is what the cluster is known by; empty without a CA.
+func (a authority) identity() string { return a.first }
+
+// fingerprints are those of the CAs that are trusted, the one that signs first.
+func (a authority) fingerprints() ([]string, error) {
+	var out []string
+	for _, ca := range pki.Certs(a.trusted) {
+		f, err := fingerprint(ca)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
 	}
-	return fmt.Sprintf("%s-%.16s", a.cluster, f), nil
+	return out, nil
 }
+
+// token is etcd's initial cluster token. It is the same for ever, and no other
+// cluster's, since it has the first CA in it. It is no secret.
+func (a authority) token() string { return fmt.Sprintf("%s-%.16s", a.cluster, a.identity()) }
 
 // member issues one member's certificates. Both are for both sides of TLS:
 // peers are clients of each other, and etcd's gateway is one of its server.
@@ -101,8 +129,7 @@ func (a authority) files(h v1alpha1.Host) (MemberFiles, error) {
 	if err != nil {
 		return MemberFiles{}, err
 	}
-	token, err := a.token()
-	return MemberFiles{Token: token, CA: a.ca.CertPEM, ServerCert: server.CertPEM, ServerKey: server.KeyPEM, PeerCert: peer.CertPEM, PeerKey: peer.KeyPEM}, err
+	return MemberFiles{Identity: a.identity(), Token: a.token(), CA: a.trusted, ServerCert: server.CertPEM, ServerKey: server.KeyPEM, PeerCert: peer.CertPEM, PeerKey: peer.KeyPEM}, nil
 }
 
 // SignMember issues the certificates of an etcd member with the etcd CA in a

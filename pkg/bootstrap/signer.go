@@ -52,14 +52,15 @@ func NewSigner(ca pki.KeyPair, c *v1alpha1.Cluster, life time.Duration) (Signer,
 	if err := ca.Check(); err != nil {
 		return Signer{}, fmt.Errorf("the etcd CA: %w", err)
 	}
-	return Signer{authority: authority{cluster: c.Metadata.Name, ca: ca}, cluster: c, life: life}, nil
+	a, err := newAuthority(c.Metadata.Name, ca)
+	return Signer{authority: a, cluster: c, life: life}, err
 }
 
-// Identity is the CA's fingerprint, by which a cluster is known.
-func (s Signer) Identity() (string, error) { return s.authority.fingerprint() }
+// Identity is what the cluster is known by: the fingerprint of its first etcd CA.
+func (s Signer) Identity() (string, error) { return s.authority.identity(), nil }
 
-// CA is the CA's own certificate, PEM.
-func (s Signer) CA() []byte { return s.authority.ca.CertPEM }
+// CA are the certificates of all CAs that are trusted, PEM: one, or two during a rotation.
+func (s Signer) CA() []byte { return s.authority.trusted }
 
 // Client issues a client's certificate that lives for an hour.
 func (s Signer) Client(name string) (pki.KeyPair, error) {
@@ -68,11 +69,17 @@ func (s Signer) Client(name string) (pki.KeyPair, error) {
 
 // Signed is nil when the CA has signed a certificate, whether that has ended or not.
 func (s Signer) Signed(cert *x509.Certificate) error {
-	ca, err := pki.ParseCert(s.authority.ca.CertPEM)
-	if err != nil {
-		return err
+	var err error
+	for _, one := range pki.Certs(s.authority.trusted) {
+		var ca *x509.Certificate
+		if ca, err = pki.ParseCert(one); err == nil {
+			err = cert.CheckSignatureFrom(ca)
+		}
+		if err == nil {
+			return nil
+		}
 	}
-	if err := cert.CheckSignatureFrom(ca); err != nil {
+	if err != nil {
 		return fmt.Errorf("the etcd CA on this machine has not signed the certificate %s: %w\nnext: look who has put it there; the addon's installation issues another one", cert.Subject.CommonName, err)
 	}
 	return nil
@@ -90,7 +97,7 @@ func (s Signer) Sign(h v1alpha1.Host, pending map[string]certs.Pending) (certs.I
 		if err := s.may(h, name, p.Current); err != nil {
 			return out, fmt.Errorf("%s of %s: %w", name, h.Name, err)
 		}
-		cert, err := pki.Renew(s.authority.ca, p.Current, p.Request, s.life)
+		cert, err := s.renew(p)
 		if errors.Is(err, pki.ErrOtherCA) {
 			err = fmt.Errorf("%w\nnext: look whether the state directory is this cluster's; a certificate that somebody else has signed is theirs to renew", err)
 		}
@@ -100,6 +107,14 @@ func (s Signer) Sign(h v1alpha1.Host, pending map[string]certs.Pending) (certs.I
 		out.Certificates[name] = cert
 	}
 	return out, nil
+}
+
+// renew signs a successor. During a rotation, what the other CA has signed is signed by this one.
+func (s Signer) renew(p certs.Pending) ([]byte, error) {
+	if s.authority.other != nil {
+		return pki.Reissue(s.authority.ca, s.authority.other, p.Current, p.Request, s.life)
+	}
+	return pki.Renew(s.authority.ca, p.Current, p.Request, s.life)
 }
 
 // may refuses to sign for a host what is another host's. What the host shows as the certificate

@@ -145,7 +145,7 @@ func TestPlanRenewsInTurn(t *testing.T) {
 	}
 	// Another CA's is not ours to renew, and a member that is begun gets new ones anyway.
 	in := testInputs()
-	in.EtcdCA = "another"
+	in.Identity, in.EtcdCAs = "another", []string{"another"}
 	if p, err = MakePlan(c, o, in); err != nil {
 		t.Fatal(err)
 	}

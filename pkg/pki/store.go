@@ -54,8 +54,8 @@ func OpenStore(dir string) (*Store, error) {
 // A CA with one of its two files missing, unreadable or not belonging together
 // is an error and is left as it is.
 func (s *Store) CA(ctx context.Context, name, commonName string) (pair KeyPair, created bool, err error) {
-	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-		return KeyPair{}, false, fmt.Errorf("%q can't name a CA", name)
+	if err := checkName(name); err != nil {
+		return KeyPair{}, false, err
 	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -78,6 +78,60 @@ func (s *Store) CA(ctx context.Context, name, commonName string) (pair KeyPair, 
 		return KeyPair{}, false, fmt.Errorf("keep the CA %s in %s: %w", name, s.dir, err)
 	}
 	return pair, true, nil
+}
+
+// Keep keeps a CA under a name that has none. It is on the disk for good when Keep returns.
+func (s *Store) Keep(ctx context.Context, name string, pair KeyPair) (err error) {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if err := pair.Check(); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	switch _, found, err := s.load(name); {
+	case err != nil:
+		return err
+	case found:
+		return fmt.Errorf("there is a CA %s in %s already", name, s.dir)
+	}
+	if err := s.save(name, pair); err != nil {
+		return fmt.Errorf("keep the CA %s in %s: %w", name, s.dir, err)
+	}
+	return nil
+}
+
+// Forget removes a CA with its key. One that is not there is no error.
+func (s *Store) Forget(ctx context.Context, name string) (err error) {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	dir := filepath.Join(s.dir, name)
+	// What is left of it after a crash is not taken for a damaged CA.
+	away := filepath.Join(s.dir, staging+name+"-gone")
+	if err := os.Rename(dir, away); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.RemoveAll(away); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+func checkName(name string) error {
+	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return fmt.Errorf("%q can't name a CA", name)
+	}
+	return nil
 }
 
 // Load returns the CA called name; found is false when there is none.

@@ -78,5 +78,5 @@ func (r *Removal) cleanBy(ctx context.Context, hosts transport.Runner, name stri
 	if err != nil {
 		return nil, err
 	}
-	return bootstrap.Clean(ctx, hosts, r.Given, local.EtcdCA, name, sink)
+	return bootstrap.Clean(ctx, hosts, r.Given, local.Identity, name, sink)
 }

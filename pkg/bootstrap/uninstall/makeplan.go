@@ -31,8 +31,10 @@ type Inputs struct {
 	Taken string
 	// Done are hosts that such a run has done: they need not be there any more.
 	Done []string
-	// Identity is the fingerprint of the etcd CA on this machine, empty for none.
+	// Identity is what the cluster is known by on this machine, empty for none: the fingerprint of
+	// its first etcd CA. EtcdCAs are those of the CAs that are in use.
 	Identity string
+	EtcdCAs  []string
 	// Unidentified: hosts are taken of which only the name tells that they are the cluster's.
 	Unidentified bool
 }

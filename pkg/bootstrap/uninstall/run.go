@@ -134,7 +134,7 @@ func Run(ctx context.Context, cfg Config, sink report.Sink) (r Result, err error
 	if err != nil {
 		return r, err
 	}
-	in := Inputs{NoSnapshot: cfg.NoSnapshot, Done: before.Done, Identity: local.EtcdCA, Unidentified: cfg.Unidentified}
+	in := Inputs{NoSnapshot: cfg.NoSnapshot, Done: before.Done, Identity: local.Identity, EtcdCAs: local.EtcdCAs, Unidentified: cfg.Unidentified}
 	if !before.Unfinished {
 		in.Taken = before.Snapshot
 	}

@@ -217,12 +217,12 @@ func config(t *testing.T, f *fakeHosts) Config {
 		t.Fatal(err)
 	}
 	local, err := bootstrap.LocalInputs(t.Context(), state, testCluster())
-	if err != nil || local.EtcdCA == "" {
+	if err != nil || local.Identity == "" {
 		t.Fatalf("%+v %v", local, err)
 	}
-	f.identity = local.EtcdCA
+	f.identity = local.Identity
 	for name, facts := range f.facts {
-		facts.Ours.Identity = local.EtcdCA
+		facts.Ours.Identity = local.Identity
 		f.facts[name] = facts
 	}
 	return Config{Cluster: testCluster(), Hosts: f, StateDir: filepath.Join(dir, "state"), SnapshotFile: filepath.Join(dir, "snapshot.db"), NoSnapshot: true}

@@ -22,7 +22,7 @@ func strangers(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) []report.Fi
 	var unknown []string
 	for _, h := range c.Spec.Hosts {
 		s := seen[h.Name]
-		switch id := s.identity(); {
+		switch id := s.identity(in); {
 		case s.Err != nil || s.Cluster == "":
 		case s.Cluster != c.Metadata.Name:
 			refuse(h.Name, fmt.Sprintf("use the Cluster file of %s for it, and take the host out of this one", s.Cluster),
@@ -58,10 +58,14 @@ func strangers(c *v1alpha1.Cluster, seen map[string]Seen, in Inputs) []report.Fi
 }
 
 // identity is what tells the host's cluster from others of its name. A ledger of before there
-// were such has none; then the etcd CA that is on the host tells it.
-func (s Seen) identity() string {
-	if s.Identity != "" {
+// were such has none; then the etcd CA that is on the host tells it, which may be a later one than
+// that by which the cluster is known.
+func (s Seen) identity(in Inputs) string {
+	switch {
+	case s.Identity != "":
 		return s.Identity
+	case slices.Contains(in.EtcdCAs, s.EtcdCA):
+		return in.Identity
 	}
 	return s.EtcdCA
 }
