@@ -31,7 +31,7 @@ func Plan(spec *v1alpha1.RotateAuthoritySpec, c *v1alpha1.Cluster) ([]v1alpha1.S
 		return nil, errors.New("the operation names no authority to rotate")
 	}
 	p := &planner{spec: spec, c: c, authority: certs.Authority(spec.Authority), phase: certs.Phase(spec.Phase)}
-	if !slices.Contains(certs.Authorities(), p.authority) || !slices.Contains(certs.Phases(), p.phase) {
+	if !slices.Contains(certs.OnHosts(), p.authority) || !slices.Contains(certs.Phases(), p.phase) {
 		return nil, fmt.Errorf("there is no authority %q with a phase %q", spec.Authority, spec.Phase)
 	}
 	p.then(step(stepWell, "", "see that all apiservers and etcd members are well"))

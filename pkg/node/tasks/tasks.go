@@ -33,6 +33,8 @@ const (
 	EtcdDowngrade = "etcd-downgrade"
 	// EtcdSettings gives a member the settings that the Cluster document has.
 	EtcdSettings = "etcd-settings"
+	// EtcdTrust has a member trust CAs.
+	EtcdTrust = "etcd-trust"
 	// Follow tells a control plane who the etcd members are, Retire takes a host out
 	// of service that leaves the cluster.
 	Follow = "follow"

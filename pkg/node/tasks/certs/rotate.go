@@ -56,6 +56,8 @@ func rotate(ctx context.Context, env node.Env, spec RotationSpec, d deps) (any, 
 		err = r.frontProxy(ctx)
 	case AuthorityServiceAccount:
 		err = r.serviceAccount(ctx)
+	case AuthorityEtcd:
+		err = r.etcd(ctx)
 	}
 	return r.data, err
 }

@@ -27,6 +27,8 @@ func (a Authority) files() (trust, key string) {
 		return SignerFrontProxy.ca()
 	case AuthorityServiceAccount:
 		return pkiDir + "/sa.pub", pkiDir + "/sa.key"
+	case AuthorityEtcd:
+		return localEtcdDir + "/ca.crt", ""
 	}
 	return "", ""
 }
@@ -147,7 +149,7 @@ func (a Authority) forget(ctx context.Context, h *host.Host) error {
 
 // RotationReceive tells where private keys are encrypted to for this host.
 func RotationReceive(ctx context.Context, env node.Env, spec RotationLookSpec) (any, error) {
-	if err := spec.Authority.check(); err != nil {
+	if err := spec.Authority.checkHeld(); err != nil {
 		return nil, err
 	}
 	id, err := spec.Authority.identity(ctx, env.Host, true)
@@ -161,7 +163,7 @@ func RotationReceive(ctx context.Context, env node.Env, spec RotationLookSpec) (
 // to other hosts.
 func RotationOffer(ctx context.Context, env node.Env, spec RotationOfferSpec) (any, error) {
 	a := spec.Authority
-	if err := a.check(); err != nil {
+	if err := a.checkHeld(); err != nil {
 		return nil, err
 	}
 	held, err := a.held(env.Host)

@@ -13,7 +13,7 @@ import (
 // RotationLook tells how far a host is with a rotation. It changes nothing.
 func RotationLook(_ context.Context, env node.Env, spec RotationLookSpec) (any, error) {
 	a, h := spec.Authority, env.Host
-	if err := a.check(); err != nil {
+	if err := a.checkHeld(); err != nil {
 		return nil, err
 	}
 	var d RotationLookData

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
@@ -73,4 +74,31 @@ func (r *rotation) serviceAccount(ctx context.Context) error {
 		return r.Authority.forget(ctx, r.h)
 	}
 	return nil
+}
+
+// etcd exchanges the CAs that this host's apiserver knows etcd by, which it reads at its start only.
+// Members have their own (etcdmember.Trust), and what is signed is signed elsewhere (Install).
+func (r *rotation) etcd(ctx context.Context) error {
+	if !r.controlPlane {
+		return nil
+	}
+	if r.Phase == PhaseFinish {
+		if err := r.unfinished(SignerEtcd); err != nil {
+			return err
+		}
+	}
+	trust, _ := r.Authority.files()
+	now, err := r.h.ReadFile(trust)
+	if err != nil {
+		return fmt.Errorf("the CA that the apiserver knows etcd by: %w", err)
+	}
+	if !r.About(now) {
+		return host.WithHint(fmt.Errorf("%s has another CA than the two of this rotation", trust), "kubectl ha certs status --deep shows who has which CA")
+	}
+	if !r.Reached(now) {
+		if err := r.write(ctx, host.File{Path: trust, Mode: 0o644, Content: r.Anchors(), Note: "the CAs of etcd, for the apiserver"}); err != nil {
+			return err
+		}
+	}
+	return r.restart(ctx, apiserverProgram, trust)
 }

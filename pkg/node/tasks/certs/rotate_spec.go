@@ -17,10 +17,16 @@ const (
 	AuthorityKubernetes     Authority = "kubernetes"
 	AuthorityFrontProxy     Authority = "front-proxy"
 	AuthorityServiceAccount Authority = "service-account"
+	// AuthorityEtcd is the CA of etcd members that kubectl-ha has set up. Its key is on the
+	// workstation, and never on a host.
+	AuthorityEtcd Authority = "etcd"
 )
 
 // Authorities lists them all.
-func Authorities() []Authority {
+func Authorities() []Authority { return append(OnHosts(), AuthorityEtcd) }
+
+// OnHosts are those whose keys are on the control planes: they are rotated by Operations.
+func OnHosts() []Authority {
 	return []Authority{AuthorityKubernetes, AuthorityFrontProxy, AuthorityServiceAccount}
 }
 
@@ -30,6 +36,14 @@ func (a Authority) check() error {
 		return nil
 	}
 	return fmt.Errorf("there is no authority called %q", a)
+}
+
+// checkHeld is an error when there is no such authority, or its key is on no host.
+func (a Authority) checkHeld() error {
+	if slices.Contains(OnHosts(), a) {
+		return nil
+	}
+	return fmt.Errorf("there is no authority called %q with a key on hosts", a)
 }
 
 // Phase is a part of a rotation. Each can be followed by days in which nothing is done.

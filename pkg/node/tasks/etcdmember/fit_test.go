@@ -110,7 +110,7 @@ func TestApply(t *testing.T) {
 	// One that does not get well has its settings of before again.
 	sick = errors.New("b is away")
 	spec.Args = nil
-	if _, h, err = do(); err == nil || !strings.Contains(err.Error(), "b is away") || !strings.Contains(err.Error(), "settings of before again") {
+	if _, h, err = do(); err == nil || !strings.Contains(err.Error(), "b is away") || !strings.Contains(err.Error(), "of before again") {
 		t.Errorf("%v", err)
 	}
 	if now, err := h.ReadFile(ConfigPath); err != nil || string(now) != string(config) {

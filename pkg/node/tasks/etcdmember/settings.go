@@ -81,21 +81,7 @@ func Apply(ctx context.Context, env node.Env, spec SettingsSpec) (any, error) {
 
 func apply(ctx context.Context, env node.Env, spec SettingsSpec, p probes) (any, error) {
 	h := env.Host
-	m, err := readMark(h)
-	if err != nil {
-		return nil, err
-	}
-	before, err := h.ReadFile(ConfigPath)
-	if m == nil || errors.Is(err, fs.ErrNotExist) {
-		return nil, host.WithHint(errors.New("this host has no etcd member that kubectl-ha has set up"), "members of other tools have their settings elsewhere")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if m.Name != spec.Name || spec.Members[spec.Name] != spec.Address {
-		return nil, fmt.Errorf("this host's etcd member is %s, not %s at %s", m.Name, spec.Name, spec.Address)
-	}
-	full, err := spec.whole(h, *m, before)
+	full, before, err := spec.asItIs(h)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +99,29 @@ func apply(ctx context.Context, env node.Env, spec SettingsSpec, p probes) (any,
 	if err == nil || !changed || ctx.Err() != nil {
 		return SettingsData{Restarted: restarted}, err
 	}
-	return nil, full.takeBack(ctx, env, before, restarted, err, p)
+	was := host.File{Path: ConfigPath, Mode: 0o644, Content: before, Note: "etcd's configuration, as it was"}
+	return nil, full.takeBack(ctx, env, was, restarted, err, "look at journalctl -u etcd on the host and at spec.etcd.extraArgs; members that are done keep the new settings", p)
+}
+
+// asItIs is the Spec that the member would be set up by, with the certificates that it has, and its
+// configuration as it is.
+func (s SettingsSpec) asItIs(h *host.Host) (full Spec, config []byte, err error) {
+	m, err := readMark(h)
+	if err != nil {
+		return full, nil, err
+	}
+	config, err = h.ReadFile(ConfigPath)
+	if m == nil || errors.Is(err, fs.ErrNotExist) {
+		return full, nil, host.WithHint(errors.New("this host has no etcd member that kubectl-ha has set up"), "members of other tools have their settings elsewhere")
+	}
+	if err != nil {
+		return full, nil, err
+	}
+	if m.Name != s.Name || s.Members[s.Name] != s.Address {
+		return full, nil, fmt.Errorf("this host's etcd member is %s, not %s at %s", m.Name, s.Name, s.Address)
+	}
+	full, err = s.whole(h, *m, config)
+	return full, config, err
 }
 
 // restart restarts the member where that is owed, and waits until all are well.
@@ -129,11 +137,11 @@ func restart(ctx context.Context, env node.Env, full Spec, changed bool, p probe
 	return true, p.healthy(ctx, env, full)
 }
 
-// takeBack puts the settings of before back, with which the member ran.
-func (s Spec) takeBack(ctx context.Context, env node.Env, before []byte, restarted bool, cause error, p probes) error {
-	env.Progress("putting the settings of before back")
+// takeBack puts a file of before back, with which the member ran.
+func (s Spec) takeBack(ctx context.Context, env node.Env, was host.File, restarted bool, cause error, hint string, p probes) error {
+	env.Progress("putting %s of before back", was.Path)
 	h := env.Host
-	_, err := h.WriteFile(ctx, host.File{Path: ConfigPath, Mode: 0o644, Content: before, Note: "etcd's configuration, as it was"})
+	_, err := h.WriteFile(ctx, was)
 	if err == nil && restarted {
 		// It is not well: nobody is asked whether it can be spared.
 		if _, err = start(ctx, h, true, func() error { return nil }); err == nil {
@@ -141,9 +149,9 @@ func (s Spec) takeBack(ctx context.Context, env node.Env, before []byte, restart
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w; and the settings of before could not be put back: %w", cause, err)
+		return fmt.Errorf("%w; and %s of before could not be put back: %w", cause, was.Path, err)
 	}
-	return host.WithHint(fmt.Errorf("%w; it has its settings of before again", cause), "look at journalctl -u etcd on the host and at spec.etcd.extraArgs; members that are done keep the new settings")
+	return host.WithHint(fmt.Errorf("%w; the member runs with %s of before again", cause, was.Path), hint)
 }
 
 // whole is the Spec of which the member's file is made, with what is on the host.

@@ -257,10 +257,13 @@ func named(t *testing.T, variable string) string {
 // inOrder are the members with who leads last.
 func inOrder(t *testing.T, all []*realMember) []*realMember {
 	t.Helper()
-	out := slices.Clone(all)
+	var out []*realMember
 	for _, turn := range etcd.Order(client(t, all[0]).View(t.Context())) {
-		i := slices.IndexFunc(out, func(m *realMember) bool { return httpsURL(m.address, ClientPort) == turn.Endpoint })
-		out = append(slices.Delete(out, i, i+1), out[i])
+		i := slices.IndexFunc(all, func(m *realMember) bool { return httpsURL(m.address, ClientPort) == turn.Endpoint })
+		out = append(out, all[i])
+	}
+	if len(out) != len(all) {
+		t.Fatalf("%d of %d members have a turn", len(out), len(all))
 	}
 	return out
 }

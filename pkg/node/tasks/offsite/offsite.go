@@ -119,8 +119,17 @@ func (f file) send(ctx context.Context, h *host.Host, s store.Store, folder, nam
 	return p, nil
 }
 
-// Identity is the SHA-256 (hex) of the certificate of etcd's CA, by which a cluster is known.
+// Identity is what the host's cluster is known by: the SHA-256 (hex) of the certificate of its first
+// etcd CA. The host's ledger has it; where that was written before there were such, or the cluster
+// was adopted, it is that of the CA on the host.
 func Identity(h *host.Host) (string, error) {
+	ledger, err := h.Ledger()
+	if err != nil {
+		return "", fmt.Errorf("the host's ledger: %w", err)
+	}
+	if known := ledger.Identity(); known != "" {
+		return known, nil
+	}
 	for _, name := range []string{etcdmember.PKIDir + "/ca.crt", kubeadmCA} {
 		raw, err := h.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -49,6 +49,7 @@ func All() map[string]node.Task {
 		{Name: tasks.EtcdUpgrade, Run: node.Typed(etcdmember.Upgrade)},
 		{Name: tasks.EtcdDowngrade, Run: node.Typed(etcdcare.Downgrade)},
 		{Name: tasks.EtcdSettings, Run: node.Typed(etcdmember.Apply)},
+		{Name: tasks.EtcdTrust, Run: node.Typed(etcdmember.Trust)},
 		{Name: tasks.Follow, Run: node.Typed(follow.Endpoints)},
 		{Name: tasks.Retire, Run: node.Typed(follow.Retire)},
 		{Name: tasks.VIP, Run: node.Typed(vip.Run)},
