@@ -110,6 +110,17 @@ func (c *cluster) seesTheFuture(t *testing.T) <-chan struct{} {
 	return gone
 }
 
+// killed runs the program, and kills it after a while.
+func (c *cluster) killed(t *testing.T, within time.Duration, args ...string) {
+	t.Helper()
+	argv := c.haArgv(args...)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = c.dir
+	t.Logf("killed after %s: %v", within, cmd.Run())
+}
+
 // TestEtcdRestoreInterrupted: a restore that is killed on its way goes on when it is run again; and
 // a survivor's own data is enough where there is no backup.
 func TestEtcdRestoreInterrupted(t *testing.T) {
@@ -123,13 +134,7 @@ func TestEtcdRestoreInterrupted(t *testing.T) {
 	members := c.members(t)
 	c.loseData(t, members[1:]...)
 	for _, within := range []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second} {
-		argv := c.haArgv("etcd", "restore", "by-hand", "-f", c.file, "--yes")
-		ctx, cancel := context.WithTimeout(context.Background(), within)
-		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) // It is killed.
-		cmd.Dir = c.dir
-		err := cmd.Run()
-		cancel()
-		t.Logf("killed after %s: %v", within, err)
+		c.killed(t, within, "etcd", "restore", "by-hand", "-f", c.file, "--yes")
 	}
 	if r := c.ha(t, restoreDeadline, "etcd", "restore", "by-hand", "-f", c.file, "--yes"); r.code != 0 {
 		t.Fatalf("etcd restore: %s", tail(r.String(), 8000))

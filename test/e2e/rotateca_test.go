@@ -88,6 +88,7 @@ func TestRotateCA(t *testing.T) {
 	c.settled(t)
 	t.Run("front-proxy", func(t *testing.T) { c.rotateFrontProxy(t) })
 	t.Run("service-account", func(t *testing.T) { c.rotateServiceAccount(t) })
+	t.Run("etcd", func(t *testing.T) { c.rotateEtcd(t) })
 	t.Run("kubernetes", func(t *testing.T) { c.rotateKubernetes(t) })
 	c.settled(t)
 }
@@ -108,6 +109,62 @@ func (c *cluster) rotateFrontProxy(t *testing.T) {
 	m, err := c.client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(context.Background(), "extension-apiserver-authentication", metav1.GetOptions{})
 	if err != nil || bytes.Contains([]byte(m.Data["requestheader-client-ca-file"]), bytes.TrimSpace(before)) {
 		t.Errorf("extension servers are still told of the former CA: %v", err)
+	}
+}
+
+// rotateEtcd replaces the CA of the members: taken back once, killed once in each phase, no request
+// lost; then the former CA's login is refused, the cluster is known by the same name, and a bootstrap
+// has nothing to do.
+func (c *cluster) rotateEtcd(t *testing.T) {
+	const login = "/root/former"
+	host := c.names("control-plane")[0]
+	former := pki.Certs([]byte(c.exec(t, host, "cat", "/etc/etcd/pki/ca.crt")))[0]
+	c.exec(t, host, "cp", "-r", "/etc/etcd/pki", login)
+	c.rotated(t, "etcd", "-f", c.file, "--until", "trust")
+	c.rotated(t, "etcd", "-f", c.file, "--undo")
+	c.membersTrust(t, former)
+
+	p := c.prober(t, c.vip)
+	if err := p.likeClientGo(); err != nil {
+		t.Fatal(err)
+	}
+	lossless(t, p, "the etcd CA", func() {
+		for _, phase := range []string{"trust", "issue", "finish"} {
+			c.killed(t, 15*time.Second, "certs", "rotate-ca", "etcd", "--kubeconfig", c.kubeconfig, "--yes", "-f", c.file, "--until", phase)
+			c.rotated(t, "etcd", "-f", c.file, "--until", phase)
+			c.settled(t)
+		}
+	})
+	now := pki.Certs([]byte(c.exec(t, host, "cat", "/etc/etcd/pki/ca.crt")))[0]
+	if pki.Same(now, former) {
+		t.Error("the CA is the former one")
+	}
+	c.membersTrust(t, now)
+	for _, h := range c.members(t) {
+		asks := []string{"/usr/local/bin/etcdctl", "--endpoints=https://" + c.addressOf(h) + ":2379", "--command-timeout=5s", "--cacert=/etc/etcd/pki/ca.crt"}
+		old := c.try(t, host, nil, append(asks, "--cert="+login+"/server.crt", "--key="+login+"/server.key", "endpoint", "health")...)
+		new := c.try(t, host, nil, append(asks, "--cert=/etc/etcd/pki/server.crt", "--key=/etc/etcd/pki/server.key", "endpoint", "health")...)
+		if old.code == 0 || new.code != 0 {
+			t.Errorf("%s: the former login: %s; the new one: %s", h, old, new)
+		}
+	}
+	c.exec(t, host, "rm", "-r", login)
+	c.checkSecondRun(t)
+}
+
+// membersTrust wants every member and every apiserver to trust one etcd CA, and no other.
+func (c *cluster) membersTrust(t *testing.T, ca []byte) {
+	t.Helper()
+	want := func(host, file string) {
+		if now := pki.Certs([]byte(c.exec(t, host, "cat", file))); len(now) != 1 || !pki.Same(now[0], ca) {
+			t.Errorf("%s trusts %d etcd CAs in %s, or another one", host, len(now), file)
+		}
+	}
+	for _, h := range c.members(t) {
+		want(h, "/etc/etcd/pki/ca.crt")
+	}
+	for _, h := range c.names("control-plane") {
+		want(h, "/etc/kubernetes/pki/etcd/ca.crt")
 	}
 }
 

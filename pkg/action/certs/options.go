@@ -127,6 +127,9 @@ func (o Options) LoginsInUse() []v1alpha1.Host {
 	return slices.DeleteFunc(slices.Clone(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return isNode(o.Cluster, h) || !o.about(h) })
 }
 
+// LoginsOfEtcd are the hosts that the rotation of the etcd CA has to log in to.
+func (o Options) LoginsOfEtcd() []v1alpha1.Host { return keepers(o.Cluster) }
+
 // keepers are those of the cluster's that it is about.
 func (o Options) keepers() []v1alpha1.Host {
 	return slices.DeleteFunc(keepers(o.Cluster), func(h v1alpha1.Host) bool { return !o.about(h) })

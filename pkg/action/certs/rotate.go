@@ -51,9 +51,11 @@ type RotationPlan struct {
 	// Reached is the phase that the cluster is in; empty before the first.
 	Reached certs.Phase   `json:"reached,omitempty"`
 	Phases  []certs.Phase `json:"phases"`
-	// ControlPlanes and Workers are how many nodes take part.
+	// ControlPlanes and Workers are how many nodes take part; of the etcd CA Members instead of
+	// workers.
 	ControlPlanes int `json:"controlPlanes"`
 	Workers       int `json:"workers"`
+	Members       int `json:"members,omitempty"`
 	// Stale are workloads with pods that may not trust the new CA, NAMESPACE/KIND/NAME: they were
 	// started before it was there for them. It is known once the first phase is done.
 	Stale []string `json:"stale,omitempty"`
@@ -80,6 +82,9 @@ func Rotate(ctx context.Context, o RotateOptions, sink report.Sink) (RotationRes
 	named, err := o.checkRotation()
 	if err != nil {
 		return r, err
+	}
+	if o.Authority == certs.AuthorityEtcd {
+		return o.rotateEtcd(ctx, sink)
 	}
 	w, err := o.prepare(ctx, named, sink)
 	if err != nil {
@@ -129,6 +134,10 @@ func (o RotateOptions) checkRotation() (restart []workload, err error) {
 		return nil, action.Invalidf("there is no phase %q; choose one of %s", o.Until, names(certs.Phases()))
 	case o.Back && o.Until != "":
 		return nil, action.Invalidf("a rotation is taken back as a whole: choose either a phase or the way back")
+	case len(o.Only) > 0:
+		return nil, action.Invalidf("a rotation is of all hosts: they have to trust the same")
+	case o.Authority == certs.AuthorityEtcd && len(o.Restart) > 0:
+		return nil, action.Invalidf("no workload is restarted for the etcd CA: pods do not trust it")
 	case o.Life < 0 || o.Life > pki.DefaultValidity:
 		return nil, action.Invalidf("the validity of a certificate is greater than zero and %s at most", pki.DefaultValidity)
 	}

@@ -42,6 +42,7 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 		Long: cli.Paragraphs(
 			"Replaces a CA of the cluster, or the key that signs service account tokens, by a new one, without interruption. There are three phases. In `trust`, all nodes and components trust the new CA in addition to the old one. In `issue`, everything is signed by the new CA. In `finish`, the old CA is no longer trusted, and its key is deleted.",
 			"--until pauses after a phase: for hours or days, in which nodes can join, and pods can be restarted. Run the command again to continue. Until the last phase has begun, --undo takes the rotation back.",
+			"The key of the etcd CA is on this machine, in the state directory of the cluster, and stays here: `rotate-ca etcd` needs the Cluster file (-f), and works over SSH. It restarts etcd members and API servers one at a time.",
 			"In-cluster clients that read ca.crt only when they start have to be restarted between the first and the last phase. `finish` refuses to start as long as there are pods that were started before the new CA was published; --restart-workloads restarts them within their budgets."),
 		Example: cli.Examples(`
 			# Show what would be done
@@ -54,6 +55,8 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 			kubectl ha certs rotate-ca kubernetes --restart-workloads shop,billing/deployment
 
 			kubectl ha certs rotate-ca service-account
+
+			kubectl ha certs rotate-ca etcd -f cluster.yaml
 
 			# Take a rotation back
 			kubectl ha certs rotate-ca kubernetes --undo`),
@@ -96,7 +99,11 @@ func (o *rotateOptions) run(ctx context.Context) error {
 	defer shown.Close()
 	defer cli.TellInterrupted(ctx, shown)()
 	o.warnOfLife(shown)
-	leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
+	logins := o.action.LoginsInUse
+	if o.rotation.Authority == task.AuthorityEtcd {
+		logins = o.action.LoginsOfEtcd
+	}
+	leave, err := o.connect(ctx, shown, logins)
 	if err != nil {
 		return err
 	}
@@ -150,10 +157,18 @@ func (o *rotateOptions) finish(r certs.RotationResult, err error, started time.T
 	case r.Reached == "":
 		text = fmt.Sprintf("The rotation is complete (%s).", report.Elapsed(time.Since(started)))
 	default:
-		text = fmt.Sprintf("The phase %s is complete (%s). To continue: %s certs rotate-ca %s", r.Reached, report.Elapsed(time.Since(started)), program.Name, r.Plan.Authority)
+		text = fmt.Sprintf("The phase %s is complete (%s). To continue: %s certs rotate-ca %s%s", r.Reached, report.Elapsed(time.Since(started)), program.Name, r.Plan.Authority, o.fileArgument())
 	}
 	_, err = fmt.Fprintln(o.Out, text)
 	return err
+}
+
+// fileArgument is the flag with the Cluster file, where one was given.
+func (o *rotateOptions) fileArgument() string {
+	if o.file == "" {
+		return ""
+	}
+	return " -f " + o.file
 }
 
 // phaseText is what is done in a phase.
@@ -174,7 +189,11 @@ func (o *rotateOptions) show(p certs.RotationPlan) error {
 	if p.Back {
 		verb = "Take back the rotation of"
 	}
-	fmt.Fprintf(&b, "%s %s on %s and %s:\n", verb, p.Authority, report.Plural(p.ControlPlanes, "control plane node", "control plane nodes"), report.Plural(p.Workers, "worker", "workers"))
+	others := report.Plural(p.Workers, "worker", "workers")
+	if p.Members > 0 {
+		others = report.Plural(p.Members, "etcd member", "etcd members")
+	}
+	fmt.Fprintf(&b, "%s %s on %s and %s:\n", verb, p.Authority, report.Plural(p.ControlPlanes, "control plane node", "control plane nodes"), others)
 	fmt.Fprintf(&b, "  old: %s\n", p.From)
 	if p.To != "" {
 		fmt.Fprintf(&b, "  new: %s\n", p.To)
