@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -141,9 +142,10 @@ func (s *sums) take(e event, output map[string]*strings.Builder, out io.Writer) 
 	case "fail":
 		if e.Test == "" {
 			s.packageFailed(e.Package)
-			break
+			return unfinished(e.Package, output, out)
 		}
 		s.failed = append(s.failed, key)
+		delete(output, key)
 		_, err := io.WriteString(out, text.String())
 		return err
 	}
@@ -156,6 +158,20 @@ func (s *sums) take(e event, output map[string]*strings.Builder, out io.Writer) 
 	}
 	_, err := fmt.Fprintf(out, "--- %s: %s (%.1fs)\n", strings.ToUpper(e.Action), e.Test, e.Elapsed)
 	return err
+}
+
+// unfinished shows what tests have printed that did not end, as by a panic in a goroutine of theirs.
+func unfinished(name string, output map[string]*strings.Builder, out io.Writer) error {
+	for _, key := range slices.Sorted(maps.Keys(output)) {
+		if test, ok := strings.CutPrefix(key, name+" "); !ok || test == "" {
+			continue
+		}
+		if _, err := io.WriteString(out, output[key].String()); err != nil {
+			return err
+		}
+		delete(output, key)
+	}
+	return nil
 }
 
 // packageFailed counts a package that failed, unless that is since a test of it did:

@@ -53,6 +53,10 @@ func TestAPackageFails(t *testing.T) {
 {"Action":"output","Package":"p","Output":"FAIL\tp\t0.1s\n"}
 {"Action":"fail","Package":"p"}
 `, "Found 1 data race(s)\nFAIL\tp\t0.1s\n"},
+		"a panic in a goroutine of a test": {`{"Action":"output","Package":"p","Test":"TestA","Output":"panic: nil\n"}
+{"Action":"output","Package":"p","Output":"FAIL\tp\t0.1s\n"}
+{"Action":"fail","Package":"p"}
+`, "FAIL\tp\t0.1s\npanic: nil\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const others = `{"Action":"pass","Package":"p/a","Test":"TestA"}

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
@@ -121,6 +123,25 @@ func TestScheduledRenewal(t *testing.T) {
 	if s := c.scheduled(t); s != nil {
 		t.Errorf("it is still there: %v", s)
 	}
+	c.operationsEnded(t) // The last run's.
 	c.renewCertificates(t, "--all", "--life-for-tests", normalLife)
 	c.settled(t)
+}
+
+// operationsEnded waits until no Operation is in progress.
+func (c *cluster) operationsEnded(t *testing.T) {
+	t.Helper()
+	eventually(t, renewDeadline, "no operation is in progress", func() (bool, string) {
+		r := c.ha(t, suiteDeadline, "operation", "list", "--kubeconfig", c.kubeconfig, "-o", "json")
+		var list v1alpha1.OperationList
+		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
+			return false, fmt.Sprintf("operation list: %v %s", err, r)
+		}
+		for _, op := range list.Items {
+			if operations.Unfinished(op) {
+				return false, op.Name
+			}
+		}
+		return true, ""
+	})
 }

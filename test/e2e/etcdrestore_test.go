@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	toolswatch "k8s.io/client-go/tools/watch"
@@ -84,7 +85,7 @@ func (c *cluster) seesTheFuture(t *testing.T) <-chan struct{} {
 	gone := make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	lw := cache.NewListWatchFromClient(c.client.CoreV1().RESTClient(), "configmaps", "default", nil)
+	lw := cache.NewListWatchFromClient(c.client.CoreV1().RESTClient(), "configmaps", "default", fields.Everything())
 	store, informer, events, _ := toolswatch.NewIndexerInformerWatcher(lw, &corev1.ConfigMap{})
 	t.Cleanup(events.Stop)
 	eventually(t, time.Minute, "the informer has seen what is going to be lost", func() (bool, string) {

@@ -72,8 +72,12 @@ func (w *rotatingEtcd) issue(ctx context.Context, h v1alpha1.Host, signer bootst
 // trust has a host trust what is trusted in a phase. Its apiserver is restarted, while the virtual IP
 // is elsewhere, and so is its member; neither if there is nothing to change.
 func (w *rotatingEtcd) trust(ctx context.Context, h v1alpha1.Host, phase certs.Phase, signer bootstrap.Signer) (changed bool, err error) {
+	moves := h.Has(v1alpha1.RoleControlPlane) && len(w.Cluster.ControlPlanes()) > 1
 	pending, err := w.trustOf(ctx, h, phase, signer, true)
 	if err != nil || !pending {
+		if err == nil && moves { // An earlier run may have been cut off before this.
+			_, err = w.call(ctx, h, tasks.Drain, vip.DrainSpec{}, false)
+		}
 		return false, err
 	}
 	what := "trust both etcd CAs on "
@@ -81,7 +85,7 @@ func (w *rotatingEtcd) trust(ctx context.Context, h v1alpha1.Host, phase certs.P
 		what = "trust only the new etcd CA on "
 	}
 	return true, action.Step(w.sink, "trust/"+string(phase)+"/"+h.Name, what+h.Name, func() (err error) {
-		if h.Has(v1alpha1.RoleControlPlane) && len(w.Cluster.ControlPlanes()) > 1 {
+		if moves {
 			defer func() {
 				// Also after an interruption: the host would never have the address again.
 				back, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
