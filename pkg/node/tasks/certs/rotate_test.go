@@ -398,6 +398,63 @@ func TestRotateFrontProxy(t *testing.T) {
 	}
 }
 
+// TestRotateEtcd: what an apiserver knows etcd by is exchanged, and it is restarted; the last phase
+// waits until its login was signed anew, and another cluster's CA is left alone.
+func TestRotateEtcd(t *testing.T) {
+	ca, front, from, to := newCA(t, "kubernetes"), newCA(t, "front"), newCA(t, "c etcd CA"), newCA(t, "c etcd CA")
+	h := keeper(t, ca, front)
+	hosttest.Write(t, h, localEtcdDir+"/ca.crt", string(from.CertPEM), 0o644)
+	put(t, h, pkiDir+"/"+EtcdClient, issue(t, from, pki.Request{CommonName: "apiserver", Client: true}))
+	spec := func(phase Phase) RotationSpec {
+		return RotationSpec{Authority: AuthorityEtcd, Phase: phase, From: from.CertPEM, To: to.CertPEM}
+	}
+	trusts := func(want int) {
+		t.Helper()
+		if n := len(pki.Certs(content(t, h, localEtcdDir+"/ca.crt"))); n != want {
+			t.Errorf("it trusts %d CAs, want %d", n, want)
+		}
+	}
+	w := &rotationWorld{}
+	if _, err := rotate(t.Context(), newEnv(h), spec(PhaseTrust), w.deps(t)); err != nil {
+		t.Fatal(err)
+	}
+	trusts(2)
+	if strings.Join(w.restarted, " ") != apiserverProgram {
+		t.Errorf("restarted %v", w.restarted)
+	}
+	if _, err := rotate(t.Context(), newEnv(h), spec(PhaseFinish), w.deps(t)); err == nil || !strings.Contains(err.Error(), EtcdClient) {
+		t.Errorf("the login is still by the former CA: %v", err)
+	}
+	trusts(2)
+	put(t, h, pkiDir+"/"+EtcdClient, issue(t, to, pki.Request{CommonName: "apiserver", Client: true}))
+	if _, err := rotate(t.Context(), newEnv(h), spec(PhaseFinish), w.deps(t)); err != nil {
+		t.Fatal(err)
+	}
+	trusts(1)
+	hosttest.Write(t, h, localEtcdDir+"/ca.crt", string(newCA(t, "another").CertPEM), 0o644)
+	if _, err := rotate(t.Context(), newEnv(h), spec(PhaseFinish), w.deps(t)); err == nil || host.Hint(err) == "" {
+		t.Errorf("another cluster's CA: %v", err)
+	}
+	for name, err := range map[string]error{
+		"look": func() error {
+			_, err := RotationLook(t.Context(), newEnv(h), RotationLookSpec{Authority: AuthorityEtcd})
+			return err
+		}(),
+		"receive": func() error {
+			_, err := RotationReceive(t.Context(), newEnv(h), RotationLookSpec{Authority: AuthorityEtcd})
+			return err
+		}(),
+		"offer": func() error {
+			_, err := RotationOffer(t.Context(), newEnv(h), RotationOfferSpec{Authority: AuthorityEtcd})
+			return err
+		}(),
+	} {
+		if err == nil {
+			t.Errorf("%s: a host has to do with the key of the etcd CA", name)
+		}
+	}
+}
+
 func TestRotateServiceAccount(t *testing.T) {
 	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
 	h := keeper(t, ca, front)
