@@ -201,7 +201,7 @@ func (r *run) plan(ctx context.Context, op *v1alpha1.Operation) ([]v1alpha1.Step
 		steps, err := def.Plan(ctx, r.env(op))
 		switch {
 		case err == nil:
-			return steps, validate(steps, def)
+			return steps, errors.Join(validate(steps, def), fits(steps))
 		case !operations.Unreachable(err) || time.Now().After(end):
 			return nil, err
 		}
