@@ -41,6 +41,17 @@ func (h *Host) Run(ctx context.Context, why string, c Command) (Output, error) {
 		Entry{Action: ActionRun, Kind: KindCommand, Target: line, Note: why}, c)
 }
 
+// RunWhile runs a program for as long as it is needed: unlike one of Run's it is asked to end when the
+// context ends, and killed five seconds later. In a dry run nothing runs.
+func (h *Host) RunWhile(ctx context.Context, why string, c Command) (Output, error) {
+	line := strings.Join(c.Argv, " ")
+	do, err := h.mutate(ctx, Change{Action: ActionRun, Target: line, Note: why}, Entry{Action: ActionRun, Kind: KindCommand, Target: line, Note: why})
+	if err != nil || !do {
+		return Output{}, err
+	}
+	return h.opts.Commands.Run(ctx, c)
+}
+
 func (h *Host) runNoted(ctx context.Context, ch Change, e Entry, c Command) (Output, error) {
 	if do, err := h.mutate(ctx, ch, e); err != nil || !do {
 		return Output{}, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host/hosttest"
 )
 
 func realHost(t *testing.T) *host.Host {
@@ -104,6 +105,28 @@ func TestRunOutlivesCancellation(t *testing.T) {
 	}
 	if err := ledger.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRunWhileEndsWithItsContext: a program that is needed for a while does not outlive that.
+func TestRunWhileEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	h := hosttest.Open(t, t.TempDir(), nil)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := h.RunWhile(ctx, "be there for a while", host.Command{Argv: []string{"sh", "-c", "echo begun; sleep 300"}, Progress: func(string) { cancel() }})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it outlives its context")
+	}
+	if n := len(h.Changes()); n != 1 {
+		t.Errorf("%d changes are told of", n)
 	}
 }
 

@@ -98,7 +98,7 @@ func throwAway(ctx context.Context, env node.Env, data string, flags []string, u
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := env.Host.Run(running, "run an etcd that is thrown away", host.Command{Argv: argv})
+		_, err := env.Host.RunWhile(running, "run an etcd that is thrown away", host.Command{Argv: argv})
 		ended <- err
 		stop() // Nobody waits for one that is gone.
 	}()
