@@ -270,6 +270,9 @@ func TestRotateEtcd(t *testing.T) {
 		back  bool
 	}{"to its end": {certs.PhaseIssue, false}, "taken back from trust": {certs.PhaseTrust, true}, "taken back from issue": {certs.PhaseIssue, true}} {
 		for _, late := range []bool{false, true} {
+			if late && c.back {
+				continue // A host that has done it and one that has not are told apart by going forwards.
+			}
 			t.Run(fmt.Sprintf("%s, late %v", name, late), func(t *testing.T) {
 				for fails, whole := 1, false; !whole; fails++ {
 					f, open := newEtcdRotation(t)
