@@ -40,7 +40,11 @@ func stage(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, host.WithHint(fmt.Errorf("another restore, %s, was begun here", was.ID), "go on with it, or take it back with --take-back")
 	}
 	if was != nil && was.ID == spec.ID && was.Staged {
-		return Data{Already: true}, nil
+		there, err := h.Exists(spec.staged())
+		if err != nil || there || was.Swapped {
+			return Data{Already: true}, err
+		}
+		// Somebody has removed it since: it is restored once more.
 	}
 	env.Progress("reading the snapshot back")
 	status, err := etcd.CheckSnapshot(ctx, h.Path(SnapshotPath))
