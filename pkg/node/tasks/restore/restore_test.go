@@ -405,3 +405,22 @@ func TestReceive(t *testing.T) {
 		t.Error(fmt.Sprintf("%d bytes", len(got)))
 	}
 }
+
+// TestReceiveKilledAtTheEnd: all has arrived, and nobody has judged it. What is whole is taken, what
+// an earlier restore of another snapshot has left goes.
+func TestReceiveKilledAtTheEnd(t *testing.T) {
+	for name, left := range map[string]func(whole []byte) []byte{
+		"it is whole":                          bytes.Clone,
+		"another one, as long":                 func(b []byte) []byte { return bytes.Repeat([]byte{1}, len(b)) },
+		"another one, longer than this one is": func(b []byte) []byte { return append(bytes.Clone(b), 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			hosttest.Write(t, w.host(), partialPath, string(left(w.snapshot)), 0o600)
+			w.send()
+			if w.read(SnapshotPath) != string(w.snapshot) || w.read(partialPath) != "" {
+				t.Error("the snapshot is not there, or something is left of its arrival")
+			}
+		})
+	}
+}

@@ -103,7 +103,8 @@ func runEtcdutl(ctx context.Context, h *host.Host, spec Spec) error {
 	return err
 }
 
-// room refuses a restore that would fill the disk: what is in use stays beside it.
+// room refuses what would fill the disk, on which etcd's own data may be: what is in use stays
+// beside what is written.
 func room(h *host.Host, dir string, bytes int64) error {
 	if _, err := h.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return host.WithHint(fmt.Errorf("there is no %s", dir), "mount it, or run kubectl ha bootstrap first, which sets the member up")
@@ -113,7 +114,7 @@ func room(h *host.Host, dir string, bytes int64) error {
 		return fmt.Errorf("the room in %s: %w", dir, err)
 	}
 	if free < bytes+reserve {
-		return host.WithHint(fmt.Errorf("there is no room in %s: the restored data takes %d MB, %d MB are free, and %d MB are to stay free", dir, bytes>>20, free>>20, int64(reserve)>>20),
+		return host.WithHint(fmt.Errorf("there is no room in %s: what is to be written takes %d MB, %d MB are free, and %d MB are to stay free", dir, bytes>>20, free>>20, int64(reserve)>>20),
 			"make room on that disk; nothing of the cluster was touched")
 	}
 	return nil
