@@ -168,6 +168,28 @@ func Read(ctx context.Context, s store.Store, identity, backup string) (m Manife
 	return m, nil
 }
 
+// Find is the whole backup of a name; nil when there is none, or what there is of it is not whole, as
+// far as the sizes of its objects tell.
+func Find(ctx context.Context, s store.Store, identity, backup string) (*Manifest, error) {
+	m, err := Read(ctx, s, identity, backup)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range m.Parts {
+		o, err := s.Stat(ctx, path.Join(Folder(identity, backup), p.Object))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || err == nil && o.Bytes != p.SealedBytes:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return &m, nil
+}
+
 // Listed is what is at a target of one cluster.
 type Listed struct {
 	// Backups are whole as far as their objects' sizes tell, the newest first.
