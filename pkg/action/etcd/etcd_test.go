@@ -308,3 +308,18 @@ func TestRunOverSSH(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
+
+// TestApplyWhenFull: another quota is what a full etcd may need, so that its alarm does not keep
+// settings from members; CORRUPT does.
+func TestApplyWhenFull(t *testing.T) {
+	for kind, blocked := range map[string]bool{etcd.AlarmNoSpace: false, etcd.AlarmCorrupt: true} {
+		seen := seenAs("3.6.16")
+		seen.Members[1].Alarms = []string{kind}
+		h := &hosts{t: t, answers: looking(seen)}
+		o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h, StateDir: t.TempDir()}, Change: v1alpha1.EtcdApply}
+		p, err := PlanChange(t.Context(), o, report.Discard())
+		if err != nil || (p.Err() != nil) != blocked {
+			t.Errorf("%s: %v, %v", kind, err, p.Err())
+		}
+	}
+}
