@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
@@ -561,5 +562,37 @@ func TestFinishKeepsTheKeyThatStays(t *testing.T) {
 		if held, err := c.authority.held(h); err != nil || held[pki.ID(to)].KeyPEM == nil {
 			t.Errorf("%s: the key that is to stay is gone: %v", c.authority, err)
 		}
+	}
+}
+
+// TestRenewedWhileItRotates: who knows only the former CA trusts the apiserver also after its
+// certificate was renewed between two phases, or was put back.
+func TestRenewedWhileItRotates(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	h := keeper(t, ca, front)
+	spec := RotationSpec{Authority: AuthorityKubernetes, From: ca.CertPEM, To: next(t, h, AuthorityKubernetes)}
+	for _, spec.Phase = range []Phase{PhaseTrust, PhaseIssue} {
+		if _, err := rotate(t.Context(), newEnv(h), spec, (&rotationWorld{}).deps(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &rotationWorld{}
+	before := content(t, h, pkiDir+"/apiserver.crt")
+	if _, err := renew(t.Context(), newEnv(h), RenewSpec{Names: []string{APIServer}}, w.deps(t)); err != nil {
+		t.Fatal(err)
+	}
+	if string(content(t, h, pkiDir+"/apiserver.crt")) == string(before) || !trusted(t, h, ca.CertPEM) || !trusted(t, h, spec.To) {
+		t.Error("renewed, it is not trusted by all")
+	}
+	broken := w.deps(t)
+	broken.shown = func(context.Context, node.Env, unit, *x509.Certificate) error { return errors.New("it shows another one") }
+	env := newEnv(h)
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := renew(t.Context(), env, RenewSpec{Names: []string{APIServer}}, broken); err == nil {
+			t.Error("no error")
+		}
+	})
+	if !trusted(t, h, ca.CertPEM) {
+		t.Error("put back, it is not trusted by all")
 	}
 }
