@@ -39,6 +39,7 @@ const (
 	keyBegun, keyReached = "begun", "reached"
 	keyBack, keyUndone   = "back", "undone"
 	keyPublished         = "published"
+	keyAsked             = "asked"
 )
 
 func rotationName(a certs.Authority) string { return "rotation-" + string(a) }
@@ -151,25 +152,56 @@ func (s *rotationState) reach(ctx context.Context, kube kubernetes.Interface, ph
 	})
 }
 
-// publish notes that both CAs are in every namespace, the first time that they are.
+// publish notes that both CAs are in every namespace, the first time that they are. The time is that
+// of the API server, which pods' times are compared with: this machine's clock, of now, may be behind,
+// and pods that were started before would pass for such that have both.
 func (s *rotationState) publish(ctx context.Context, kube kubernetes.Interface, now time.Time) error {
 	if s.back || !s.published.IsZero() {
 		return nil
 	}
+	var seen time.Time
+	if err := s.changeTo(ctx, kube, func(data map[string]string) error {
+		data[keyAsked] = now.UTC().Format(time.RFC3339Nano) // Something has to change for it to note the time.
+		return nil
+	}, func(m *corev1.ConfigMap) { seen = written(m) }); err != nil {
+		return err
+	}
+	if !seen.IsZero() {
+		now = seen.Add(time.Second) // It has no parts of seconds, and neither have pods' times.
+	}
 	return s.change(ctx, kube, func(data map[string]string) error {
+		delete(data, keyAsked)
 		s.published, data[keyPublished] = now, now.UTC().Format(time.RFC3339)
 		return nil
 	})
 }
 
+// written is when an object was last written, as the API server has it; zero when it does not say.
+func written(m *corev1.ConfigMap) time.Time {
+	var last time.Time
+	for _, f := range m.ManagedFields {
+		if f.Time != nil && f.Time.After(last) {
+			last = f.Time.Time
+		}
+	}
+	return last
+}
+
 func (s *rotationState) change(ctx context.Context, kube kubernetes.Interface, change func(map[string]string) error) error {
+	return s.changeTo(ctx, kube, change, func(*corev1.ConfigMap) {})
+}
+
+// changeTo is change, and hands on what it has become.
+func (s *rotationState) changeTo(ctx context.Context, kube kubernetes.Interface, change func(map[string]string) error, became func(*corev1.ConfigMap)) error {
 	api := kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
 	m, err := api.Get(ctx, rotationName(s.authority), metav1.GetOptions{})
 	if err == nil {
 		if err := change(m.Data); err != nil {
 			return action.As(action.Findings, err)
 		}
-		_, err = api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager})
+		if m, err = api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err == nil {
+			became(m)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("note how far the rotation is: %w", err)

@@ -102,6 +102,27 @@ func TestRotationIsTakenBackInPart(t *testing.T) {
 	}
 }
 
+// TestPublishedByTheServersClock: a clock of this machine that is wrong makes no pod pass for one that
+// was started since.
+func TestPublishedByTheServersClock(t *testing.T) {
+	kube := fake.NewClientset()
+	s := rotationState{authority: certs.AuthorityKubernetes, from: ca(t), to: ca(t)}
+	if err := s.write(t.Context(), kube); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []time.Duration{-time.Hour, time.Hour} {
+		s.published = time.Time{}
+		server := time.Now().Truncate(time.Second) // The fake one notes the time as a real one does.
+		if err := s.publish(t.Context(), kube, server.Add(wrong)); err != nil {
+			t.Fatal(err)
+		}
+		now, err := readRotation(t.Context(), kube, certs.AuthorityKubernetes)
+		if err != nil || now.published.Sub(server) < time.Second || now.published.Sub(server) > 10*time.Minute {
+			t.Errorf("this clock is wrong by %v: published %v, %v", wrong, now.published, err)
+		}
+	}
+}
+
 func ca(t *testing.T) []byte {
 	t.Helper()
 	pair, err := pki.NewCA("kubernetes", 0)
