@@ -224,3 +224,26 @@ func unlock(t *testing.T, s store.Store, folder string, p Part, id age.Identity)
 	}
 	return Unlock(head, id)
 }
+
+// TestHostileManifest: what a manifest names leads nowhere else, on no system, and no part hides another.
+func TestHostileManifest(t *testing.T) {
+	sum := strings.Repeat("0", 64)
+	part := func(name string) Part {
+		return Part{Kind: KindHost, Object: name, SHA256: sum, SealedSHA256: sum, SealedBytes: 1}
+	}
+	good := Manifest{Version: version, Name: "b", Identity: identity, Created: time.Now(), Parts: []Part{part("cp1.host.tar.gz.age"), part("etcd-snapshot.db.age")}}
+	if err := good.check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", ".age", "x", "../x.age", "a/b.age", `..\..\x.age`, `C:\x.age`, "c:x.age", "a.age\n", "manifest.json"} {
+		m := good
+		m.Parts = []Part{part(name)}
+		if m.check() == nil {
+			t.Errorf("%q passes", name)
+		}
+	}
+	good.Parts = append(good.Parts, good.Parts[0])
+	if good.check() == nil {
+		t.Error("a part that is there twice passes")
+	}
+}

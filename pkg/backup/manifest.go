@@ -90,6 +90,9 @@ func (m Manifest) Snapshot() (Part, error) {
 // name is what backups and identities may be called.
 var name = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
 
+// object is what parts may be called: the name becomes that of a file, on any system.
+var object = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,240}\.age$`)
+
 // check finds what can't be a manifest of ours. What it names becomes names of files.
 func (m Manifest) check() error {
 	switch {
@@ -98,8 +101,11 @@ func (m Manifest) check() error {
 	case !name.MatchString(m.Name) || !name.MatchString(m.Identity) || m.Created.IsZero():
 		return errors.New("its manifest has no name, identity or time")
 	}
-	for _, p := range m.Parts {
-		if !fs.ValidPath(p.Object) || strings.Contains(p.Object, "/") || p.Object == manifestName || len(p.SHA256) != 64 || len(p.SealedSHA256) != 64 || p.Bytes < 0 || p.SealedBytes <= 0 {
+	for i, p := range m.Parts {
+		if slices.ContainsFunc(m.Parts[:i], func(o Part) bool { return o.Object == p.Object }) {
+			return fmt.Errorf("its manifest has the part %q twice", p.Object)
+		}
+		if !object.MatchString(p.Object) || len(p.SHA256) != 64 || len(p.SealedSHA256) != 64 || p.Bytes < 0 || p.SealedBytes <= 0 {
 			return fmt.Errorf("its manifest has a part %q that can't be one", p.Object)
 		}
 	}
@@ -166,6 +172,28 @@ func Read(ctx context.Context, s store.Store, identity, backup string) (m Manife
 		return m, fmt.Errorf("the manifest of the backup %s is that of another (%s of the cluster %s)", backup, m.Name, m.Identity)
 	}
 	return m, nil
+}
+
+// Find is the whole backup of a name; nil when there is none, or what there is of it is not whole, as
+// far as the sizes of its objects tell.
+func Find(ctx context.Context, s store.Store, identity, backup string) (*Manifest, error) {
+	m, err := Read(ctx, s, identity, backup)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range m.Parts {
+		o, err := s.Stat(ctx, path.Join(Folder(identity, backup), p.Object))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || err == nil && o.Bytes != p.SealedBytes:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return &m, nil
 }
 
 // Listed is what is at a target of one cluster.

@@ -103,3 +103,22 @@ func TestReport(t *testing.T) {
 		t.Error("an alarm is no reason not to defragment, and one not to be well")
 	}
 }
+
+// TestButFull: what a full etcd needs may be other settings; what is corrupt is left alone.
+func TestButFull(t *testing.T) {
+	for kind, well := range map[string]bool{AlarmNoSpace: true, AlarmCorrupt: false} {
+		v := at("3.6.16", "3.6.16", "3.6.16")
+		v.Status[0].Alarms = []Alarm{{MemberID: 1, Kind: kind}}
+		if err := ButFull(v); (err == nil) != well {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if len(v.Alarms()) != 1 {
+			t.Error("the alarm is gone from what was seen")
+		}
+		pair := at("3.6.16", "3.6.16")
+		pair.Status[1].Alarms = []Alarm{{MemberID: 1, Kind: kind}}
+		if err := Spare(pair, pair.Status[0].Endpoint); (err == nil) != well {
+			t.Errorf("of two, with %s: %v", kind, err)
+		}
+	}
+}

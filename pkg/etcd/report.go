@@ -202,10 +202,19 @@ func (v View) Alarms() []Alarm {
 }
 
 // Serving is Healthy, but for alarms: NOSPACE stops writes, and is what a defragmentation is for.
-func Serving(v View) error {
+func Serving(v View) error { return Healthy(v.without(func(Alarm) bool { return true })) }
+
+// ButFull is Healthy, but for NOSPACE: what ends it may be another quota, for which members are
+// restarted.
+func ButFull(v View) error {
+	return Healthy(v.without(func(a Alarm) bool { return a.Kind == AlarmNoSpace }))
+}
+
+// without leaves alarms out.
+func (v View) without(these func(Alarm) bool) View {
 	v.Status = slices.Clone(v.Status)
 	for i := range v.Status {
-		v.Status[i].Alarms = nil
+		v.Status[i].Alarms = slices.DeleteFunc(slices.Clone(v.Status[i].Alarms), these)
 	}
-	return Healthy(v)
+	return v
 }

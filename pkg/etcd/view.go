@@ -215,7 +215,7 @@ func Spare(v View, endpoint string) error {
 	case 1:
 		return nil
 	case 2:
-		return Healthy(v)
+		return ButFull(v)
 	}
 	if ok, _ := HasQuorum(others); ok {
 		return nil

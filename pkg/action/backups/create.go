@@ -94,6 +94,16 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 		if _, err := backup.Recipients(o.Cluster.Spec.Backup.Recipients); err != nil {
 			return m, action.Invalidf("spec.backup: %w", err)
 		}
+		list, err := List(ctx, o, sink)
+		if err != nil {
+			return m, err
+		}
+		if at := slices.IndexFunc(list.Backups, func(b backup.Manifest) bool { return b.Name == name }); at >= 0 {
+			// A run before this one has come as far as that.
+			m = list.Backups[at]
+			action.Warn(sink, "for another one, choose another name", "the backup %s is at the target already, of %s: nothing was made or sent", name, m.Created.UTC().Format(time.RFC3339))
+			return m, nil
+		}
 	}
 	made := make([]taskbackup.Data, len(hosts))
 	if err := action.Step(sink, "backup", "back up "+report.Plural(len(hosts), "host", "hosts"), func() error {
@@ -112,6 +122,9 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 		})
 	}); err != nil {
 		return m, err
+	}
+	if !slices.ContainsFunc(made, func(d taskbackup.Data) bool { return !d.Already }) {
+		action.Warn(sink, "for another one, choose another name", "the backup %s was on its hosts already, of %s", name, made[0].Created.UTC().Format(time.RFC3339))
 	}
 	if s := made[0].Snapshot; s != nil {
 		m.Created, m.Revision, m.Entries = made[0].Created, s.Revision, s.Entries
@@ -188,6 +201,9 @@ func Delete(ctx context.Context, o Options, names []string, keep backup.Keep, dr
 	}
 	if o.Unknown && len(names) == 0 {
 		return nil, nil, action.Invalidf("whether an upgrade is under way can't be told without the API: name the backups that are to go")
+	}
+	if keep.Last < 0 || keep.Daily < 0 || keep.Weekly < 0 {
+		return nil, nil, action.Invalidf("--keep-last, --keep-daily and --keep-weekly cannot be negative")
 	}
 	protected := backup.Before(list.Backups, o.Began)
 	if len(names) == 0 {

@@ -38,7 +38,7 @@ func InCluster(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (O
 	}
 	o.Began = map[string]time.Time{}
 	for _, op := range all {
-		if op.Spec.Type == v1alpha1.OperationUpgrade && !through(op) {
+		if (op.Spec.Type == v1alpha1.OperationUpgrade || op.Spec.Type == v1alpha1.OperationEtcd) && !through(op) {
 			o.Began[op.Name] = op.CreationTimestamp.Time
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
@@ -25,8 +26,9 @@ type rotationState struct {
 	from, to []byte
 	// begun is the last phase that was begun, reached the last one that was completed.
 	begun, reached certs.Phase
-	// back: it is being taken back.
-	back bool
+	// back: it is being taken back. undone is the last phase that was completed on that way.
+	back   bool
+	undone certs.Phase
 	// published is when both CAs were in every namespace: pods that were started since have both.
 	published time.Time
 	exists    bool
@@ -35,8 +37,9 @@ type rotationState struct {
 const (
 	keyFrom, keyTo       = "from", "to"
 	keyBegun, keyReached = "begun", "reached"
-	keyBack              = "back"
+	keyBack, keyUndone   = "back", "undone"
 	keyPublished         = "published"
+	keyAsked             = "asked"
 )
 
 func rotationName(a certs.Authority) string { return "rotation-" + string(a) }
@@ -53,7 +56,7 @@ func readRotation(ctx context.Context, kube kubernetes.Interface, a certs.Author
 	}
 	s.exists, s.back = true, m.Data[keyBack] != ""
 	s.from, s.to = []byte(m.Data[keyFrom]), []byte(m.Data[keyTo])
-	s.begun, s.reached = certs.Phase(m.Data[keyBegun]), certs.Phase(m.Data[keyReached])
+	s.begun, s.reached, s.undone = certs.Phase(m.Data[keyBegun]), certs.Phase(m.Data[keyReached]), certs.Phase(m.Data[keyUndone])
 	if len(s.from) == 0 || len(s.to) == 0 {
 		return s, fmt.Errorf("the ConfigMap %s/%s does not say which authority is replaced by which one: it was changed by somebody else", v1alpha1.SystemNamespace, rotationName(a))
 	}
@@ -69,7 +72,8 @@ func readRotation(ctx context.Context, kube kubernetes.Interface, a certs.Author
 //
 // Forwards they are those after the one that was reached, up to until; one that was begun and
 // not completed is carried out again. Backwards, what was issued is issued anew by the former
-// authority, and then only that is trusted.
+// authority, and then only that is trusted. Once all is issued anew that is not done again: hosts that
+// trust the former authority alone have no key of the other any more.
 func (s rotationState) phases(until certs.Phase, back bool) ([]certs.Phase, error) {
 	all := certs.Phases()
 	if until == "" {
@@ -80,7 +84,7 @@ func (s rotationState) phases(until certs.Phase, back bool) ([]certs.Phase, erro
 		return nil, errors.New("the last phase has begun, and the former authority is not trusted everywhere any more: complete the rotation instead")
 	case !back && s.back:
 		return nil, errors.New("this rotation is being taken back: complete that with --undo first")
-	case back && s.begun == certs.PhaseTrust, back && s.begun == "":
+	case back && s.begun == certs.PhaseTrust, back && s.begun == "", back && s.undone == certs.PhaseIssue:
 		return []certs.Phase{certs.PhaseFinish}, nil
 	case back:
 		return []certs.Phase{certs.PhaseIssue, certs.PhaseFinish}, nil
@@ -111,14 +115,21 @@ func (s *rotationState) write(ctx context.Context, kube kubernetes.Interface) er
 	return nil
 }
 
-// begin notes that a phase has begun.
+// begin notes that a phase has begun, unless somebody has taken another way since the plan was made.
 func (s *rotationState) begin(ctx context.Context, kube kubernetes.Interface, phase certs.Phase, back bool) error {
-	return s.change(ctx, kube, func(data map[string]string) {
+	return s.change(ctx, kube, func(data map[string]string) error {
+		switch goesBack := data[keyBack] != ""; {
+		case goesBack && !back:
+			return errors.New("somebody else has begun to take this rotation back")
+		case back && !goesBack && certs.Phase(data[keyBegun]) != s.begun:
+			return fmt.Errorf("somebody else has begun the phase %s of this rotation; run the command again", data[keyBegun])
+		}
 		if back {
 			data[keyBack], s.back = "true", true
-			return // How far it came forwards says what is to be taken back.
+			return nil // How far it came forwards says what is to be taken back.
 		}
 		data[keyBegun], s.begun = string(phase), phase
+		return nil
 	})
 }
 
@@ -131,30 +142,66 @@ func (s *rotationState) reach(ctx context.Context, kube kubernetes.Interface, ph
 		}
 		return nil
 	}
-	return s.change(ctx, kube, func(data map[string]string) {
+	return s.change(ctx, kube, func(data map[string]string) error {
 		if s.back {
-			return
+			data[keyUndone], s.undone = string(phase), phase
+		} else {
+			data[keyReached], s.reached = string(phase), phase
 		}
-		data[keyReached], s.reached = string(phase), phase
+		return nil
 	})
 }
 
-// publish notes that both CAs are in every namespace, the first time that they are.
+// publish notes that both CAs are in every namespace, the first time that they are. The time is that
+// of the API server, which pods' times are compared with: this machine's clock, of now, may be behind,
+// and pods that were started before would pass for such that have both.
 func (s *rotationState) publish(ctx context.Context, kube kubernetes.Interface, now time.Time) error {
 	if s.back || !s.published.IsZero() {
 		return nil
 	}
-	return s.change(ctx, kube, func(data map[string]string) {
+	var seen time.Time
+	if err := s.changeTo(ctx, kube, func(data map[string]string) error {
+		data[keyAsked] = now.UTC().Format(time.RFC3339Nano) // Something has to change for it to note the time.
+		return nil
+	}, func(m *corev1.ConfigMap) { seen = written(m) }); err != nil {
+		return err
+	}
+	if !seen.IsZero() {
+		now = seen.Add(time.Second) // It has no parts of seconds, and neither have pods' times.
+	}
+	return s.change(ctx, kube, func(data map[string]string) error {
+		delete(data, keyAsked)
 		s.published, data[keyPublished] = now, now.UTC().Format(time.RFC3339)
+		return nil
 	})
 }
 
-func (s *rotationState) change(ctx context.Context, kube kubernetes.Interface, change func(map[string]string)) error {
+// written is when an object was last written, as the API server has it; zero when it does not say.
+func written(m *corev1.ConfigMap) time.Time {
+	var last time.Time
+	for _, f := range m.ManagedFields {
+		if f.Time != nil && f.Time.After(last) {
+			last = f.Time.Time
+		}
+	}
+	return last
+}
+
+func (s *rotationState) change(ctx context.Context, kube kubernetes.Interface, change func(map[string]string) error) error {
+	return s.changeTo(ctx, kube, change, func(*corev1.ConfigMap) {})
+}
+
+// changeTo is change, and hands on what it has become.
+func (s *rotationState) changeTo(ctx context.Context, kube kubernetes.Interface, change func(map[string]string) error, became func(*corev1.ConfigMap)) error {
 	api := kube.CoreV1().ConfigMaps(v1alpha1.SystemNamespace)
 	m, err := api.Get(ctx, rotationName(s.authority), metav1.GetOptions{})
 	if err == nil {
-		change(m.Data)
-		_, err = api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager})
+		if err := change(m.Data); err != nil {
+			return action.As(action.Findings, err)
+		}
+		if m, err = api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err == nil {
+			became(m)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("note how far the rotation is: %w", err)

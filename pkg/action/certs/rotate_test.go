@@ -2,12 +2,14 @@ package certs
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
@@ -36,6 +38,7 @@ func TestRotationPhases(t *testing.T) {
 		"back from issue":           {rotationState{begun: issue, reached: issue}, "", true, "issue finish", ""},
 		"back from finish":          {rotationState{begun: finish, reached: issue}, "", true, "", "complete the rotation instead"},
 		"on while it goes back":     {rotationState{begun: issue, reached: issue, back: true}, "", false, "", "being taken back"},
+		"back, issued anew":         {rotationState{begun: issue, reached: issue, back: true, undone: issue}, "", true, "finish", ""},
 		"back again":                {rotationState{begun: issue, reached: issue, back: true}, "", true, "issue finish", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,6 +53,73 @@ func TestRotationPhases(t *testing.T) {
 				t.Errorf("got %v, %v; want %s", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestRotationIsTakenBackInPart: what was completed on the way back is remembered, since hosts that are
+// at its end can't do it again; and nobody goes on forwards meanwhile.
+func TestRotationIsTakenBackInPart(t *testing.T) {
+	kube := fake.NewClientset()
+	ctx := t.Context()
+	s := rotationState{authority: certs.AuthorityKubernetes, from: ca(t), to: ca(t)}
+	read := func() rotationState {
+		t.Helper()
+		now, err := readRotation(ctx, kube, certs.AuthorityKubernetes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now
+	}
+	for _, err := range []error{s.write(ctx, kube), s.begin(ctx, kube, certs.PhaseTrust, false), s.reach(ctx, kube, certs.PhaseTrust), s.begin(ctx, kube, certs.PhaseIssue, false)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, undo := read(), read()
+	for _, err := range []error{undo.begin(ctx, kube, certs.PhaseIssue, true), undo.reach(ctx, kube, certs.PhaseIssue), undo.begin(ctx, kube, certs.PhaseFinish, true)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := read().phases("", true); err != nil || names(got) != "finish" {
+		t.Errorf("killed in the last phase, it goes on with %v, %v", got, err)
+	}
+	if err := other.begin(ctx, kube, certs.PhaseFinish, false); err == nil || !read().back {
+		t.Errorf("somebody has gone on forwards: %v", err)
+	}
+	// Nor is that taken back which somebody else is about to complete.
+	kube = fake.NewClientset()
+	s = rotationState{authority: certs.AuthorityKubernetes, from: ca(t), to: ca(t)}
+	if err := errors.Join(s.write(ctx, kube), s.begin(ctx, kube, certs.PhaseIssue, false)); err != nil {
+		t.Fatal(err)
+	}
+	undo = read()
+	if err := errors.Join(s.reach(ctx, kube, certs.PhaseIssue), s.begin(ctx, kube, certs.PhaseFinish, false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := undo.begin(ctx, kube, certs.PhaseIssue, true); err == nil || read().back {
+		t.Errorf("it is taken back while it is completed: %v", err)
+	}
+}
+
+// TestPublishedByTheServersClock: a clock of this machine that is wrong makes no pod pass for one that
+// was started since.
+func TestPublishedByTheServersClock(t *testing.T) {
+	kube := fake.NewClientset()
+	s := rotationState{authority: certs.AuthorityKubernetes, from: ca(t), to: ca(t)}
+	if err := s.write(t.Context(), kube); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []time.Duration{-time.Hour, time.Hour} {
+		s.published = time.Time{}
+		server := time.Now().Truncate(time.Second) // The fake one notes the time as a real one does.
+		if err := s.publish(t.Context(), kube, server.Add(wrong)); err != nil {
+			t.Fatal(err)
+		}
+		now, err := readRotation(t.Context(), kube, certs.AuthorityKubernetes)
+		if err != nil || now.published.Sub(server) < time.Second || now.published.Sub(server) > 10*time.Minute {
+			t.Errorf("this clock is wrong by %v: published %v, %v", wrong, now.published, err)
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func makePlan(o ChangeOptions, seen etcd.Report) (*ChangePlan, error) {
 		p.Versions = []string{"v" + strings.TrimPrefix(o.Version, "v")}
 		p.Problems = append(p.Problems, etcd.CheckDowngrade(v, p.Versions[0])...)
 	case v1alpha1.EtcdApply:
-		if err := etcd.Healthy(v); err != nil {
+		if err := etcd.ButFull(v); err != nil {
 			p.Problems = append(p.Problems, etcd.Problem{Message: "etcd is not well: " + err.Error(), Next: "see to what is named first: kubectl ha etcd status"})
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdcare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
 )
 
@@ -306,5 +307,48 @@ func TestRunOverSSH(t *testing.T) {
 	fail = "e3"
 	if got, err := run(); err == nil || !strings.Contains(err.Error(), "it does not come up") || got != "etcd-gate/cp1 etcd-settings/e2 etcd-gate/cp1 etcd-settings/e3" {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestApplyWhenFull: another quota is what a full etcd may need, so that its alarm does not keep
+// settings from members; CORRUPT does.
+func TestApplyWhenFull(t *testing.T) {
+	for kind, blocked := range map[string]bool{etcd.AlarmNoSpace: false, etcd.AlarmCorrupt: true} {
+		seen := seenAs("3.6.16")
+		seen.Members[1].Alarms = []string{kind}
+		h := &hosts{t: t, answers: looking(seen)}
+		o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h, StateDir: t.TempDir()}, Change: v1alpha1.EtcdApply}
+		p, err := PlanChange(t.Context(), o, report.Discard())
+		if err != nil || (p.Err() != nil) != blocked {
+			t.Errorf("%s: %v, %v", kind, err, p.Err())
+		}
+	}
+}
+
+// TestOneAtATime: a defragmentation that was lost may go on where it was begun, and is not begun on
+// another host besides. One that was never begun is.
+func TestOneAtATime(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"the connection was lost":     {&ssh.Error{Host: "cp1", Kind: ssh.Lost, Message: "gone"}, "cp1"},
+		"its node went silent":        {&job.LostError{Node: "cp1"}, "cp1"},
+		"it could never be logged in": {&ssh.Error{Host: "cp1", Kind: ssh.Unreachable, Message: "no route"}, "cp1 cp2"},
+		"its Job was never begun":     {&job.StartError{Node: "cp1"}, "cp1 cp2"},
+	} {
+		var ran []string
+		h := &hosts{t: t, answers: looking(seenAs("3.6.16"))}
+		h.answers[tasks.EtcdDefrag] = func(host string) (any, error) {
+			ran = append(ran, host)
+			if host == "cp1" {
+				return nil, c.err
+			}
+			return etcdcare.DefragData{}, nil
+		}
+		_, err := Defrag(t.Context(), DefragOptions{Options: Options{Cluster: document(), Hosts: h}, Threshold: 0.3}, report.Discard())
+		if got := strings.Join(ran, " "); got != c.want || (err == nil) != (c.want != "cp1") || err != nil && action.KindOf(err) != action.Unreachable {
+			t.Errorf("%s: on %s, %v", name, got, err)
+		}
 	}
 }

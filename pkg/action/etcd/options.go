@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
@@ -125,7 +126,12 @@ func call[T any](ctx context.Context, o Options, w way, host, task string, timeo
 	return data, err
 }
 
-// anywhere runs a task on the first host that is reached.
+// looks are the tasks that change nothing.
+var looks = []string{tasks.EtcdLook}
+
+// anywhere runs a task on the first host that is reached. One that changes something is not begun on
+// another host when it may have been begun on one that was lost since: it may go on there, and two
+// that defragment would take two members away at once.
 func anywhere[T any](ctx context.Context, o Options, w way, task string, timeout time.Duration, spec any, sink report.Sink) (T, error) {
 	var zero T
 	var errs []error
@@ -134,6 +140,9 @@ func anywhere[T any](ctx context.Context, o Options, w way, task string, timeout
 		if err == nil || !away(err) || ctx.Err() != nil {
 			return data, action.OfRun(err)
 		}
+		if !slices.Contains(looks, task) && mayRun(err) {
+			return data, action.As(action.Unreachable, fmt.Errorf("%s was lost, and may still be at it: %w\nnext: wait until it is back, or is certainly off, and run the command again, which does what is left", h.Name, err))
+		}
 		errs = append(errs, fmt.Errorf("%s: %w", h.Name, err))
 	}
 	err := errors.Join(errs...)
@@ -141,6 +150,16 @@ func anywhere[T any](ctx context.Context, o Options, w way, task string, timeout
 		err = noJobs(err)
 	}
 	return zero, action.As(action.Unreachable, fmt.Errorf("no host with a login to etcd could be asked: %w", err))
+}
+
+// mayRun tells whether a task may have been begun on a host before that was lost.
+func mayRun(err error) bool {
+	var bySSH *ssh.Error
+	if errors.As(err, &bySSH) {
+		return bySSH.Kind == ssh.Lost || bySSH.Kind == ssh.Agent
+	}
+	var lost *job.LostError
+	return errors.As(err, &lost)
 }
 
 // away tells whether an error is about a host that was not reached, so that another can be asked.

@@ -16,7 +16,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/members"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
@@ -153,13 +155,14 @@ func (p *ChangePlan) Run(ctx context.Context, sink report.Sink) error {
 	if err := p.Push(ctx, sink); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("etcd-%s-%s", strings.ToLower(string(o.Change)), time.Now().UTC().Format("20060102t150405z"))
+	own := members.Backups{Protect: p.protected(ctx, sink)}
+	own.Name = fmt.Sprintf("etcd-%s-%s", strings.ToLower(string(o.Change)), time.Now().UTC().Format("20060102t150405z"))
 	byID := map[string]v1alpha1.StepStatus{}
 	for _, s := range p.status {
 		byID[s.ID] = s
 	}
 	err = plan.Run(ctx, p.Steps, plan.Options{Parallel: 1, Exec: func(ctx context.Context, s plan.Step) (plan.Outcome, error) {
-		return p.step(ctx, byID[s.ID], name, sink)
+		return p.step(ctx, byID[s.ID], own, sink)
 	}}, sink)
 	if err == nil && o.Change == v1alpha1.EtcdApply {
 		err = p.noteArgs(ctx, sink)
@@ -168,12 +171,12 @@ func (p *ChangePlan) Run(ctx context.Context, sink report.Sink) error {
 }
 
 // step runs one step's task.
-func (p *ChangePlan) step(ctx context.Context, s v1alpha1.StepStatus, name string, sink report.Sink) (plan.Outcome, error) {
+func (p *ChangePlan) step(ctx context.Context, s v1alpha1.StepStatus, own members.Backups, sink report.Sink) (plan.Outcome, error) {
 	o := p.options
 	if s.ID == members.StepRecord {
 		return p.record(ctx, sink)
 	}
-	req, err := members.Request(s, p.spec, o.Cluster, name)
+	req, err := members.Request(s, p.spec, o.Cluster, own)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
@@ -187,6 +190,27 @@ func (p *ChangePlan) step(ctx context.Context, s v1alpha1.StepStatus, name strin
 	}
 	kind, _, _ := strings.Cut(s.ID, "/")
 	return plan.Outcome{Changed: len(res.Changes) > 0, Message: members.Said(kind, res)}, nil
+}
+
+// keepAll is more than any host has.
+const keepAll = 1 << 20
+
+// protected are the backups that must not be pruned. Where the API can't be asked which these are,
+// all of them stay.
+func (p *ChangePlan) protected(ctx context.Context, sink report.Sink) []string {
+	if p.options.Config != nil {
+		ops, err := incluster.NewOperations(p.options.Config, nil)
+		var all []v1alpha1.Operation
+		if err == nil {
+			all, err = ops.List(ctx)
+		}
+		if err == nil {
+			return operations.FirstTries(all)
+		}
+		action.Warn(sink, "", "no backup is pruned, since the Operations cannot be listed: %v", err)
+	}
+	p.spec.KeepBackups = keepAll
+	return nil
 }
 
 // record notes the version where the API can be asked; without it that is left to whoever can.

@@ -58,6 +58,8 @@ type Plan struct {
 	ID string `json:"id"`
 	// Resumes: an interrupted run of this restore goes on.
 	Resumes bool `json:"resumes,omitempty"`
+	// Through: all was done but that some hosts do not know it yet, and only that is.
+	Through bool `json:"through,omitempty"`
 	// Source says what is restored, for people.
 	Source string `json:"source"`
 	// Revision of the snapshot, and when it was taken; zero when they are told only once it is made.
@@ -107,7 +109,10 @@ func (o Options) check() error {
 		return action.Invalidf("what is at the target is encrypted: name the file with your age identity (--identity)")
 	}
 	all := o.Cluster.EtcdMembers()
-	for _, name := range o.Members {
+	for i, name := range o.Members {
+		if slices.Contains(o.Members[:i], name) {
+			return action.Invalidf("--members: %s is named twice", name)
+		}
 		if !slices.ContainsFunc(all, func(h v1alpha1.Host) bool { return h.Name == name }) {
 			return action.Invalidf("--members: %s is no etcd member of the Cluster file", name)
 		}
@@ -163,21 +168,40 @@ func (o Options) absent() (lost []string, err error) {
 // newID is one that no earlier restore has.
 func newID(now time.Time) string { return "restore-" + now.UTC().Format("20060102-150405") }
 
+// begun are the restores that were begun and are not through, by their IDs, each with the hosts that
+// say so.
+func begun(looks map[string]restore.LookData) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range sortedKeys(looks) {
+		if s := looks[name].State; s != nil && !s.Finished {
+			out[s.ID] = append(out[s.ID], name)
+		}
+	}
+	return out
+}
+
 // unfinished is the restore that was begun and is not through; nil when there is none. Two are an
 // error.
 func unfinished(looks map[string]restore.LookData) (*restore.State, error) {
-	var found *restore.State
-	for _, name := range sortedKeys(looks) {
-		s := looks[name].State
-		if s == nil || s.Finished {
-			continue
-		}
-		if found != nil && found.ID != s.ID {
-			return nil, action.Invalidf("the hosts are in two different restores, %s and %s: take one back with --take-back", found.ID, s.ID)
-		}
-		found = s
+	all := begun(looks)
+	ids := sortedKeys(all)
+	switch len(ids) {
+	case 0:
+		return nil, nil
+	case 1:
+		return looks[all[ids[0]][0]].State, nil
 	}
-	return found, nil
+	return nil, action.Invalidf("the hosts are in different restores, %s: take back with --take-back what was only prepared of them", strings.Join(ids, " and "))
+}
+
+// through tells whether a restore is, and only not noted on all hosts: that is its last step.
+func through(looks map[string]restore.LookData, id string) bool {
+	for _, l := range looks {
+		if l.State != nil && l.State.ID == id && l.State.Finished {
+			return true
+		}
+	}
+	return false
 }
 
 func sortedKeys[V any](m map[string]V) []string {

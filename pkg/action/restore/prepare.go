@@ -270,6 +270,9 @@ func (r *Restore) judge() error {
 			return action.Invalidf("%s has no etcd member that is set up: run kubectl ha bootstrap on it first, or leave it out with --members", name)
 		}
 	}
+	if len(r.planes()) == 0 {
+		return action.Invalidf("no control plane is left to serve the API: at least one has to be there")
+	}
 	if n := len(r.Plan.Members); n%2 == 0 {
 		r.warn("%d members tolerate no more failures than %d; use an odd number", n, n-1)
 	}
@@ -299,15 +302,10 @@ func (r *Restore) judge() error {
 			return action.Invalidf("the restore %s is of the members %s and is not through: go on with these (--members), or take it back with --take-back", s.ID, strings.Join(names, ", "))
 		}
 	}
-	r.Plan.ID, r.Plan.Resumes = s.ID, true
+	r.Plan.ID, r.Plan.Resumes, r.Plan.Through = s.ID, true, through(r.looks, s.ID)
 	if r.from.member != "" {
 		// It was made already; the member's data may have been exchanged since.
-		for _, name := range sortedKeys(r.looks) {
-			if l := r.looks[name]; l.State != nil && l.State.ID == s.ID {
-				r.from = source{host: name, sha256: s.SHA256, bytes: s.Bytes}
-				break
-			}
-		}
+		r.from = source{host: begun(r.looks)[s.ID][0], sha256: s.SHA256, bytes: s.Bytes}
 	}
 	return nil
 }

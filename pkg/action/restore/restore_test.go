@@ -366,3 +366,102 @@ func TestTakeBack(t *testing.T) {
 		t.Errorf("without a restore: %v", err)
 	}
 }
+
+// note gives a host what it remembers of a restore.
+func (hs *hosts) note(name string, s restore.State) {
+	l := hs.looks[name]
+	l.State = &s
+	hs.looks[name] = l
+}
+
+// TestOnlyTheNoteIsMissing: when a host has noted that the restore is through, the cluster is in use
+// again. Nothing of it is stopped or ended by whoever runs the same command again, or takes it back.
+func TestOnlyTheNoteIsMissing(t *testing.T) {
+	all := []restore.Member{{Name: "cp1"}, {Name: "cp2"}, {Name: "cp3"}}
+	for name, o := range map[string]Options{"of a backup": {Backup: "b"}, "of a member": {FromMember: AnyMember}} {
+		hs := newHosts(t)
+		for _, host := range []string{"cp1", "cp2", "cp3"} {
+			hs.note(host, restore.State{ID: "restore-1", SHA256: "sum", Bytes: 10, Members: all, Staged: true, Swapped: true, Finished: host != "cp3"})
+		}
+		r, err := hs.prepare(t, o)
+		if err != nil || !r.Plan.Through {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := r.Run(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if slices.ContainsFunc(hs.done, func(line string) bool { return !strings.HasPrefix(line, "finish ") }) || len(hs.done) == 0 {
+			t.Errorf("%s: %v", name, hs.done)
+		}
+		hs.done = nil
+		if _, err := TakeBack(t.Context(), Options{Cluster: newCluster(), Hosts: hs}, report.Discard()); action.KindOf(err) != action.Invalid || len(hs.done) > 0 {
+			t.Errorf("%s: taken back: %v %v", name, err, hs.done)
+		}
+	}
+}
+
+// TestTakeBackAgain: one that was interrupted is gone on with, also when no host remembers the
+// restore any more, or never did.
+func TestTakeBackAgain(t *testing.T) {
+	hs := newHosts(t)
+	for _, name := range []string{"cp1", "cp2", "cp3"} {
+		l := hs.looks[name]
+		l.Manifests = []string{"kube-apiserver.yaml"}
+		hs.looks[name] = l
+	}
+	if _, err := TakeBack(t.Context(), Options{Cluster: newCluster(), Hosts: hs}, report.Discard()); err != nil {
+		t.Fatalf("with the apiservers stopped: %v", err)
+	}
+	before(t, hs.done, "start", "serve cp1")
+	if !slices.Contains(hs.done, "serve cp3") || slices.ContainsFunc(hs.done, func(line string) bool { return strings.HasPrefix(line, "take-back") }) {
+		t.Errorf("%v", hs.done)
+	}
+	// Whoever remembers it is the last to forget it: cp3 was left out, and knows of nothing.
+	hs = newHosts(t)
+	hs.note("cp1", restore.State{ID: "restore-1"})
+	hs.note("cp2", restore.State{ID: "restore-1"})
+	hs.fail = "take-back cp3"
+	if _, err := TakeBack(t.Context(), Options{Cluster: newCluster(), Hosts: hs}, report.Discard()); err == nil {
+		t.Error("no error")
+	}
+	if slices.Contains(hs.done, "take-back cp1") || slices.Contains(hs.done, "take-back cp2") {
+		t.Errorf("the next run does not know of the restore: %v", hs.done)
+	}
+}
+
+// TestTwoAtOnce: of two restores that were begun by two people, what was only prepared is taken back.
+func TestTwoAtOnce(t *testing.T) {
+	hs := newHosts(t)
+	hs.note("cp1", restore.State{ID: "restore-1", Staged: true, Swapped: true})
+	hs.note("cp2", restore.State{ID: "restore-2", Staged: true})
+	p, err := TakeBack(t.Context(), Options{Cluster: newCluster(), Hosts: hs}, report.Discard())
+	if err != nil || p.ID != "restore-2" || !slices.Equal(hs.done, []string{"take-back cp2"}) {
+		t.Errorf("%v %v %v", p.ID, err, hs.done)
+	}
+	hs.done = nil
+	hs.note("cp2", restore.State{ID: "restore-2", Swapped: true})
+	if _, err := TakeBack(t.Context(), Options{Cluster: newCluster(), Hosts: hs}, report.Discard()); action.KindOf(err) != action.Invalid || len(hs.done) > 0 {
+		t.Errorf("both have exchanged data: %v %v", err, hs.done)
+	}
+}
+
+// TestNobodyLeft: without a control plane there is no API to restore.
+func TestNobodyLeft(t *testing.T) {
+	hs := newHosts(t)
+	c := newCluster()
+	c.Spec.Etcd.Topology = v1alpha1.EtcdExternal
+	for i := range c.Spec.Hosts {
+		if c.Spec.Hosts[i].Name == "w1" {
+			c.Spec.Hosts[i].Roles = []v1alpha1.Role{v1alpha1.RoleEtcd}
+		}
+	}
+	hs.looks["w1"] = restore.LookData{Name: "w1", PeerURL: "https://10.0.0.4:2380", Backups: hs.looks["cp1"].Backups}
+	_, err := Prepare(t.Context(), Options{Cluster: c, Hosts: hs, Backup: "b", Members: []string{"w1"}, Lost: []string{"cp1", "cp2", "cp3"}}, report.Discard())
+	if action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "no control plane") {
+		t.Errorf("%v", err)
+	}
+	if _, err := newHosts(t).prepare(t, Options{Backup: "b", Members: []string{"cp1", "cp1"}}); action.KindOf(err) != action.Invalid {
+		t.Errorf("a member twice: %v", err)
+	}
+}

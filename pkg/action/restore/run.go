@@ -18,7 +18,6 @@ import (
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const (
@@ -32,10 +31,7 @@ const (
 func (r *Restore) Run(ctx context.Context) (Result, error) {
 	result := Result{Plan: r.Plan}
 	members, planes := r.hosts(r.Plan.Members), r.planes()
-	for _, s := range []struct {
-		title string
-		do    func() error
-	}{
+	steps := []step{
 		// Until the end of the second nothing of the cluster was touched, but by a salvage.
 		{"bring the snapshot to " + strings.Join(r.Plan.Members, ", "), func() error { return r.distribute(ctx, members) }},
 		{"restore it beside the data in use", func() error { return r.each(ctx, members, restore.Stage, stageTimeout) }},
@@ -70,15 +66,29 @@ func (r *Restore) Run(ctx context.Context) (Result, error) {
 		}},
 		{"check the cluster", func() error { return r.checked(ctx, planes, &result) }},
 		{"note that the restore is through", func() error { return r.each(ctx, r.present(), restore.Finish, stepTimeout) }},
-	} {
+	}
+	if r.Plan.Through {
+		steps = steps[len(steps)-1:] // The cluster is in use again: nothing of it is stopped, or ended, once more.
+	}
+	return result, r.carryOut(ctx, "restore/", steps)
+}
+
+// step is one of a restore, on all hosts that it is about.
+type step struct {
+	title string
+	do    func() error
+}
+
+func (r *Restore) carryOut(ctx context.Context, prefix string, steps []step) error {
+	for _, s := range steps {
 		if err := context.Cause(ctx); err != nil {
-			return result, err
+			return err
 		}
-		if err := action.Step(r.sink, "restore/"+s.title, s.title, s.do); err != nil {
-			return result, action.OfRun(err)
+		if err := action.Step(r.sink, prefix+s.title, s.title, s.do); err != nil {
+			return action.OfRun(err)
 		}
 	}
-	return result, nil
+	return nil
 }
 
 func (r *Restore) hosts(names []string) (out []v1alpha1.Host) {
@@ -227,68 +237,4 @@ func (r *Restore) healthy(ctx context.Context) error {
 		return err
 	}
 	return r.call(ctx, first, tasks.EtcdHealth, "etcd-health/"+first, etcdTimeout, etcdmember.HealthSpec{Endpoints: endpoints, CA: id.CA, Cert: id.Cert, Key: id.Key}, nil)
-}
-
-// TakeBack goes back to the data that an interrupted restore has put aside, on all its members.
-func TakeBack(ctx context.Context, o Options, sink report.Sink) (Plan, error) {
-	lost, err := o.absent()
-	if err != nil {
-		return Plan{}, err
-	}
-	r := &Restore{Options: o, sink: sink, Plan: Plan{Lost: lost, Members: o.members()}}
-	r.wait = r.apiReady
-	if err := r.look(ctx); err != nil {
-		return r.Plan, err
-	}
-	s, err := unfinished(r.looks)
-	if err != nil {
-		return r.Plan, err
-	}
-	if s == nil {
-		return r.Plan, action.Invalidf("no restore is unfinished on these hosts; to go back behind one that is through, see docs/disaster-recovery.md")
-	}
-	r.Plan.ID = s.ID
-	if err := r.canGoBack(s); err != nil {
-		return r.Plan, err
-	}
-	all := r.hosts(append(slices.Clone(r.Plan.Members), names(o.Cluster.EtcdMembers())...))
-	for _, step := range []struct {
-		title string
-		do    func() error
-	}{
-		{"stop the apiservers", func() error { return r.each(ctx, r.planes(), restore.StopAPI, stepTimeout) }},
-		{"put the data back", func() error { return r.each(ctx, all, restore.TakeBack, stepTimeout) }},
-		{"start etcd", func() error { return r.each(ctx, all, restore.Start, stepTimeout) }},
-		{"start the rest", func() error {
-			return errors.Join(r.each(ctx, r.planes(), restore.Serve, stepTimeout), r.each(ctx, r.others(), restore.Serve, stepTimeout))
-		}},
-	} {
-		if err := action.Step(sink, "take-back/"+step.title, step.title, step.do); err != nil {
-			return r.Plan, action.OfRun(err)
-		}
-	}
-	return r.Plan, nil
-}
-
-func names(hosts []v1alpha1.Host) (out []string) {
-	for _, h := range hosts {
-		out = append(out, h.Name)
-	}
-	return out
-}
-
-// canGoBack refuses when members that were exchanged have nothing to go back to: with too many of
-// them the others would have no quorum.
-func (r *Restore) canGoBack(s *restore.State) error {
-	var without []string
-	for _, name := range r.Plan.Members {
-		l := r.looks[name]
-		if l.State != nil && l.State.Swapped && !slices.Contains(l.AsideOf, s.ID) {
-			without = append(without, name)
-		}
-	}
-	if len(without) > 0 {
-		return action.Invalidf("the restore %s can't be taken back: %s had no data before it; run it again to go on with it", s.ID, strings.Join(without, ", "))
-	}
-	return nil
 }

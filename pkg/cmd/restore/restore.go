@@ -185,7 +185,10 @@ func printPlan(w io.Writer, p restore.Plan, now time.Time) error {
 		fmt.Fprintf(&b, ", taken %s (%s ago)", p.Created.Local().Format("2006-01-02 15:04 MST"), duration.HumanDuration(now.Sub(p.Created)))
 	}
 	fmt.Fprintf(&b, "\nto the members on %s.\n", strings.Join(p.Members, ", "))
-	if p.Resumes {
+	switch {
+	case p.Through:
+		fmt.Fprintf(&b, "All of it was done by %s; only that is left to be noted on some hosts.\n", p.ID)
+	case p.Resumes:
 		fmt.Fprintf(&b, "It goes on with %s, which was interrupted.\n", p.ID)
 	}
 	switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdcare"
@@ -57,11 +58,19 @@ func Outside(c *v1alpha1.Cluster) []string {
 	return out
 }
 
-func ask(_ context.Context, t engine.Turn) (node.Request, error) {
+func ask(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if t.Operation.Spec.Etcd == nil {
 		return node.Request{}, errors.New("the operation has no spec.etcd")
 	}
-	return Request(t.Step, t.Operation.Spec.Etcd, t.Cluster, t.Operation.Name)
+	b := Backups{Name: t.Operation.Name}
+	if strings.HasPrefix(t.Step.ID, StepBackup+"/") {
+		all, err := operations.New(t.Clients.Dynamic).List(ctx)
+		if err != nil {
+			return node.Request{}, err
+		}
+		b.Protect = operations.FirstTries(all)
+	}
+	return Request(t.Step, t.Operation.Spec.Etcd, t.Cluster, b)
 }
 
 func record(ctx context.Context, t engine.Turn) (engine.Outcome, error) {

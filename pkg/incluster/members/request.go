@@ -25,25 +25,34 @@ func About(id string) string {
 	return parts[len(parts)-1]
 }
 
-// Request is the request of a step's task. name is the change's own, by which its backups are
-// called. It is pure.
-func Request(s v1alpha1.StepStatus, spec *v1alpha1.EtcdSpec, c *v1alpha1.Cluster, name string) (node.Request, error) {
+// Backups says what a change makes of the backups on the hosts.
+type Backups struct {
+	// Name is that of its own.
+	Name string
+	// Protect are those that stay besides those that are kept anyway.
+	Protect []string
+}
+
+// Request is the request of a step's task. It is pure.
+func Request(s v1alpha1.StepStatus, spec *v1alpha1.EtcdSpec, c *v1alpha1.Cluster, b Backups) (node.Request, error) {
 	kind, rest, _ := strings.Cut(s.ID, "/")
 	version, _, _ := strings.Cut(rest, "/")
 	down := spec.Change == v1alpha1.EtcdDowngrade
+	// Settings may be the larger quota that a full etcd needs.
+	mayBeFull := spec.Change == v1alpha1.EtcdApply
 	switch kind {
 	case StepWell:
-		return gate(c, etcdcare.GateSpec{})
+		return gate(c, etcdcare.GateSpec{MayBeFull: mayBeFull})
 	case StepMay:
 		return gate(c, etcdcare.GateSpec{Target: version, Downgrade: down})
 	case StepGate:
-		return gate(c, etcdcare.GateSpec{})
+		return gate(c, etcdcare.GateSpec{MayBeFull: mayBeFull})
 	case StepSettled:
 		return gate(c, etcdcare.GateSpec{Settled: version})
 	case StepFit:
 		return request(tasks.EtcdFit, fitTimeout, etcdmember.FitSpec{Versions: spec.Versions})
 	case StepBackup:
-		return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: name, Endpoints: ownFirst(c, s.Node), Keep: int(spec.KeepBackups)})
+		return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: b.Name, Endpoints: ownFirst(c, s.Node), Keep: int(spec.KeepBackups), Protect: b.Protect})
 	case StepLower:
 		return request(tasks.EtcdDowngrade, etcdcare.DowngradeTimeout, etcdcare.DowngradeSpec{Endpoints: c.EtcdEndpoints(), Version: version})
 	}

@@ -97,24 +97,7 @@ func makeBackup(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: t.Operation.Name, Endpoints: urls, Keep: t.Operation.Spec.Upgrade.Backups(), Protect: firstTry(all)})
-}
-
-// firstTry names the oldest upgrade since the last one that went through: what it has backed
-// up is the cluster as it was before anything that is not done yet. All of them are given with
-// the oldest first.
-func firstTry(all []v1alpha1.Operation) []string {
-	var first []string
-	for _, op := range all {
-		switch {
-		case op.Spec.Upgrade == nil:
-		case op.Status.Phase == v1alpha1.OperationSucceeded:
-			first = nil
-		case first == nil:
-			first = []string{op.Name}
-		}
-	}
-	return first
+	return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: t.Operation.Name, Endpoints: urls, Keep: t.Operation.Spec.Upgrade.Backups(), Protect: operations.FirstTries(all)})
 }
 
 func drainVIP(drain bool) func(context.Context, engine.Turn) (node.Request, error) {

@@ -122,7 +122,7 @@ func (h *Host) Symlink(ctx context.Context, path, target string) (changed bool, 
 	if err := h.mkdirs(ctx, filepath.Dir(path)); err != nil {
 		return false, err
 	}
-	do, err := h.noteFile(ctx, KindLink, path, "link to "+target, now)
+	do, err := h.noteFile(ctx, KindLink, File{Path: path, Note: "link to " + target}, now)
 	if err != nil || !do {
 		return err == nil, err
 	}

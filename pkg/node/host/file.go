@@ -112,7 +112,7 @@ func (h *Host) put(ctx context.Context, f File, sum string, replace func() error
 	if err := h.mkdirs(ctx, filepath.Dir(f.Path)); err != nil {
 		return false, err
 	}
-	do, err := h.noteFile(ctx, KindFile, f.Path, f.Note, now)
+	do, err := h.noteFile(ctx, KindFile, f, now)
 	if err != nil {
 		return false, err
 	}
@@ -135,10 +135,13 @@ func (h *Host) put(ctx context.Context, f File, sum string, replace func() error
 
 // noteFile passes the gate with a file or link, keeping what was there before
 // when it was not ours.
-func (h *Host) noteFile(ctx context.Context, kind, path, note string, now present) (bool, error) {
-	action := ActionCreate
+func (h *Host) noteFile(ctx context.Context, kind string, f File, now present) (bool, error) {
+	path, note, action := f.Path, f.Note, ActionCreate
 	if now.info != nil {
 		action = ActionReplace
+	}
+	if f.Unkept && now.info != nil && !h.ours(path) {
+		return h.mutate(ctx, Change{Action: action, Target: path, Note: note}, Entry{Action: ActionRun, Kind: KindCommand, Target: action + " " + path, Note: note})
 	}
 	e := Entry{Action: action, Kind: kind, Target: path, Note: note}
 	if !h.opts.DryRun && h.opts.Ledger != nil && now.info != nil && !h.ours(path) {

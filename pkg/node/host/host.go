@@ -102,6 +102,9 @@ type File struct {
 	Content  []byte
 	// Note is for the ledger and people: "etcd's systemd unit".
 	Note string
+	// Unkept: of what was there before no copy is kept, since it is a secret that is to be gone. Nor
+	// is the file one of ours for that: who takes back what was done leaves it as it is.
+	Unkept bool
 }
 
 // Open makes a Host.

@@ -37,7 +37,7 @@ func (h *Host) StreamFile(ctx context.Context, f File, fill func(io.Writer) erro
 	if err := h.mkdirs(ctx, filepath.Dir(f.Path)); err != nil {
 		return "", err
 	}
-	do, err := h.noteFile(ctx, KindFile, f.Path, f.Note, now)
+	do, err := h.noteFile(ctx, KindFile, f, now)
 	if err != nil || !do {
 		return "", err
 	}

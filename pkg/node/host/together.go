@@ -85,7 +85,7 @@ func (h *Host) prepare(ctx context.Context, f File) (bool, error) {
 	if err := h.mkdirs(ctx, filepath.Dir(f.Path)); err != nil {
 		return false, err
 	}
-	if _, err := h.noteFile(ctx, KindFile, f.Path, f.Note, now); err != nil {
+	if _, err := h.noteFile(ctx, KindFile, f, now); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -237,7 +237,7 @@ func (f fresh) keep(ctx context.Context, h *host.Host) error {
 		return err
 	}
 	if now.Check() != nil {
-		if kept, err := h.ReadFile(f.former("crt")); err == nil && bytes.Equal(kept, firstPEM(now.CertPEM)) {
+		if kept, err := h.ReadFile(f.former("crt")); err == nil && bytes.Equal(kept, certsOf(now.CertPEM)) {
 			return nil
 		}
 		for _, n := range []string{"crt", "key"} {
@@ -248,10 +248,13 @@ func (f fresh) keep(ctx context.Context, h *host.Host) error {
 		return nil
 	}
 	_, err = h.WriteTogether(ctx,
-		host.File{Path: f.former("crt"), Mode: 0o600, Content: firstPEM(now.CertPEM), Note: "the former certificate " + f.name},
+		host.File{Path: f.former("crt"), Mode: 0o600, Content: certsOf(now.CertPEM), Note: "the former certificate " + f.name},
 		host.File{Path: f.former("key"), Mode: 0o600, Content: now.KeyPEM, Note: "the key of the former certificate " + f.name})
 	return err
 }
+
+// certsOf is a certificate with those that are shown behind it, without whatever else is in its file.
+func certsOf(content []byte) []byte { return bytes.Join(pki.Certs(content), nil) }
 
 // put writes key and certificate into their places, with the owners and modes that are there.
 func (u unit) put(ctx context.Context, h *host.Host, pair pki.KeyPair) error {

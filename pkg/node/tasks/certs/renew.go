@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -98,8 +99,16 @@ func (u unit) renewed(ctx context.Context, h *host.Host, spec RenewSpec) (fresh,
 	if err != nil {
 		return fresh{}, theirs(err)
 	}
-	f := fresh{unit: u, pair: pki.KeyPair{CertPEM: cert, KeyPEM: key}}
+	f := fresh{unit: u, pair: pki.KeyPair{CertPEM: append(cert, chainOf(now.CertPEM)...), KeyPEM: key}}
 	return f, f.check(h, now.CertPEM)
+}
+
+// chainOf are the CAs' certificates that a server shows behind its own. The same CA signs the
+// successor, so that they belong to that as well: while a CA is rotated, clients that know the former
+// one only trust the apiserver by them.
+func chainOf(certsPEM []byte) []byte {
+	all := pki.Certs(certsPEM)
+	return bytes.Join(all[min(1, len(all)):], nil)
 }
 
 // theirs says what to do with a certificate that another CA has signed, and with a CA that has ended.

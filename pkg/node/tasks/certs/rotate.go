@@ -92,9 +92,17 @@ func (s RotationSpec) Reached(content []byte) bool {
 	return pki.SameSet(s.Authority.split(content), s.Authority.split(s.Anchors()))
 }
 
-// keepBoth has the keys of both authorities kept: the one to come, and the way back.
+// keepBoth has the keys of both authorities kept: the one to come, and the way back. In the last
+// phase it sees that To is the one in use, since all that is kept goes then.
 func (r *rotation) keepBoth(ctx context.Context) error {
 	if r.Phase == PhaseFinish {
+		inUse, err := r.Authority.inUse(r.h)
+		if err == nil && !pki.Same(inUse.CertPEM, r.To) {
+			err = fmt.Errorf("this host still signs with %s", pki.ID(inUse.CertPEM))
+		}
+		if err != nil {
+			return host.WithHint(fmt.Errorf("the key of the authority %s that stays is not in use here: %w", pki.ID(r.To), err), "somebody has put another key into its place; nothing was changed: repeat the phase issue")
+		}
 		return nil
 	}
 	if err := r.receive(ctx, r.h); err != nil {

@@ -97,7 +97,7 @@ func (r *rotation) trustFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.write(ctx, host.File{Path: key, Mode: 0o600, Content: pair.KeyPEM, Note: "the key of the cluster's CA"},
+	return r.write(ctx, host.File{Path: key, Mode: 0o600, Content: pair.KeyPEM, Note: "the key of the cluster's CA", Unkept: true},
 		host.File{Path: controlplane.SigningCA, Mode: 0o644, Content: pair.CertPEM, Note: "the CA that controller-manager signs with"}, caFile)
 }
 

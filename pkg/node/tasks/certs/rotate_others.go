@@ -29,7 +29,7 @@ func (r *rotation) frontProxy(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = append([]host.File{{Path: key, Mode: 0o600, Content: pair.KeyPEM, Note: "the key of the front proxy's CA"}}, files...)
+		files = append([]host.File{{Path: key, Mode: 0o600, Content: pair.KeyPEM, Note: "the key of the front proxy's CA", Unkept: true}}, files...)
 	}
 	if err := r.write(ctx, files...); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (r *rotation) serviceAccount(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = append([]host.File{{Path: private, Mode: 0o600, Content: pair.KeyPEM, Note: "the key that signs tokens of service accounts"}}, files...)
+		files = append([]host.File{{Path: private, Mode: 0o600, Content: pair.KeyPEM, Note: "the key that signs tokens of service accounts", Unkept: true}}, files...)
 	}
 	if err := r.write(ctx, files...); err != nil {
 		return err

@@ -9,11 +9,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
@@ -196,6 +199,24 @@ func trusted(t *testing.T, h *host.Host, ca []byte) bool {
 	return err == nil
 }
 
+// noKeyOf looks through all of the host for the private key of a CA.
+func noKeyOf(t *testing.T, h *host.Host, ca []byte) {
+	t.Helper()
+	err := filepath.WalkDir(h.Path("/"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		raw, err := os.ReadFile(file)
+		if err == nil && pki.Holds(raw, ca) {
+			t.Errorf("the private key of the authority that is gone is in %s", file)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRotateKubernetes(t *testing.T) {
 	const (
 		oldOnly = "trusts old, signs old, signed by map[old:true], manager signs with ca.crt, kubeconfigs trust 1"
@@ -256,6 +277,11 @@ func TestRotateKubernetes(t *testing.T) {
 				}
 				if there, err := h.Exists(AuthorityKubernetes.dir()); err != nil || there {
 					t.Errorf("keys are left: %v", err)
+				}
+				if gone := ca.CertPEM; !turns[len(turns)-1].back {
+					noKeyOf(t, h, gone)
+				} else {
+					noKeyOf(t, h, to)
 				}
 				if there, err := h.Exists(controlplane.SigningCA); err != nil || there {
 					t.Errorf("%s is left: %v", controlplane.SigningCA, err)
@@ -556,5 +582,74 @@ func TestStaleTokens(t *testing.T) {
 	got, err := staleTokens(h, fresh)
 	if err != nil || strings.Join(got, " ") != "uid-old uid-other" {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestFinishKeepsTheKeyThatStays: where somebody has put the former key back, the new one is not
+// forgotten with all that was kept: it may be the only copy.
+func TestFinishKeepsTheKeyThatStays(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	h := keeper(t, ca, front)
+	for _, c := range []struct {
+		authority Authority
+		key       string
+		pair      pki.KeyPair
+	}{{AuthorityKubernetes, pkiDir + "/ca.key", ca}, {AuthorityFrontProxy, pkiDir + "/front-proxy-ca.key", front}} {
+		to := next(t, h, c.authority)
+		spec := RotationSpec{Authority: c.authority, From: c.pair.CertPEM, To: to}
+		for _, spec.Phase = range []Phase{PhaseTrust, PhaseIssue} {
+			if _, err := rotate(t.Context(), newEnv(h), spec, (&rotationWorld{}).deps(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held, err := c.authority.held(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.authority == AuthorityKubernetes {
+			if _, err := refresh(t.Context(), newEnv(h), spec, (&rotationWorld{signer: held[pki.ID(to)], former: spec.From}).deps(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hosttest.Write(t, h, c.key, string(c.pair.KeyPEM), 0o600)
+		spec.Phase = PhaseFinish
+		if _, err := rotate(t.Context(), newEnv(h), spec, (&rotationWorld{}).deps(t)); err == nil || !strings.Contains(err.Error(), "still signs with") {
+			t.Errorf("%s: %v", c.authority, err)
+		}
+		if held, err := c.authority.held(h); err != nil || held[pki.ID(to)].KeyPEM == nil {
+			t.Errorf("%s: the key that is to stay is gone: %v", c.authority, err)
+		}
+	}
+}
+
+// TestRenewedWhileItRotates: who knows only the former CA trusts the apiserver also after its
+// certificate was renewed between two phases, or was put back.
+func TestRenewedWhileItRotates(t *testing.T) {
+	ca, front := newCA(t, "kubernetes"), newCA(t, "front")
+	h := keeper(t, ca, front)
+	spec := RotationSpec{Authority: AuthorityKubernetes, From: ca.CertPEM, To: next(t, h, AuthorityKubernetes)}
+	for _, spec.Phase = range []Phase{PhaseTrust, PhaseIssue} {
+		if _, err := rotate(t.Context(), newEnv(h), spec, (&rotationWorld{}).deps(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &rotationWorld{}
+	before := content(t, h, pkiDir+"/apiserver.crt")
+	if _, err := renew(t.Context(), newEnv(h), RenewSpec{Names: []string{APIServer}}, w.deps(t)); err != nil {
+		t.Fatal(err)
+	}
+	if string(content(t, h, pkiDir+"/apiserver.crt")) == string(before) || !trusted(t, h, ca.CertPEM) || !trusted(t, h, spec.To) {
+		t.Error("renewed, it is not trusted by all")
+	}
+	broken := w.deps(t)
+	broken.shown = func(context.Context, node.Env, unit, *x509.Certificate) error { return errors.New("it shows another one") }
+	env := newEnv(h)
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := renew(t.Context(), env, RenewSpec{Names: []string{APIServer}}, broken); err == nil {
+			t.Error("no error")
+		}
+	})
+	if !trusted(t, h, ca.CertPEM) {
+		t.Error("put back, it is not trusted by all")
 	}
 }

@@ -19,7 +19,7 @@ func Promote(ctx context.Context, env node.Env, spec PromoteSpec) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	finished, err := workPromote.once(h, func() error { return promote(ctx, env, spec) })
+	finished, err := workPromote.once(h, func() error { return promote(ctx, env, spec, virtual) })
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func Promote(ctx context.Context, env node.Env, spec PromoteSpec) (any, error) {
 
 // promote runs the phase that fetches and makes certificates, kubeconfigs and
 // manifests. The kubelet starts what the manifests say.
-func promote(ctx context.Context, env node.Env, spec PromoteSpec) error {
+func promote(ctx context.Context, env node.Env, spec PromoteSpec, api string) error {
 	h := env.Host
 	if ok, why, err := bootstrapped(h, time.Now()); err != nil {
 		return err
@@ -74,5 +74,8 @@ func promote(ctx context.Context, env node.Env, spec PromoteSpec) error {
 	if err := kubeadm(ctx, env, "kubeadm join phase control-plane-prepare", spec.Config, args...); err != nil {
 		return err
 	}
-	return signWithOne(ctx, h)
+	if err := signWithOne(ctx, h); err != nil {
+		return err
+	}
+	return showChain(ctx, h, api)
 }

@@ -121,7 +121,7 @@ func free(ctx context.Context, env node.Env, client *etcd.Client) (FreeData, err
 		}
 	}
 	if err := full(v); err != nil {
-		return data, host.WithHint(err, "delete what is not needed, or raise quota-backend-bytes in spec.etcd.extraArgs and run kubectl ha etcd apply; the alarm stays until then")
+		return data, host.WithHint(err, "delete what is not needed, or raise quota-backend-bytes in spec.etcd.extraArgs and run kubectl ha etcd apply -f CLUSTER; then run this again, which takes the alarm back")
 	}
 	for _, a := range v.Alarms() {
 		env.Progress("disarming %s of the member %x", a.Kind, a.MemberID)

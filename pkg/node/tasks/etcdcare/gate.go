@@ -91,7 +91,11 @@ func (g gate) wait(ctx context.Context) (GateData, error) {
 func (g gate) look(ctx context.Context) (GateData, error) {
 	data := GateData{Versions: map[string]string{}}
 	v := g.client.View(ctx)
-	if err := etcd.Healthy(v); err != nil {
+	judge := etcd.Healthy
+	if g.spec.MayBeFull {
+		judge = etcd.ButFull
+	}
+	if err := judge(v); err != nil {
 		return data, err
 	}
 	if g.spec.Settled != "" {

@@ -113,6 +113,8 @@ type GateSpec struct {
 	// Downgrade says that it is a lower one.
 	Target    string `json:"target,omitempty"`
 	Downgrade bool   `json:"downgrade,omitempty"`
+	// MayBeFull: the alarm NOSPACE is no reason to wait, since what is done may be what ends it.
+	MayBeFull bool `json:"mayBeFull,omitempty"`
 	// Settled, when set, is the version at which all members have to be, with what they store.
 	Settled string `json:"settled,omitempty"`
 }

@@ -93,13 +93,21 @@ func mayStop(v etcd.View, endpoint string, runs bool) error {
 	return etcd.Spare(v, endpoint)
 }
 
-func waitHealthy(ctx context.Context, env node.Env, spec Spec) (err error) {
+func waitHealthy(ctx context.Context, env node.Env, spec Spec) error {
+	return waitWell(ctx, env, spec, "healthy", etcd.Healthy)
+}
+
+func waitButFull(ctx context.Context, env node.Env, spec Spec) error {
+	return waitWell(ctx, env, spec, "healthy but for NOSPACE", etcd.ButFull)
+}
+
+func waitWell(ctx context.Context, env node.Env, spec Spec, what string, judge func(etcd.View) error) (err error) {
 	client, err := spec.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	if _, err := client.WaitHealthy(ctx, healthTimeout, told(env)); err != nil {
+	if _, err := client.WaitFor(ctx, healthTimeout, what, judge, told(env)); err != nil {
 		return host.WithHint(fmt.Errorf("after etcd was restarted with its new configuration: %w", err),
 			"look at journalctl -u etcd on the host and at spec.etcd.extraArgs; the other members still have the old configuration")
 	}

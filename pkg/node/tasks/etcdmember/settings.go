@@ -73,10 +73,10 @@ type SettingsData struct {
 
 // Apply writes the member's settings anew, as its bootstrap did, and restarts it when they differ
 // or when it was not restarted since they last did: only when the others are a quorum without it.
-// A leader hands over first. It ends when all members are well. Settings that the member does not
+// A leader hands over first. It ends when all members are well, but for NOSPACE, which a larger quota is for. Settings that the member does not
 // come up with are put back.
 func Apply(ctx context.Context, env node.Env, spec SettingsSpec) (any, error) {
-	return apply(ctx, env, spec, probes{dial: dialPeer, spare: handedOver, healthy: waitHealthy})
+	return apply(ctx, env, spec, probes{dial: dialPeer, spare: handedOver, healthy: waitButFull})
 }
 
 func apply(ctx context.Context, env node.Env, spec SettingsSpec, p probes) (any, error) {

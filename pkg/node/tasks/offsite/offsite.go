@@ -52,7 +52,8 @@ type SendData struct {
 }
 
 // Send reads each file of the backup once more, encrypts it and sends it. It changes nothing on
-// the host.
+// the host. What a whole backup at the target has already is not sent again, and not replaced: half
+// of another upload would make it worthless.
 func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
 	recipients, err := backup.Recipients(spec.Recipients)
 	if err != nil {
@@ -62,11 +63,11 @@ func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	whole, err := taskbackup.List(ctx, env, taskbackup.ListSpec{Verify: true})
+	all, err := taskbackup.List(ctx, env, taskbackup.ListSpec{Verify: true})
 	if err != nil {
 		return nil, err
 	}
-	list, _ := whole.(taskbackup.ListData)
+	list, _ := all.(taskbackup.ListData)
 	at := slices.IndexFunc(list.Backups, func(b taskbackup.Backup) bool { return b.Name == spec.Backup })
 	if at < 0 {
 		return nil, fmt.Errorf("there is no whole backup %s on this host: %s", spec.Backup, list.Broken[spec.Backup])
@@ -85,6 +86,14 @@ func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	out := SendData{Identity: identity}
+	whole, err := backup.Find(ctx, s, identity, spec.Backup)
+	if err != nil {
+		return nil, err
+	}
+	if whole != nil {
+		out.Parts, err = sent(*whole, files)
+		return out, err
+	}
 	for _, f := range files {
 		env.Progress("sending %s", f.part.Object)
 		p, err := f.send(ctx, env.Host, s, backup.Folder(identity, spec.Backup), spec.Backup, recipients)
@@ -93,6 +102,20 @@ func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
 		}
 		env.Progress("sent %s, %s", p.Object, report.Size(p.SealedBytes))
 		out.Parts = append(out.Parts, p)
+	}
+	return out, nil
+}
+
+// sent are the parts that a whole backup has of a host's files. One that has others is another
+// backup, whatever its name is.
+func sent(m backup.Manifest, files []file) ([]backup.Part, error) {
+	var out []backup.Part
+	for _, f := range files {
+		at := slices.IndexFunc(m.Parts, func(p backup.Part) bool { return p.Object == f.part.Object && p.SHA256 == f.sha256 })
+		if at < 0 {
+			return nil, host.WithHint(fmt.Errorf("the target has another backup called %s, of %s: it is not replaced", m.Name, m.Created.UTC().Format(time.RFC3339)), "give this one another name")
+		}
+		out = append(out, m.Parts[at])
 	}
 	return out, nil
 }

@@ -284,6 +284,60 @@ func TestTakeBack(t *testing.T) {
 	}
 }
 
+// TestTakenBackInPart: taking back was killed before it forgot the restore. Both ways are open: it
+// is gone on with, or the restore is begun anew and then has the restored data, not what was put back.
+func TestTakenBackInPart(t *testing.T) {
+	for name, upTo := range map[string][]Action{"staged": {Stage}, "swapped": {Stage, Swap}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.send()
+			for _, a := range upTo {
+				w.do(w.spec(a))
+			}
+			killed := func() {
+				w.commands.OnUnit("etcd.service", "LoadState=loaded", "ActiveState=inactive", "UnitFileState=disabled").
+					OnFunc("systemctl enable etcd.service", func(c host.Command) (host.Output, error) {
+						return host.Output{ExitCode: 1}, &host.CommandError{Argv: c.Argv, Err: errors.New("killed")}
+					})
+				if _, err := w.try(w.spec(TakeBack)); err == nil {
+					t.Fatal("it was not killed")
+				}
+				w.commands.OnUnit("etcd.service", "LoadState=loaded", "ActiveState=inactive", "UnitFileState=enabled")
+			}
+			killed()
+			for _, a := range []Action{Stage, Swap} {
+				w.do(w.spec(a))
+			}
+			if now := w.read(dataDir + "/member/snap/db"); now != "the restored data" {
+				t.Errorf("the restore, begun anew, ends with %q", now)
+			}
+			killed()
+			w.do(w.spec(TakeBack))
+			if now := w.read(dataDir + "/member/snap/db"); now != "the old data" || w.read(statePath) != "" {
+				t.Errorf("taken back: %q, noted %q", now, w.read(statePath))
+			}
+		})
+	}
+}
+
+// TestStagedDataWasRemoved: what somebody has removed is not taken for what was put into place.
+func TestStagedDataWasRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.send()
+	w.do(w.spec(Stage))
+	if err := os.RemoveAll(filepath.Join(w.root, dataDir, "restored-"+testID)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.try(w.spec(Swap)); err == nil {
+		t.Errorf("the old data counts as restored: %q", w.read(dataDir+"/member/snap/db"))
+	}
+	w.do(w.spec(Stage))
+	w.do(w.spec(Swap))
+	if now := w.read(dataDir + "/member/snap/db"); now != "the restored data" {
+		t.Errorf("%q", now)
+	}
+}
+
 // TestRefused: what is wrong with a snapshot is found before anything of the cluster is touched.
 func TestRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -349,5 +403,24 @@ func TestReceive(t *testing.T) {
 	w.send()
 	if got := w.read(SnapshotPath); got != string(w.snapshot) {
 		t.Error(fmt.Sprintf("%d bytes", len(got)))
+	}
+}
+
+// TestReceiveKilledAtTheEnd: all has arrived, and nobody has judged it. What is whole is taken, what
+// an earlier restore of another snapshot has left goes.
+func TestReceiveKilledAtTheEnd(t *testing.T) {
+	for name, left := range map[string]func(whole []byte) []byte{
+		"it is whole":                          bytes.Clone,
+		"another one, as long":                 func(b []byte) []byte { return bytes.Repeat([]byte{1}, len(b)) },
+		"another one, longer than this one is": func(b []byte) []byte { return append(bytes.Clone(b), 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			hosttest.Write(t, w.host(), partialPath, string(left(w.snapshot)), 0o600)
+			w.send()
+			if w.read(SnapshotPath) != string(w.snapshot) || w.read(partialPath) != "" {
+				t.Error("the snapshot is not there, or something is left of its arrival")
+			}
+		})
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
@@ -30,11 +32,19 @@ const (
 // comes along. The data itself is only read, with etcd stopped.
 func salvage(ctx context.Context, env node.Env, spec Spec) (_ any, err error) {
 	h := env.Host
-	if err := stopEtcd(ctx, env); err != nil {
-		return nil, err
-	}
 	data := workDir + "/data"
 	if err := clean(ctx, h); err != nil {
+		return nil, err
+	}
+	size, err := treeBytes(h.Path(spec.member()))
+	if err != nil {
+		return nil, fmt.Errorf("the size of this member's data: %w", err)
+	}
+	// Before anything is stopped: the copy, and the snapshot of it.
+	if err := room(h, Dir, 2*size); err != nil {
+		return nil, err
+	}
+	if err := stopEtcd(ctx, env); err != nil {
 		return nil, err
 	}
 	if _, err := h.Mkdir(ctx, data, 0o700, 0, 0); err != nil {
@@ -68,6 +78,24 @@ func salvage(ctx context.Context, env node.Env, spec Spec) (_ any, err error) {
 		return nil, fmt.Errorf("make a snapshot of this member's data: %w", err)
 	}
 	return Data{Snapshot: &taskbackup.Snapshot{Revision: status.Revision, Entries: status.Entries, Bytes: status.Bytes, SHA256: status.SHA256}}, nil
+}
+
+// treeBytes is the size of all files below a directory.
+func treeBytes(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // etcd removes old files of its log.
+		}
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
 }
 
 func clean(ctx context.Context, h *host.Host) error {
@@ -168,6 +196,9 @@ func Verify(ctx context.Context, env node.Env, spec Spec) (_ any, err error) {
 	}
 	defer func() { err = errors.Join(err, clean(context.WithoutCancel(ctx), h)) }()
 	file, data := workDir+"/etcd-snapshot.db", workDir+"/data"
+	if err := room(h, workDir, 2*spec.Bytes); err != nil {
+		return nil, err
+	}
 	get := spec
 	var status etcd.SnapshotStatus
 	if err := fill(ctx, env, get, file, func(path string) (err error) {

@@ -48,14 +48,20 @@ func receive(ctx context.Context, h *host.Host, spec Spec) (any, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if len(spec.Data) == 0 || have != spec.Offset {
-		if have > spec.Bytes {
-			have = 0
-			if _, err := h.Remove(ctx, partialPath); err != nil {
-				return nil, err
-			}
+	if len(spec.Data) == 0 && have >= spec.Bytes {
+		// The run that wrote the last piece was killed before it was judged; or it is of another snapshot.
+		if whole, err := arrived(ctx, h, spec); err != nil || whole {
+			return Data{Have: have}, err
 		}
+		return Data{}, nil
+	}
+	if len(spec.Data) == 0 || have != spec.Offset {
 		return Data{Have: have}, nil
+	}
+	if have == 0 {
+		if err := room(h, Dir, spec.Bytes); err != nil {
+			return nil, err
+		}
 	}
 	if err := h.Do(ctx, "write", partialPath, fmt.Sprintf("bytes %d to %d of the snapshot", have, have+int64(len(spec.Data))), func(context.Context) error {
 		return appendTo(h.Path(partialPath), spec.Data)
@@ -66,15 +72,27 @@ func receive(ctx context.Context, h *host.Host, spec Spec) (any, error) {
 	if have < spec.Bytes {
 		return Data{Have: have}, nil
 	}
-	sum, err := h.SHA256(partialPath)
+	whole, err := arrived(ctx, h, spec)
+	if err == nil && !whole {
+		err = host.WithHint(errors.New("the snapshot that arrived is not the one that was sent; it was removed"), "run the same command again: it sends it anew")
+	}
 	if err != nil {
 		return nil, err
 	}
-	if sum != spec.SHA256 || have != spec.Bytes {
-		_, err := h.Remove(ctx, partialPath)
-		return nil, errors.Join(fmt.Errorf("the snapshot that arrived has the SHA-256 %s instead of %s; it was removed", sum, spec.SHA256), err)
+	return Data{Have: have}, nil
+}
+
+// arrived judges what has all arrived: it gets its name, or is removed.
+func arrived(ctx context.Context, h *host.Host, spec Spec) (whole bool, err error) {
+	sum, err := h.SHA256(partialPath)
+	if err != nil {
+		return false, err
 	}
-	return Data{Have: have}, move(ctx, h, partialPath, SnapshotPath, "the snapshot has arrived whole")
+	if sum != spec.SHA256 {
+		_, err := h.Remove(ctx, partialPath)
+		return false, err
+	}
+	return true, move(ctx, h, partialPath, SnapshotPath, "the snapshot has arrived whole")
 }
 
 func appendTo(file string, data []byte) (err error) {
@@ -82,7 +100,9 @@ func appendTo(file string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync() // What counts as received is gone on from.
+	}
 	return errors.Join(err, f.Close())
 }
 
@@ -91,6 +111,9 @@ func appendTo(file string, data []byte) (err error) {
 func fetch(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	if whole, err := here(env.Host, spec); err != nil || whole {
 		return Data{Have: spec.Bytes, Already: whole}, err
+	}
+	if err := room(env.Host, Dir, spec.Bytes); err != nil {
+		return nil, err
 	}
 	env.Progress("reading the snapshot")
 	return put(ctx, env.Host, spec, func(w io.Writer) error { return source(ctx, env, spec, w) })

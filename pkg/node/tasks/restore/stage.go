@@ -40,7 +40,11 @@ func stage(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, host.WithHint(fmt.Errorf("another restore, %s, was begun here", was.ID), "go on with it, or take it back with --take-back")
 	}
 	if was != nil && was.ID == spec.ID && was.Staged {
-		return Data{Already: true}, nil
+		there, err := h.Exists(spec.staged())
+		if err != nil || there || was.Swapped {
+			return Data{Already: true}, err
+		}
+		// Somebody has removed it since: it is restored once more.
 	}
 	env.Progress("reading the snapshot back")
 	status, err := etcd.CheckSnapshot(ctx, h.Path(SnapshotPath))
@@ -99,7 +103,8 @@ func runEtcdutl(ctx context.Context, h *host.Host, spec Spec) error {
 	return err
 }
 
-// room refuses a restore that would fill the disk: what is in use stays beside it.
+// room refuses what would fill the disk, on which etcd's own data may be: what is in use stays
+// beside what is written.
 func room(h *host.Host, dir string, bytes int64) error {
 	if _, err := h.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return host.WithHint(fmt.Errorf("there is no %s", dir), "mount it, or run kubectl ha bootstrap first, which sets the member up")
@@ -109,7 +114,7 @@ func room(h *host.Host, dir string, bytes int64) error {
 		return fmt.Errorf("the room in %s: %w", dir, err)
 	}
 	if free < bytes+reserve {
-		return host.WithHint(fmt.Errorf("there is no room in %s: the restored data takes %d MB, %d MB are free, and %d MB are to stay free", dir, bytes>>20, free>>20, int64(reserve)>>20),
+		return host.WithHint(fmt.Errorf("there is no room in %s: what is to be written takes %d MB, %d MB are free, and %d MB are to stay free", dir, bytes>>20, free>>20, int64(reserve)>>20),
 			"make room on that disk; nothing of the cluster was touched")
 	}
 	return nil

@@ -67,7 +67,9 @@ func staticPods(h *host.Host, dir string) (names []string, err error) {
 	return names, err
 }
 
-// swap exchanges the data. As long as there is something staged, it is not done.
+// swap exchanges the data. As long as there is something staged, it is not done; what was staged
+// goes only when it is noted as done, so that data that somebody else has removed is not taken for
+// data that was put into its place.
 func swap(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	h := env.Host
 	state, err := own(h, spec)
@@ -78,7 +80,11 @@ func swap(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, fmt.Errorf("the snapshot is not staged here yet")
 	}
 	if state.Swapped {
-		return Data{Already: true}, nil
+		_, err := h.RemoveTree(ctx, spec.staged())
+		return Data{Already: true}, err
+	}
+	if begun, err := h.Exists(spec.staged()); err != nil || !begun {
+		return nil, errors.Join(err, errStagedGone)
 	}
 	if err := stopEtcd(ctx, env); err != nil {
 		return nil, err
@@ -89,39 +95,43 @@ func swap(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		return nil, err
 	}
 	if there {
-		if err := putAside(ctx, h, spec); err != nil {
+		if err := putAside(ctx, h, spec.member(), spec.aside(), "etcd's data of before the restore"); err != nil {
 			return nil, err
 		}
 		if err := move(ctx, h, restored, spec.member(), "the restored data is etcd's from here on"); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := h.RemoveTree(ctx, spec.staged()); err != nil {
+	state.Swapped = true
+	if err := writeState(ctx, h, state); err != nil {
 		return nil, err
 	}
-	state.Swapped = true
-	return Data{}, writeState(ctx, h, state)
+	_, err = h.RemoveTree(ctx, spec.staged())
+	return Data{}, err
 }
 
-// putAside renames the data in use. When there is some put aside already, what is there now was
-// made since, by an etcd that was started in between: it is put aside under another name.
-func putAside(ctx context.Context, h *host.Host, spec Spec) error {
-	there, err := h.Exists(spec.member())
+// errStagedGone is for a host whose staged data was removed by somebody since.
+var errStagedGone = host.WithHint(errors.New("what was restored beside the data in use is gone"), "run the same command again: it restores it once more")
+
+// putAside renames data, if there is any. When that name is taken, what is there now was made
+// since, by an etcd that was started in between: it gets another name.
+func putAside(ctx context.Context, h *host.Host, from, to, why string) error {
+	there, err := h.Exists(from)
 	if err != nil || !there {
 		return err
 	}
-	to := spec.aside()
+	free := to
 	for n := 2; ; n++ {
-		taken, err := h.Exists(to)
+		taken, err := h.Exists(free)
 		if err != nil {
 			return err
 		}
 		if !taken {
 			break
 		}
-		to = fmt.Sprintf("%s.%d", spec.aside(), n)
+		free = fmt.Sprintf("%s.%d", to, n)
 	}
-	return move(ctx, h, spec.member(), to, "etcd's data of before the restore")
+	return move(ctx, h, from, free, why)
 }
 
 // asideOnly is for a member that is left out: it must not come back with its old data.
@@ -133,7 +143,7 @@ func asideOnly(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	if _, err := env.Host.StopUnit(ctx, etcdmember.UnitName, true); err != nil {
 		return nil, err
 	}
-	return Data{}, putAside(ctx, env.Host, spec)
+	return Data{}, putAside(ctx, env.Host, spec.member(), spec.aside(), "etcd's data of before the restore")
 }
 
 func stopEtcd(ctx context.Context, env node.Env) error {
@@ -208,9 +218,22 @@ func serveRest(ctx context.Context, env node.Env) (any, error) {
 	return Data{}, err
 }
 
-// takeBack exchanges the data again. Nothing is deleted: what was restored is kept as well.
+// takeBack exchanges the data again. Nothing is deleted: what was restored is kept as well. Before
+// anything is moved it is noted that nothing is restored here any more: one that is interrupted can
+// be gone on with, or the restore begun anew.
 func takeBack(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	h := env.Host
+	state, err := readState(h)
+	if err != nil {
+		return nil, err
+	}
+	mine := state != nil && state.ID == spec.ID
+	if mine && (state.Staged || state.Swapped) {
+		state.Staged, state.Swapped = false, false
+		if err := writeState(ctx, h, *state); err != nil {
+			return nil, err
+		}
+	}
 	there, err := h.Exists(spec.aside())
 	if err != nil {
 		return nil, err
@@ -219,12 +242,8 @@ func takeBack(ctx context.Context, env node.Env, spec Spec) (any, error) {
 		if err := stopEtcd(ctx, env); err != nil {
 			return nil, err
 		}
-		if has, err := h.Exists(spec.member()); err != nil {
+		if err := putAside(ctx, h, spec.member(), path.Join(spec.DataDir, "member.undone-"+spec.ID), "what a restore has made, which is taken back"); err != nil {
 			return nil, err
-		} else if has {
-			if err := move(ctx, h, spec.member(), path.Join(spec.DataDir, "member.undone-"+spec.ID), "what a restore has made, which is taken back"); err != nil {
-				return nil, err
-			}
 		}
 		if err := move(ctx, h, spec.aside(), spec.member(), "etcd's data of before the restore"); err != nil {
 			return nil, err
@@ -236,8 +255,8 @@ func takeBack(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	if _, err := h.EnableUnit(ctx, etcdmember.UnitName); err != nil {
 		return nil, err
 	}
-	if _, err := h.Remove(ctx, statePath); err != nil {
-		return nil, err
+	if mine {
+		_, err = h.Remove(ctx, statePath)
 	}
-	return Data{Already: !there}, nil
+	return Data{Already: !there}, err
 }

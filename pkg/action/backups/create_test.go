@@ -1,0 +1,92 @@
+package backups
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+)
+
+// hosts answers as hosts before a target with some backups do.
+type hosts struct {
+	t      *testing.T
+	listed backup.Listed
+	mu     sync.Mutex
+	// done are the tasks that change something, in their order.
+	done []string
+}
+
+func (hs *hosts) Run(_ context.Context, name string, req node.Request, _ report.Sink) (node.Result, error) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if req.Task != tasks.BackupTarget {
+		hs.done = append(hs.done, req.Task+" "+name)
+		return node.Result{}, errors.New("not here")
+	}
+	var spec offsite.TargetSpec
+	if err := json.Unmarshal(req.Spec, &spec); err != nil {
+		hs.t.Fatal(err)
+	}
+	if spec.Finish != nil || len(spec.Delete) > 0 {
+		hs.done = append(hs.done, "change the target")
+	}
+	raw, err := json.Marshal(offsite.TargetData{Listed: hs.listed})
+	return node.Result{Data: raw}, err
+}
+
+func (hs *hosts) options() Options {
+	hs.t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		hs.t.Fatal(err)
+	}
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}}
+	c.Spec.Hosts = []v1alpha1.Host{{Name: "cp1", Address: "10.0.0.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}}
+	c.SetDefaults()
+	c.Spec.Backup.Recipients = []string{id.Recipient().String()}
+	return Options{Cluster: c, Hosts: hs, On: c.Spec.Hosts, Target: &Target{URL: "file:///backups"}}
+}
+
+// TestCreateAgain: of a name that is at the target already nothing is made, and that is said: it is
+// not the backup of now.
+func TestCreateAgain(t *testing.T) {
+	before := time.Date(2026, 11, 1, 3, 0, 0, 0, time.UTC)
+	hs := &hosts{t: t, listed: backup.Listed{Backups: []backup.Manifest{{Name: "daily", Created: before, Revision: 7}}}}
+	var said []string
+	sink := report.SinkFunc(func(e report.Event) {
+		if e.Kind == report.Warning {
+			said = append(said, e.Message)
+		}
+	})
+	m, err := Create(t.Context(), hs.options(), "daily", sink)
+	if err != nil || m.Revision != 7 || len(hs.done) > 0 || !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "of 2026-11-01T03:00:00Z") }) {
+		t.Errorf("%+v %v, done %v, said %v", m, err, hs.done, said)
+	}
+	if _, err := Create(t.Context(), hs.options(), "another", sink); err == nil || len(hs.done) == 0 {
+		t.Error("another one was not begun")
+	}
+}
+
+// TestDeleteRefuses: a number that means nothing keeps nothing from being deleted.
+func TestDeleteRefuses(t *testing.T) {
+	hs := &hosts{t: t, listed: backup.Listed{Backups: []backup.Manifest{{Name: "b", Created: time.Now()}, {Name: "a", Created: time.Now().Add(-time.Hour)}}}}
+	for _, keep := range []backup.Keep{{Last: -1}, {Last: 3, Daily: -1}, {Weekly: -2}} {
+		if gone, _, err := Delete(t.Context(), hs.options(), nil, keep, false, report.Discard()); action.KindOf(err) != action.Invalid || len(hs.done) > 0 {
+			t.Errorf("%+v: %v, %v", keep, gone, err)
+		}
+	}
+}
