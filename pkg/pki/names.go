@@ -56,7 +56,7 @@ func AddNames(ca KeyPair, certPEM []byte, names []string) ([]byte, error) {
 	if template.NotAfter.After(caCert.NotAfter) {
 		template.NotAfter = caCert.NotAfter
 	}
-	if !template.NotAfter.After(time.Now()) {
+	if !caCert.NotAfter.After(time.Now()) {
 		return nil, fmt.Errorf("%s: the CA %s expired on %s", what, caCert.Subject.CommonName, caCert.NotAfter.Format(time.RFC3339))
 	}
 	template.KeyUsage, template.ExtKeyUsage, template.BasicConstraintsValid = old.KeyUsage, old.ExtKeyUsage, true

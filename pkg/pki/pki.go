@@ -95,7 +95,7 @@ func Issue(ca KeyPair, r Request) (KeyPair, error) {
 	if template.NotAfter.After(caCert.NotAfter) {
 		template.NotAfter = caCert.NotAfter
 	}
-	if !template.NotAfter.After(time.Now()) {
+	if !caCert.NotAfter.After(time.Now()) {
 		return KeyPair{}, fmt.Errorf("issue the certificate %s: the CA %s expired on %s",
 			r.CommonName, caCert.Subject.CommonName, caCert.NotAfter.Format(time.RFC3339))
 	}

@@ -244,7 +244,7 @@ func sign(ca KeyPair, old *x509.Certificate, key crypto.PublicKey, validity time
 	if template.NotAfter.After(caCert.NotAfter) {
 		template.NotAfter = caCert.NotAfter
 	}
-	if !template.NotAfter.After(time.Now()) {
+	if !caCert.NotAfter.After(time.Now()) {
 		return nil, fmt.Errorf("%s: %w: that of %s, at %s", what, ErrCAEnded, caCert.Subject.CommonName, caCert.NotAfter.UTC().Format(time.RFC3339))
 	}
 	template.RawSubject, template.BasicConstraintsValid = old.RawSubject, true

@@ -264,9 +264,8 @@ func TestS3Breaks(t *testing.T) {
 	}
 	var broken atomic.Bool
 	var parts atomic.Int32
-	through := httputil.NewSingleHostReverseProxy(back)
-	direct := through.Director
-	through.Director = func(r *http.Request) { host := r.Host; direct(r); r.Host = host }
+	// The signature is of the host that was asked.
+	through := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(back); r.Out.Host = r.In.Host }}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if broken.Load() && r.URL.Query().Has("partNumber") && parts.Add(1) > 1 {
 			panic(http.ErrAbortHandler) // The connection ends.

@@ -147,7 +147,7 @@ func certify(ctx context.Context, env node.Env, request, keyPEM []byte, signer s
 	}
 	ctx, cancel := context.WithTimeout(ctx, signedTimeout/4)
 	defer cancel()
-	name, uid, err := csr.RequestCertificate(kube, request, "", signer, nil, usages, key)
+	name, uid, err := csr.RequestCertificateWithContext(ctx, kube, request, "", signer, nil, usages, key)
 	if err != nil {
 		return nil, err
 	}

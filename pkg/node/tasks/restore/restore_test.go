@@ -402,7 +402,7 @@ func TestReceive(t *testing.T) {
 	}
 	w.send()
 	if got := w.read(SnapshotPath); got != string(w.snapshot) {
-		t.Error(fmt.Sprintf("%d bytes", len(got)))
+		t.Errorf("%d bytes", len(got))
 	}
 }
 
