@@ -30,7 +30,7 @@ func ReadData(path string) (s DataStatus, err error) {
 		return s, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return s, db.View(func(tx *bbolt.Tx) error {
+	err = db.View(func(tx *bbolt.Tx) error {
 		keys, meta := tx.Bucket(bucketKey), tx.Bucket(bucketMeta)
 		if keys == nil || meta == nil {
 			return fmt.Errorf("%s is not etcd's", path)
@@ -44,6 +44,7 @@ func ReadData(path string) (s DataStatus, err error) {
 		}
 		return nil
 	})
+	return s, err // Only now is it read.
 }
 
 // Applied asks one endpoint how far its member is; it answers without a quorum as well.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,9 +78,10 @@ func checkSum(path string) (s SnapshotStatus, err error) {
 // Names that etcd gives to what is in its database.
 // https://github.com/etcd-io/etcd/blob/v3.6.16/server/storage/schema/bucket.go
 var (
-	bucketKey   = []byte("key")
-	bucketMeta  = []byte("meta")
-	compactions = [][]byte{[]byte("scheduledCompactRev"), []byte("finishedCompactRev")}
+	bucketKey     = []byte("key")
+	bucketMeta    = []byte("meta")
+	bucketMembers = []byte("members")
+	compactions   = [][]byte{[]byte("scheduledCompactRev"), []byte("finishedCompactRev")}
 )
 
 func (s *SnapshotStatus) checkDatabase(ctx context.Context, path string) (err error) {
@@ -101,6 +103,35 @@ func (s *SnapshotStatus) checkDatabase(ctx context.Context, path string) (err er
 		}
 		return s.readRevisions(ctx, tx)
 	})
+}
+
+// SnapshotMembers are the members of the cluster that a snapshot is of, which CheckSnapshot has found to
+// be whole; none when it does not tell.
+func SnapshotMembers(path string) (out []Member, err error) {
+	db, err := bbolt.Open(path, 0o400, &bbolt.Options{ReadOnly: true, Timeout: openTimeout})
+	if err != nil {
+		return nil, fmt.Errorf("open the snapshot %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	err = db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketMembers)
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(_, v []byte) error {
+			// https://github.com/etcd-io/etcd/blob/v3.6.16/server/etcdserver/api/membership/member.go
+			var m struct {
+				Name     string   `json:"name"`
+				PeerURLs []string `json:"peerURLs"`
+			}
+			// A restore leaves it out: what can't be read is no fault of the snapshot.
+			if json.Unmarshal(v, &m) == nil {
+				out = append(out, Member{Name: m.Name, PeerURLs: m.PeerURLs})
+			}
+			return nil
+		})
+	})
+	return out, err
 }
 
 // readRevisions reads the revision of every key. The newest may be in none of

@@ -60,6 +60,9 @@ func TestRealSnapshot(t *testing.T) {
 	if got.Revision < s.AtLeast || got.Entries < 300 || got.Bytes == 0 || len(got.SHA256) != 64 {
 		t.Errorf("read back %+v, at least revision %d", got, s.AtLeast)
 	}
+	if of, err := SnapshotMembers(path); err != nil || len(of) != len(members) || len(of[0].PeerURLs) == 0 || of[0].Name == "" {
+		t.Errorf("it is of %+v, %v", of, err)
+	}
 	restore(t, binary, path)
 
 	// What is removed and compacted shows in no key, but in the revision.

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -25,6 +26,7 @@ import (
 type hosts struct {
 	t      *testing.T
 	listed backup.Listed
+	onDisk map[string]*taskbackup.ListData
 	mu     sync.Mutex
 	// done are the tasks that change something, in their order.
 	done []string
@@ -33,6 +35,10 @@ type hosts struct {
 func (hs *hosts) Run(_ context.Context, name string, req node.Request, _ report.Sink) (node.Result, error) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
+	if req.Task == tasks.ListBackups && hs.onDisk[name] != nil {
+		raw, err := json.Marshal(hs.onDisk[name])
+		return node.Result{Data: raw}, err
+	}
 	if req.Task != tasks.BackupTarget {
 		hs.done = append(hs.done, req.Task+" "+name)
 		return node.Result{}, errors.New("not here")
@@ -88,5 +94,24 @@ func TestDeleteRefuses(t *testing.T) {
 		if gone, _, err := Delete(t.Context(), hs.options(), nil, keep, false, report.Discard()); action.KindOf(err) != action.Invalid || len(hs.done) > 0 {
 			t.Errorf("%+v: %v, %v", keep, gone, err)
 		}
+	}
+}
+
+// TestOnHosts: what is on the disks is told without an API, the newest first; a host that does not
+// answer is an error beside it.
+func TestOnHosts(t *testing.T) {
+	now := time.Now()
+	hs := &hosts{t: t, onDisk: map[string]*taskbackup.ListData{
+		"cp1": {Backups: []taskbackup.Backup{{Name: "old", Created: now.Add(-time.Hour)}}, Broken: map[string]string{"half": "it was never finished"}},
+		"cp2": {Backups: []taskbackup.Backup{{Name: "new", Created: now}}},
+	}}
+	o := hs.options()
+	o.On = append(o.On, v1alpha1.Host{Name: "cp2", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, v1alpha1.Host{Name: "cp3", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}})
+	found, err := OnHosts(t.Context(), o, report.Discard())
+	if len(found) != 3 || found[0].Name != "new" || found[0].Node != "cp2" || found[1].Name != "old" || !strings.Contains(found[2].What, "NOT whole") {
+		t.Errorf("%+v", found)
+	}
+	if err == nil || !strings.Contains(err.Error(), "not here") {
+		t.Errorf("cp3: %v", err)
 	}
 }

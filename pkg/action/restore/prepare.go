@@ -189,7 +189,28 @@ func (r *Restore) findFile(ctx context.Context) error {
 	}
 	r.Plan.Source, r.Plan.Revision, r.Plan.Created = r.File, status.Revision, info.ModTime()
 	r.from = source{file: r.File, sha256: status.SHA256, bytes: status.Bytes}
-	return nil
+	members, err := etcd.SnapshotMembers(r.File)
+	r.ofOthers(members)
+	return err
+}
+
+// ofOthers warns of a snapshot none of whose members is a host of this cluster. Hosts may have got
+// other names and addresses since, so that it is not refused.
+func (r *Restore) ofOthers(members []etcd.Member) {
+	addresses := map[string]string{}
+	for _, h := range r.Cluster.Spec.Hosts {
+		addresses[h.Name] = h.Address
+	}
+	var all []string
+	for _, m := range members {
+		if etcd.Owner(members, addresses, m) != "" {
+			return
+		}
+		all = append(all, m.String())
+	}
+	if len(all) > 0 {
+		r.warn("the snapshot is of an etcd with the members %s, of which none is a host of this cluster: make sure that it is not another cluster's", strings.Join(all, ", "))
+	}
 }
 
 func (r *Restore) findBackup() error {

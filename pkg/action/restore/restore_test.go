@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
@@ -463,5 +464,25 @@ func TestNobodyLeft(t *testing.T) {
 	}
 	if _, err := newHosts(t).prepare(t, Options{Backup: "b", Members: []string{"cp1", "cp1"}}); action.KindOf(err) != action.Invalid {
 		t.Errorf("a member twice: %v", err)
+	}
+}
+
+// TestSnapshotOfOthers: whose a snapshot is, is told before anybody says yes.
+func TestSnapshotOfOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		members []etcd.Member
+		warned  bool
+	}{
+		"of this cluster":    {[]etcd.Member{{Name: "gone", PeerURLs: []string{"https://10.9.9.9:2380"}}, {Name: "cp2", PeerURLs: []string{"https://10.0.0.2:2380"}}}, false},
+		"of another":         {[]etcd.Member{{Name: "a", PeerURLs: []string{"https://10.9.9.9:2380"}}}, true},
+		"it does not tell":   {nil, false},
+		"with other names":   {[]etcd.Member{{Name: "a", PeerURLs: []string{"https://10.0.0.1:2380"}}}, false},
+		"with new addresses": {[]etcd.Member{{Name: "cp1", PeerURLs: []string{"https://10.9.9.9:2380"}}}, false},
+	} {
+		r := &Restore{Options: Options{Cluster: newCluster()}}
+		r.ofOthers(c.members)
+		if (len(r.Plan.Warnings) > 0) != c.warned {
+			t.Errorf("%s: %v", name, r.Plan.Warnings)
+		}
 	}
 }

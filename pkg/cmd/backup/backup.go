@@ -207,7 +207,7 @@ func newList(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 		Aliases: []string{"ls"},
 		Short:   "List backups, newest first",
 		Long: cli.Paragraphs(
-			"Lists the backups recorded in Operations of this cluster. --hosts lists the backups on the disks of the hosts instead, including those that no Operation records, and verifies the digest of each file. --to lists those of this cluster at a target."),
+			"Lists the backups recorded in Operations of this cluster. --hosts lists the backups on the disks of the hosts instead, including those that no Operation records, and verifies the digest of each file; with -f it does so over SSH, when there is no API. --to lists those of this cluster at a target."),
 		Example: cli.Examples(`
 			kubectl ha backup list
 			kubectl ha backup list --hosts
@@ -320,6 +320,9 @@ func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.C
 		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --dir ./restored`),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := cli.CheckOutput(o.output); err != nil {
+				return err
+			}
 			if dir == "" {
 				return action.Invalidf("name a new directory with --dir")
 			}
@@ -348,6 +351,9 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 	m, err := backups.Download(ctx, a, name, dir, keys, report.Discard())
 	if err != nil {
 		return err
+	}
+	if o.output == cli.OutputJSON {
+		return cli.WriteJSON(o.Out, m)
 	}
 	_, err = fmt.Fprintf(o.Out, "The backup %s is in %s; it contains every Secret of the cluster.\n", m.Name, dir)
 	return err

@@ -11,18 +11,42 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// listOnHosts lists what Operations tell of, or what is on the hosts' disks.
+// listOnHosts lists what Operations tell of, or what is on the hosts' disks: the latter over SSH with
+// -f, when there is no API.
 func (o *options) listOnHosts(ctx context.Context, onHosts bool) error {
+	found, incomplete := o.find(ctx, onHosts)
+	return o.showOnHosts(found, incomplete, onHosts || o.file != "")
+}
+
+func (o *options) find(ctx context.Context, onHosts bool) ([]upgrade.Backup, error) {
+	if o.file != "" {
+		a, leave, err := o.reach(ctx, report.Discard())
+		defer leave()
+		if err != nil {
+			return nil, err
+		}
+		found, err := backups.OnHosts(ctx, a, report.Discard())
+		if len(a.On) < len(a.Cluster.Spec.Hosts) {
+			err = errors.Join(err, action.As(action.Unreachable, errors.New("hosts that cannot be reached over SSH are left out")))
+		}
+		return found, err
+	}
 	config, err := cli.RestConfig(o.access)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	backups, incomplete := diagnose.Backups(ctx, config, onHosts)
+	return diagnose.Backups(ctx, config, onHosts)
+}
+
+func (o *options) showOnHosts(backups []upgrade.Backup, incomplete error, onHosts bool) error {
 	if incomplete != nil && len(backups) == 0 {
 		return incomplete
 	}

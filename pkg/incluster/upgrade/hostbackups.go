@@ -44,7 +44,7 @@ func HostBackups(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Clu
 				failed[i] = fmt.Errorf("%s: %w", h.Name, err)
 				return
 			}
-			found[i] = onHost(h.Name, data)
+			found[i] = OnHost(h.Name, data)
 		})
 	}
 	all.Wait()
@@ -80,8 +80,8 @@ func askBackups(ctx context.Context, kube kubernetes.Interface, name string, age
 	return data, nil
 }
 
-// onHost says in a line each what is on a host.
-func onHost(host string, data backup.ListData) []Backup {
+// OnHost says in a line each what is on a host.
+func OnHost(host string, data backup.ListData) []Backup {
 	var out []Backup
 	for _, b := range data.Backups {
 		out = append(out, Backup{Name: b.Name, Node: host, Made: b.Created, What: contentOf(b)})

@@ -11,7 +11,7 @@ import (
 
 func TestOnHost(t *testing.T) {
 	made := time.Unix(1000, 0)
-	got := onHost("cp1", backup.ListData{
+	got := OnHost("cp1", backup.ListData{
 		Backups: []backup.Backup{{Name: "upgrade-a", Created: made, Archive: backup.Archive{Files: 30}, Snapshot: &backup.Snapshot{Revision: 77, Bytes: 5e6}},
 			{Name: "upgrade-b", Created: made, Archive: backup.Archive{Files: 29}}},
 		Broken: map[string]string{"upgrade-c": "its digest is another"},
