@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -29,7 +30,7 @@ func ownChecks() []Check {
 		{ID: "agent-pinned", Title: "the agent's image is kept on every node", Source: "the kubelet's image garbage collection", Files: true,
 			Why: "no pod uses it between two Operations; the kubelet would remove it from a full disk, and no registry has it", Run: agentPinned},
 		{ID: "certificate-renewal", Title: "the scheduled renewal of certificates does its work", Source: "a CronJob whose runs fail is seen by nobody", Reads: partRenewal,
-			Why: "who has set it up relies on it, and does not look when certificates end", Run: renewal},
+			Why: "who has set it up relies on it, and does not look when certificates end", Run: scheduledRenewal},
 		{ID: "backup", Title: "there is a recent backup of etcd", Source: "restore tests",
 			Why: "it is what is left when most members are lost; docs/disaster-recovery.md has the way back", Run: backups},
 	}
@@ -110,12 +111,12 @@ func agentPinned(in Input) []Finding {
 	return out
 }
 
-// renewal has nothing to say where none was set up: certificates that end are told of by another check.
-func renewal(in Input) []Finding {
+// scheduledRenewal has nothing to say where none was set up: certificates that end are told of by another check.
+func scheduledRenewal(in Input) []Finding {
 	if in.Objects.Renewal == nil {
 		return nil
 	}
-	what, next := in.Objects.Renewal.Problem(in.Report.Time)
+	what, next := renewal.Renewal().Problem(*in.Objects.Renewal, in.Report.Time)
 	switch {
 	case what == "":
 		return nil

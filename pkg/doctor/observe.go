@@ -19,12 +19,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/policy"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // Part is a part of what is read.
@@ -119,7 +120,7 @@ func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) 
 		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
 		partAddons:     func() error { return o.readAddons(ctx, c.Kube) },
 		partRenewal: func() (err error) {
-			o.Renewal, err = schedule.Look(ctx, c.Kube)
+			o.Renewal, err = renewal.Renewal().Look(ctx, c.Kube)
 			return err
 		},
 		partRights: func() error { return o.readRights(ctx, c) },

@@ -17,9 +17,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // readTimeout bounds one read from the API.
@@ -138,7 +139,7 @@ func (o *objects) readOperations(ctx context.Context, c *client.Clients) (err er
 }
 
 func (o *objects) readRenewal(ctx context.Context, c *client.Clients) (err error) {
-	o.renewal, err = schedule.Look(ctx, c.Kube)
+	o.renewal, err = renewal.Renewal().Look(ctx, c.Kube)
 	return err
 }
 

@@ -3,7 +3,7 @@ package status
 import (
 	"time"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // Health is the verdict on a whole cluster.

@@ -17,7 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
@@ -91,7 +91,7 @@ func follow(ctx context.Context, config *rest.Config, own v1alpha1.Agents, sink 
 	if err != nil {
 		return err
 	}
-	changed, err := schedule.Follow(ctx, clients, own)
+	changed, err := renewal.Follow(ctx, clients, own)
 	switch {
 	case apierrors.IsForbidden(err):
 		action.Warn(sink, "kubectl ha certs renew --schedule, run by an administrator", "the scheduled renewal of certificates goes on with another agent: %v", err)

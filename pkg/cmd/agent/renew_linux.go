@@ -14,7 +14,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -62,6 +63,6 @@ func (o *renewOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("use the pod's service account: %w", err)
 	}
-	return schedule.Run(ctx, config, schedule.Options{Agents: o.chosen, Life: o.life, Identity: o.identity,
-		Sink: report.Plain(o.Out, report.Style{ASCII: true, Clock: true})})
+	return renewal.Run(ctx, config, renewal.Options{Life: o.life, Options: schedule.Options{Agents: o.chosen, Identity: o.identity,
+		Sink: report.Plain(o.Out, report.Style{ASCII: true, Clock: true})}})
 }
