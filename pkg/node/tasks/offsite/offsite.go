@@ -49,6 +49,8 @@ type SendData struct {
 	// Identity is the cluster's, the SHA-256 of its etcd CA's certificate.
 	Identity string        `json:"identity"`
 	Parts    []backup.Part `json:"parts"`
+	// Made is what the host has, of which the parts are.
+	Made taskbackup.Backup `json:"made,omitzero"`
 }
 
 // Send reads each file of the backup once more, encrypts it and sends it. It changes nothing on
@@ -84,7 +86,7 @@ func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	out := SendData{Identity: identity}
+	out := SendData{Identity: identity, Made: b}
 	for _, f := range files {
 		env.Progress("sending %s", f.part.Object)
 		p, err := f.send(ctx, env.Host, s, backup.Folder(identity, spec.Backup), spec.Backup, recipients)
