@@ -256,6 +256,11 @@ func judgeRest(r *Report) {
 			r.say(Degraded, "certificates", next, "%s", what)
 		}
 	}
+	if r.BackupSchedule != nil {
+		if what, next := r.BackupSchedule.Problem(r.Time); what != "" {
+			r.say(Degraded, "backup", next, "%s", what)
+		}
+	}
 	if lb := r.LoadBalancer; lb != nil {
 		for _, b := range lb.Backends {
 			if !b.Up {

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
 	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
@@ -43,6 +44,7 @@ type objects struct {
 	operations []v1alpha1.Operation
 	configured string
 	renewal    *schedule.State
+	backups    *backups.State
 
 	mu     sync.Mutex
 	unseen []string
@@ -73,7 +75,7 @@ func readObjects(ctx context.Context, c *client.Clients) *objects {
 	}{
 		{"nodes", o.readNodes}, {"the nodes' leases", o.readLeases}, {"the pods of kube-system", o.readPods}, {"who leads", o.readLeaders},
 		{"CoreDNS", o.readDNS}, {"operations", o.readOperations}, {"kubeadm's configuration", o.readConfigured},
-		{"the scheduled renewal of certificates", o.readRenewal},
+		{"the scheduled renewal of certificates", o.readRenewal}, {"the scheduled backup", o.readBackups},
 	} {
 		all.Go(func() {
 			if err := part.read(ctx, c); err != nil {
@@ -135,6 +137,11 @@ func (o *objects) readDNS(ctx context.Context, c *client.Clients) error {
 
 func (o *objects) readOperations(ctx context.Context, c *client.Clients) (err error) {
 	o.operations, err = operations.New(c.Dynamic).List(ctx)
+	return err
+}
+
+func (o *objects) readBackups(ctx context.Context, c *client.Clients) (err error) {
+	o.backups, err = backups.Look(ctx, c, time.Now())
 	return err
 }
 

@@ -8,6 +8,7 @@ package schedule
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/robfig/cron/v3"
 )
@@ -42,4 +43,25 @@ func (k Kind) Parse(text string) (cron.Schedule, error) {
 		return nil, fmt.Errorf("the schedule %q can't be read: %w; it is written as that of a CronJob, such as %q or @daily", text, err, k.DefaultCron)
 	}
 	return s, nil
+}
+
+// periods is over how many runs Period looks: a schedule of working days has its longest time
+// within a week.
+const periods = 32
+
+// Period is the longest time between two of the runs that follow.
+func (k Kind) Period(text string, from time.Time) (longest time.Duration, err error) {
+	when, err := k.Parse(text)
+	if err != nil {
+		return 0, err
+	}
+	at := when.Next(from)
+	for range periods {
+		next := when.Next(at)
+		if at.IsZero() || next.IsZero() {
+			break // It never runs: the 30th of February.
+		}
+		longest, at = max(longest, next.Sub(at)), next
+	}
+	return longest, nil
 }

@@ -34,7 +34,7 @@ type Event struct {
 }
 
 // Record records Events about the CronJob. They go after an hour, and come again with
-// each run. One that can't be recorded makes the run fail. Where the schedule was taken away
+// each run. Where the schedule was taken away
 // meanwhile there is nobody who wants to know.
 func (r *Run) Record(ctx context.Context, all ...Event) error {
 	if len(all) == 0 {

@@ -26,6 +26,8 @@ type State struct {
 	// LastRun began then, the last one that ended well then. Zero: none yet.
 	LastRun     time.Time `json:"lastRun,omitzero"`
 	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+	// LastFailure is when the last one failed of those whose Jobs are still there. Zero: none.
+	LastFailure time.Time `json:"lastFailure,omitzero"`
 	// Running tells whether one is under way.
 	Running bool `json:"running,omitempty"`
 	// Failed says why the last one that ended did not end well, FailedJob which Job that was.
@@ -74,37 +76,36 @@ func stateOf(j *batchv1.CronJob, jobs []batchv1.Job, pods []corev1.Pod) *State {
 	}
 	jobs = slices.Clone(jobs)
 	slices.SortStableFunc(jobs, func(a, b batchv1.Job) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	known := false // how the last one ended that did
 	for _, job := range jobs {
 		of := podsOf(job, pods)
-		switch failed, why := ended(job); {
-		case failed == nil:
+		switch c := ended(job); {
+		case c == nil && !known:
 			s.Stuck = cmp.Or(s.Stuck, waiting(of))
-			continue
-		case !*failed:
-			return s
+		case c == nil:
+		case c.Type == batchv1.JobComplete:
+			known = true
 		default:
-			s.FailedJob, s.Failed = job.Name, cmp.Or(lastWords(of), why)
-			return s
+			if !known {
+				s.FailedJob, s.Failed = job.Name, cmp.Or(lastWords(of), c.Message)
+			}
+			if at := c.LastTransitionTime.UTC(); at.After(s.LastFailure) {
+				s.LastFailure = at
+			}
+			known = true
 		}
 	}
 	return s
 }
 
-// ended tells whether a Job has failed, with why; nil while it is under way.
-func ended(j batchv1.Job) (failed *bool, why string) {
-	for _, c := range j.Status.Conditions {
-		if c.Status != corev1.ConditionTrue {
-			continue
-		}
-		yes, no := true, false
-		switch c.Type {
-		case batchv1.JobFailed:
-			return &yes, c.Message
-		case batchv1.JobComplete:
-			return &no, ""
+// ended is how a Job has ended, failed or complete; nil while it is under way.
+func ended(j batchv1.Job) *batchv1.JobCondition {
+	for i, c := range j.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobFailed || c.Type == batchv1.JobComplete) {
+			return &j.Status.Conditions[i]
 		}
 	}
-	return nil, ""
+	return nil
 }
 
 func podsOf(j batchv1.Job, pods []corev1.Pod) []corev1.Pod {
