@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
@@ -74,6 +75,16 @@ func (k Kind) Get(ctx context.Context, kube kubernetes.Interface) (*batchv1.Cron
 		return nil, fmt.Errorf("read the schedule: %w", err)
 	}
 	return j, nil
+}
+
+// Suspend has no run begin any more, until somebody says otherwise. Where there is no schedule there
+// is nothing to do.
+func (k Kind) Suspend(ctx context.Context, kube kubernetes.Interface) error {
+	_, err := kube.BatchV1().CronJobs(v1alpha1.SystemNamespace).Patch(ctx, k.Name, types.StrategicMergePatchType, []byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("suspend the schedule: %w", err)
+	}
+	return nil
 }
 
 // Remove takes the CronJob away, with its Jobs. An Operation that one of them carries out stays;
