@@ -50,7 +50,7 @@ func (c *cluster) backupStatus(t *testing.T) *scheduledBackup {
 // backupSchedule has backups made by schedule, or not any more with --off.
 func (c *cluster) backupSchedule(t *testing.T, args ...string) {
 	t.Helper()
-	args = append([]string{"backup", "schedule", "--kubeconfig", c.kubeconfig}, args...)
+	args = append([]string{"backup", "schedule", "--yes", "--kubeconfig", c.kubeconfig}, args...)
 	if r := c.ha(t, restoreDeadline, args...); r.code != 0 {
 		t.Fatalf("%v: %s", args, tail(r.String(), 4000))
 	}

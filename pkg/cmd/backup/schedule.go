@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
@@ -23,7 +24,7 @@ type scheduleOptions struct {
 	access              *genericclioptions.ConfigFlags
 	action              backups.ScheduleOptions
 	credentials, output string
-	off                 bool
+	off, yes            bool
 }
 
 func newSchedule(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -39,7 +40,7 @@ func newSchedule(streams genericiooptions.IOStreams, access *genericclioptions.C
 			# Daily; backups stay on the nodes
 			kubectl ha backup schedule
 
-			kubectl ha backup schedule --cron "0 */6 * * *" --to offsite --keep-last 4 --keep-daily 7 --keep-weekly 5
+			kubectl ha backup schedule --cron "0 */6 * * *" --to offsite --keep-last 4 --keep-daily 7
 			kubectl ha backup status
 
 			kubectl ha backup schedule --off`),
@@ -60,6 +61,7 @@ func newSchedule(streams genericiooptions.IOStreams, access *genericclioptions.C
 	f.Int32Var(&o.action.Keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
 	f.BoolVar(&o.off, schedule.Off, false, "remove the schedule; backups are kept")
 	cli.AddDryRun(f, &o.action.DryRun, "only show what would change")
+	cli.AddYes(f, &o.yes, "")
 	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
 	return c
 }
@@ -73,15 +75,22 @@ func (o *scheduleOptions) validate(c *cobra.Command) error {
 			return action.Invalidf("--off removes the schedule: --%s cannot be combined with it", name)
 		}
 	}
-	if err := backups.CheckSchedule(o.action); err != nil || o.credentials == "" {
+	if err := backups.CheckSchedule(o.action); err != nil {
 		return err
 	}
-	if o.action.To == "" {
-		return action.Invalidf("--credentials are of a target: name it with --to")
+	if o.credentials != "" {
+		if o.action.To == "" {
+			return action.Invalidf("--credentials are of a target: name it with --to")
+		}
+		var err error
+		if o.action.Credentials, err = cli.ReadFile(o.credentials, o.In); err != nil {
+			return err
+		}
 	}
-	var err error
-	o.action.Credentials, err = cli.ReadFile(o.credentials, o.In)
-	return err
+	if o.yes || o.action.DryRun {
+		return nil
+	}
+	return cli.CheckPrompt(o.In, o.output != "", "what would change")
 }
 
 func (o *scheduleOptions) run(ctx context.Context) error {
@@ -92,12 +101,12 @@ func (o *scheduleOptions) run(ctx context.Context) error {
 	shown := cli.NewProgress(o.Out, o.output)
 	defer shown.Close()
 	defer cli.TellInterrupted(ctx, shown)()
-	var done backups.Scheduled
-	if o.off {
-		done, err = backups.Unschedule(ctx, config, o.action.DryRun, shown)
-	} else {
-		done, err = backups.Schedule(ctx, config, o.action, shown)
+	if !o.yes && !o.action.DryRun {
+		if err := o.confirm(ctx, config); err != nil {
+			return err
+		}
 	}
+	done, err := o.carryOut(ctx, config, shown)
 	shown.Close()
 	if err = cli.Ended(ctx, err); err != nil {
 		return err
@@ -107,6 +116,31 @@ func (o *scheduleOptions) run(ctx context.Context) error {
 	}
 	_, err = fmt.Fprintln(o.Out, o.said(done))
 	return err
+}
+
+func (o *scheduleOptions) carryOut(ctx context.Context, config *rest.Config, sink report.Sink) (backups.Scheduled, error) {
+	if o.off {
+		return backups.Unschedule(ctx, config, o.action.DryRun, sink)
+	}
+	return backups.Schedule(ctx, config, o.action, sink)
+}
+
+// confirm shows what would change, and asks.
+func (o *scheduleOptions) confirm(ctx context.Context, config *rest.Config) error {
+	plan := *o
+	plan.action.DryRun = true
+	would, err := plan.carryOut(ctx, config, report.Discard())
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(o.Out, plan.said(would)); err != nil {
+		return err
+	}
+	question := "Create this schedule?"
+	if o.off {
+		question = "Remove the schedule?"
+	}
+	return cli.Confirm(ctx, o.In, o.Out, question)
 }
 
 // said is what was done, as kubectl says it of the CronJob and the Secret.
