@@ -22,6 +22,8 @@ const (
 	CoordinatorJob = "jobs/coordinator.yaml"
 	// CertificateRenewal is the CronJob that renews certificates.
 	CertificateRenewal = "jobs/certificate-renewal.yaml"
+	// ScheduledBackup is the CronJob that makes backups.
+	ScheduledBackup = "jobs/scheduled-backup.yaml"
 	// NodeJob is the Job that runs one task on one node.
 	NodeJob = "jobs/node.yaml"
 	// LoadBalancer is the load balancer on the control planes.

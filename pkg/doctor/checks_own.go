@@ -9,8 +9,11 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	made "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -29,7 +32,9 @@ func ownChecks() []Check {
 		{ID: "agent-pinned", Title: "the agent's image is kept on every node", Source: "the kubelet's image garbage collection", Files: true,
 			Why: "no pod uses it between two Operations; the kubelet would remove it from a full disk, and no registry has it", Run: agentPinned},
 		{ID: "certificate-renewal", Title: "the scheduled renewal of certificates does its work", Source: "a CronJob whose runs fail is seen by nobody", Reads: partRenewal,
-			Why: "who has set it up relies on it, and does not look when certificates end", Run: renewal},
+			Why: "who has set it up relies on it, and does not look when certificates end", Run: scheduledRenewal},
+		{ID: "backup-schedule", Title: "the scheduled backup does its work", Source: "a CronJob whose runs fail is seen by nobody", Reads: partBackups,
+			Why: "who has set it up relies on it, and finds out on the day of the restore", Run: scheduledBackup},
 		{ID: "backup", Title: "there is a recent backup of etcd", Source: "restore tests",
 			Why: "it is what is left when most members are lost; docs/disaster-recovery.md has the way back", Run: backups},
 	}
@@ -110,16 +115,30 @@ func agentPinned(in Input) []Finding {
 	return out
 }
 
-// renewal has nothing to say where none was set up: certificates that end are told of by another check.
-func renewal(in Input) []Finding {
+// scheduledRenewal has nothing to say where none was set up: certificates that end are told of by another check.
+func scheduledRenewal(in Input) []Finding {
 	if in.Objects.Renewal == nil {
 		return nil
 	}
-	what, next := in.Objects.Renewal.Problem(in.Report.Time)
+	return scheduled(renewal.Renewal(), *in.Objects.Renewal, in.Report.Time)
+}
+
+// scheduledBackup has nothing to say where none was set up: that there is no recent backup is told
+// by another check.
+func scheduledBackup(in Input) []Finding {
+	if in.Objects.Backups == nil {
+		return nil
+	}
+	return scheduled(made.Backup(), in.Objects.Backups.State, in.Report.Time)
+}
+
+// scheduled is what is wrong with a schedule: one that somebody has suspended is meant so, maybe.
+func scheduled(kind schedule.Kind, s schedule.State, now time.Time) []Finding {
+	what, next := kind.Problem(s, now)
 	switch {
 	case what == "":
 		return nil
-	case in.Objects.Renewal.Suspended:
+	case s.Suspended:
 		return []Finding{warning("", what, next)}
 	}
 	return []Finding{problem("", what, next)}

@@ -13,9 +13,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	made "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/inspect"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
@@ -155,13 +157,22 @@ func TestFound(t *testing.T) {
 			in.Report.Certificates[0].DaysLeft, in.Report.Certificates[0].RenewsItself = 30, true
 		}},
 		"renewal failed": {id: "certificate-renewal", state: Problem, found: "has failed: cp2 could not be looked at", mend: "kubectl -n ha-system logs job/certificate-renewal-1", spoil: func(in *Input) {
-			in.Objects.Renewal = &schedule.State{Cron: schedule.DefaultCron, Since: in.Report.Time, FailedJob: "certificate-renewal-1", Failed: "cp2 could not be looked at"}
+			in.Objects.Renewal = &schedule.State{Cron: renewal.DefaultCron, Since: in.Report.Time, FailedJob: "certificate-renewal-1", Failed: "cp2 could not be looked at"}
 		}},
 		"renewal suspended": {id: "certificate-renewal", state: Warning, found: "is suspended", spoil: func(in *Input) {
-			in.Objects.Renewal = &schedule.State{Cron: schedule.DefaultCron, Since: in.Report.Time.AddDate(-1, 0, 0), Suspended: true}
+			in.Objects.Renewal = &schedule.State{Cron: renewal.DefaultCron, Since: in.Report.Time.AddDate(-1, 0, 0), Suspended: true}
 		}},
 		"renewal does not run": {id: "certificate-renewal", state: Problem, found: "has not run as it should: never", spoil: func(in *Input) {
-			in.Objects.Renewal = &schedule.State{Cron: schedule.DefaultCron, Since: in.Report.Time.AddDate(0, 0, -5)}
+			in.Objects.Renewal = &schedule.State{Cron: renewal.DefaultCron, Since: in.Report.Time.AddDate(0, 0, -5)}
+		}},
+		"scheduled backup failed": {id: "backup-schedule", state: Problem, found: "the last scheduled backup has failed: the target does not answer", mend: "kubectl -n ha-system logs job/scheduled-backup-1", spoil: func(in *Input) {
+			in.Objects.Backups = &made.State{State: schedule.State{Cron: made.DefaultCron, Since: in.Report.Time, FailedJob: "scheduled-backup-1", Failed: "the target does not answer"}}
+		}},
+		"scheduled backup suspended": {id: "backup-schedule", state: Warning, found: "is suspended", spoil: func(in *Input) {
+			in.Objects.Backups = &made.State{State: schedule.State{Cron: made.DefaultCron, Since: in.Report.Time.AddDate(-1, 0, 0), Suspended: true}}
+		}},
+		"scheduled backup is late": {id: "backup-schedule", state: Problem, found: "is older than twice the schedule's period: last at", mend: "describe cronjob scheduled-backup", spoil: func(in *Input) {
+			in.Objects.Backups = &made.State{State: schedule.State{Cron: made.DefaultCron, Since: in.Report.Time.AddDate(-1, 0, 0), LastSuccess: in.Report.Time.AddDate(0, 0, -3)}}
 		}},
 		"certificate at end": {id: "certificates", state: Problem, found: "in 2 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 2 }},
 		"one DNS pod":        {id: "dns-spread", state: Problem, found: "one pod", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 1, Ready: 1, Nodes: map[string]int{"cp1": 1}} }},

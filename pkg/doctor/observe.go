@@ -19,12 +19,14 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	made "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/lent"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/policy"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // Part is a part of what is read.
@@ -44,6 +46,7 @@ const (
 	partBalancer    Part = "the load balancer"
 	partAddons      Part = "the addons' certificates"
 	partRenewal     Part = "the scheduled renewal of certificates"
+	partBackups     Part = "the scheduled backup"
 	partRights      Part = "what coordinators may"
 	partPolicy      Part = "the policy on coordinators"
 )
@@ -82,6 +85,8 @@ type Objects struct {
 	AddonCertificates []AddonCertificate
 	// Renewal is the scheduled renewal of certificates; nil where there is none.
 	Renewal *schedule.State
+	// Backups is the scheduled backup; nil where there is none.
+	Backups *made.State
 	// Unread says of the parts that could not be read why.
 	Unread map[Part]string
 }
@@ -119,7 +124,11 @@ func Observe(ctx context.Context, c *client.Clients, cluster *v1alpha1.Cluster) 
 		partBalancer:   func() error { return o.readBalancer(ctx, c, cluster) },
 		partAddons:     func() error { return o.readAddons(ctx, c.Kube) },
 		partRenewal: func() (err error) {
-			o.Renewal, err = schedule.Look(ctx, c.Kube)
+			o.Renewal, err = renewal.Renewal().Look(ctx, c.Kube)
+			return err
+		},
+		partBackups: func() (err error) {
+			o.Backups, err = made.Look(ctx, c, time.Now())
 			return err
 		},
 		partRights: func() error { return o.readRights(ctx, c) },

@@ -94,6 +94,7 @@ func TestEveryKnownFailureHasACheck(t *testing.T) {
 		"an etcd check needs the apiserver":                                      {"etcd-answers"},
 		"an external etcd's certificates end":                                    {"certificates"},
 		"what renews certificates by itself does not run":                        {"certificate-renewal"},
+		"what makes backups by itself does not run":                              {"backup-schedule"},
 		"kube-proxy is upgraded before all apiservers":                           {"kube-proxy-version"},
 		"a lock is held by a dead node":                                          {"dead-lock"},
 		"rights that were lent for one Operation stay":                           {"lent-rights"},

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	addons "github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
@@ -64,6 +65,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationRenewCertificates:  certs.Definition(),
 		v1alpha1.OperationRotateAuthority:    rotateca.Definition(),
 		v1alpha1.OperationEtcd:               members.Definition(),
+		v1alpha1.OperationBackup:             backups.Definition(),
 	}
 }
 

@@ -334,6 +334,7 @@ func (h *held) secrets() {
 	}{
 		{"ha-system", "request", corev1.SecretTypeOpaque, nobody},
 		{"ha-system", "token", corev1.SecretTypeServiceAccountToken, thePolicy},
+		{"ha-system", "scheduled-backup-target", corev1.SecretTypeOpaque, thePolicy},
 		{"kube-system", "bootstrap-token-abcdef", corev1.SecretTypeBootstrapToken, nobody},
 		{"kube-system", "bootstrap-token-abcdef", corev1.SecretTypeServiceAccountToken, thePolicy},
 		{"kube-system", "other", corev1.SecretTypeOpaque, thePolicy},
@@ -366,6 +367,9 @@ func (h *held) events() {
 		"in the name of a kubelet": {func(e *eventsv1.Event) { e.ReportingController = "kubelet" }, thePolicy},
 		"about the scheduled renewal": {func(e *eventsv1.Event) {
 			e.Namespace, e.Regarding = "ha-system", corev1.ObjectReference{APIVersion: "batch/v1", Kind: "CronJob", Namespace: "ha-system", Name: "certificate-renewal"}
+		}, nobody},
+		"about the scheduled backup": {func(e *eventsv1.Event) {
+			e.Namespace, e.Regarding = "ha-system", corev1.ObjectReference{APIVersion: "batch/v1", Kind: "CronJob", Namespace: "ha-system", Name: "scheduled-backup"}
 		}, nobody},
 		"about another CronJob": {func(e *eventsv1.Event) {
 			e.Namespace, e.Regarding = "ha-system", corev1.ObjectReference{APIVersion: "batch/v1", Kind: "CronJob", Namespace: "ha-system", Name: "other"}
@@ -516,10 +520,13 @@ func TestNarrowedRole(t *testing.T) {
 		{"create", "events.k8s.io", "events", "kube-system", "", false},
 		{"create", "", "events", "default", "", false},
 		{"list", "coordination.k8s.io", "leases", "kube-system", "", false},
-		// The scheduled renewal creates its Operation itself, and takes none away.
+		// Schedules create their Operations themselves; the policy says which they take away.
 		{"create", "kubectl-ha.dev", "operations", "", "", true},
-		{"delete", "kubectl-ha.dev", "operations", "", "any", false},
+		{"delete", "kubectl-ha.dev", "operations", "", "any", true},
+		{"deletecollection", "kubectl-ha.dev", "operations", "", "", false},
 		{"get", "batch", "cronjobs", "ha-system", "certificate-renewal", true},
+		{"get", "batch", "cronjobs", "ha-system", "scheduled-backup", true},
+		{"patch", "batch", "cronjobs", "ha-system", "scheduled-backup", false},
 		{"patch", "batch", "cronjobs", "ha-system", "certificate-renewal", false},
 		{"create", "batch", "cronjobs", "ha-system", "", false},
 		{"create", "events.k8s.io", "events", "ha-system", "", true},

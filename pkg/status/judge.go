@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 )
 
 // WarnDays before its end a certificate is told of that nobody renews by itself: whoever is to run
@@ -251,8 +252,13 @@ func judgeRest(r *Report) {
 		}
 	}
 	if r.Renewal != nil {
-		if what, next := r.Renewal.Problem(r.Time); what != "" {
+		if what, next := renewal.Renewal().Problem(*r.Renewal, r.Time); what != "" {
 			r.say(Degraded, "certificates", next, "%s", what)
+		}
+	}
+	if r.BackupSchedule != nil {
+		if what, next := r.BackupSchedule.Problem(r.Time); what != "" {
+			r.say(Degraded, "backup", next, "%s", what)
 		}
 	}
 	if lb := r.LoadBalancer; lb != nil {

@@ -111,7 +111,7 @@ func (l *Looker) reach(ctx context.Context, r *Report) (*client.Clients, error) 
 // describe fills in what the objects tell.
 func (l *Looker) describe(r *Report, o *objects) {
 	r.Nodes, r.DNS, r.Version = o.nodeReports(r.Time), o.dnsReport(), o.configured
-	r.Renewal = o.renewal
+	r.Renewal, r.BackupSchedule = o.renewal, o.backups
 	describeOperations(r, o.operations)
 	describeImages(r, o.nodes)
 	c := l.cluster

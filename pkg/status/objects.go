@@ -17,9 +17,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/adopt"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // readTimeout bounds one read from the API.
@@ -42,6 +44,7 @@ type objects struct {
 	operations []v1alpha1.Operation
 	configured string
 	renewal    *schedule.State
+	backups    *backups.State
 
 	mu     sync.Mutex
 	unseen []string
@@ -72,7 +75,7 @@ func readObjects(ctx context.Context, c *client.Clients) *objects {
 	}{
 		{"nodes", o.readNodes}, {"the nodes' leases", o.readLeases}, {"the pods of kube-system", o.readPods}, {"who leads", o.readLeaders},
 		{"CoreDNS", o.readDNS}, {"operations", o.readOperations}, {"kubeadm's configuration", o.readConfigured},
-		{"the scheduled renewal of certificates", o.readRenewal},
+		{"the scheduled renewal of certificates", o.readRenewal}, {"the scheduled backup", o.readBackups},
 	} {
 		all.Go(func() {
 			if err := part.read(ctx, c); err != nil {
@@ -137,8 +140,13 @@ func (o *objects) readOperations(ctx context.Context, c *client.Clients) (err er
 	return err
 }
 
+func (o *objects) readBackups(ctx context.Context, c *client.Clients) (err error) {
+	o.backups, err = backups.Look(ctx, c, time.Now())
+	return err
+}
+
 func (o *objects) readRenewal(ctx context.Context, c *client.Clients) (err error) {
-	o.renewal, err = schedule.Look(ctx, c.Kube)
+	o.renewal, err = renewal.Renewal().Look(ctx, c.Kube)
 	return err
 }
 

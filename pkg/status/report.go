@@ -3,7 +3,8 @@ package status
 import (
 	"time"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // Health is the verdict on a whole cluster.
@@ -39,6 +40,8 @@ type Report struct {
 	LastBackup    *Backup        `json:"lastBackup,omitempty"`
 	// Renewal is the scheduled renewal of certificates; nil where there is none.
 	Renewal *schedule.State `json:"certificateRenewal,omitempty"`
+	// BackupSchedule is the scheduled backup; nil where there is none.
+	BackupSchedule *backups.State `json:"backupSchedule,omitempty"`
 	// Inspected says that the nodes were looked at from inside as well.
 	Inspected bool `json:"inspected"`
 }

@@ -74,11 +74,14 @@ func TestAddons(t *testing.T) {
 	t.Run("etcd-operator", func(t *testing.T) { c.etcdOperator(t) })
 	// While an alert waits for its minute, the schedule has a run.
 	c.renewalSchedule(t, "* * * * *")
+	c.backupSchedule(t, "--cron", "* * * * *")
 	t.Run("alert", func(t *testing.T) { c.alertFires(t) })
 	t.Run("certificates", func(t *testing.T) { c.certificatesAreMetrics(t) })
+	t.Run("backups", func(t *testing.T) { c.backupsAreMetrics(t) })
 	c.renewalSchedule(t, "off")
 	// As late as possible: rates take some scrapes.
 	t.Run("queries", func(t *testing.T) { c.queriesAnswer(t) })
+	c.backupSchedule(t, "--off")
 	if r := c.ha(t, addonDeadline, install...); r.code != 0 || strings.Contains(r.stdout, "objects written") {
 		t.Errorf("installing again: %s", r)
 	}

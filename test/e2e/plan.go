@@ -98,6 +98,7 @@ func needs() []need {
 		{test: "TestAddons", on: disturbed},
 		{test: "TestCertificatesRenewed", on: disturbed},
 		{test: "TestScheduledRenewal", on: disturbed, tier: long, left: "TestRun, TestRunTells, TestRights and TestFollow of pkg/incluster/certs/schedule, with a real API server"},
+		{test: "TestScheduledBackup", on: disturbed, tier: long, left: "TestAddons, where backups stay on the hosts; TestFinish of pkg/incluster/backups and TestRun, TestRights and TestTarget of its schedule, with a real API server"},
 		{test: "TestLoadBalancer", on: disturbed},
 		{test: "TestLoadBalancerRolled", on: disturbed, tier: long, left: "unit tests roll the agent of real haproxy under connections"},
 		{test: "TestLoadBalancerNginx", on: disturbed, tier: long, left: "TestLoadBalancer does the same to haproxy, the default"},

@@ -17,9 +17,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/swarm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -47,7 +49,7 @@ func (a *Source) Ready(ctx context.Context, config *rest.Config, c *v1alpha1.Clu
 // asked and before it creates: an older agent knows neither newer types of
 // Operations nor newer tasks, and a coordinator may run on any control plane.
 //
-// It costs one list of nodes, one of Operations, a look at the scheduled renewal of certificates and, once for each Source, the packing of the
+// It costs one list of nodes, one of Operations, a look at each schedule and, once for each Source, the packing of the
 // image, of which the digest is, where nothing is to be done. What is missing is brought by an Images
 // Operation of its own, which the older agent carries out; one that is in progress is
 // waited for. Nodes that can't take part now are left out, and told of.
@@ -84,22 +86,26 @@ func (a *Source) Ensure(ctx context.Context, config *rest.Config, sink report.Si
 	return own, follow(ctx, config, own, sink)
 }
 
-// follow has a scheduled renewal of certificates run the agent that all nodes have now: an earlier
+// follow has what is done by schedule run by the agent that all nodes have now: an earlier
 // one is not on nodes that come later. Who may not write it can do his Operation all the same.
 func follow(ctx context.Context, config *rest.Config, own v1alpha1.Agents, sink report.Sink) error {
 	clients, err := client.New(config)
 	if err != nil {
 		return err
 	}
-	changed, err := schedule.Follow(ctx, clients, own)
-	switch {
-	case apierrors.IsForbidden(err):
-		action.Warn(sink, "kubectl ha certs renew --schedule, run by an administrator", "the scheduled renewal of certificates goes on with another agent: %v", err)
-		return nil
-	case err != nil:
-		return action.OfCluster(err)
-	case changed:
-		action.Tell(sink, "the scheduled renewal of certificates uses this program's agent now")
+	for _, s := range []struct {
+		schedule.Kind
+		follow func(context.Context, *client.Clients, v1alpha1.Agents) (bool, error)
+	}{{renewal.Renewal(), renewal.Follow}, {backups.Backup(), backups.Follow}} {
+		changed, err := s.follow(ctx, clients, own)
+		switch {
+		case apierrors.IsForbidden(err):
+			action.Warn(sink, s.SetUp+", run by an administrator", "the %s goes on with another agent: %v", s.What, err)
+		case err != nil:
+			return action.OfCluster(err)
+		case changed:
+			action.Tell(sink, "the %s uses this program's agent now", s.What)
+		}
 	}
 	return nil
 }

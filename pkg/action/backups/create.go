@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup/store"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
@@ -27,9 +28,7 @@ import (
 )
 
 const (
-	// targetTimeout bounds a look at a target, and the removal of backups there.
-	targetTimeout = 10 * time.Minute
-	lockWait      = 2 * time.Minute
+	lockWait = 2 * time.Minute
 	// keepAll is more than any host has.
 	keepAll = 1 << 20
 )
@@ -52,24 +51,6 @@ type Options struct {
 // NewName is the name of a backup that was given none.
 func NewName(now time.Time) string { return "backup-" + now.UTC().Format("20060102-150405") }
 
-// backedUp are the hosts that have something to keep, a control plane first: it takes the snapshot.
-func (o Options) backedUp() (out []v1alpha1.Host) {
-	isMember := func(h v1alpha1.Host) bool {
-		return slices.ContainsFunc(o.Cluster.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
-	}
-	for _, h := range o.On {
-		if h.Has(v1alpha1.RoleControlPlane) {
-			out = append(out, h)
-		}
-	}
-	for _, h := range o.On {
-		if isMember(h) && !h.Has(v1alpha1.RoleControlPlane) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 func (o Options) call(ctx context.Context, h v1alpha1.Host, task string, timeout time.Duration, spec, into any, sink report.Sink) error {
 	res, err := bootstrap.Call(ctx, o.Hosts, h.Name, node.Request{Cluster: o.Cluster.Metadata.Name, Task: task, Step: task + "/" + h.Name, Timeout: timeout, LockTimeout: lockWait}, spec, report.Inner(sink))
 	if err != nil {
@@ -84,8 +65,11 @@ func (o Options) call(ctx context.Context, h v1alpha1.Host, task string, timeout
 // Create makes a backup on the hosts, and sends it to the target when there is one: encrypted, the
 // manifest last. Made already by an interrupted run, it is not made again, only sent.
 func Create(ctx context.Context, o Options, name string, sink report.Sink) (backup.Manifest, error) {
-	hosts := o.backedUp()
-	m := backup.Manifest{Name: name, Cluster: o.Cluster.Metadata.Name, KubernetesVersion: o.Cluster.Spec.KubernetesVersion, EtcdVersion: o.Cluster.Spec.Etcd.Version}
+	hosts := backups.Hosts(o.Cluster, o.On)
+	m := backups.Manifest(o.Cluster, name)
+	if taskbackup.Scheduled(name) {
+		return m, action.Invalidf("names that begin with %s are those of scheduled backups, which are removed by their schedule", taskbackup.ScheduledPrefix)
+	}
 	if len(hosts) == 0 {
 		return m, action.Invalidf("there is no control plane or etcd member to back up")
 	}
@@ -116,7 +100,7 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 				spec.Keep = keepAll
 			}
 			if o.Target == nil || i == 0 {
-				spec.Endpoints = endpoints(o.Cluster, h)
+				spec.Endpoints = backups.Endpoints(o.Cluster, h)
 			}
 			return o.call(ctx, h, tasks.Backup, taskbackup.Timeout, spec, &made[i], sink)
 		})
@@ -126,9 +110,7 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 	if !slices.ContainsFunc(made, func(d taskbackup.Data) bool { return !d.Already }) {
 		action.Warn(sink, "for another one, choose another name", "the backup %s was on its hosts already, of %s", name, made[0].Created.UTC().Format(time.RFC3339))
 	}
-	if s := made[0].Snapshot; s != nil {
-		m.Created, m.Revision, m.Entries = made[0].Created, s.Revision, s.Entries
-	}
+	backups.Note(&m, made[0].Backup)
 	if o.Target == nil {
 		return m, nil
 	}
@@ -140,29 +122,17 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 	}); err != nil {
 		return m, err
 	}
-	for i, s := range sent {
-		if s.Identity != sent[0].Identity {
-			return m, fmt.Errorf("%s and %s are of different clusters: their etcd CAs are %s and %s", hosts[0].Name, hosts[i].Name, sent[0].Identity, s.Identity)
-		}
-		m.Parts = append(m.Parts, s.Parts...)
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
 	}
-	m.Identity = sent[0].Identity
+	if err := backups.Gather(&m, names, sent); err != nil {
+		return m, err
+	}
 	return m, action.Step(sink, "finish", "write the manifest", func() error {
 		var data offsite.TargetData
-		return o.call(ctx, hosts[0], tasks.BackupTarget, targetTimeout, offsite.TargetSpec{Store: *o.Target, Finish: &m, Tidy: true}, &data, sink)
+		return o.call(ctx, hosts[0], tasks.BackupTarget, backups.TargetTimeout, offsite.TargetSpec{Store: *o.Target, Finish: &m, Tidy: true}, &data, sink)
 	})
-}
-
-// endpoints are etcd's, the host's own first.
-func endpoints(c *v1alpha1.Cluster, own v1alpha1.Host) (out []string) {
-	for _, h := range c.EtcdMembers() {
-		if h.Name == own.Name {
-			out = slices.Insert(out, 0, h.EtcdURL())
-		} else {
-			out = append(out, h.EtcdURL())
-		}
-	}
-	return out
 }
 
 // target asks the first control plane that answers: a target is one as the hosts reach it.
@@ -172,8 +142,8 @@ func (o Options) target(ctx context.Context, spec offsite.TargetSpec, sink repor
 	}
 	spec.Store = *o.Target
 	var errs []error
-	for _, h := range o.backedUp() {
-		err := o.call(ctx, h, tasks.BackupTarget, targetTimeout, spec, &data, sink)
+	for _, h := range backups.Hosts(o.Cluster, o.On) {
+		err := o.call(ctx, h, tasks.BackupTarget, backups.TargetTimeout, spec, &data, sink)
 		if err == nil {
 			return data, h, nil
 		}

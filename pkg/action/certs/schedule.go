@@ -7,13 +7,14 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // WarnBefore is how long before its end a certificate is told of that a schedule can't renew.
-const WarnBefore = schedule.WarnBefore
+const WarnBefore = renewal.WarnBefore
 
 // Scheduled is what Schedule and Unschedule have done.
 type Scheduled struct {
@@ -27,14 +28,14 @@ type Scheduled struct {
 }
 
 // Schedule has the cluster renew by itself what is signed on its nodes. cron is when it looks, as a
-// CronJob's schedule; empty: schedule.DefaultCron. Running it again changes only what is different;
+// CronJob's schedule; empty: renewal.DefaultCron. Running it again changes only what is different;
 // one that was suspended stays so.
 func Schedule(ctx context.Context, o Options, cron string, sink report.Sink) (Scheduled, error) {
 	var out Scheduled
 	if cron == "" {
-		cron = schedule.DefaultCron
+		cron = renewal.DefaultCron
 	}
-	when, err := schedule.Parse(cron)
+	when, err := renewal.Renewal().Parse(cron)
 	if err != nil {
 		return out, action.As(action.Invalid, err)
 	}
@@ -48,7 +49,7 @@ func Schedule(ctx context.Context, o Options, cron string, sink report.Sink) (Sc
 	if o.Cluster, err = o.document(ctx, clients); err != nil {
 		return out, err
 	}
-	before, err := schedule.Look(ctx, clients.Kube)
+	before, err := renewal.Renewal().Look(ctx, clients.Kube)
 	if err != nil {
 		return out, action.OfCluster(err)
 	}
@@ -69,10 +70,10 @@ func Schedule(ctx context.Context, o Options, cron string, sink report.Sink) (Sc
 	if err != nil {
 		return out, err
 	}
-	if out.Changed, err = schedule.Apply(ctx, clients, o.Cluster, schedule.Spec{Cron: cron, Life: o.Life, Agents: chosen}); err != nil {
+	if out.Changed, err = renewal.Apply(ctx, clients, o.Cluster, renewal.Spec{Cron: cron, Life: o.Life, Agents: chosen}); err != nil {
 		return out, action.OfCluster(err)
 	}
-	out.Schedule, err = schedule.Look(ctx, clients.Kube)
+	out.Schedule, err = renewal.Renewal().Look(ctx, clients.Kube)
 	return out, action.OfCluster(err)
 }
 
@@ -84,10 +85,10 @@ func Unschedule(ctx context.Context, o Options) (Scheduled, error) {
 		return out, err
 	}
 	if o.DryRun {
-		out.Schedule, err = schedule.Look(ctx, clients.Kube)
+		out.Schedule, err = renewal.Renewal().Look(ctx, clients.Kube)
 		out.Changed = out.Schedule != nil
 		return out, action.OfCluster(err)
 	}
-	out.Changed, err = schedule.Remove(ctx, clients.Kube)
+	out.Changed, err = renewal.Renewal().Remove(ctx, clients.Kube)
 	return out, action.OfCluster(err)
 }

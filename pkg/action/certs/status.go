@@ -11,8 +11,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
@@ -83,7 +84,7 @@ func Status(ctx context.Context, o Options, sink report.Sink) (Report, error) {
 			Certificate: certs.Certificate{NotAfter: c.NotAfter, RenewedBy: OwnerAddon, Due: c.NotAfter.Sub(r.Time) < addonSoon}})
 	}
 	order(r.Certificates)
-	if r.Schedule, err = schedule.Look(ctx, clients.Kube); err != nil {
+	if r.Schedule, err = renewal.Renewal().Look(ctx, clients.Kube); err != nil {
 		return r, action.OfCluster(err)
 	}
 	return r, context.Cause(ctx)

@@ -1,6 +1,7 @@
 package ready
 
 import (
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -19,6 +20,16 @@ func NodeCondition(n *corev1.Node) *corev1.NodeCondition {
 		}
 	}
 	return nil
+}
+
+// Away tells whether a node of this name is there and is not Ready, by its condition.
+func Away(nodes []corev1.Node, name string) bool {
+	at := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == name })
+	if at < 0 {
+		return false
+	}
+	c := NodeCondition(&nodes[at])
+	return c == nil || c.Status != corev1.ConditionTrue
 }
 
 // Node says why a node is not Ready: by its condition, and by its lease.

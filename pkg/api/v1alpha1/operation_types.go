@@ -13,7 +13,7 @@ const (
 )
 
 // OperationType says what an Operation does.
-// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Mend;RenewCertificates;RotateAuthority;Etcd
+// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Mend;RenewCertificates;RotateAuthority;Etcd;Backup
 type OperationType string
 
 const (
@@ -57,6 +57,7 @@ type Operation struct {
 // +kubebuilder:validation:XValidation:rule="self.type != 'RenewCertificates' || has(self.renewCertificates)",message="spec.renewCertificates is required when spec.type is RenewCertificates"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RotateAuthority' || has(self.rotateAuthority)",message="spec.rotateAuthority is required when spec.type is RotateAuthority"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Etcd' || has(self.etcd)",message="spec.etcd is required when spec.type is Etcd"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Backup' || has(self.backup)",message="spec.backup is required when spec.type is Backup"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.aborted) || !oldSelf.aborted || (has(self.aborted) && self.aborted)",message="an aborted Operation stays aborted; create a new one"
 type OperationSpec struct {
 	// Type says what the Operation does, and which of the fields below is set.
@@ -93,6 +94,8 @@ type OperationSpec struct {
 	RotateAuthority *RotateAuthoritySpec `json:"rotateAuthority,omitempty"`
 	// Etcd is set when Type is Etcd.
 	Etcd *EtcdSpec `json:"etcd,omitempty"`
+	// Backup is set when Type is Backup.
+	Backup *BackupSpec `json:"backup,omitempty"`
 }
 
 // JoinSpec says which enrolled nodes become what.

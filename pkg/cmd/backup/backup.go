@@ -40,7 +40,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	access := cli.NewAccess()
 	c := &cobra.Command{
 		Use:     "backup",
-		Short:   "Create, list and verify backups",
+		Short:   "Create, schedule, list and verify backups",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
 			"A backup is a verified etcd snapshot, and the configuration and keys of each control plane node and etcd member. Each upgrade of the control plane starts with one, which stays on its hosts, readable only by root.",
@@ -48,12 +48,14 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Example: cli.Examples(`
 			kubectl ha backup create --to offsite
 			kubectl ha backup list --to offsite
-			kubectl ha backup verify backup-20261129-200000 --to offsite --identity key.txt`),
+			kubectl ha backup verify backup-20261129-200000 --to offsite --identity key.txt
+			kubectl ha backup schedule --to offsite --keep-daily 7 --keep-weekly 5`),
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RunGroup,
 	}
 	cli.AddAccess(c, access)
-	c.AddCommand(newCreate(streams, access), newList(streams, access), newVerify(streams, access), newDownload(streams, access), newDelete(streams, access))
+	c.AddCommand(newCreate(streams, access), newList(streams, access), newVerify(streams, access), newDownload(streams, access), newDelete(streams, access),
+		newSchedule(streams, access), newStatus(streams, access))
 	return c
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -82,7 +82,7 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 	f := c.Flags()
 	f.BoolVar(&o.action.All, "all", false, "renew every certificate, regardless of its expiry")
 	f.StringVar(&o.cron, scheduleFlag, "", "let a CronJob renew what the kubeadm CAs sign, at `times` in cron syntax (default daily); \"off\" removes it")
-	f.Lookup(scheduleFlag).NoOptDefVal = schedule.DefaultCron
+	f.Lookup(scheduleFlag).NoOptDefVal = renewal.DefaultCron
 	f.StringVar(&o.csrDir, "csr-dir", "", "write the certificate requests for CAs whose keys are elsewhere to this `directory`, and renew nothing")
 	f.StringVar(&o.action.SignedDir, "signed-dir", "", "`directory` with certificates signed for these requests: HOST/NAME.crt")
 	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")

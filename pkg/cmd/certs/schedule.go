@@ -8,7 +8,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 // scheduleFlag is the flag's name.
@@ -17,12 +18,12 @@ const scheduleFlag = "schedule"
 // checkSchedule finds flags that say what to renew now: a schedule renews what is due then.
 func (o *renewOptions) checkSchedule() error {
 	if o.action.All || len(o.action.Names) > 0 || len(o.action.Only) > 0 {
-		return action.Invalidf("--schedule renews what is due at that time, on all nodes: certificate names, --all and --host cannot be combined with it; a schedule is given as --schedule=%q", schedule.DefaultCron)
+		return action.Invalidf("--schedule renews what is due at that time, on all nodes: certificate names, --all and --host cannot be combined with it; a schedule is given as --schedule=%q", renewal.DefaultCron)
 	}
 	if o.cron == schedule.Off {
 		return nil
 	}
-	_, err := schedule.Parse(o.cron)
+	_, err := renewal.Renewal().Parse(o.cron)
 	return action.As(action.Invalid, err)
 }
 
@@ -52,7 +53,7 @@ func (o *renewOptions) schedule(ctx context.Context) error {
 
 // scheduled says what was done, as kubectl says it of the CronJob.
 func (o *renewOptions) scheduled(done certs.Scheduled) string {
-	text := "cronjob.batch/" + schedule.Name + " "
+	text := "cronjob.batch/" + renewal.Name + " "
 	off := o.cron == schedule.Off
 	switch {
 	case off && !done.Changed:
@@ -89,7 +90,7 @@ func scheduleLine(r certs.Report) string {
 	default:
 		text += ", has not run yet"
 	}
-	if what, next := s.Problem(r.Time); what != "" {
+	if what, next := renewal.Renewal().Problem(*s, r.Time); what != "" {
 		text += "\n  " + what + "\n  next: " + next
 	}
 	return text

@@ -9,7 +9,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
@@ -64,10 +65,10 @@ func TestScheduleLine(t *testing.T) {
 	now := time.Now()
 	for want, s := range map[string]*schedule.State{
 		"none; set up by": nil,
-		"has not run yet": {Cron: schedule.DefaultCron, Since: now},
-		"last succeeded ": {Cron: schedule.DefaultCron, Since: now, LastSuccess: now},
-		"running now":     {Cron: schedule.DefaultCron, Since: now, Running: true},
-		"\n  the last scheduled renewal of certificates has failed: cp1 is away\n  next: kubectl -n ha-system logs job/x": {Cron: schedule.DefaultCron, Since: now, FailedJob: "x", Failed: "cp1 is away"},
+		"has not run yet": {Cron: renewal.DefaultCron, Since: now},
+		"last succeeded ": {Cron: renewal.DefaultCron, Since: now, LastSuccess: now},
+		"running now":     {Cron: renewal.DefaultCron, Since: now, Running: true},
+		"\n  the last scheduled renewal of certificates has failed: cp1 is away\n  next: kubectl -n ha-system logs job/x": {Cron: renewal.DefaultCron, Since: now, FailedJob: "x", Failed: "cp1 is away"},
 	} {
 		if got := scheduleLine(certs.Report{Time: now, Schedule: s}); !strings.Contains(got, want) || !strings.HasPrefix(got, "Scheduled renewal: ") {
 			t.Errorf("%q", got)

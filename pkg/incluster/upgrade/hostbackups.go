@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"sync"
 	"time"
@@ -84,19 +83,10 @@ func askBackups(ctx context.Context, kube kubernetes.Interface, name string, age
 func OnHost(host string, data backup.ListData) []Backup {
 	var out []Backup
 	for _, b := range data.Backups {
-		out = append(out, Backup{Name: b.Name, Node: host, Made: b.Created, What: contentOf(b)})
+		out = append(out, Backup{Name: b.Name, Node: host, Made: b.Created, What: b.Content()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(data.Broken)) {
 		out = append(out, Backup{Name: name, Node: host, What: "NOT whole, of no use: " + data.Broken[name]})
 	}
 	return out
-}
-
-// contentOf is a backup in a line.
-func contentOf(b backup.Backup) string {
-	text := fmt.Sprintf("%s: %d files of the host", path.Join(backup.Dir, b.Name), b.Archive.Files)
-	if b.Snapshot != nil {
-		text += fmt.Sprintf(", etcd at revision %d, %s", b.Snapshot.Revision, report.Size(b.Snapshot.Bytes))
-	}
-	return text
 }

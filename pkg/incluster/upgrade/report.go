@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/document"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 )
 
 // sumUp says how long each node took.
@@ -98,27 +99,47 @@ type Backup struct {
 }
 
 // Backups are those that Operations have made and that their nodes still keep, the
-// newest first: each Operation leaves as many on a node as it was told to. It is pure.
+// newest first: each Operation leaves as many on a node as it was told to, and counts scheduled
+// ones apart from others. Of scheduled ones that stay by age all are named that are recorded. It is pure.
 func Backups(all []v1alpha1.Operation) []Backup {
+	type pool struct {
+		node      string
+		scheduled bool
+	}
 	var out []Backup
-	kept, keep := map[string]int{}, map[string]int{}
+	kept, keep := map[pool]int{}, map[pool]int{}
 	newest := slices.Clone(all)
 	slices.SortStableFunc(newest, func(a, b v1alpha1.Operation) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
 	for _, op := range newest {
-		if op.Spec.Upgrade == nil {
+		many := keeps(op.Spec)
+		if many == 0 {
 			continue
 		}
 		for _, s := range op.Status.Steps {
 			if kind, _, _ := strings.Cut(s.ID, "/"); kind != stepBackup || s.State != v1alpha1.StepSucceeded || s.FinishedAt == nil {
 				continue
 			}
-			if _, known := keep[s.Node]; !known {
-				keep[s.Node] = op.Spec.Upgrade.Backups()
+			p := pool{s.Node, op.Spec.Backup != nil}
+			if _, known := keep[p]; !known {
+				keep[p] = many
 			}
-			if kept[s.Node]++; kept[s.Node] <= keep[s.Node] {
+			if kept[p]++; kept[p] <= keep[p] {
 				out = append(out, Backup{Name: op.Name, Node: s.Node, Made: s.FinishedAt.Time, What: s.Message})
 			}
 		}
 	}
 	return out
+}
+
+// keeps is how many backups an Operation leaves on a node; zero of one that makes none.
+func keeps(spec v1alpha1.OperationSpec) int {
+	switch {
+	case spec.Upgrade != nil:
+		return spec.Upgrade.Backups()
+	case spec.Backup == nil:
+		return 0
+	case spec.Backup.TargetSecret != "" || spec.Backup.Keep == (v1alpha1.BackupKeep{}):
+		return backup.DefaultKeep
+	}
+	return int(spec.Backup.Keep.Last + spec.Backup.Keep.Daily + spec.Backup.Keep.Weekly)
 }

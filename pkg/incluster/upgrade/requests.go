@@ -207,7 +207,7 @@ func backedUp(r node.Result) string {
 	if json.Unmarshal(r.Data, &d) != nil || d.Name == "" {
 		return "" // Only the data got lost on its way, not the result.
 	}
-	return contentOf(d.Backup)
+	return d.Content()
 }
 
 // upgraded is an upgrade's result in a line.

@@ -55,6 +55,8 @@ const (
 	// Backup keeps a snapshot of etcd and the host's own files; ListBackups tells of them.
 	Backup      = "backup"
 	ListBackups = "list-backups"
+	// BackupMetrics has Prometheus know of the last scheduled backup.
+	BackupMetrics = "backup-metrics"
 	// Restore is one step of a restore of etcd on one host. LookForRestore tells what a host has for
 	// one, ReadSnapshot reads a piece of a snapshot (a secret), VerifyBackup restores a snapshot
 	// into an etcd that is thrown away.

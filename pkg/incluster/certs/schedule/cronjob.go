@@ -2,24 +2,14 @@ package schedule
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 )
 
 const (
@@ -30,7 +20,15 @@ const (
 	DefaultCron = "37 3 * * *"
 	// AnnotationLife is on the CronJob: how long what it renews lives, as a Go duration; for tests.
 	AnnotationLife = v1alpha1.Group + "/certificate-life"
+
+	setUp = "kubectl ha certs renew --schedule"
 )
+
+// Renewal is the scheduled renewal of certificates.
+func Renewal() schedule.Kind {
+	return schedule.Kind{Name: Name, Manifest: manifests.CertificateRenewal, DefaultCron: DefaultCron, What: "scheduled renewal of certificates",
+		Late: "the scheduled renewal of certificates has not run as it should", Missed: 2, SetUp: setUp, TakeAway: setUp + "=" + schedule.Off}
+}
 
 // Spec is what a schedule is made of.
 type Spec struct {
@@ -42,45 +40,15 @@ type Spec struct {
 	Agents v1alpha1.Agents
 }
 
-// Parse reads a schedule as the API server does, which takes no time zone in it.
-// https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/apis/batch/validation/validation.go
-func Parse(text string) (cron.Schedule, error) {
-	s, err := cron.ParseStandard(text)
-	if err != nil {
-		return nil, fmt.Errorf("the schedule %q can't be read: %w; it is written as that of a CronJob, such as %q or @daily", text, err, DefaultCron)
-	}
-	return s, nil
-}
-
 // object is the CronJob of a cluster.
 func object(s Spec, c *v1alpha1.Cluster) (*batchv1.CronJob, error) {
-	j := &batchv1.CronJob{}
-	if err := apply.LoadTyped(manifests.FS, manifests.CertificateRenewal, j); err != nil {
-		return nil, err
+	j, err := Renewal().Object(c, s.Cron, s.Agents)
+	if err != nil || s.Life <= 0 {
+		return j, err
 	}
-	if s.Cron != "" {
-		j.Spec.Schedule = s.Cron
-	}
-	if _, err := Parse(j.Spec.Schedule); err != nil {
-		return nil, err
-	}
-	agents, err := json.Marshal(s.Agents)
-	if err != nil {
-		return nil, fmt.Errorf("note the agents of the schedule: %w", err)
-	}
-	pod := &j.Spec.JobTemplate.Spec.Template.Spec
-	pod.Affinity.NodeAffinity = incluster.OnControlPlanes(s.Agents)
-	main := &pod.Containers[0]
-	main.Image = s.Agents.Image()
-	main.Args = append(main.Args, "--agents", string(agents))
-	if s.Life > 0 {
-		j.Annotations = map[string]string{AnnotationLife: s.Life.String()}
-		main.Args = append(main.Args, "--life-for-tests", s.Life.String())
-	}
-	main.Env = append(main.Env,
-		corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST", Value: c.Spec.VirtualIP},
-		corev1.EnvVar{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.Spec.APIServerPort))},
-	)
+	j.Annotations = map[string]string{AnnotationLife: s.Life.String()}
+	main := &j.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
+	main.Args = append(main.Args, "--life-for-tests", s.Life.String())
 	return j, nil
 }
 
@@ -91,50 +59,15 @@ func Apply(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster, s 
 	if err != nil {
 		return false, err
 	}
-	u, err := apply.Untyped(j)
-	if err != nil {
-		return false, err
-	}
-	changed, err := apply.Apply(ctx, clients, []*unstructured.Unstructured{u}, apply.Options{Force: true})
-	if err != nil {
-		return false, fmt.Errorf("write the schedule: %w", err)
-	}
-	return len(changed) > 0, nil
-}
-
-// Remove takes the CronJob away, with its Jobs. An Operation that one of them carries out stays;
-// it is gone on with by `kubectl ha operation resume`. It tells whether there was one.
-func Remove(ctx context.Context, kube kubernetes.Interface) (bool, error) {
-	background := metav1.DeletePropagationBackground
-	err := kube.BatchV1().CronJobs(v1alpha1.SystemNamespace).Delete(ctx, Name, metav1.DeleteOptions{PropagationPolicy: &background})
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("remove the schedule: %w", err)
-	}
-	return true, nil
+	return schedule.Apply(ctx, clients, j)
 }
 
 // Follow has a schedule, where there is one, carried out by other agents: those that were just
-// brought to the nodes. So it names none that a node may not have. It tells whether that changed
-// anything.
+// brought to the nodes. It tells whether that changed anything.
 func Follow(ctx context.Context, clients *client.Clients, agents v1alpha1.Agents) (bool, error) {
-	have, err := clients.Kube.BatchV1().CronJobs(v1alpha1.SystemNamespace).Get(ctx, Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read the schedule: %w", err)
-	}
-	if have.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image == agents.Image() {
-		return false, nil
-	}
-	c, err := incluster.StoredCluster(ctx, clients.Kube)
-	if err != nil {
-		return false, err
-	}
-	return Apply(ctx, clients, c, Spec{Cron: have.Spec.Schedule, Life: lifeOf(have), Agents: agents})
+	return Renewal().Follow(ctx, clients, agents, func(have *batchv1.CronJob, c *v1alpha1.Cluster) (*batchv1.CronJob, error) {
+		return object(Spec{Cron: have.Spec.Schedule, Life: lifeOf(have), Agents: agents}, c)
+	})
 }
 
 // lifeOf is a schedule's Life; one that can't be read is none.

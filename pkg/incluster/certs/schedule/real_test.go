@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
@@ -87,9 +88,9 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	w := &world{T: t, admin: admin, nodes: &nodes{t: t, found: map[string]certs.LookData{}, away: map[string]string{}}, end: v1alpha1.OperationSucceeded}
-	w.run = &run{clients: mine, cluster: c, ops: operations.New(mine.Dynamic), via: w.nodes, quiet: 2 * time.Second, interval: 100 * time.Millisecond,
-		Options:    Options{Agents: agents("a", "amd64"), Identity: "certificate-renewal-1-x", Sink: report.SinkFunc(func(e report.Event) { w.log = append(w.log, e.Message) })},
-		coordinate: w.coordinate,
+	w.run = &run{
+		Run: &schedule.Run{Kind: Renewal(), Clients: mine, Cluster: c, Ops: operations.New(mine.Dynamic), Via: w.nodes, Quiet: 2 * time.Second, Interval: 100 * time.Millisecond, Coordinate: w.coordinate,
+			Options: schedule.Options{Agents: agents("a", "amd64"), Identity: "certificate-renewal-1-x", Sink: report.SinkFunc(func(e report.Event) { w.log = append(w.log, e.Message) })}},
 		elsewhere: func(context.Context, []v1alpha1.Host) ([]certs.Elsewhere, map[string]string) {
 			return nil, map[string]string{}
 		}}
@@ -105,11 +106,11 @@ func newWorld(t *testing.T) *world {
 
 // coordinate plays the coordinator that a run is.
 func (w *world) coordinate(ctx context.Context, name string) error {
-	if err := w.run.ops.Claim(ctx, w.run.clients.Kube, name); err != nil {
+	if err := w.run.Ops.Claim(ctx, w.run.Clients.Kube, name); err != nil {
 		return err
 	}
 	w.done = append(w.done, name)
-	_, err := w.run.ops.ModifyStatus(ctx, name, func(op *v1alpha1.Operation) error {
+	_, err := w.run.Ops.ModifyStatus(ctx, name, func(op *v1alpha1.Operation) error {
 		op.Status.Phase, op.Status.Message = w.end, "as the test wants it"
 		return nil
 	})
@@ -124,7 +125,7 @@ func (w *world) create(change func(*v1alpha1.Operation)) error {
 		w.Fatal(err)
 	}
 	change(op)
-	_, err := w.run.ops.Create(w.Context(), op)
+	_, err := w.run.Ops.Create(w.Context(), op)
 	if err == nil { // It is in the way of others.
 		err = errors.Join(err, operations.New(w.admin.Dynamic).Delete(w.Context(), op.Name))
 	}
@@ -133,7 +134,7 @@ func (w *world) create(change func(*v1alpha1.Operation)) error {
 
 func (w *world) operations() []v1alpha1.Operation {
 	w.Helper()
-	all, err := w.run.ops.List(w.Context())
+	all, err := w.run.Ops.List(w.Context())
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -159,7 +160,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	all := w.operations()
-	if len(all) != 1 || len(w.done) != 2 || w.done[0] != w.done[1] || !mine(all[0]) {
+	if len(all) != 1 || len(w.done) != 2 || w.done[0] != w.done[1] || !Renewal().Mine(all[0]) {
 		t.Fatalf("%d operations, carried out %v", len(all), w.done)
 	}
 	if got, err := all[0].Agents(); err != nil || got.Image() != w.run.Agents.Image() {
@@ -186,12 +187,12 @@ func TestRun(t *testing.T) {
 	}
 
 	// A run that was killed has left its own unfinished.
-	left := &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "renewcertificates-scheduled-left", Annotations: map[string]string{AnnotationScheduled: Name}},
+	left := &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "renewcertificates-scheduled-left", Annotations: map[string]string{schedule.AnnotationScheduled: Name}},
 		Spec: v1alpha1.OperationSpec{Type: v1alpha1.OperationRenewCertificates, RenewCertificates: &v1alpha1.RenewCertificatesSpec{Nodes: []v1alpha1.NodeCertificates{{Name: "cp2", Local: []string{certs.APIServer}}}}}}
 	if err := left.SetAgents(w.run.Agents); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.run.ops.Create(ctx, left); err != nil {
+	if _, err := w.run.Ops.Create(ctx, left); err != nil {
 		t.Fatal(err)
 	}
 	w.nodes.found["cp2"], w.done = w.nodes.found["cp1"], nil
@@ -230,7 +231,7 @@ func TestRunTells(t *testing.T) {
 	if err := w.run.do(ctx); err != nil {
 		t.Errorf("without a schedule there is nothing to tell about: %v", err)
 	}
-	if changed, err := Apply(ctx, w.admin, w.run.cluster, Spec{Agents: w.run.Agents}); err != nil || !changed {
+	if changed, err := Apply(ctx, w.admin, w.run.Cluster, Spec{Agents: w.run.Agents}); err != nil || !changed {
 		t.Fatalf("%v %v", changed, err)
 	}
 	if err := w.run.do(ctx); err != nil {
@@ -286,7 +287,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	// It is the operator's to say that there is a schedule.
-	if _, err := Apply(t.Context(), w.run.clients, w.run.cluster, Spec{Agents: w.run.Agents}); err == nil {
+	if _, err := Apply(t.Context(), w.run.Clients, w.run.Cluster, Spec{Agents: w.run.Agents}); err == nil {
 		t.Error("a coordinator writes a CronJob")
 	}
 }
@@ -299,12 +300,12 @@ func TestFollow(t *testing.T) {
 	if changed, err := Follow(ctx, w.admin, agents("b", "amd64")); err != nil || changed {
 		t.Errorf("without a schedule: %v %v", changed, err)
 	}
-	if s, err := Look(ctx, kube); s != nil || err != nil {
+	if s, err := Renewal().Look(ctx, kube); s != nil || err != nil {
 		t.Errorf("%+v %v", s, err)
 	}
 	spec := Spec{Cron: "@weekly", Life: 20 * time.Minute, Agents: agents("a", "amd64")}
 	for i, want := range []bool{true, false} {
-		if changed, err := Apply(ctx, w.admin, w.run.cluster, spec); err != nil || changed != want {
+		if changed, err := Apply(ctx, w.admin, w.run.Cluster, spec); err != nil || changed != want {
 			t.Errorf("%d: %v %v", i, changed, err)
 		}
 	}
@@ -323,7 +324,7 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%d: %v %v", i, changed, err)
 		}
 	}
-	s, err := Look(ctx, kube)
+	s, err := Renewal().Look(ctx, kube)
 	if err != nil || s == nil || s.Image != newer.Image() || s.Cron != "@weekly" || !s.Suspended {
 		t.Errorf("%+v %v", s, err)
 	}
@@ -331,7 +332,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("%v %v", j.Annotations, err)
 	}
 	for i, want := range []bool{true, false} {
-		if there, err := Remove(ctx, kube); err != nil || there != want {
+		if there, err := Renewal().Remove(ctx, kube); err != nil || there != want {
 			t.Errorf("%d: %v %v", i, there, err)
 		}
 	}

@@ -10,13 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 )
@@ -27,27 +24,12 @@ const dialTimeout = 5 * time.Second
 // Run is what the CronJob's pod does. It may be ended at any moment: who comes next goes on with
 // what it has begun. The error is why the run has failed, in one line.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
-	clients, err := client.New(config)
+	base, err := Renewal().Start(ctx, config, o.Options)
 	if err != nil {
 		return err
 	}
-	if len(o.Agents) == 0 {
-		return errors.New("the schedule names no agents; kubectl ha certs renew --schedule writes it anew")
-	}
-	var cluster *v1alpha1.Cluster
-	waited := wait.PollUntilContextTimeout(ctx, time.Second, reachTimeout, true, func(ctx context.Context) (bool, error) {
-		cluster, err = incluster.StoredCluster(ctx, clients.Kube)
-		return err == nil, nil // Reading is repeated; the last error is reported below.
-	})
-	if waited != nil {
-		return oneLine(errors.Join(context.Cause(ctx), err))
-	}
-	r := run{Options: o, clients: clients, cluster: cluster, ops: operations.New(clients.Dynamic), elsewhere: shown, quiet: quietTimeout, interval: quietInterval,
-		via: jobs{clients: clients, agents: o.Agents, run: o.Identity},
-		coordinate: func(ctx context.Context, operation string) error {
-			return incluster.Coordinate(ctx, config, incluster.CoordinateOptions{Operation: operation, Identity: o.Identity, AgentImage: o.Agents.Image(), Sink: o.Sink})
-		}}
-	return oneLine(r.do(ctx))
+	r := run{Run: base, life: o.Life, elsewhere: shown}
+	return schedule.OneLine(r.do(ctx))
 }
 
 // shown are the certificates that members show at their own ports, which are on hosts that are no

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
+	whole "github.com/kubectl-ha/kubectl-ha/pkg/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -77,16 +79,7 @@ func prune(ctx context.Context, env node.Env, spec Spec) (removed []string, err 
 	if err != nil {
 		return nil, err
 	}
-	left := 1
-	for _, b := range data.Backups {
-		switch {
-		case b.Name == spec.Operation || slices.Contains(spec.Protect, b.Name):
-		case left < spec.Keep:
-			left++
-		default:
-			removed = append(removed, b.Name)
-		}
-	}
+	removed = surplus(data.Backups, spec, time.Now())
 	for name, why := range data.Broken {
 		if name == spec.Operation {
 			continue
@@ -109,4 +102,26 @@ func prune(ctx context.Context, env node.Env, spec Spec) (removed []string, err 
 		}
 	}
 	return removed, nil
+}
+
+// surplus are the whole backups that are too many of the new one's kind, by name. The new one is
+// the newest, whatever the clocks said when the others were made. It is pure.
+func surplus(all []Backup, spec Spec, now time.Time) []string {
+	for _, b := range all {
+		if b.Created.After(now) {
+			now = b.Created
+		}
+	}
+	now = now.Add(time.Nanosecond)
+	var counted []whole.Manifest
+	for _, b := range all {
+		switch {
+		case b.Name == spec.Operation:
+			counted = append(counted, whole.Manifest{Name: b.Name, Created: now})
+		case Scheduled(b.Name) == Scheduled(spec.Operation) && !slices.Contains(spec.Protect, b.Name):
+			counted = append(counted, whole.Manifest{Name: b.Name, Created: b.Created})
+		}
+	}
+	remove, _ := whole.Retain(counted, whole.Keep{Last: spec.Keep, Daily: spec.Daily, Weekly: spec.Weekly}, nil, now)
+	return remove
 }

@@ -21,10 +21,10 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	if !operationName.MatchString(spec.Operation) {
 		return nil, fmt.Errorf("backup: %q is not the name of an Operation", spec.Operation)
 	}
-	if spec.Keep < 0 {
-		return nil, fmt.Errorf("backup: %d is not a number of backups to keep", spec.Keep)
+	if n := min(spec.Keep, spec.Daily, spec.Weekly); n < 0 {
+		return nil, fmt.Errorf("backup: %d is not a number of backups to keep", n)
 	}
-	if spec.Keep == 0 {
+	if spec.Keep == 0 && spec.Daily == 0 && spec.Weekly == 0 {
 		spec.Keep = DefaultKeep
 	}
 	h := env.Host

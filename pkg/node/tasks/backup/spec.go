@@ -1,9 +1,13 @@
 package backup
 
 import (
+	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const (
@@ -16,11 +20,18 @@ const (
 	ArchiveName  = "host.tar.gz"
 	indexName    = "backup.json"
 
+	// ScheduledPrefix begins the names of backups that a schedule has made: what it has too many of
+	// goes for them alone, and not what somebody has made by hand, or an upgrade.
+	ScheduledPrefix = "scheduled-"
+
 	// DefaultKeep is how many backups a host keeps.
 	DefaultKeep = 3
 	// Timeout is what a backup may take: the largest etcd has 8 GiB.
 	Timeout = 15 * time.Minute
 )
+
+// Scheduled tells whether a backup of this name was made by a schedule.
+func Scheduled(name string) bool { return strings.HasPrefix(name, ScheduledPrefix) }
 
 // Spec makes one backup of a host.
 type Spec struct {
@@ -30,8 +41,11 @@ type Spec struct {
 	// the snapshot: a member's own stands first. Without any there is only the archive.
 	Endpoints []string `json:"endpoints,omitempty"`
 	// Keep is how many whole backups are left afterwards, with this one; the oldest
-	// go. Zero: DefaultKeep.
-	Keep int `json:"keep,omitempty"`
+	// go. Daily and Weekly: of how many days and ISO weeks (UTC) that have one the newest is left as
+	// well. All zero: DefaultKeep. Scheduled backups and all others are counted each for themselves.
+	Keep   int `json:"keep,omitempty"`
+	Daily  int `json:"daily,omitempty"`
+	Weekly int `json:"weekly,omitempty"`
 	// Protect are names of backups that stay, however many there are: the one of before the
 	// first try at an upgrade that is not through is the last of the cluster as it was.
 	Protect []string `json:"protect,omitempty"`
@@ -55,6 +69,15 @@ type Backup struct {
 	// Snapshot is nil where none was asked for.
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	Archive  Archive   `json:"archive"`
+}
+
+// Content is what is in it, and where, in a line.
+func (b Backup) Content() string {
+	text := fmt.Sprintf("%s: %d files of the host", path.Join(Dir, b.Name), b.Archive.Files)
+	if b.Snapshot != nil {
+		text += fmt.Sprintf(", etcd at revision %d, %s", b.Snapshot.Revision, report.Size(b.Snapshot.Bytes))
+	}
+	return text
 }
 
 // Snapshot is etcd's part.

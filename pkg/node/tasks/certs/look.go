@@ -58,6 +58,8 @@ type finder struct {
 	data  LookData
 	units map[string]unit
 	found []*x509.Certificate
+	// further are the other CAs of files that have more than one: while a CA is exchanged there are two.
+	further []*x509.Certificate
 }
 
 // miss notes what could not be looked at; what is not there is no miss.
@@ -122,6 +124,14 @@ func (f *finder) certificate(file string, raw []byte, keyFile string) {
 		c.KeyState = KeyFits
 	}
 	f.add(c, cert)
+	if !cert.IsCA {
+		return
+	}
+	for _, other := range pki.Certs(raw)[1:] {
+		if ca, err := pki.ParseCert(other); err == nil {
+			f.further = append(f.further, ca)
+		}
+	}
 }
 
 // add notes a certificate, with who renews it as far as its file tells.
@@ -202,7 +212,7 @@ func (f *finder) issuers() {
 		if cert == nil {
 			continue
 		}
-		for _, ca := range f.found {
+		for _, ca := range slices.Concat(f.found, f.further) {
 			if ca != nil && ca.IsCA && cert.CheckSignatureFrom(ca) == nil {
 				f.data.Certificates[i].IssuerFingerprint = pki.Fingerprint(ca)
 				break

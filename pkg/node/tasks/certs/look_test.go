@@ -74,3 +74,28 @@ func TestFind(t *testing.T) {
 		t.Errorf("a key, or its like: %v", err)
 	}
 }
+
+// TestFindWithTwoCAs: while a CA is exchanged, what either of the two has signed is known to be its.
+func TestFindWithTwoCAs(t *testing.T) {
+	from, to := newCA(t, "c etcd CA"), newCA(t, "c etcd CA")
+	h := etcdHost(t, from)
+	hosttest.Write(t, h, etcdmember.PKIDir+"/ca.crt", string(from.CertPEM)+string(to.CertPEM), 0o644)
+	put(t, h, etcdmember.PKIDir+"/peer", issue(t, to, pki.Request{CommonName: "cp1", Server: true, Client: true, DNSNames: []string{"cp1"}}))
+	want := map[string][]byte{EtcdServer: from.CertPEM, EtcdPeer: to.CertPEM}
+	for _, c := range Find(h, time.Now()).Certificates {
+		if want[c.Name] == nil {
+			continue
+		}
+		ca, err := pki.ParseCert(want[c.Name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.IssuerFingerprint != pki.Fingerprint(ca) || c.RenewedBy != OwnerWorkstation {
+			t.Errorf("%s: %+v", c.Name, c)
+		}
+		delete(want, c.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not found: %v", want)
+	}
+}

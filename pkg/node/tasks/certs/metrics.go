@@ -1,27 +1,20 @@
 package certs
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
-	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/metrics"
 )
 
 const (
-	// MetricsDir is where node_exporter's textfile collector finds what was written last. It is
-	// gone with a boot, until the next look.
-	// https://github.com/prometheus/node_exporter#textfile-collector
-	MetricsDir  = "/run/kubectl-ha-metrics"
-	metricsFile = MetricsDir + "/certificates.prom"
+	metricsFile = "certificates.prom"
 
 	// MetricEnd is when a certificate ends, by host, certificate and who renews it; MetricLook when
 	// it was looked.
@@ -50,21 +43,11 @@ func Metrics(ctx context.Context, env node.Env, spec MetricsSpec) (any, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	content, err := exposition(spec, data)
-	if err != nil {
-		return nil, err
-	}
-	// Nothing secret is in it, and node_exporter is not root.
-	if _, err := env.Host.Mkdir(ctx, MetricsDir, 0o755, 0, 0); err != nil {
-		return nil, err
-	}
-	_, err = env.Host.WriteFile(ctx, host.File{Path: metricsFile, Mode: 0o644, Content: content, Note: "ends of certificates, for Prometheus"})
-	return data, err
+	return data, metrics.Write(ctx, env.Host, metricsFile, "ends of certificates, for Prometheus", families(spec, data)...)
 }
 
-// exposition is what node_exporter reads.
-// https://prometheus.io/docs/instrumenting/exposition_formats/
-func exposition(spec MetricsSpec, data LookData) ([]byte, error) {
+// families are what is told of, sorted. It is pure.
+func families(spec MetricsSpec, data LookData) []*dto.MetricFamily {
 	ends := map[[3]string]time.Time{}
 	add := func(host, certificate string, owner Owner, notAfter time.Time) {
 		// A series that is there twice spoils the whole file: of two of a name the first end counts.
@@ -79,36 +62,11 @@ func exposition(spec MetricsSpec, data LookData) ([]byte, error) {
 	for _, o := range spec.Others {
 		add(o.Host, o.Name, OwnerWorkstation, o.NotAfter)
 	}
-	end := family(MetricEnd, "When a certificate ends.")
+	end := metrics.Family(MetricEnd, "When a certificate ends.")
 	for _, key := range slices.SortedFunc(maps.Keys(ends), func(a, b [3]string) int { return slices.Compare(a[:], b[:]) }) {
-		end.Metric = append(end.Metric, gauge(ends[key], "host", key[0], "certificate", key[1], "renewed_by", key[2]))
+		end.Metric = append(end.Metric, metrics.Time(ends[key], "host", key[0], "certificate", key[1], "renewed_by", key[2]))
 	}
-	look := family(MetricLook, "When the certificates of this host were last looked at.")
-	look.Metric = []*dto.Metric{gauge(data.Time, "host", spec.Host)}
-	var b bytes.Buffer
-	for _, f := range []*dto.MetricFamily{end, look} {
-		if len(f.Metric) == 0 {
-			continue
-		}
-		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
-			return nil, fmt.Errorf("write the ends of certificates: %w", err)
-		}
-	}
-	return b.Bytes(), nil
-}
-
-func family(name, help string) *dto.MetricFamily {
-	return &dto.MetricFamily{Name: &name, Help: &help, Type: dto.MetricType_GAUGE.Enum()}
-}
-
-// gauge is a time, with labels as names and values.
-func gauge(at time.Time, labels ...string) *dto.Metric {
-	value := float64(at.Unix())
-	m := &dto.Metric{Gauge: &dto.Gauge{Value: &value}}
-	for i := 0; i+1 < len(labels); i += 2 {
-		m.Label = append(m.Label, &dto.LabelPair{Name: &labels[i], Value: &labels[i+1]})
-	}
-	return m
+	return []*dto.MetricFamily{end, metrics.Family(MetricLook, "When the certificates of this host were last looked at.", metrics.Time(data.Time, "host", spec.Host))}
 }
 
 // label is an owner in a word, for rules that go by it.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/metrics"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
@@ -27,7 +28,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatalf("%+v %v", data, err)
 		}
 	}
-	raw, err := h.ReadFile(metricsFile)
+	raw, err := h.ReadFile(metrics.Dir + "/" + metricsFile)
 	if err != nil || bytes.Contains(raw, []byte("PRIVATE")) {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestMetrics(t *testing.T) {
 	if at := families[MetricLook].GetMetric(); len(at) != 1 || at[0].GetGauge().GetValue() < float64(time.Now().Add(-time.Minute).Unix()) {
 		t.Errorf("looked at %v", at)
 	}
-	if info, err := h.Stat(metricsFile); err != nil || info.Mode().Perm() != 0o644 {
+	if info, err := h.Stat(metrics.Dir + "/" + metricsFile); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("%v %v", info, err)
 	}
 }

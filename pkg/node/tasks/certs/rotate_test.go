@@ -642,7 +642,9 @@ func TestRenewedWhileItRotates(t *testing.T) {
 		t.Error("renewed, it is not trusted by all")
 	}
 	broken := w.deps(t)
-	broken.shown = func(context.Context, node.Env, unit, *x509.Certificate) error { return errors.New("it shows another one") }
+	broken.shown = func(context.Context, node.Env, unit, *x509.Certificate) error {
+		return errors.New("it shows another one")
+	}
 	env := newEnv(h)
 	synctest.Test(t, func(t *testing.T) {
 		if _, err := renew(t.Context(), env, RenewSpec{Names: []string{APIServer}}, broken); err == nil {

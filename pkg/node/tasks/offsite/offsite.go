@@ -49,6 +49,8 @@ type SendData struct {
 	// Identity is the cluster's, the SHA-256 of its etcd CA's certificate.
 	Identity string        `json:"identity"`
 	Parts    []backup.Part `json:"parts"`
+	// Made is what the host has, of which the parts are.
+	Made taskbackup.Backup `json:"made,omitzero"`
 }
 
 // Send reads each file of the backup once more, encrypts it and sends it. It changes nothing on
@@ -85,7 +87,7 @@ func Send(ctx context.Context, env node.Env, spec SendSpec) (_ any, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	out := SendData{Identity: identity}
+	out := SendData{Identity: identity, Made: b}
 	whole, err := backup.Find(ctx, s, identity, spec.Backup)
 	if err != nil {
 		return nil, err

@@ -63,6 +63,7 @@ func All() map[string]node.Task {
 		{Name: tasks.PruneImages, Beside: true, Run: node.Typed(images.Prune)},
 		{Name: tasks.Backup, Run: node.Typed(backup.Run)},
 		{Name: tasks.ListBackups, ReadOnly: true, Run: node.Typed(backup.List)},
+		{Name: tasks.BackupMetrics, Run: node.Typed(backup.Metrics)},
 		{Name: tasks.Restore, Run: node.Typed(restore.Run)},
 		{Name: tasks.LookForRestore, ReadOnly: true, Run: node.Typed(restore.Look)},
 		{Name: tasks.ReadSnapshot, ReadOnly: true, Run: node.Typed(restore.Read)},

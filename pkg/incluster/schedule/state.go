@@ -10,7 +10,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -27,6 +26,8 @@ type State struct {
 	// LastRun began then, the last one that ended well then. Zero: none yet.
 	LastRun     time.Time `json:"lastRun,omitzero"`
 	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+	// LastFailure is when the last one failed of those whose Jobs are still there. Zero: none.
+	LastFailure time.Time `json:"lastFailure,omitzero"`
 	// Running tells whether one is under way.
 	Running bool `json:"running,omitempty"`
 	// Failed says why the last one that ended did not end well, FailedJob which Job that was.
@@ -38,22 +39,23 @@ type State struct {
 	Image string `json:"image"`
 }
 
-const componentSelector = "app.kubernetes.io/component=" + Name
-
 // Look reads a cluster's schedule; nil where there is none.
-func Look(ctx context.Context, kube kubernetes.Interface) (*State, error) {
-	j, err := kube.BatchV1().CronJobs(v1alpha1.SystemNamespace).Get(ctx, Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
+func (k Kind) Look(ctx context.Context, kube kubernetes.Interface) (*State, error) {
+	j, err := k.Get(ctx, kube)
+	if err != nil || j == nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read the schedule: %w", err)
-	}
-	jobs, err := kube.BatchV1().Jobs(v1alpha1.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: componentSelector})
+	return k.LookAt(ctx, kube, j)
+}
+
+// LookAt is Look, of a CronJob that was read already.
+func (k Kind) LookAt(ctx context.Context, kube kubernetes.Interface, j *batchv1.CronJob) (*State, error) {
+	mine := metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + k.Name}
+	jobs, err := kube.BatchV1().Jobs(v1alpha1.SystemNamespace).List(ctx, mine)
 	if err != nil {
 		return nil, fmt.Errorf("list the runs of the schedule: %w", err)
 	}
-	pods, err := kube.CoreV1().Pods(v1alpha1.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: componentSelector})
+	pods, err := kube.CoreV1().Pods(v1alpha1.SystemNamespace).List(ctx, mine)
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of the schedule: %w", err)
 	}
@@ -74,37 +76,36 @@ func stateOf(j *batchv1.CronJob, jobs []batchv1.Job, pods []corev1.Pod) *State {
 	}
 	jobs = slices.Clone(jobs)
 	slices.SortStableFunc(jobs, func(a, b batchv1.Job) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	known := false // how the last one ended that did
 	for _, job := range jobs {
 		of := podsOf(job, pods)
-		switch failed, why := ended(job); {
-		case failed == nil:
+		switch c := ended(job); {
+		case c == nil && !known:
 			s.Stuck = cmp.Or(s.Stuck, waiting(of))
-			continue
-		case !*failed:
-			return s
+		case c == nil:
+		case c.Type == batchv1.JobComplete:
+			known = true
 		default:
-			s.FailedJob, s.Failed = job.Name, cmp.Or(lastWords(of), why)
-			return s
+			if !known {
+				s.FailedJob, s.Failed = job.Name, cmp.Or(lastWords(of), c.Message)
+			}
+			if at := c.LastTransitionTime.UTC(); at.After(s.LastFailure) {
+				s.LastFailure = at
+			}
+			known = true
 		}
 	}
 	return s
 }
 
-// ended tells whether a Job has failed, with why; nil while it is under way.
-func ended(j batchv1.Job) (failed *bool, why string) {
-	for _, c := range j.Status.Conditions {
-		if c.Status != corev1.ConditionTrue {
-			continue
-		}
-		yes, no := true, false
-		switch c.Type {
-		case batchv1.JobFailed:
-			return &yes, c.Message
-		case batchv1.JobComplete:
-			return &no, ""
+// ended is how a Job has ended, failed or complete; nil while it is under way.
+func ended(j batchv1.Job) *batchv1.JobCondition {
+	for i, c := range j.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobFailed || c.Type == batchv1.JobComplete) {
+			return &j.Status.Conditions[i]
 		}
 	}
-	return nil, ""
+	return nil
 }
 
 func podsOf(j batchv1.Job, pods []corev1.Pod) []corev1.Pod {
@@ -138,13 +139,9 @@ func waiting(pods []corev1.Pod) string {
 	return ""
 }
 
-// missed is how many runs may be missed in a row before that is told of: a node that is replaced,
-// a cluster that was off for a night.
-const missed = 2
-
 // Overdue tells whether no run has ended well for longer than its schedule says.
-func (s State) Overdue(now time.Time) bool {
-	when, err := Parse(s.Cron)
+func (k Kind) Overdue(s State, now time.Time) bool {
+	when, err := k.Parse(s.Cron)
 	if err != nil || s.Suspended {
 		return false // A CronJob that can't be read is refused when it is written.
 	}
@@ -152,7 +149,7 @@ func (s State) Overdue(now time.Time) bool {
 	if s.LastSuccess.After(at) {
 		at = s.LastSuccess
 	}
-	for range missed + 1 {
+	for range k.Missed + 1 {
 		if at = when.Next(at); at.IsZero() {
 			return false // It never runs: the 30th of February.
 		}
@@ -160,25 +157,22 @@ func (s State) Overdue(now time.Time) bool {
 	return now.After(at.Add(time.Hour))
 }
 
-// Problem is what is wrong with it, in a line, with what to do; empty for nothing.
-func (s State) Problem(now time.Time) (what, next string) {
-	const logs = "kubectl -n " + v1alpha1.SystemNamespace + " logs job/"
+// Problem is what is wrong with a schedule, in a line, with what to do; empty for nothing.
+func (k Kind) Problem(s State, now time.Time) (what, next string) {
+	const kubectl = "kubectl -n " + v1alpha1.SystemNamespace + " "
 	switch {
 	case s.Suspended:
-		return "the scheduled renewal of certificates is suspended", "kubectl ha certs renew --schedule=" + Off + " takes it away; kubectl -n " + v1alpha1.SystemNamespace + " patch cronjob " + Name + ` -p '{"spec":{"suspend":false}}' has it run again`
+		return "the " + k.What + " is suspended", k.TakeAway + " takes it away; " + kubectl + "patch cronjob " + k.Name + ` -p '{"spec":{"suspend":false}}' has it run again`
 	case s.Failed != "" || s.FailedJob != "":
-		return fmt.Sprintf("the last scheduled renewal of certificates has failed: %s", cmp.Or(s.Failed, "it has not said why")), logs + s.FailedJob
+		return fmt.Sprintf("the last %s has failed: %s", k.What, cmp.Or(s.Failed, "it has not said why")), kubectl + "logs job/" + s.FailedJob
 	case s.Stuck != "":
-		return "the scheduled renewal of certificates does not start: " + s.Stuck, "kubectl ha certs renew --schedule brings this program's agent to the nodes, and has it run by that"
-	case s.Overdue(now):
+		return "the " + k.What + " does not start: " + s.Stuck, k.SetUp + " brings this program's agent to the nodes, and has it run by that"
+	case k.Overdue(s, now):
 		last := "never"
 		if !s.LastSuccess.IsZero() {
 			last = "last at " + s.LastSuccess.Format(time.RFC3339)
 		}
-		return "the scheduled renewal of certificates has not run as it should: " + last, "kubectl -n " + v1alpha1.SystemNamespace + " describe cronjob " + Name
+		return k.Late + ": " + last, kubectl + "describe cronjob " + k.Name
 	}
 	return "", ""
 }
-
-// Off is what stands for no schedule where one is given.
-const Off = "off"
