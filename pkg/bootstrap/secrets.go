@@ -54,7 +54,8 @@ func openAuthority(ctx context.Context, dir, cluster string, make bool) (authori
 	if err != nil {
 		return a, err
 	}
-	if make && s.CA == etcdCA {
+	// A cluster that has an identity has a CA: one that is lost is put back, not made anew.
+	if make && s.Identity == "" {
 		if _, _, err := store.CA(ctx, etcdCA, cluster+" etcd CA"); err != nil {
 			return a, err
 		}
