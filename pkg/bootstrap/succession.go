@@ -103,6 +103,16 @@ func (s succession) authority(ctx context.Context, store *pki.Store, cluster str
 		all = append(all, pair.CertPEM)
 	}
 	a.trusted = slices.Concat(all...)
+	for _, name := range []string{s.CA, s.Next} {
+		if name == "" || slices.Contains(trusted, name) {
+			continue
+		}
+		pair, _, err := store.Load(ctx, name)
+		if err != nil {
+			return a, err
+		}
+		a.leaving = pair.CertPEM
+	}
 	if a.first = s.Identity; a.first != "" {
 		return a, nil
 	}

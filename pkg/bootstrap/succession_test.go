@@ -91,6 +91,17 @@ func TestSuccession(t *testing.T) {
 					}
 					want, fingerprints = append(want, string(pem[n])), append(fingerprints, f)
 				}
+				for n, one := range pem {
+					// Of hosts that are not through it is no stranger's.
+					if slices.Contains(s.trusts, n) {
+						continue
+					}
+					f, err := fingerprint(one)
+					if err != nil {
+						t.Fatal(err)
+					}
+					fingerprints = append(fingerprints, f)
+				}
 				var got []string
 				for _, ca := range pki.Certs(seen.files.CA) {
 					got = append(got, string(ca))
