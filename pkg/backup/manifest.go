@@ -2,7 +2,7 @@
 // recipients, and a manifest that is written last. Without its manifest a backup is none.
 //
 // At a target stands IDENTITY/NAME/manifest.json beside its parts, where IDENTITY is the cluster's
-// (the SHA-256 of its etcd CA): clusters of one name may share a target.
+// (the SHA-256 of its first etcd CA): clusters of one name may share a target.
 package backup
 
 import (

@@ -33,7 +33,7 @@ type executor struct {
 	cfg       Config
 	sink      report.Sink
 	authority authority
-	// identity is what tells this cluster from others of its name, the etcd CA's fingerprint;
+	// identity is what tells this cluster from others of its name, the first etcd CA's fingerprint;
 	// empty when it is not known here.
 	identity string
 	source   v1alpha1.Host

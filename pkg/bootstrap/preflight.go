@@ -19,8 +19,8 @@ type Inputs struct {
 	// Identity is what the cluster is known by: the fingerprint (hex SHA-256 of the DER) of its
 	// first etcd CA. Empty when this workstation has none yet.
 	Identity string
-	// EtcdCAs are the fingerprints of the CAs that members trust: one, or two during a rotation,
-	// the one that signs first.
+	// EtcdCAs are the fingerprints of the CAs that members may have: one, or two during a rotation,
+	// until that is complete, the one that signs first.
 	EtcdCAs []string
 	// AgentImage is the reference given to the agent's own image, and AgentDigest what is to be
 	// under it on these hosts, as pods name it. An empty digest is not known.

@@ -33,6 +33,9 @@ type authority struct {
 	other []byte
 	// trusted are all that are trusted, PEM, the one that signs first.
 	trusted []byte
+	// leaving is the one that is not trusted any more, PEM, in the last phase of a rotation: hosts that
+	// are not through have it yet.
+	leaving []byte
 	// first is the fingerprint of the cluster's first etcd CA, by which it is known.
 	first string
 	// life is how long what it issues lives; zero is pki.DefaultValidity. For tests.
@@ -54,7 +57,8 @@ func openAuthority(ctx context.Context, dir, cluster string, make bool) (authori
 	if err != nil {
 		return a, err
 	}
-	if make && s.CA == etcdCA {
+	// A cluster that has an identity has a CA: one that is lost is put back, not made anew.
+	if make && s.Identity == "" {
 		if _, _, err := store.CA(ctx, etcdCA, cluster+" etcd CA"); err != nil {
 			return a, err
 		}
@@ -86,10 +90,10 @@ func fingerprint(caPEM []byte) (string, error) {
 // identity is what the cluster is known by; empty without a CA.
 func (a authority) identity() string { return a.first }
 
-// fingerprints are those of the CAs that are trusted, the one that signs first.
+// fingerprints are those of the CAs that hosts may have, the one that signs first.
 func (a authority) fingerprints() ([]string, error) {
 	var out []string
-	for _, ca := range pki.Certs(a.trusted) {
+	for _, ca := range append(pki.Certs(a.trusted), pki.Certs(a.leaving)...) {
 		f, err := fingerprint(ca)
 		if err != nil {
 			return nil, err

@@ -33,6 +33,8 @@ type succession struct {
 	// Phase is the one that was begun last. Back: the rotation is being taken back.
 	Phase certs.Phase `json:"phase,omitempty"`
 	Back  bool        `json:"back,omitempty"`
+	// Gone is the name of the CA that the last rotation which is complete has removed.
+	Gone string `json:"gone,omitempty"`
 }
 
 func readSuccession(dir string) (succession, error) {
@@ -101,6 +103,16 @@ func (s succession) authority(ctx context.Context, store *pki.Store, cluster str
 		all = append(all, pair.CertPEM)
 	}
 	a.trusted = slices.Concat(all...)
+	for _, name := range []string{s.CA, s.Next} {
+		if name == "" || slices.Contains(trusted, name) {
+			continue
+		}
+		pair, _, err := store.Load(ctx, name)
+		if err != nil {
+			return a, err
+		}
+		a.leaving = pair.CertPEM
+	}
 	if a.first = s.Identity; a.first != "" {
 		return a, nil
 	}
@@ -157,6 +169,9 @@ func (r *EtcdCAs) To() []byte { return r.to.CertPEM }
 // as the phase says, those of members that join as well. The first one creates the next CA.
 func (r *EtcdCAs) Begin(ctx context.Context, phase certs.Phase, back bool) error {
 	next := r.state
+	if back && next.Phase == certs.PhaseFinish && !next.Back {
+		return errors.New("the last phase has begun, and the former etcd CA is not trusted everywhere any more: complete the rotation instead")
+	}
 	next.Phase, next.Back = phase, back
 	if next.Next == "" {
 		if back {
@@ -173,12 +188,20 @@ func (r *EtcdCAs) Begin(ctx context.Context, phase certs.Phase, back bool) error
 	return nil
 }
 
+// nameOf is the name of a CA that was not the first.
+func nameOf(caPEM []byte) string { return etcdCA + "-" + pki.ID(caPEM) }
+
+// TookBack tells whether the last rotation that is complete was one to this CA which was taken back.
+func (r *EtcdCAs) TookBack(caPEM []byte) bool {
+	return r.state.Next == "" && r.state.Gone == nameOf(caPEM)
+}
+
 func (r *EtcdCAs) create(ctx context.Context, next *succession) error {
 	pair, err := pki.NextCA(r.from.CertPEM, 0)
 	if err != nil {
 		return err
 	}
-	name := etcdCA + "-" + pki.ID(pair.CertPEM)
+	name := nameOf(pair.CertPEM)
 	if err := r.store.Keep(ctx, name, pair); err != nil {
 		return err
 	}
@@ -191,8 +214,12 @@ func (r *EtcdCAs) create(ctx context.Context, next *succession) error {
 	return nil
 }
 
-// Complete notes that the last phase is complete, and removes the CA that is not trusted any more.
+// Complete notes that the last phase is complete, and removes the CA that is not trusted any more. It
+// can be repeated, for a run that ended between the two.
 func (r *EtcdCAs) Complete(ctx context.Context) error {
+	if r.state.Next == "" && r.state.Gone != "" {
+		return r.store.Forget(ctx, r.state.Gone)
+	}
 	stays, goes := r.state.Next, r.state.CA
 	if r.state.Back {
 		stays, goes = goes, stays
@@ -200,7 +227,7 @@ func (r *EtcdCAs) Complete(ctx context.Context) error {
 	if goes == "" || r.state.Phase != certs.PhaseFinish {
 		return errors.New("the rotation of the etcd CA is not in its last phase")
 	}
-	next := succession{Identity: r.state.Identity, CA: stays}
+	next := succession{Identity: r.state.Identity, CA: stays, Gone: goes}
 	if err := next.write(r.dir); err != nil {
 		return err
 	}

@@ -91,6 +91,17 @@ func TestSuccession(t *testing.T) {
 					}
 					want, fingerprints = append(want, string(pem[n])), append(fingerprints, f)
 				}
+				for n, one := range pem {
+					// Of hosts that are not through it is no stranger's.
+					if slices.Contains(s.trusts, n) {
+						continue
+					}
+					f, err := fingerprint(one)
+					if err != nil {
+						t.Fatal(err)
+					}
+					fingerprints = append(fingerprints, f)
+				}
 				var got []string
 				for _, ca := range pki.Certs(seen.files.CA) {
 					got = append(got, string(ca))
@@ -212,5 +223,56 @@ func TestSuccessionIsDamaged(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSuccessionPastReturn: once the last phase has begun there is no way back, whatever the cluster's
+// note of it says: it may be that of a backup from before.
+func TestSuccessionPastReturn(t *testing.T) {
+	dir, cluster := t.TempDir(), successionCluster()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil {
+		t.Fatal(err)
+	}
+	cas, err := OpenEtcdCAs(t.Context(), dir, cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, phase := range certs.Phases() {
+		if err := cas.Begin(t.Context(), phase, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cas.Begin(t.Context(), certs.PhaseIssue, true); err == nil {
+		t.Error("it is taken back although not everybody trusts the former CA any more")
+	}
+	// A run that ended between the note and the removal of the key.
+	kept, err := os.ReadFile(filepath.Join(dir, "etcd", "ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cas.Complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "etcd"), 0o700), os.WriteFile(filepath.Join(dir, "etcd", "ca.key"), kept, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if cas, err = OpenEtcdCAs(t.Context(), dir, cluster); err != nil {
+		t.Fatal(err)
+	}
+	if err := cas.Complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*", "ca.key")); err != nil || len(left) != 1 {
+		t.Errorf("there are the keys %v, %v", left, err)
+	}
+	// The first CA is not made anew.
+	if a, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil || !bytes.Equal(a.ca.CertPEM, cas.From()) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "etcd")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a CA etcd again: %v", err)
 	}
 }

@@ -10,13 +10,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
-
-// etcdCA names etcd's CA in the cluster's directory on the workstation.
-const etcdCA = "etcd"
 
 // Sign makes the certificates that etcd's CA signs, whose key is on this machine and on no
 // host; all others the cluster's own CA signs, within the Operation. Those that are good in
@@ -40,7 +39,7 @@ func (p *Install) Sign(ctx context.Context) error {
 			return err
 		}
 		for _, d := range due {
-			parts, err := d.sign(ctx, dir)
+			parts, err := d.sign(ctx, p.Cluster, dir)
 			if err != nil {
 				return err
 			}
@@ -77,24 +76,20 @@ func dueOfEtcd(ctx context.Context, kube kubernetes.Interface, chosen []choice, 
 	return out, nil
 }
 
-// sign has etcd's CA sign it, whose key is in dir. The result has the parts by the keys of the
-// Secret that is handed over.
-func (d dueCertificate) sign(ctx context.Context, dir string) (map[string][]byte, error) {
-	store, err := pki.OpenStore(dir)
-	if err != nil {
-		return nil, err
-	}
-	ca, found, err := store.Load(ctx, etcdCA)
-	if err != nil {
-		return nil, err
-	}
-	if !found {
+// sign has etcd's CA sign it, whose key is in dir: the one that signs now, while it is rotated and
+// after that. The result has the parts by the keys of the Secret that is handed over.
+func (d dueCertificate) sign(ctx context.Context, c *v1alpha1.Cluster, dir string) (map[string][]byte, error) {
+	signer, err := bootstrap.OpenSigner(ctx, dir, c, 0)
+	if errors.Is(err, bootstrap.ErrNoCA) {
 		return nil, action.As(action.Findings, fmt.Errorf("the addon %s needs a certificate signed by the etcd CA, but the CA key is not in %s: "+
 			"run this on the machine that bootstrapped the cluster, or copy that directory from there", d.addon, dir))
 	}
-	pair, err := pki.Issue(ca, pki.Request{CommonName: d.CommonName, Client: true})
 	if err != nil {
 		return nil, err
 	}
-	return install.Handed(d.addon, d.Secret, pair, ca.CertPEM), nil
+	pair, err := signer.Addon(d.CommonName)
+	if err != nil {
+		return nil, err
+	}
+	return install.Handed(d.addon, d.Secret, pair, signer.CA()), nil
 }

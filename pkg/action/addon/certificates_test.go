@@ -17,8 +17,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon/install"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
@@ -39,7 +42,7 @@ func etcdsCA(t *testing.T, dir string) pki.KeyPair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, _, err := store.CA(t.Context(), etcdCA, "etcd-ca")
+	ca, _, err := store.CA(t.Context(), "etcd", "etcd-ca")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +77,44 @@ func TestSign(t *testing.T) {
 	if err := p.Sign(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSignWhileRotated: the CA signs that signs members' certificates now, and what is trusted is
+// handed over whole, also when the first one is gone.
+func TestSignWhileRotated(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	etcdsCA(t, dir)
+	p := planOf(fake.NewClientset(), func(*v1alpha1.Cluster) (string, error) { return dir, nil })
+	cas, err := bootstrap.OpenEtcdCAs(t.Context(), dir, p.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(trusted int) {
+		t.Helper()
+		p.signed = nil
+		if err := p.Sign(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := pki.Verify(p.signed[install.SecretKey("scraper", "etcd-client", "tls.crt")], cas.To()); err != nil {
+			t.Errorf("it is not the new CA that has signed: %v", err)
+		}
+		if all := pki.Certs(p.signed[install.SecretKey("scraper", "etcd-client", "ca.crt")]); len(all) != trusted {
+			t.Errorf("%d CAs are handed over, want %d", len(all), trusted)
+		}
+	}
+	for phase, trusted := range map[certs.Phase]int{certs.PhaseIssue: 2, certs.PhaseFinish: 1} {
+		if err := cas.Begin(t.Context(), phase, false); err != nil {
+			t.Fatal(err)
+		}
+		sign(trusted)
+	}
+	if err := cas.Begin(t.Context(), certs.PhaseFinish, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := cas.Complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sign(1)
 }
 
 func TestSignRefuses(t *testing.T) {

@@ -63,6 +63,10 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 		}
 	}
 	for _, phase := range r.Plan.Phases {
+		// Since the last look a person was asked, or a phase has taken its time.
+		if err := w.ready(ctx); err != nil {
+			return r, fmt.Errorf("phase %s: %w", phase, err)
+		}
 		if err := w.carryOut(ctx, phase); err != nil {
 			return r, fmt.Errorf("phase %s: %w", phase, err)
 		}
@@ -133,13 +137,14 @@ func (w *rotatingEtcd) sameRotation() bool {
 	return pki.Same(w.state.from, w.cas.From()) && pki.Same(w.state.to, w.cas.To()) || w.completed()
 }
 
-// completed tells whether everything but the cluster's note of it was done.
+// completed tells whether everything but the cluster's note of it was done, or the note has come back
+// with a backup. Of one that was taken back that the former CA is in use tells nothing: it is in use in
+// every copy of the state directory from before, too.
 func (w *rotatingEtcd) completed() bool {
-	stays := w.state.to
-	if w.state.back {
-		stays = w.state.from
+	if !w.state.exists || w.cas.To() != nil {
+		return false
 	}
-	return w.state.exists && w.cas.To() == nil && pki.Same(stays, w.cas.From())
+	return pki.Same(w.state.to, w.cas.From()) || pki.Same(w.state.from, w.cas.From()) && w.cas.TookBack(w.state.to)
 }
 
 // target is the CA that stays at the end.
@@ -150,8 +155,8 @@ func (w *rotatingEtcd) target() []byte {
 	return w.cas.To()
 }
 
-// ready is an error while another Operation is unfinished, or a host can't be reached: each of them
-// takes part.
+// ready is an error while another Operation is unfinished, or a host is not in the Cluster file or can't
+// be reached: each of them takes part.
 func (w *rotatingEtcd) ready(ctx context.Context) error {
 	all, err := w.ops.List(ctx)
 	if err != nil {
@@ -162,8 +167,29 @@ func (w *rotatingEtcd) ready(ctx context.Context) error {
 			return operations.Busy(&op)
 		}
 	}
+	stored, err := incluster.StoredCluster(ctx, w.clients.Kube)
+	if err != nil {
+		return action.OfCluster(err)
+	}
+	if left := leftOut(w.Cluster, stored); len(left) > 0 {
+		return action.Invalidf("the Cluster file lacks hosts of the cluster, or roles of theirs, which would be cut off from etcd: %s\nnext: bring the file up to date, and run the command again", strings.Join(left, ", "))
+	}
 	_, err = w.look(ctx)
 	return err
+}
+
+// leftOut are the control planes and etcd members of the document in the cluster that a file does not
+// have as such. It is pure.
+func leftOut(file, stored *v1alpha1.Cluster) []string {
+	var out []string
+	for _, h := range keepers(stored) {
+		given, there := file.Host(h.Name)
+		switch {
+		case !there, h.Has(v1alpha1.RoleControlPlane) && !given.Has(v1alpha1.RoleControlPlane), isMember(stored, h) && !isMember(file, given):
+			out = append(out, h.Name)
+		}
+	}
+	return out
 }
 
 // look finds the certificates of all hosts that have some of etcd's.
@@ -183,6 +209,9 @@ func (w *rotatingEtcd) look(ctx context.Context) (map[string]certs.LookData, err
 // is touched, and that it is complete after the last one.
 func (w *rotatingEtcd) carryOut(ctx context.Context, phase certs.Phase) error {
 	if w.completed() {
+		if err := w.cas.Complete(ctx); err != nil { // The former key may be left.
+			return err
+		}
 		return action.OfCluster(w.state.reach(ctx, w.clients.Kube, certs.PhaseFinish))
 	}
 	if phase == certs.PhaseFinish {

@@ -31,28 +31,43 @@ func (w *rotatingEtcd) hosts(ctx context.Context, phase certs.Phase, signer boot
 	if err := w.gate(ctx, "well/"+string(phase), "see that all etcd members and apiservers are well"); err != nil {
 		return err
 	}
+	if phase == certs.PhaseIssue && !w.Back {
+		// A host may have joined since, with what was signed for it before the rotation: it trusts the
+		// former CA only, and would refuse all that is signed now.
+		for _, h := range keepers(w.Cluster) {
+			if err := w.gated(ctx, h, phase, func() (bool, error) { return w.trust(ctx, h, phase, signer) }); err != nil {
+				return err
+			}
+		}
+	}
 	found, err := w.look(ctx)
 	if err != nil {
 		return err
 	}
 	for _, h := range keepers(w.Cluster) {
-		changed := false
-		if phase == certs.PhaseIssue {
-			changed, err = w.issue(ctx, h, signer, w.unissued(found[h.Name]))
-		} else {
-			changed, err = w.trust(ctx, h, phase, signer)
-		}
+		err := w.gated(ctx, h, phase, func() (bool, error) {
+			if phase == certs.PhaseIssue {
+				return w.issue(ctx, h, signer, w.unissued(found[h.Name]))
+			}
+			return w.trust(ctx, h, phase, signer)
+		})
 		if err != nil {
-			return action.OfRun(err)
-		}
-		if !changed {
-			continue
-		}
-		if err := w.gate(ctx, "gate/"+string(phase)+"/"+h.Name, "see that "+h.Name+" and all else is well"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// gated changes something on a host, and waits until all is well if that has changed anything.
+func (w *rotatingEtcd) gated(ctx context.Context, h v1alpha1.Host, phase certs.Phase, change func() (changed bool, err error)) error {
+	changed, err := change()
+	if err != nil {
+		return action.OfRun(err)
+	}
+	if !changed {
+		return nil
+	}
+	return w.gate(ctx, "gate/"+string(phase)+"/"+h.Name, "see that "+h.Name+" and all else is well")
 }
 
 // issue has a host's certificates signed by the CA that stays. What uses them reads them at the next

@@ -385,3 +385,77 @@ func TestRotateEtcdRefuses(t *testing.T) {
 	f.certs["cp2"][certs.EtcdClient] = pair
 	refused(open(false), "", "apiserver-etcd-client of cp2")
 }
+
+// TestRotateEtcdJoinedBefore: a control plane and a member that trust the former CA only trust both
+// before anything is signed by the new one.
+func TestRotateEtcdJoinedBefore(t *testing.T) {
+	f, open := newEtcdRotation(t)
+	former := open(false).cas.From()
+	if err := open(false).run(t, certs.PhaseTrust); err != nil {
+		t.Fatal(err)
+	}
+	f.member["e1"], f.apiserver["cp2"] = former, former
+	if err := open(false).run(t, certs.PhaseIssue); err != nil {
+		t.Fatal(err)
+	}
+	f.consistent("all")
+}
+
+// TestRotateEtcdTakenBackElsewhere: a copy of the state directory of before the rotation has the CA in
+// use that one which is being taken back will have; it does not take that for done.
+func TestRotateEtcdTakenBackElsewhere(t *testing.T) {
+	_, open := newEtcdRotation(t)
+	if err := open(false).run(t, certs.PhaseIssue); err != nil {
+		t.Fatal(err)
+	}
+	w := open(true)
+	if err := w.cas.Begin(t.Context(), certs.PhaseIssue, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.state.begin(t.Context(), w.clients.Kube, certs.PhaseIssue, true); err != nil {
+		t.Fatal(err)
+	}
+	other := open(true)
+	other.StateDir = t.TempDir()
+	from, err := os.ReadFile(filepath.Join(w.StateDir, "etcd", "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(w.StateDir, "etcd", "ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(other.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store, err := pki.OpenStore(other.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Keep(t.Context(), "etcd", pki.KeyPair{CertPEM: from, KeyPEM: key}); err != nil {
+		t.Fatal(err)
+	}
+	if other.cas, err = bootstrap.OpenEtcdCAs(t.Context(), other.StateDir, other.Cluster); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.run(t, ""); err == nil || !strings.Contains(err.Error(), "was begun on another machine") {
+		t.Errorf("got %v", err)
+	}
+	if err := open(true).run(t, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLeftOut: a file that lacks a control plane or a member, or the role of one, is not up to date.
+func TestLeftOut(t *testing.T) {
+	f, _ := newEtcdRotation(t)
+	if left := leftOut(f.c, f.c); len(left) > 0 {
+		t.Errorf("of the same hosts: %v", left)
+	}
+	file := *f.c
+	file.Spec.Hosts = slices.Clone(f.c.Spec.Hosts[:2])
+	file.Spec.Hosts[1].Roles = []v1alpha1.Role{v1alpha1.RoleWorker}
+	if left := leftOut(&file, f.c); !slices.Equal(left, []string{"cp2", "e1"}) {
+		t.Errorf("got %v", left)
+	}
+}

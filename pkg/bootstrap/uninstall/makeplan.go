@@ -32,7 +32,7 @@ type Inputs struct {
 	// Done are hosts that such a run has done: they need not be there any more.
 	Done []string
 	// Identity is what the cluster is known by on this machine, empty for none: the fingerprint of
-	// its first etcd CA. EtcdCAs are those of the CAs that are in use.
+	// its first etcd CA. EtcdCAs are those of the CAs that hosts may have.
 	Identity string
 	EtcdCAs  []string
 	// Unidentified: hosts are taken of which only the name tells that they are the cluster's.

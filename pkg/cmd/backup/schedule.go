@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -167,6 +168,10 @@ func (o *scheduleOptions) said(done backups.Scheduled) string {
 	}
 	if o.off {
 		return strings.Join(lines, "\n")
+	}
+	if s := done.Schedule; s != nil && s.Suspended {
+		what, next := s.Problem(time.Now())
+		return strings.Join(append(lines, what+": no backup is made", "next: "+next), "\n")
 	}
 	return strings.Join(append(lines, "The first backup is made at about "+done.Next.Local().Format("2006-01-02 15:04")+". "+where(o.action.Settings)), "\n")
 }

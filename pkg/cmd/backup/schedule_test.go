@@ -57,6 +57,7 @@ func TestSaid(t *testing.T) {
 		"cronjob.batch/scheduled-backup unchanged\nsecret/scheduled-backup-target unchanged\nThe first backup is made at about 2026-11-29 20:00. They are sent to offsite, encrypted. There are kept: the newest 4, the newest of each of 7 days, the newest of each of 1 week.": {settings: kept},
 		"cronjob.batch/scheduled-backup deleted\nsecret/scheduled-backup-target deleted": {off: true, done: backups.Scheduled{Changed: true, SecretChanged: true}},
 		"No backup is scheduled.": {off: true},
+		"cronjob.batch/scheduled-backup unchanged\nthe scheduled backup is suspended: no backup is made\nnext: ": {done: backups.Scheduled{Schedule: &schedule.State{State: base.State{Cron: schedule.DefaultCron, Suspended: true}}}},
 	} {
 		o := scheduleOptions{off: tc.off, action: backups.ScheduleOptions{Settings: tc.settings, DryRun: tc.dry}}
 		tc.done.Next = time.Date(2026, 11, 29, 20, 0, 0, 0, time.Local)

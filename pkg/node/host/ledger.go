@@ -330,7 +330,7 @@ func (l *Ledger) CheckCluster(cluster string) error {
 		fmt.Sprintf("take it out of the cluster %q first, or leave it out of this one (%s on the host says what was done there)", l.head.Cluster, ledgerFile))
 }
 
-// Identity tells clusters of one name apart: it is the hex SHA-256 of the etcd CA's
+// Identity tells clusters of one name apart: it is the hex SHA-256 of the first etcd CA's
 // certificate (DER), which no two clusters share. Empty when nobody who knew it has worked
 // on the host yet: a version of before it, or a workstation without that CA.
 func (l *Ledger) Identity() string {

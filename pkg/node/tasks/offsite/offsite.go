@@ -46,7 +46,7 @@ type SendSpec struct {
 
 // SendData is what was sent.
 type SendData struct {
-	// Identity is the cluster's, the SHA-256 of its etcd CA's certificate.
+	// Identity is the cluster's, the SHA-256 of its first etcd CA's certificate.
 	Identity string        `json:"identity"`
 	Parts    []backup.Part `json:"parts"`
 	// Made is what the host has, of which the parts are.
