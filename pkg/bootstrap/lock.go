@@ -9,8 +9,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/localfile"
 )
 
-// ErrLocked: another bootstrap of the same cluster is under way on this machine.
-var ErrLocked = errors.New("another bootstrap of this cluster is under way on this machine; wait for it to end")
+// ErrLocked: another command that changes the hosts of the same cluster is under way on this machine.
+var ErrLocked = errors.New("another command that changes this cluster's hosts is under way on this machine; wait for it to end")
 
 // lock takes the file's lock without waiting. It ends with the process, however
 // that ends.
