@@ -40,9 +40,7 @@ const coordinatorUser = "system:serviceaccount:ha-system:ha-coordinator"
 // asCoordinator has the rights of the coordinator's service account, and is bounded by its policy.
 func asCoordinator(t *testing.T, admin *rest.Config) *client.Clients {
 	t.Helper()
-	config := rest.CopyConfig(admin)
-	config.Impersonate = rest.ImpersonationConfig{UserName: coordinatorUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:ha-system", "system:authenticated"}}
-	clients, err := client.New(config)
+	clients, err := client.New(kubetest.AsServiceAccount(admin, v1alpha1.SystemNamespace, "ha-coordinator"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,6 +152,14 @@ func (s *Server) writeFiles(t testing.TB) {
 	}
 }
 
+// AsServiceAccount is the configuration of who has a service account's rights, as the API knows its pods.
+func AsServiceAccount(admin *rest.Config, namespace, name string) *rest.Config {
+	config := rest.CopyConfig(admin)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + namespace + ":" + name,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}}
+	return config
+}
+
 // process is a running program.
 type process struct {
 	cmd  *exec.Cmd

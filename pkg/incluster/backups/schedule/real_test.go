@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -76,9 +75,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := rest.CopyConfig(s.Config)
-	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:ha-system:ha-coordinator", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:ha-system", "system:authenticated"}}
-	mine, err := client.New(config)
+	mine, err := client.New(kubetest.AsServiceAccount(s.Config, v1alpha1.SystemNamespace, "ha-coordinator"))
 	if err != nil {
 		t.Fatal(err)
 	}
