@@ -60,10 +60,14 @@ type options struct {
 
 // addFlags adds the flags of what goes through the API. The file is for hosts that are no nodes.
 func (o *options) addFlags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.file, "filename", "f", "", "Cluster `file`, to log in to etcd hosts that are not nodes")
+	o.addFile(c, "Cluster `file`, to log in to etcd hosts that are not nodes")
+	o.addHostFlags(c)
+}
+
+func (o *options) addFile(c *cobra.Command, usage string) {
+	c.Flags().StringVarP(&o.file, "filename", "f", "", usage)
 	// MarkFlagFilename fails only for a flag that is not there.
 	_ = c.MarkFlagFilename("filename", "yaml", "yml")
-	o.addHostFlags(c)
 }
 
 func (o *options) addHostFlags(c *cobra.Command) {

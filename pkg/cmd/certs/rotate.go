@@ -73,7 +73,8 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 			return o.run(c.Context())
 		},
 	}
-	o.addFlags(c)
+	o.addFile(c, "Cluster `file`, to log in to the hosts: for the etcd CA")
+	cli.AddHostKeyFlag(c, &o.hostKey)
 	o.addLife(c)
 	f := c.Flags()
 	f.StringVar(&o.until, "until", "", "pause after this `phase`: trust, issue or finish (default finish)")
