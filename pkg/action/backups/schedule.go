@@ -8,7 +8,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -22,7 +21,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
@@ -32,9 +30,6 @@ import (
 const (
 	// forgetTimeout bounds the removal of what one host tells Prometheus.
 	forgetTimeout = time.Minute
-	// quietTimeout bounds the wait for a backup that is being made: a snapshot and its way to a target.
-	quietTimeout  = time.Hour
-	quietInterval = 2 * time.Second
 	maxKeep       = 1000
 )
 
@@ -189,7 +184,7 @@ func Unschedule(ctx context.Context, config *rest.Config, dryRun bool, sink repo
 		out.Changed = out.Schedule != nil
 		return out, action.OfCluster(err)
 	}
-	if err := quiet(ctx, conn.Clients, sink); err != nil {
+	if err := operate.Quiet(ctx, conn.Clients, schedule.Backup(), sink); err != nil {
 		return out, err
 	}
 	if out.Changed, err = schedule.Backup().Remove(ctx, conn.Clients.Kube); err != nil {
@@ -202,50 +197,6 @@ func Unschedule(ctx context.Context, config *rest.Config, dryRun bool, sink repo
 		action.Warn(sink, "", "Prometheus may still be told of the last backup, until the hosts are booted: %v", err)
 	}
 	return out, nil
-}
-
-// quiet lets no run begin, and waits for the backup that one is making: an Operation whose
-// coordinator is taken away stays unfinished, and in the way of others.
-func quiet(ctx context.Context, clients *client.Clients, sink report.Sink) error {
-	kind, ops := schedule.Backup(), operations.New(clients.Dynamic)
-	if err := kind.Suspend(ctx, clients.Kube); err != nil {
-		return action.OfCluster(err)
-	}
-	left := ""
-	waited := wait.PollUntilContextTimeout(ctx, quietInterval, quietTimeout, true, func(ctx context.Context) (bool, error) {
-		all, err := ops.List(ctx)
-		if err != nil {
-			return false, err
-		}
-		at := slices.IndexFunc(all, func(op v1alpha1.Operation) bool { return kind.Mine(op) && operations.Unfinished(op) })
-		j, err := kind.Get(ctx, clients.Kube)
-		if err != nil || at < 0 {
-			return err == nil, err
-		}
-		if left == "" {
-			action.Tell(sink, "waiting for operation %s, which makes a backup", all[at].Name)
-		}
-		left = all[at].Name
-		// Nobody brings one to its end that is paused, or whose run is gone.
-		return all[at].Spec.Paused || j == nil || len(j.Status.Active) == 0, nil
-	})
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case waited != nil && !wait.Interrupted(waited):
-		return action.OfCluster(waited)
-	}
-	if left == "" {
-		return nil
-	}
-	op, err := ops.Get(ctx, left)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err == nil && operations.Unfinished(*op) {
-		action.Warn(sink, "kubectl ha operation resume "+left+", or abort", "operation %s is not finished, and nobody carries it on", left)
-	}
-	return action.OfCluster(err)
 }
 
 // forget has the control planes that are there tell Prometheus nothing more.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	renewal "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
@@ -78,7 +79,7 @@ func Schedule(ctx context.Context, o Options, cron string, sink report.Sink) (Sc
 }
 
 // Unschedule takes away what Schedule has made. One that is not there is no error.
-func Unschedule(ctx context.Context, o Options) (Scheduled, error) {
+func Unschedule(ctx context.Context, o Options, sink report.Sink) (Scheduled, error) {
 	var out Scheduled
 	clients, err := o.open(ctx)
 	if err != nil {
@@ -88,6 +89,9 @@ func Unschedule(ctx context.Context, o Options) (Scheduled, error) {
 		out.Schedule, err = renewal.Renewal().Look(ctx, clients.Kube)
 		out.Changed = out.Schedule != nil
 		return out, action.OfCluster(err)
+	}
+	if err := operate.Quiet(ctx, clients, renewal.Renewal(), sink); err != nil {
+		return out, err
 	}
 	out.Changed, err = renewal.Renewal().Remove(ctx, clients.Kube)
 	return out, action.OfCluster(err)

@@ -36,7 +36,7 @@ func (o *renewOptions) schedule(ctx context.Context) error {
 	var done certs.Scheduled
 	var err error
 	if o.cron == schedule.Off {
-		done, err = certs.Unschedule(ctx, o.action)
+		done, err = certs.Unschedule(ctx, o.action, shown)
 	} else {
 		done, err = certs.Schedule(ctx, o.action, o.cron, shown)
 	}
