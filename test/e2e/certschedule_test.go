@@ -49,7 +49,8 @@ func (c *cluster) scheduled(t *testing.T) map[string]any {
 func (c *cluster) renewalSchedule(t *testing.T, cron string, args ...string) {
 	t.Helper()
 	args = append([]string{"certs", "renew", "--schedule=" + cron, "--kubeconfig", c.kubeconfig}, args...)
-	if r := c.ha(t, suiteDeadline, args...); r.code != 0 {
+	// Turning it off waits for the renewal that is under way.
+	if r := c.ha(t, renewDeadline, args...); r.code != 0 {
 		t.Fatalf("%v: %s", args, tail(r.String(), 4000))
 	}
 }
