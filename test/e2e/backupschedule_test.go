@@ -4,15 +4,11 @@ package e2e
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"filippo.io/age"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,15 +86,7 @@ func TestScheduledBackup(t *testing.T) {
 	c := copyCluster(t)
 	c.settled(t)
 	endpoint, _ := c.s3(t)
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, credentials := filepath.Join(c.dir, "identity.txt"), filepath.Join(c.dir, "s3.yaml")
-	if err := errors.Join(os.WriteFile(keys, []byte(id.String()+"\n"), 0o600),
-		os.WriteFile(credentials, []byte("accessKeyID: backups\nsecretAccessKey: a-secret-of-the-lab\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	id, keys, credentials := c.backupKeys(t)
 	c.hasRecipient(t, id.Recipient().String(), endpoint)
 	c.backupSchedule(t, "--cron", "* * * * *", "--to", "offsite", "--credentials", credentials, "--keep-last", "1")
 	if j, err := c.client.BatchV1().CronJobs("ha-system").Get(t.Context(), "scheduled-backup", metav1.GetOptions{}); err != nil || strings.Contains(fmt.Sprint(j), "a-secret-of-the-lab") {

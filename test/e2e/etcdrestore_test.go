@@ -202,21 +202,29 @@ func (c *cluster) s3(t *testing.T) (endpoint, dir string) {
 	return "http://" + address, dir
 }
 
+// backupKeys makes an identity that backups are encrypted to, and writes it and the credentials of the
+// S3 server into files.
+func (c *cluster) backupKeys(t *testing.T) (id *age.X25519Identity, keys, credentials string) {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, credentials = filepath.Join(c.dir, "identity.txt"), filepath.Join(c.dir, "s3.yaml")
+	if err := errors.Join(os.WriteFile(keys, []byte(id.String()+"\n"), 0o600),
+		os.WriteFile(credentials, []byte("accessKeyID: backups\nsecretAccessKey: a-secret-of-the-lab\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return id, keys, credentials
+}
+
 // TestBackupToS3: a backup leaves the hosts for a real S3 server, encrypted; it is listed, verified
 // by restoring it, downloaded, and the cluster is restored from it when nothing is left on the hosts.
 func TestBackupToS3(t *testing.T) {
 	c := copyCluster(t)
 	c.settled(t)
 	endpoint, dir := c.s3(t)
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, credentials := filepath.Join(c.dir, "identity.txt"), filepath.Join(c.dir, "s3.yaml")
-	if err := errors.Join(os.WriteFile(keys, []byte(id.String()+"\n"), 0o600),
-		os.WriteFile(credentials, []byte("accessKeyID: backups\nsecretAccessKey: a-secret-of-the-lab\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	id, keys, credentials := c.backupKeys(t)
 	raw, err := os.ReadFile(c.file)
 	if err != nil {
 		t.Fatal(err)
