@@ -230,7 +230,7 @@ func Verify(ctx context.Context, o Options, name string, keys []age.Identity, si
 		return v, err
 	}
 	if at := slices.IndexFunc(o.On, func(h v1alpha1.Host) bool {
-		return slices.ContainsFunc(o.Cluster.EtcdMembers(), func(x v1alpha1.Host) bool { return x.Name == h.Name })
+		return o.Cluster.IsMember(h.Name)
 	}); at >= 0 {
 		by = o.On[at] // A member has etcd's programs.
 	}

@@ -185,7 +185,7 @@ func leftOut(file, stored *v1alpha1.Cluster) []string {
 	for _, h := range keepers(stored) {
 		given, there := file.Host(h.Name)
 		switch {
-		case !there, h.Has(v1alpha1.RoleControlPlane) && !given.Has(v1alpha1.RoleControlPlane), isMember(stored, h) && !isMember(file, given):
+		case !there, h.Has(v1alpha1.RoleControlPlane) && !given.Has(v1alpha1.RoleControlPlane), stored.IsMember(h.Name) && !file.IsMember(given.Name):
 			out = append(out, h.Name)
 		}
 	}

@@ -120,7 +120,7 @@ func (w *rotatingEtcd) trust(ctx context.Context, h v1alpha1.Host, phase certs.P
 
 // trustOf changes what a host trusts, or with dry tells whether it would.
 func (w *rotatingEtcd) trustOf(ctx context.Context, h v1alpha1.Host, phase certs.Phase, signer bootstrap.Signer, dry bool) (changes bool, err error) {
-	if isMember(w.Cluster, h) {
+	if w.Cluster.IsMember(h.Name) {
 		spec := etcdmember.TrustSpec{Name: h.Name, Address: h.Address, Members: map[string]string{}, CAs: signer.CA()}
 		for _, m := range w.Cluster.EtcdMembers() {
 			spec.Members[m.Name] = m.Address
@@ -138,10 +138,6 @@ func (w *rotatingEtcd) trustOf(ctx context.Context, h v1alpha1.Host, phase certs
 	}
 	more, err := w.call(ctx, h, tasks.RotateAuthority, spec, dry)
 	return changes || more, err
-}
-
-func isMember(c *v1alpha1.Cluster, h v1alpha1.Host) bool {
-	return slices.ContainsFunc(c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
 }
 
 // call runs a task on a host, and tells whether it changes anything.

@@ -149,7 +149,7 @@ func (o Options) absent() (lost []string, err error) {
 	var errs []error
 	for _, h := range o.Cluster.Spec.Hosts {
 		why := o.Failed[h.Name]
-		member := slices.ContainsFunc(o.Cluster.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+		member := o.Cluster.IsMember(h.Name)
 		switch {
 		case slices.Contains(o.Lost, h.Name):
 			lost = append(lost, h.Name)

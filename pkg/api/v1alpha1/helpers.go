@@ -36,6 +36,11 @@ func (c *Cluster) EtcdMembers() []Host {
 	return c.ControlPlanes()
 }
 
+// IsMember tells whether the host of that name runs an etcd member.
+func (c *Cluster) IsMember(name string) bool {
+	return slices.ContainsFunc(c.EtcdMembers(), func(m Host) bool { return m.Name == name })
+}
+
 // Workers are the hosts that are only workers: the worker role, or no role at
 // all, without the control-plane role.
 func (c *Cluster) Workers() []Host {

@@ -17,8 +17,7 @@ func Hosts(c *v1alpha1.Cluster, among []v1alpha1.Host) (out []v1alpha1.Host) {
 		}
 	}
 	for _, h := range among {
-		isMember := slices.ContainsFunc(c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
-		if isMember && !h.Has(v1alpha1.RoleControlPlane) {
+		if c.IsMember(h.Name) && !h.Has(v1alpha1.RoleControlPlane) {
 			out = append(out, h)
 		}
 	}

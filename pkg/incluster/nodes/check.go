@@ -48,10 +48,6 @@ func With(stored, file *v1alpha1.Cluster, names ...string) *v1alpha1.Cluster {
 	return &out
 }
 
-func member(c *v1alpha1.Cluster, name string) bool {
-	return slices.ContainsFunc(c.EtcdMembers(), func(h v1alpha1.Host) bool { return h.Name == name })
-}
-
 // alive are the control planes that were heard of lately, without one.
 func alive(c *v1alpha1.Cluster, o Observation, but string) []v1alpha1.Host {
 	var out []v1alpha1.Host
@@ -87,7 +83,7 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 			block("last-control-plane", "bring another one back first", "no other control plane was heard of lately")
 		}
 	}
-	if listed && member(c, spec.Node) {
+	if listed && c.IsMember(spec.Node) {
 		out = append(out, checkQuorum(c, spec.Node, o)...)
 	}
 	if asksEtcd(c, spec.Node, o) && len(out) == 0 && len(alive(c, o, spec.Node)) == 0 {
@@ -114,7 +110,7 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 // member and the document.
 func asksEtcd(c *v1alpha1.Cluster, name string, o Observation) bool {
 	_, listed := c.Host(name)
-	return member(c, name) || !listed && o.Nodes[name].Address != ""
+	return c.IsMember(name) || !listed && o.Nodes[name].Address != ""
 }
 
 // checkQuorum: those that stay have to be a quorum, and there has to be one to agree

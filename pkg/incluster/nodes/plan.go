@@ -140,7 +140,7 @@ func PlanAdd(spec *v1alpha1.AddNodeSpec, c *v1alpha1.Cluster, o Observation) ([]
 		if h.Has(v1alpha1.RoleControlPlane) {
 			fresh = append(fresh, h.Name)
 		}
-		if member(c, h.Name) {
+		if c.IsMember(h.Name) {
 			members = append(members, h.Name)
 		}
 	}
@@ -199,7 +199,7 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 	p := &planner{c: Without(c, spec.Node), o: o}
 	h, _ := c.Host(spec.Node)
 	n, isNode := o.Nodes[spec.Node]
-	controlPlane, etcd := h.Has(v1alpha1.RoleControlPlane) || n.ControlPlane, member(c, spec.Node)
+	controlPlane, etcd := h.Has(v1alpha1.RoleControlPlane) || n.ControlPlane, c.IsMember(spec.Node)
 	here := isNode && n.Lost == ""
 	helper := ""
 	if left := alive(c, o, spec.Node); len(left) > 0 {

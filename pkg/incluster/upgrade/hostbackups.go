@@ -55,7 +55,7 @@ func HostBackups(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Clu
 // backedUpHosts are the nodes that an upgrade of the control planes backs up.
 func backedUpHosts(c *v1alpha1.Cluster) []v1alpha1.Host {
 	return slices.DeleteFunc(c.Nodes(), func(h v1alpha1.Host) bool {
-		etcd := slices.ContainsFunc(c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+		etcd := c.IsMember(h.Name)
 		return !etcd && !h.Has(v1alpha1.RoleControlPlane)
 	})
 }

@@ -96,7 +96,7 @@ func (p *planner) before(nodes []NodePlan, o Observation) {
 		return
 	}
 	for _, h := range p.c.Nodes() {
-		etcd := slices.ContainsFunc(p.c.EtcdMembers(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+		etcd := p.c.IsMember(h.Name)
 		if _, there := o.Nodes[h.Name]; there && (etcd || h.Has(v1alpha1.RoleControlPlane)) {
 			ready = append(ready, p.add(onNode(stepBackup, h.Name, "back up "+h.Name, stepPreflight)))
 		}
