@@ -19,7 +19,8 @@ func TestRights(t *testing.T) {
 	everywhere := map[string][]string{
 		"pods": {"get", "list", "watch", "delete"}, "pods/eviction": {"create"}, "daemonsets": {"get"},
 		"nodes": {"get", "list", "watch", "patch", "delete"}, "nodes/status": {"patch"},
-		"operations": {"get", "list", "watch", "update", "create"}, "operations/status": {"get", "update"}, "clusterrolebindings": {"get"},
+		// Which of them may be created and deleted the policy says: TestRights of backups/schedule.
+		"operations": {"get", "list", "watch", "update", "create", "delete"}, "operations/status": {"get", "update"}, "clusterrolebindings": {"get"},
 	}
 	seen := 0
 	for _, file := range []string{manifests.System, manifests.FlannelRights} {
