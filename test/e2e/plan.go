@@ -58,6 +58,7 @@ func needs() []need {
 		{test: "TestEtcdUpgrade", on: own, tier: long, left: "TestRealUpgrade, with three real members of etcd that are upgraded, put back and downgraded"},
 		{test: "TestEtcdUpgradeApart", on: own, tier: long, left: "TestRunOverSSH, without hosts"},
 		{test: "TestTwoNetworks", on: own, tier: long, left: "TestPreflight and TestNetworkObjects, without hosts"},
+		{test: "TestUpgradeRemovesGates", on: own, tier: long, left: "TestPlanRemovesGates and TestRemoveGatesOfPatches, without a cluster; TestSeparateEtcdHosts/upgrade has no such gates"},
 		{test: "TestNoexecVar", on: own, tier: long, left: "TestTryProgramsForReal, with mounts of the machine's own"},
 
 		{test: "TestInstall", on: none},
