@@ -44,6 +44,12 @@ func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation,
 	return o.ops.Get(ctx, name)
 }
 
+// Hold keeps Operations from beginning while this machine itself is at work on hosts of the cluster;
+// see operations.Client.Hold.
+func (o *Operations) Hold(ctx context.Context, command, lock string) (working context.Context, release func() error, err error) {
+	return o.ops.Hold(ctx, o.clients.Kube, command, lock)
+}
+
 // Create creates an Operation with a name made of its type, and starts its
 // coordinator. While another Operation is unfinished it is refused, with an
 // operations.BusyError. Of the finished ones the newest twenty are kept.

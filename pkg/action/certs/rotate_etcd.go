@@ -62,9 +62,18 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 			return r, err
 		}
 	}
+	ctx, release, err := w.ops.Hold(ctx, "kubectl ha certs rotate-ca etcd", o.StateDir)
+	if err != nil {
+		return r, action.OfCluster(err)
+	}
+	defer func() {
+		if err := release(); err != nil {
+			action.Warn(sink, "", "%v", err)
+		}
+	}()
 	for _, phase := range r.Plan.Phases {
 		// Since the last look a person was asked, or a phase has taken its time.
-		if err := w.ready(ctx); err != nil {
+		if err := w.allThere(ctx); err != nil {
 			return r, fmt.Errorf("phase %s: %w", phase, err)
 		}
 		if err := w.carryOut(ctx, phase); err != nil {
@@ -155,8 +164,7 @@ func (w *rotatingEtcd) target() []byte {
 	return w.cas.To()
 }
 
-// ready is an error while another Operation is unfinished, or a host is not in the Cluster file or can't
-// be reached: each of them takes part.
+// ready is an error while another Operation is unfinished, or not all hosts take part.
 func (w *rotatingEtcd) ready(ctx context.Context) error {
 	all, err := w.ops.List(ctx)
 	if err != nil {
@@ -167,6 +175,12 @@ func (w *rotatingEtcd) ready(ctx context.Context) error {
 			return operations.Busy(&op)
 		}
 	}
+	return w.allThere(ctx)
+}
+
+// allThere is an error while a host is not in the Cluster file or can't be reached: each of them
+// takes part.
+func (w *rotatingEtcd) allThere(ctx context.Context) error {
 	stored, err := incluster.StoredCluster(ctx, w.clients.Kube)
 	if err != nil {
 		return action.OfCluster(err)

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -152,6 +153,11 @@ func (p *ChangePlan) Run(ctx context.Context, sink report.Sink) error {
 		return action.OfRun(err)
 	}
 	defer unlock()
+	ctx, release, err := p.hold(ctx, sink)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := p.Push(ctx, sink); err != nil {
 		return err
 	}
@@ -168,6 +174,32 @@ func (p *ChangePlan) Run(ctx context.Context, sink report.Sink) error {
 		err = p.noteArgs(ctx, sink)
 	}
 	return action.OfRun(err)
+}
+
+// hold keeps Operations from beginning meanwhile; an API that is away begins none.
+func (p *ChangePlan) hold(ctx context.Context, sink report.Sink) (working context.Context, release func(), err error) {
+	o := p.options
+	if o.Config == nil {
+		return ctx, func() {}, nil
+	}
+	ops, err := incluster.NewOperations(o.Config, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	working, giveBack, err := ops.Hold(ctx, "kubectl ha etcd "+strings.ToLower(string(o.Change)), o.StateDir)
+	var busy *operations.BusyError
+	switch {
+	case errors.As(err, &busy):
+		return nil, nil, err
+	case err != nil:
+		action.Warn(sink, "", "operations are not kept from beginning meanwhile: %v", err)
+		return ctx, func() {}, nil
+	}
+	return working, func() {
+		if err := giveBack(); err != nil {
+			action.Warn(sink, "", "%v", err)
+		}
+	}, nil
 }
 
 // step runs one step's task.

@@ -82,13 +82,19 @@ func CreateWhenFree(ctx context.Context, ops Creator, spec v1alpha1.OperationSpe
 		if !errors.As(err, &busy) {
 			return op, err
 		}
-		other, err := ops.Get(ctx, busy.Name)
-		if err != nil {
-			// It may be gone by now, or the API may be; creating again tells.
-			other = &v1alpha1.Operation{}
-			other.Name, other.Spec.Type = busy.Name, busy.Type
+		text := ""
+		if busy.Command != "" {
+			text, err = busy.Error(), nil
+		} else {
+			var other *v1alpha1.Operation
+			if other, err = ops.Get(ctx, busy.Name); err != nil {
+				// It may be gone by now, or the API may be; creating again tells.
+				other = &v1alpha1.Operation{}
+				other.Name, other.Spec.Type = busy.Name, busy.Type
+			}
+			text = waitingFor(*other)
 		}
-		if text := waitingFor(*other); text != told && (err == nil || told == "") {
+		if text != told && (err == nil || told == "") {
 			told = text
 			action.Tell(sink, "%s", text)
 		}

@@ -3,24 +3,31 @@ package operations
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/client-go/kubernetes"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
 // claimLease names the lease that holds the name of the Operation in progress.
-// It has no duration: its holder has it until the Operation is finished or gone.
+// It has no duration: its holder has it until the Operation is finished or gone. With a
+// duration it is a command's: see Hold.
 const claimLease = "current-operation"
 
 // BusyError says that another Operation is not finished.
 type BusyError struct {
-	Name string
-	Type v1alpha1.OperationType
+	// Command is, in place of all else, that of a machine which is at work on hosts itself: see Hold.
+	Command string
+	Name    string
+	Type    v1alpha1.OperationType
 	// Idle is true while no coordinator has taken it up: a moment, unless whoever
 	// created it died between the Operation and its coordinator.
 	Idle bool
@@ -33,6 +40,9 @@ func Busy(op *v1alpha1.Operation) *BusyError {
 
 // Error names the other Operation and the ways on.
 func (e *BusyError) Error() string {
+	if e.Command != "" {
+		return fmt.Sprintf("%s is at work on the hosts of this cluster; wait until it has ended (a machine that was lost counts no longer after %s)", e.Command, duration.HumanDuration(holdFor))
+	}
 	if e.Idle {
 		return fmt.Sprintf("operation %s (%s) has not begun; if nobody is just starting it, kubectl ha operation resume %s does, and kubectl ha operation abort %s ends it", e.Name, e.Type, e.Name, e.Name)
 	}
@@ -43,9 +53,18 @@ func (e *BusyError) Error() string {
 // already has no effect. The write goes against the version that was read, so one of two
 // wins; the other gets a BusyError with the winner's name.
 func (c *Client) Claim(ctx context.Context, kube kubernetes.Interface, name string) error {
-	leases := kube.CoordinationV1().Leases(v1alpha1.SystemNamespace)
+	return c.claim(ctx, claims(kube), coordinationv1.LeaseSpec{HolderIdentity: &name}, func(holder string) bool { return holder == name })
+}
+
+// claims is where the claim is.
+func claims(kube kubernetes.Interface) coordinationclient.LeaseInterface {
+	return kube.CoordinationV1().Leases(v1alpha1.SystemNamespace)
+}
+
+// claim makes the lease what is given. own tells whether a holder is who asks.
+func (c *Client) claim(ctx context.Context, leases coordinationclient.LeaseInterface, want coordinationv1.LeaseSpec, own func(holder string) bool) error {
 	for ctx.Err() == nil {
-		won, err := c.tryClaim(ctx, leases, name)
+		won, err := c.tryClaim(ctx, leases, want, own)
 		switch {
 		case won || (err != nil && !Overtaken(err)):
 			return err
@@ -55,36 +74,41 @@ func (c *Client) Claim(ctx context.Context, kube kubernetes.Interface, name stri
 }
 
 // tryClaim is one try; an error that is Overtaken's is one to try again after.
-func (c *Client) tryClaim(ctx context.Context, leases coordinationclient.LeaseInterface, name string) (bool, error) {
+func (c *Client) tryClaim(ctx context.Context, leases coordinationclient.LeaseInterface, want coordinationv1.LeaseSpec, own func(holder string) bool) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	lease, err := leases.Get(ctx, claimLease, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		_, err = leases.Create(ctx, &coordinationv1.Lease{
-			ObjectMeta: metav1.ObjectMeta{Name: claimLease},
-			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name},
-		}, metav1.CreateOptions{})
-	case err == nil && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity == name:
-		return true, nil
+		_, err = leases.Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: claimLease}, Spec: want}, metav1.CreateOptions{})
 	case err == nil:
-		if err := c.claimable(ctx, lease); err != nil {
-			return false, err
+		holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+		if !own(holder) {
+			if err := c.claimable(ctx, lease.Spec); err != nil {
+				return false, err
+			}
+		} else if want.RenewTime == nil {
+			return true, nil
 		}
-		lease.Spec.HolderIdentity = &name
+		lease.Spec = want
 		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 	}
 	if err != nil {
-		return false, fmt.Errorf("make %s the operation in progress: %w", name, err)
+		return false, fmt.Errorf("make %s what is in progress: %w", *want.HolderIdentity, err)
 	}
 	return true, nil
 }
 
-func (c *Client) claimable(ctx context.Context, lease *coordinationv1.Lease) error {
-	if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
+// claimable is a BusyError while the holder is at work.
+func (c *Client) claimable(ctx context.Context, spec coordinationv1.LeaseSpec) error {
+	name := ptr.Deref(spec.HolderIdentity, "")
+	if command := commandIn(spec, time.Now()); command != "" {
+		return &BusyError{Command: command}
+	}
+	if name == "" || strings.HasPrefix(name, byCommand) {
 		return nil
 	}
-	holder, err := c.Get(ctx, *lease.Spec.HolderIdentity)
+	holder, err := c.Get(ctx, name)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
