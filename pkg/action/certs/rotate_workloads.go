@@ -133,7 +133,15 @@ func (w *rotating) restartOne(ctx context.Context, kind string, u *unstructured.
 			if err != nil {
 				return "", err
 			}
-			return ready.Object(u), nil
+			if waits := ready.Object(u); waits != "" {
+				return waits, nil
+			}
+			// A pod that ends still serves, for as long as its grace period.
+			stale, err := w.stale(ctx, name.namespace)
+			if err != nil || !slices.Contains(stale, name) {
+				return "", err
+			}
+			return "pods of before have not ended yet", nil
 		})
 		if err != nil {
 			return fmt.Errorf("%w\nnext: see to what keeps its pods from being ready, and run the command again", err)
@@ -146,9 +154,14 @@ func (w *rotating) restartOne(ctx context.Context, kind string, u *unstructured.
 // of them read their CA anew nobody can tell from outside: client-go does from 1.36 on
 // (https://github.com/kubernetes/kubernetes/pull/132922), others and earlier ones do not.
 func (w *rotating) staleWorkloads(ctx context.Context) ([]workload, error) {
+	return w.stale(ctx, metav1.NamespaceAll)
+}
+
+// stale is staleWorkloads of a namespace.
+func (w *rotating) stale(ctx context.Context, namespace string) ([]workload, error) {
 	seen := map[workload]bool{}
 	for next := ""; ; {
-		pods, err := w.clients.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: pageSize, Continue: next, FieldSelector: "status.phase=Running"})
+		pods, err := w.clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{Limit: pageSize, Continue: next, FieldSelector: "status.phase=Running"})
 		if err != nil {
 			return nil, fmt.Errorf("look for pods that may not trust the new CA: %w", err)
 		}
