@@ -144,6 +144,10 @@ bench-images: build ## Bytes, time and memory of `images push` to 1, 4 and 8 nod
 	@CGO_ENABLED=0 go build -tags=$(TAGS) -o bin/bench-images ./test/bench/images
 	bin/bench-images --kubernetes-version $(KUBERNETES)
 
+.PHONY: bench-scale
+bench-scale: setup ## The coordinator's own part of an operation on 50, 500 and 5,000 nodes, with a real API server
+	@env $$(hack/binaries.sh $(KUBERNETES)) $(GOTEST) -run '^none' -bench Coordinate -benchtime 1x -timeout 2h ./pkg/incluster/engine
+
 .PHONY: bench-upgrade
 bench-upgrade: build ## The product's upgrade against a script of the same kubeadm commands and drains, in turns
 	@CGO_ENABLED=0 go build -tags=$(TAGS) -o bin/bench-upgrade ./test/bench/upgrade

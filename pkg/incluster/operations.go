@@ -109,9 +109,16 @@ const knownWithin = 20 * time.Second
 // resource, and it does not know the type, this one's is installed first. A newer
 // one's is left as it is: it knows all that this one does.
 func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, want *v1alpha1.Operation) (*v1alpha1.Operation, error) {
-	op, err := o.ops.Create(ctx, want.DeepCopy())
-	if !apierrors.IsInvalid(err) {
-		return op, err
+	parts, err := o.ops.KnowsParts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var op *v1alpha1.Operation
+	if parts {
+		op, err = o.ops.Create(ctx, want.DeepCopy())
+		if !apierrors.IsInvalid(err) {
+			return op, err
+		}
 	}
 	changed, failed := install(ctx, o.clients, c)
 	if failed != nil || len(changed) == 0 {
@@ -119,6 +126,9 @@ func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, wan
 	}
 	// On a cluster of several API servers each learns of it in its own time.
 	waited := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, knownWithin, true, func(ctx context.Context) (bool, error) {
+		if parts, err = o.ops.KnowsParts(ctx); err != nil || !parts {
+			return false, err
+		}
 		op, err = o.ops.Create(ctx, want.DeepCopy())
 		return !apierrors.IsInvalid(err), nil
 	})
@@ -133,7 +143,7 @@ const keepFinished = 20
 
 // prune removes the oldest finished Operations, and with them their Jobs.
 func (o *Operations) prune(ctx context.Context) error {
-	all, err := o.ops.List(ctx)
+	all, err := o.ops.Heads(ctx)
 	if err != nil {
 		return err
 	}
@@ -259,7 +269,7 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 
 // refuse returns a BusyError when an Operation is unfinished, in progress or waiting.
 func (o *Operations) refuse(ctx context.Context) error {
-	all, err := o.ops.List(ctx)
+	all, err := o.ops.Heads(ctx)
 	if err != nil {
 		return err
 	}

@@ -153,6 +153,9 @@ type OperationStatus struct {
 	FinishedAt  *metav1.Time `json:"finishedAt,omitempty"`
 	// Progress is "done/all", for kubectl's columns.
 	Progress string `json:"progress,omitempty"`
+	// Parts is in how many OperationParts the steps are, named NAME-00000 and on. Zero: they are here.
+	// +kubebuilder:validation:Minimum=0
+	Parts int32 `json:"parts,omitempty"`
 	// Steps is the plan, in an order in which they could run one by one.
 	// +listType=map
 	// +listMapKey=id

@@ -44,6 +44,8 @@ type Config struct {
 	Runner func(Job) transport.Runner
 	// Sink takes what happens, for the pod's log.
 	Sink report.Sink
+	// Limits say from which size on a plan is kept in parts. Zero: operations.DefaultLimits.
+	Limits operations.Limits
 	// Lease are the lease's times. Zero: DefaultLeaseTimes.
 	Lease LeaseTimes
 }
@@ -201,7 +203,7 @@ func (r *run) plan(ctx context.Context, op *v1alpha1.Operation) ([]v1alpha1.Step
 		steps, err := def.Plan(ctx, r.env(op))
 		switch {
 		case err == nil:
-			return steps, errors.Join(validate(steps, def), fits(steps))
+			return steps, validate(steps, def)
 		case !operations.Unreachable(err) || time.Now().After(end):
 			return nil, err
 		}

@@ -95,8 +95,11 @@ func (w *world) config(identity string) engine.Config {
 	return engine.Config{
 		Clients: w.clients, Operation: w.name, Identity: identity,
 		Cluster: &v1alpha1.Cluster{}, Definitions: w.definitions(), Runner: w.nodes.runner,
-		Sink:  report.SinkFunc(func(report.Event) {}),
-		Lease: engine.LeaseTimes{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
+		Sink: report.SinkFunc(func(report.Event) {}),
+		// Each step in a part of its own: those of few nodes are in the Operation in all tests with
+		// real types.
+		Limits: operations.Limits{Whole: 1, Part: 1},
+		Lease:  engine.LeaseTimes{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
 	}
 }
 
@@ -254,7 +257,7 @@ func testSuccess(w *world) {
 	if err := <-c.end; err != nil {
 		w.Errorf("the coordinator ended with %v", err)
 	}
-	if op.Status.Progress != "6/6" || op.Status.StartedAt == nil || op.Status.FinishedAt == nil || op.Status.Coordinator != "one" {
+	if op.Status.Parts != 6 || op.Status.Progress != "6/6" || op.Status.StartedAt == nil || op.Status.FinishedAt == nil || op.Status.Coordinator != "one" {
 		w.Errorf("status is %+v", op.Status)
 	}
 	if job := op.Status.Steps[1].Job; job != engine.JobName(w.name, "b/n2", 1) {

@@ -57,7 +57,7 @@ type ending struct {
 
 func newRun(c Config, ops *operations.Client) *run {
 	return &run{
-		Config: c, ops: ops,
+		Config: c, ops: ops.Coordinators(c.Limits),
 		running: map[string]context.CancelFunc{}, lost: map[string][]int32{},
 		ended: make(chan ending), progress: map[string]string{},
 	}
@@ -77,7 +77,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		r.noted = op.Status
 		err = r.takeOver(ctx)
 	}
-	looks := r.ops.Follow(ctx, r.Operation)
+	looks := r.ops.FollowHead(ctx, r.Operation)
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
 	for err == nil {

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -25,20 +24,61 @@ const (
 	retryInterval = 500 * time.Millisecond
 )
 
-var resource = schema.GroupVersionResource{
-	Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: v1alpha1.OperationResource,
-}
-
-// Client reads and writes Operations.
+// Client reads and writes Operations. Steps that are kept in parts are read and written with theirs, so
+// that whoever has an Operation has its steps.
 type Client struct {
-	ri dynamic.ResourceInterface
+	ri, parts dynamic.ResourceInterface
+	limits    Limits
+	memory    *memory
 }
 
 // New makes a Client.
-func New(dyn dynamic.Interface) *Client { return &Client{ri: dyn.Resource(resource)} }
+func New(dyn dynamic.Interface) *Client {
+	return &Client{ri: dyn.Resource(v1alpha1.OperationsResource), parts: dyn.Resource(v1alpha1.OperationPartsResource), limits: DefaultLimits()}
+}
+
+// Coordinators is the Client of the coordinator of one Operation, which makes its plan and reads its
+// parts once. No limits: the default ones.
+func (c *Client) Coordinators(l Limits) *Client {
+	own := *c
+	if own.memory = (&memory{}); l != (Limits{}) {
+		own.limits = l
+	}
+	return &own
+}
 
 // Get reads one Operation.
 func (c *Client) Get(ctx context.Context, name string) (*v1alpha1.Operation, error) {
+	op, _, err := c.get(ctx, name)
+	return op, err
+}
+
+// get reads one Operation, and the parts in which its steps are.
+func (c *Client) get(ctx context.Context, name string) (*v1alpha1.Operation, []part, error) {
+	op, err := c.head(ctx, name)
+	if err != nil || op.Status.Parts == 0 {
+		return op, nil, err
+	}
+	parts, err := c.loadParts(ctx, op)
+	switch {
+	case errors.Is(err, errParts) && op.DeletionTimestamp != nil:
+		// Who deletes it with what it owns first leaves nothing to go on with.
+		op.Status.Parts = 0
+		return op, nil, nil
+	case errors.Is(err, errParts):
+		if _, gone := c.head(ctx, name); apierrors.IsNotFound(gone) {
+			return nil, nil, gone
+		}
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, err
+	}
+	op.Status.Steps = join(parts)
+	return op, parts, nil
+}
+
+// head reads one Operation without its parts.
+func (c *Client) head(ctx context.Context, name string) (*v1alpha1.Operation, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	u, err := c.ri.Get(ctx, name, metav1.GetOptions{})
@@ -51,6 +91,34 @@ func (c *Client) Get(ctx context.Context, name string) (*v1alpha1.Operation, err
 // List reads all Operations, the oldest first. A cluster that has no such
 // resource yet has none.
 func (c *Client) List(ctx context.Context) ([]v1alpha1.Operation, error) {
+	out, err := c.Heads(ctx)
+	if err != nil || !hasParts(out) {
+		return out, err
+	}
+	found, err := c.listParts(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	whole := out[:0]
+	for _, op := range out {
+		if op.Status.Parts > 0 {
+			parts, err := arrange(&op, found)
+			if err != nil {
+				// One that was deleted while this was read takes its parts with it.
+				if _, gone := c.head(ctx, op.Name); apierrors.IsNotFound(gone) {
+					continue
+				}
+				return nil, err
+			}
+			op.Status.Steps = join(parts)
+		}
+		whole = append(whole, op)
+	}
+	return whole, nil
+}
+
+// Heads is List without the steps that are kept in parts, for whoever asks for none.
+func (c *Client) Heads(ctx context.Context) ([]v1alpha1.Operation, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	list, err := c.ri.List(ctx, metav1.ListOptions{})
@@ -125,19 +193,21 @@ func (c *Client) ModifyStatus(ctx context.Context, name string, change func(*v1a
 // stops everything by an error. It goes on until the context ends.
 func (c *Client) modify(ctx context.Context, name string, change func(*v1alpha1.Operation) error, sub ...string) (*v1alpha1.Operation, error) {
 	for {
-		op, err := c.Get(ctx, name)
+		op, parts, err := c.get(ctx, name)
 		if err == nil {
 			if err = change(op); err != nil {
 				return nil, err
 			}
-			if op, err = c.update(ctx, op, sub...); err == nil {
+			if op, err = c.update(ctx, op, parts, sub...); err == nil {
 				return op, nil
 			}
 		}
-		if !apierrors.IsConflict(err) && !Transient(err) {
+		if !Overtaken(err) && !Transient(err) {
 			return nil, err
 		}
-		if apierrors.IsConflict(err) {
+		// An answer that was lost may have been of a write that was carried out.
+		c.memory.forget()
+		if Overtaken(err) {
 			continue
 		}
 		select {
@@ -148,8 +218,19 @@ func (c *Client) modify(ctx context.Context, name string, change func(*v1alpha1.
 	}
 }
 
-func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, sub ...string) (*v1alpha1.Operation, error) {
-	u, err := toUnstructured(op)
+// update writes an Operation that was read with parts.
+func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, parts []part, sub ...string) (*v1alpha1.Operation, error) {
+	if len(sub) > 0 {
+		var err error
+		if parts, err = c.writeSteps(ctx, op, parts); err != nil {
+			return nil, err
+		}
+	}
+	head := *op
+	if head.Status.Parts > 0 {
+		head.Status.Steps = nil
+	}
+	u, err := toUnstructured(&head)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +240,13 @@ func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, sub ...stri
 	if err != nil {
 		return nil, fmt.Errorf("write operation %s: %w", op.Name, err)
 	}
-	return fromUnstructured(written)
+	out, err := fromUnstructured(written)
+	if err != nil || out.Status.Parts == 0 {
+		return out, err
+	}
+	c.memory.keep(out.UID, parts)
+	out.Status.Steps = join(parts)
+	return out, nil
 }
 
 // Transient tells whether an error says nothing about the request itself, so
@@ -176,7 +263,7 @@ func Transient(err error) bool {
 		metav1.StatusReasonGone, metav1.StatusReasonMethodNotAllowed:
 		return false
 	default:
-		return !errors.Is(err, errUnreadable)
+		return !errors.Is(err, errUnreadable) && !errors.Is(err, errParts) && !errors.Is(err, errBug)
 	}
 }
 

@@ -31,13 +31,34 @@ type Look struct {
 // one, until the context ends or the Operation is gone; then it closes the
 // channel. States may be left out when they follow fast. It reads through
 // failures: each is sent as a Look with Err.
+//
+// Of one whose steps are in parts the states come no faster than one reads them without being a burden.
 func (c *Client) Follow(ctx context.Context, name string) <-chan Look {
+	return c.follow(ctx, name, func(ctx context.Context, name string) (*v1alpha1.Operation, error) {
+		began := time.Now()
+		op, err := c.Get(ctx, name)
+		if err == nil && op.Status.Parts > 0 && !op.Status.Phase.Final() {
+			pause(ctx, readShare*time.Since(began))
+		}
+		return op, err
+	})
+}
+
+// readShare is how much longer than a read of all parts the time between two of them is.
+const readShare = 10
+
+// FollowHead is Follow without the steps that are in parts, for who has them.
+func (c *Client) FollowHead(ctx context.Context, name string) <-chan Look {
+	return c.follow(ctx, name, c.head)
+}
+
+func (c *Client) follow(ctx context.Context, name string, read func(context.Context, string) (*v1alpha1.Operation, error)) <-chan Look {
 	out := make(chan Look)
 	go func() {
 		defer close(out)
 		last := ""
 		for ctx.Err() == nil {
-			op, err := c.Get(ctx, name)
+			op, err := read(ctx, name)
 			look := Look{Operation: op, Deleted: apierrors.IsNotFound(err), Err: err}
 			if look.Deleted {
 				look.Err = nil

@@ -20,7 +20,7 @@ func TestRights(t *testing.T) {
 		"pods": {"get", "list", "watch", "delete"}, "pods/eviction": {"create"}, "daemonsets": {"get"},
 		"nodes": {"get", "list", "watch", "patch", "delete"}, "nodes/status": {"patch"},
 		// Which of them may be created and deleted the policy says: TestRights of backups/schedule.
-		"operations": {"get", "list", "watch", "update", "create", "delete"}, "operations/status": {"get", "update"}, "clusterrolebindings": {"get"},
+		"operations": {"get", "list", "watch", "update", "create", "delete"}, "operations/status": {"get", "update"}, "operationparts": {"get", "list", "create", "update"}, "clusterrolebindings": {"get"},
 	}
 	seen := 0
 	for _, file := range []string{manifests.System, manifests.FlannelRights} {
