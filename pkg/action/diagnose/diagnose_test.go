@@ -53,7 +53,7 @@ func TestSick(t *testing.T) {
 	}
 }
 
-func TestPlanMending(t *testing.T) {
+func TestPlanRepair(t *testing.T) {
 	for name, c := range map[string]struct {
 		d             Diagnosis
 		names         []string
@@ -69,11 +69,11 @@ func TestPlanMending(t *testing.T) {
 		"addons of a cluster of another": {d: Diagnosis{Addons: []string{"dashboard"}}, kind: action.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := PlanMending(&c.d)
+			m, err := PlanRepair(&c.d)
 			if action.KindOf(err) != c.kind || (err == nil) != (c.kind == "") {
 				t.Fatalf("got %v", err)
 			}
-			if err == nil && (!slices.Equal(m.Names, c.names) || m.HasFixes() != c.fixes || m.HasAddons() != c.addons) {
+			if err == nil && (!slices.Equal(m.Names, c.names) || m.fixes != c.fixes || m.addons != c.addons) {
 				t.Errorf("got %+v", m)
 			}
 			if err != nil && !strings.Contains(err.Error(), "adopt") {

@@ -21,7 +21,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -88,8 +87,12 @@ func (o *options) keys() ([]age.Identity, error) {
 // reach finds the ways to the cluster: its API, or with -f its hosts over SSH.
 func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
 	leave = func() {}
+	credentials, err := o.readCredentials()
+	if err != nil {
+		return a, leave, err
+	}
 	if o.file != "" {
-		return o.overSSH(ctx, sink)
+		return o.overSSH(ctx, credentials, sink)
 	}
 	config, _, stored, err := cli.StoredCluster(ctx, o.access)
 	if err != nil {
@@ -98,34 +101,27 @@ func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Option
 	if a, err = backups.InCluster(ctx, config, stored); err != nil || o.to == "" {
 		return a, leave, err
 	}
-	if o.credentials != "" {
-		a.Target, err = o.target(stored)
-	} else {
-		a.Target, err = backups.InSecret(ctx, config, stored, o.to)
-	}
+	a, err = a.At(ctx, config, o.to, credentials)
 	return a, leave, err
 }
 
-func (o *options) target(c *v1alpha1.Cluster) (*backups.Target, error) {
-	var raw []byte
-	if o.credentials != "" {
-		var err error
-		if raw, err = cli.ReadFile(o.credentials, o.In); err != nil {
-			return nil, err
-		}
+// readCredentials are nil when none were given.
+func (o *options) readCredentials() ([]byte, error) {
+	if o.credentials == "" {
+		return nil, nil
 	}
-	return backups.TargetOf(c, o.to, raw)
+	return cli.ReadFile(o.credentials, o.In)
 }
 
-func (o *options) overSSH(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
+func (o *options) overSSH(ctx context.Context, credentials []byte, sink report.Sink) (a backups.Options, leave func(), err error) {
 	leave = func() {}
 	c, _, err := cli.FindCluster(&o.file, o.In)
 	if err != nil {
 		return a, leave, err
 	}
-	a = backups.Options{Cluster: c, Unknown: true}
+	var target *backups.Target
 	if o.to != "" {
-		if a.Target, err = o.target(c); err != nil {
+		if target, err = backups.TargetOf(c, o.to, credentials); err != nil {
 			return a, leave, err
 		}
 	}
@@ -133,14 +129,8 @@ func (o *options) overSSH(ctx context.Context, sink report.Sink) (a backups.Opti
 	if hosts == nil {
 		return a, leave, err
 	}
-	a.Hosts = hosts
-	for _, h := range c.Spec.Hosts {
-		if failed := hosts.Failed()[h.Name]; failed != nil {
-			action.Warn(sink, "", "%s is left out: %v", h.Name, failed)
-			continue
-		}
-		a.On = append(a.On, h)
-	}
+	a = backups.OverSSH(c, hosts, hosts.Failed(), sink)
+	a.Target = target
 	return a, func() { remote.Close(hosts, sink) }, nil
 }
 
@@ -342,9 +332,6 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(o.to, "file:") {
-		return action.Invalidf("a folder of the hosts can't be read from here: copy it from a host")
-	}
 	a, leave, err := o.reach(ctx, report.Discard())
 	defer leave()
 	if err != nil {
@@ -362,7 +349,7 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 }
 
 func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o, keep, yes, dryRun := &options{IOStreams: streams, access: access}, backup.Keep{}, false, false
+	o, d, yes := &options{IOStreams: streams, access: access}, backups.DeleteOptions{}, false
 	c := &cobra.Command{
 		Use:   "delete [BACKUP…] --to TARGET",
 		Short: "Delete backups at a target",
@@ -376,61 +363,60 @@ func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			if err := cli.CheckOutput(o.output); err != nil {
 				return err
 			}
-			if len(args) > 0 && !keep.All() {
-				return action.Invalidf("either name backups, or use --keep-…")
-			}
-			if !yes && !dryRun {
+			d.Names = args
+			if !yes && !d.DryRun {
 				if err := cli.CheckPrompt(o.In, o.output != "", "what would be deleted"); err != nil {
 					return err
 				}
 			}
-			return o.remove(c.Context(), args, keep, yes, dryRun)
+			return o.remove(c.Context(), d, yes)
 		},
 	}
 	o.addFlags(c)
 	f := c.Flags()
-	f.IntVar(&keep.Last, "keep-last", 0, "keep the newest `n`")
-	f.IntVar(&keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
-	f.IntVar(&keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
-	cli.AddDryRun(f, &dryRun, "only show what would be deleted")
+	f.IntVar(&d.Keep.Last, "keep-last", 0, "keep the newest `n`")
+	f.IntVar(&d.Keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
+	f.IntVar(&d.Keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
+	cli.AddDryRun(f, &d.DryRun, "only show what would be deleted")
 	cli.AddYes(f, &yes, "")
 	return c
 }
 
-func (o *options) remove(ctx context.Context, names []string, keep backup.Keep, yes, dryRun bool) error {
+func (o *options) remove(ctx context.Context, d backups.DeleteOptions, yes bool) error {
 	a, leave, err := o.reach(ctx, report.Discard())
 	defer leave()
 	if err != nil {
 		return err
 	}
-	going, _, err := backups.Delete(ctx, a, names, keep, true, report.Discard())
-	if err != nil {
+	d.Confirm = func(ctx context.Context, names []string) error {
+		if err := o.printGoing(names); err != nil || yes {
+			return err
+		}
+		return cli.Confirm(ctx, o.In, o.Out, "Delete "+report.Plural(len(names), "backup", "backups")+"?")
+	}
+	gone, err := backups.Delete(ctx, a, d, report.Discard())
+	switch {
+	case err != nil:
 		return err
-	}
-	if o.output == "" {
-		text := "Nothing is to be deleted.\n"
-		if len(going) > 0 {
-			text = "To be deleted: " + strings.Join(going, ", ") + "\n"
-		}
-		if _, err := io.WriteString(o.Out, text); err != nil {
-			return err
-		}
-	}
-	if len(going) > 0 && !dryRun {
-		if !yes {
-			if err := cli.Confirm(ctx, o.In, o.Out, "Delete "+report.Plural(len(going), "backup", "backups")+"?"); err != nil {
-				return err
-			}
-		}
-		// Exactly those that were shown.
-		if going, _, err = backups.Delete(ctx, a, going, backup.Keep{}, false, report.Discard()); err != nil {
-			return err
-		}
-	}
-	if o.output == cli.OutputJSON {
+	case o.output == cli.OutputJSON:
 		return cli.WriteJSON(o.Out, struct {
 			Deleted []string `json:"deleted"`
-		}{append([]string{}, going...)})
+		}{append([]string{}, gone...)})
+	case d.DryRun || len(gone) == 0:
+		return o.printGoing(gone)
 	}
 	return nil
+}
+
+// printGoing says which backups are to be deleted, to people.
+func (o *options) printGoing(names []string) error {
+	if o.output == cli.OutputJSON {
+		return nil
+	}
+	text := "Nothing is to be deleted.\n"
+	if len(names) > 0 {
+		text = "To be deleted: " + strings.Join(names, ", ") + "\n"
+	}
+	_, err := io.WriteString(o.Out, text)
+	return err
 }

@@ -11,7 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -33,11 +32,7 @@ func (o *options) find(ctx context.Context, onHosts bool) ([]upgrade.Backup, err
 		if err != nil {
 			return nil, err
 		}
-		found, err := backups.OnHosts(ctx, a, report.Discard())
-		if len(a.On) < len(a.Cluster.Spec.Hosts) {
-			err = errors.Join(err, action.As(action.Unreachable, errors.New("hosts that cannot be reached over SSH are left out")))
-		}
-		return found, err
+		return backups.OnHosts(ctx, a, report.Discard())
 	}
 	config, err := cli.RestConfig(o.access)
 	if err != nil {

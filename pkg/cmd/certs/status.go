@@ -12,11 +12,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/program"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // outputWide is one of -o's values.
@@ -77,25 +74,7 @@ func (o *options) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return due(r)
-}
-
-// due is the error of a report with something to do.
-func due(r certs.Report) error {
-	ended := 0
-	for _, e := range r.Certificates {
-		if e.Ended(r.Time) {
-			ended++
-		}
-	}
-	n := len(r.Due())
-	switch {
-	case ended > 0:
-		return action.As(action.Findings, fmt.Errorf("%s expired; renew with %s certs renew, or %s certs rescue -f CLUSTER if the API is down", report.Plural(ended, "certificate has", "certificates have"), program.Name, program.Name))
-	case n > 0:
-		return action.As(action.Findings, fmt.Errorf("%s due; renew with %s certs renew", report.Plural(n, "certificate is", "certificates are"), program.Name))
-	}
-	return nil
+	return r.Err()
 }
 
 // printReport prints a line a certificate.

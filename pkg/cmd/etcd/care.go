@@ -124,8 +124,8 @@ func (o *options) alarm(ctx context.Context, usage, fix bool) error {
 		}
 		r, err := etcd.Alarm(ctx, opts, shown)
 		shown.Close()
-		if err == nil && r.Freed == nil && len(r.Raised) > 0 {
-			err = action.As(action.Findings, fmt.Errorf("%s raised", report.Plural(len(r.Raised), "alarm is", "alarms are")))
+		if err == nil {
+			err = r.Err()
 		}
 		if o.structured() {
 			return errors.Join(o.document(r), err)

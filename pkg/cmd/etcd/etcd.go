@@ -80,26 +80,24 @@ func (o *options) mayAsk() error {
 	return cli.Askable(o.In)
 }
 
-// complete finds the way to the cluster: the API that the kubeconfig names, or the hosts of the
-// Cluster file. With a file a kubeconfig need not be there: it is only for noting what was done.
-func (o *options) complete(ctx context.Context) (err error) {
-	if o.file == "" {
-		o.action.Config, _, o.action.Cluster, err = cli.StoredCluster(ctx, o.access)
+// complete reads what the kubeconfig and the Cluster file say. With a file a kubeconfig need not be
+// there.
+func (o *options) complete(ctx context.Context) error {
+	config, err := cli.RestConfig(o.access)
+	if err != nil && o.file == "" {
 		return err
 	}
-	if o.action.Cluster, _, err = cli.FindCluster(&o.file, o.In); err != nil {
-		return err
-	}
-	if o.action.StateDir, err = cli.StateDir(o.action.Cluster); err != nil {
-		return err
-	}
-	if config, err := cli.RestConfig(o.access); err == nil {
-		// Of another cluster it is nobody's here.
-		if _, _, stored, err := cli.StoredCluster(ctx, o.access); err == nil && action.SameCluster(o.action.Cluster, stored) == nil {
-			o.action.Config = config
+	var given *v1alpha1.Cluster
+	if o.file != "" {
+		if given, _, err = cli.FindCluster(&o.file, o.In); err != nil {
+			return err
 		}
 	}
-	return nil
+	if o.action, err = etcd.Reach(ctx, config, given); err != nil || given == nil {
+		return err
+	}
+	o.action.StateDir, err = cli.StateDir(given)
+	return err
 }
 
 // connect logs in to the hosts of the Cluster file; leave ends that. Without a file there is

@@ -77,16 +77,13 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Remove these images?"); err != nil {
 			return err
 		}
-		if err := p.Recheck(ctx); err != nil {
-			return err
-		}
-		if len(p.Chosen) == 0 {
-			return o.show(nil)
-		}
 	}
 	ops, name, err := p.Begin(ctx)
 	if err != nil {
 		return err
+	}
+	if name == "" {
+		return o.show(nil)
 	}
 	return cli.WatchOrLeave(ctx, o.IOStreams, ops, name, o.output, o.WaitFlags)
 }

@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -124,12 +123,7 @@ func (o *imagesPushOptions) show(pushes []use.Push) error {
 		}
 		text := "\nEvery node has what it needs.\n"
 		if len(p.Targets) > 0 {
-			lacking := []bundle.Image{}
-			for i, row := range p.Matrix.Images {
-				if slices.ContainsFunc(p.Matrix.Nodes, func(node string) bool { return use.Lacks(row.States[node]) }) {
-					lacking = append(lacking, p.Images[i])
-				}
-			}
+			lacking := p.Lacking()
 			text = fmt.Sprintf("\nTo be pushed to %s: %s, at most %s.\n", strings.Join(p.Targets, ", "),
 				report.Plural(len(lacking), "image", "images"), report.Size(bundle.Contents{Images: lacking}.Size()))
 		}

@@ -137,7 +137,7 @@ func (o *removeOptions) Run(ctx context.Context) error {
 	if o.DryRun {
 		return r.Plan.Refused()
 	}
-	if err := o.Carry(ctx, r.Begin); err != nil || o.Detach || o.host.Spec.EtcdMember != "" {
+	if err := o.Carry(ctx, r.Begin); err != nil || o.Detach {
 		return err
 	}
 	shown := cli.NewProgress(o.Out, o.Output)
@@ -151,7 +151,7 @@ func (o *removeOptions) Run(ctx context.Context) error {
 
 // printOut says what is left to do about a host that is out.
 func printOut(o *operate.Options, out nodes.Out) error {
-	if o.Output == cli.OutputJSON {
+	if o.Output == cli.OutputJSON || out.Host == "" {
 		return nil
 	}
 	text := fmt.Sprintf("Also remove %s from your Cluster file.\n", out.Host)
