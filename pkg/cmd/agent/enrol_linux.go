@@ -28,12 +28,12 @@ func newEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := json.NewDecoder(streams.In).Decode(&o.Request); err != nil {
 				return action.Invalidf("cannot read the request on standard input: %w", err)
 			}
-			shown := cli.NewProgress(streams.Out, "")
+			shown := cli.NewProgress(streams.Out, cli.Output{})
 			defer shown.Close()
 			r, err := enrol.Run(c.Context(), o, shown)
 			shown.Close()
 			if err != nil {
-				return cli.Explain(c.Context(), streams.Out, "", r, err)
+				return cli.Explain(c.Context(), streams.Out, cli.Output{}, r, err)
 			}
 			host := o.Request.Host
 			_, err = fmt.Fprintf(streams.Out, "%s is joined. Delete the script, then run %s node add %s --enrolled where the Cluster file is.\n", host, program.Name, host)

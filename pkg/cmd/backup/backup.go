@@ -14,6 +14,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -29,9 +30,10 @@ import (
 // options are what the commands share.
 type options struct {
 	genericiooptions.IOStreams
-	access                                    *genericclioptions.ConfigFlags
-	file, output, to, credentials, identities string
-	hostKey                                   cli.HostKeyFlag
+	access                            *genericclioptions.ConfigFlags
+	file, to, credentials, identities string
+	output                            cli.Output
+	hostKey                           cli.HostKeyFlag
 }
 
 // New makes the command backup.
@@ -58,7 +60,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	return c
 }
 
-func (o *options) addFlags(c *cobra.Command) {
+func (o *options) addFlags(c *cobra.Command, formats cli.Formats) {
 	f := c.Flags()
 	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`, to log in to the hosts over SSH instead of using the API")
 	// MarkFlagFilename fails only for a flag that is not there.
@@ -66,7 +68,7 @@ func (o *options) addFlags(c *cobra.Command) {
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	f.StringVar(&o.to, "to", "", "the `target`: a name in spec.backup.targets, or a URL (s3://, sftp://, file://)")
 	f.StringVar(&o.credentials, "credentials", "", "`file` with the credentials of the target (default the Secret of the target)")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, formats)
 }
 
 func (o *options) addIdentity(c *cobra.Command) {
@@ -152,16 +154,13 @@ func newCreate(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha backup create --to offsite --credentials s3.yaml -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if name == "" {
 				name = backups.NewName(time.Now())
 			}
 			return o.create(c.Context(), name)
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{Documents: "one event per line, then the result"})
 	c.Flags().StringVar(&name, "name", "", "`name` of the backup (default backup-TIME)")
 	return c
 }
@@ -181,8 +180,8 @@ func (o *options) create(ctx context.Context, name string) error {
 	if err = cli.Ended(ctx, err); err != nil {
 		return fmt.Errorf("%w\nnext: run it again with --name %s", err, name)
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, m)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, m)
 	}
 	where := "on its hosts"
 	if a.Target != nil {
@@ -207,9 +206,6 @@ func newList(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 			kubectl ha backup list -o json`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if o.to != "" && hosts {
 				return action.Invalidf("use either --to or --hosts")
 			}
@@ -219,7 +215,7 @@ func newList(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 			return o.listAtTarget(c.Context())
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{Names: true})
 	c.Flags().BoolVar(&hosts, "hosts", false, "read and verify the backups on the hosts")
 	return c
 }
@@ -234,11 +230,21 @@ func (o *options) listAtTarget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSON(o.Out, list)
+	switch {
+	case o.output.Names():
+		var names []string
+		for _, m := range list.Backups {
+			names = append(names, m.Name)
+		}
+		return o.output.PrintNames(o.Out, backupKind, names...)
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, list)
 	}
 	return printListed(o.Out, list, time.Now())
 }
+
+// backupKind is before a backup's name with -o name.
+var backupKind = schema.GroupKind{Kind: "Backup"}
 
 func printListed(w io.Writer, list backup.Listed, now time.Time) error {
 	if len(list.Backups)+len(list.Broken) == 0 {
@@ -268,13 +274,10 @@ func newVerify(streams genericiooptions.IOStreams, access *genericclioptions.Con
 		Example: cli.Examples(`kubectl ha backup verify backup-20261129-200000 --to offsite --identity key.txt`),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			return o.verify(c.Context(), args[0])
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{Documents: "one event per line, then the result"})
 	o.addIdentity(c)
 	return c
 }
@@ -296,8 +299,8 @@ func (o *options) verify(ctx context.Context, name string) error {
 	if err = cli.Ended(ctx, err); err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, v)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, v)
 	}
 	_, err = fmt.Fprintf(o.Out, "The backup %s can be restored: revision %d, %d keys, hash %d.\n", v.Name, v.Revision, v.Keys, v.Hash)
 	return err
@@ -312,16 +315,13 @@ func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.C
 		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --dir ./restored`),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if dir == "" {
 				return action.Invalidf("name a new directory with --dir")
 			}
 			return o.download(c.Context(), args[0], dir)
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{})
 	o.addIdentity(c)
 	c.Flags().StringVar(&dir, "dir", "", "new `directory` to write to")
 	return c
@@ -341,8 +341,8 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSON(o.Out, m)
+	if o.output.ForPrograms() {
+		return o.output.Print(o.Out, m)
 	}
 	_, err = fmt.Fprintf(o.Out, "The backup %s is in %s; it contains every Secret of the cluster.\n", m.Name, dir)
 	return err
@@ -360,19 +360,16 @@ func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha backup delete --to offsite --keep-last 3 --keep-daily 7 --keep-weekly 5`),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			d.Names = args
 			if !yes && !d.DryRun {
-				if err := cli.CheckPrompt(o.In, o.output != "", "what would be deleted"); err != nil {
+				if err := cli.CheckPrompt(o.In, o.output.ForPrograms(), "what would be deleted"); err != nil {
 					return err
 				}
 			}
 			return o.remove(c.Context(), d, yes)
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{})
 	f := c.Flags()
 	f.IntVar(&d.Keep.Last, "keep-last", 0, "keep the newest `n`")
 	f.IntVar(&d.Keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
@@ -398,8 +395,8 @@ func (o *options) remove(ctx context.Context, d backups.DeleteOptions, yes bool)
 	switch {
 	case err != nil:
 		return err
-	case o.output == cli.OutputJSON:
-		return cli.WriteJSON(o.Out, struct {
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, struct {
 			Deleted []string `json:"deleted"`
 		}{append([]string{}, gone...)})
 	case d.DryRun || len(gone) == 0:
@@ -410,7 +407,7 @@ func (o *options) remove(ctx context.Context, d backups.DeleteOptions, yes bool)
 
 // printGoing says which backups are to be deleted, to people.
 func (o *options) printGoing(names []string) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		return nil
 	}
 	text := "Nothing is to be deleted.\n"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -45,11 +46,20 @@ func (o *options) showOnHosts(backups []upgrade.Backup, incomplete error, onHost
 	if incomplete != nil && len(backups) == 0 {
 		return incomplete
 	}
-	if o.output == cli.OutputJSON {
+	if o.output.Names() {
+		var names []string
+		for _, b := range backups {
+			if !slices.Contains(names, b.Name) {
+				names = append(names, b.Name) // It may be on several hosts.
+			}
+		}
+		return errors.Join(o.output.PrintNames(o.Out, backupKind, names...), incomplete)
+	}
+	if o.output.ForPrograms() {
 		if backups == nil {
 			backups = []upgrade.Backup{}
 		}
-		return errors.Join(cli.WriteJSON(o.Out, backups), incomplete)
+		return errors.Join(o.output.Print(o.Out, backups), incomplete)
 	}
 	none := "No Operation in this cluster records a backup; use --hosts to read the hosts."
 	if onHosts {

@@ -49,7 +49,7 @@ type options struct {
 	genericiooptions.IOStreams
 	access  *genericclioptions.ConfigFlags
 	file    string
-	output  string
+	output  cli.Output
 	hostKey cli.HostKeyFlag
 	action  certs.Options
 	// caCerts and caKeys are files.
@@ -140,15 +140,15 @@ func (o *options) checkPrompt() error {
 	switch {
 	case o.yes || o.action.DryRun:
 		return nil
-	case o.output == cli.OutputJSON:
-		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
+	case o.output.ForPrograms():
+		return action.Invalidf("cannot prompt with -o %s; use --yes, or --dry-run to see the plan", o.output)
 	}
 	return cli.Askable(o.In)
 }
 
 // confirm shows a plan and asks whether it is to be carried out, in a pause of the progress.
 func (o *options) confirm(ctx context.Context, shown *cli.Progress, show func() error, question string) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		return nil
 	}
 	shown.Close()

@@ -81,14 +81,11 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 	f.BoolVar(&o.rotation.LeaveStale, "leave-workloads", false, "finish although pods were started before the new CA was published")
 	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then the result"})
 	return c
 }
 
 func (o *rotateOptions) validate() error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	return o.checkPrompt()
 }
 
@@ -124,8 +121,8 @@ func (o *rotateOptions) login(sink report.Sink) func(context.Context, *rest.Conf
 
 // finish writes what was done. Exit codes do not depend on how that is written.
 func (o *rotateOptions) finish(r certs.RotationResult, err error, started time.Time) error {
-	if o.output == cli.OutputJSON {
-		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	if o.output.ForPrograms() {
+		return errors.Join(o.output.PrintLine(o.Out, r), err)
 	}
 	if err != nil {
 		return err

@@ -16,9 +16,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
 
-// outputWide is one of -o's values.
-const outputWide = "wide"
-
 func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
 	o := &options{IOStreams: streams, access: access}
 	c := &cobra.Command{
@@ -35,9 +32,6 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha certs status --deep -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output, outputWide); err != nil {
-				return err
-			}
 			if err := o.complete(c.Context()); err != nil {
 				return err
 			}
@@ -47,12 +41,12 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	o.addFlags(c)
 	f := c.Flags()
 	f.BoolVar(&o.action.Deep, "deep", false, "read the files on every host instead of querying ports")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), wide (with files, names and fingerprints) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{Wide: "with files, names and fingerprints"})
 	return c
 }
 
 func (o *options) status(ctx context.Context) error {
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	defer shown.Close()
 	if o.action.Deep {
 		leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
@@ -66,10 +60,10 @@ func (o *options) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		err = cli.WriteJSON(o.Out, r)
+	if o.output.ForPrograms() {
+		err = o.output.Print(o.Out, r)
 	} else {
-		err = printReport(o.Out, r, o.output == outputWide)
+		err = printReport(o.Out, r, o.output.Wide())
 	}
 	if err != nil {
 		return err

@@ -111,7 +111,7 @@ func newApply(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 }
 
 func (o *changeOptions) addChangeFlags(c *cobra.Command) {
-	o.addFlags(c, "text (default) or json (the plan, then one event per line)")
+	o.addFlags(c, cli.Formats{Documents: "the plan, then one event per line"})
 	f := c.Flags()
 	cli.AddDryRun(f, &o.dryRun, "only show the plan")
 	o.Add(f, "without -f: ", "start the Operation and return")
@@ -128,9 +128,6 @@ func (o *changeOptions) addBundleFlags(c *cobra.Command) {
 
 // Run shows the plan, asks, and carries it out or has the cluster do so.
 func (o *changeOptions) Run(ctx context.Context) error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	if err := etcd.CheckChange(o.change); err != nil {
 		return err
 	}
@@ -177,7 +174,7 @@ func (o *changeOptions) carryOut(ctx context.Context, p *etcd.ChangePlan, shown 
 		return err
 	case begun != nil:
 		return cli.WatchOrLeave(ctx, o.IOStreams, begun.Operations, begun.Name, o.output, o.WaitFlags)
-	case o.output == cli.OutputJSON:
+	case o.output.ForPrograms():
 		return nil
 	}
 	_, err = fmt.Fprintf(o.Out, "Done after %s.\n", report.Elapsed(time.Since(started)))
@@ -186,8 +183,8 @@ func (o *changeOptions) carryOut(ctx context.Context, p *etcd.ChangePlan, shown 
 
 // show prints the plan.
 func (o *changeOptions) show(p *etcd.ChangePlan) error {
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, p)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, p)
 	}
 	var b strings.Builder
 	how := "by an Operation"
@@ -218,7 +215,7 @@ func (o *changeOptions) show(p *etcd.ChangePlan) error {
 }
 
 func (o *changeOptions) cancelDowngrade(ctx context.Context) error {
-	return o.run(ctx, o.ErrOut, "", func(shown *cli.Progress) error {
+	return o.run(ctx, o.ErrOut, cli.Output{}, func(shown *cli.Progress) error {
 		if err := etcd.CancelDowngrade(ctx, o.action, shown); err != nil {
 			return err
 		}

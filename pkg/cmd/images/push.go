@@ -73,7 +73,7 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	cli.AddYes(f, &o.yes, "this command never prompts; accepted as on other commands: ")
 	cli.AddDryRun(f, &o.DryRun, "only show what would be pushed")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line"})
 	return c
 }
 
@@ -88,7 +88,7 @@ func (o *imagesPushOptions) Validate() error {
 	if err := use.CheckPush(o.PushOptions); err != nil {
 		return err
 	}
-	return cli.CheckOutput(o.output)
+	return nil
 }
 
 // Run pushes, or shows what would be pushed.
@@ -105,7 +105,7 @@ func (o *imagesPushOptions) Run(ctx context.Context) error {
 
 // show tells what would go where.
 func (o *imagesPushOptions) show(pushes []use.Push) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		type planned struct {
 			Arch string `json:"arch"`
 			images.Matrix
@@ -115,7 +115,7 @@ func (o *imagesPushOptions) show(pushes []use.Push) error {
 		for _, p := range pushes {
 			out = append(out, planned{p.Arch, p.Matrix, p.Targets})
 		}
-		return cli.WriteJSON(o.Out, out)
+		return o.output.Print(o.Out, out)
 	}
 	for _, p := range pushes {
 		if err := printMatrix(o.Out, p.Matrix); err != nil {

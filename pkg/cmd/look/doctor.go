@@ -20,7 +20,7 @@ import (
 type doctorOptions struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
-	output string
+	output cli.Output
 	fix    bool
 	quick  bool
 	yes    bool
@@ -59,7 +59,7 @@ func NewDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddDryRun(f, &o.dryRun, "with --fix: only show what would be repaired")
 	o.Add(f, "with --fix: ", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "with --fix: ")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
 
@@ -68,7 +68,7 @@ func (o *doctorOptions) Validate() error {
 	if !o.fix && (o.dryRun || o.Detach || o.yes || o.Timeout != 0) {
 		return action.Invalidf("--dry-run, --wait, --detach, --timeout and --yes require --fix")
 	}
-	return cli.CheckOutput(o.output)
+	return nil
 }
 
 // Run looks, tells, and repairs.
@@ -81,8 +81,8 @@ func (o *doctorOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		err = cli.WriteJSON(o.Out, d)
+	if o.output.ForPrograms() {
+		err = o.output.Print(o.Out, d)
 	} else {
 		err = printDiagnosis(o.Out, cli.StyleFor(o.Out), d)
 	}

@@ -57,7 +57,7 @@ func newAdd(streams genericiooptions.IOStreams, access *genericclioptions.Config
 	f := c.Flags()
 	f.BoolVar(&o.print, "print", false, "only print a one-time script for a host without SSH access")
 	f.BoolVar(&o.hosts.Enrolled, "enrolled", false, "the script of --print has run on the hosts; complete the join")
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests of the Operation, change nothing)")
+	cli.AddOutput(c, &o.Output, cli.Formats{Documents: "the plan, then one event per line", Manifests: true})
 	return c
 }
 
@@ -72,9 +72,6 @@ func (o *addOptions) addHostFlags(c *cobra.Command) {
 // Complete reads the Cluster file, and connects.
 func (o *addOptions) Complete(ctx context.Context, names []string) error {
 	o.hosts.Names = names
-	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
-		return err
-	}
 	if o.print && (o.hosts.Enrolled || len(names) > 1) {
 		return action.Invalidf("--print takes one host, and cannot be combined with --enrolled")
 	}
@@ -111,7 +108,7 @@ func (o *addOptions) complete(ctx context.Context) (err error) {
 // Run adds the hosts, or prints what does.
 func (o *addOptions) Run(ctx context.Context) error {
 	switch {
-	case o.Output == cli.OutputYAML:
+	case o.Output.Manifests():
 		objects, err := nodes.AddManifests(ctx, o.hosts)
 		if err != nil {
 			return err

@@ -20,14 +20,14 @@ type document struct {
 
 // Show prints the findings and, when nothing stands in the way, the plan.
 func (o *Options) Show(p *operate.Plan) error {
-	if o.Output != cli.OutputJSON {
+	if !o.Output.ForPrograms() {
 		return o.showText(p)
 	}
 	d := document{Cluster: p.Cluster.Metadata.Name, OK: p.Refused() == nil, Steps: []cli.PlanStep{}, Findings: append([]nodes.Finding{}, p.Findings...)}
 	for _, s := range p.Steps {
 		d.Steps = append(d.Steps, cli.PlanStep{ID: s.ID, Title: s.Title, Host: s.Host, After: s.After, Skip: s.Skip})
 	}
-	return cli.WriteJSONLine(o.Out, d)
+	return o.Output.PrintLine(o.Out, d)
 }
 
 func (o *Options) showText(p *operate.Plan) error {
