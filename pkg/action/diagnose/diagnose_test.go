@@ -62,10 +62,10 @@ func TestPlanRepair(t *testing.T) {
 	}{
 		"nothing":                          {d: Diagnosis{ours: true}},
 		"nothing, of a cluster of another": {},
-		"both": {d: Diagnosis{ours: true, Fixes: []v1alpha1.MendFix{v1alpha1.MendCoreDNS}, Addons: []string{"dashboard"}},
-			names: []string{string(v1alpha1.MendCoreDNS), "the certificates of dashboard"}, fixes: true, addons: true},
+		"both": {d: Diagnosis{ours: true, Fixes: []v1alpha1.RepairFix{v1alpha1.RepairCoreDNS}, Addons: []string{"dashboard"}},
+			names: []string{string(v1alpha1.RepairCoreDNS), "the certificates of dashboard"}, fixes: true, addons: true},
 		"an addon":                       {d: Diagnosis{ours: true, Addons: []string{"dashboard"}}, names: []string{"the certificates of dashboard"}, addons: true},
-		"a fix for a cluster of another": {d: Diagnosis{Fixes: []v1alpha1.MendFix{v1alpha1.MendCoreDNS}}, kind: action.Invalid},
+		"a fix for a cluster of another": {d: Diagnosis{Fixes: []v1alpha1.RepairFix{v1alpha1.RepairCoreDNS}}, kind: action.Invalid},
 		"addons of a cluster of another": {d: Diagnosis{Addons: []string{"dashboard"}}, kind: action.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -110,7 +110,7 @@ func (d *Diagnosis) beginFixes(ctx context.Context, sink report.Sink) (*incluste
 	if err != nil {
 		return nil, "", err
 	}
-	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationMend, Mend: &v1alpha1.MendSpec{Fixes: d.Fixes}})
+	op, err := ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationRepair, Repair: &v1alpha1.RepairSpec{Fixes: d.Fixes}})
 	if err != nil {
 		return nil, "", action.OfCluster(err)
 	}
