@@ -21,7 +21,7 @@ func (o *options) printPlan(p plan.Plan) error {
 		_, err := fmt.Fprintf(o.Out, "Dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
-	return o.output.PrintLine(o.Out, map[string]any{"plan": cli.PlanSteps(p)})
+	return o.output.PrintLine(o.Out, map[string]any{"plan": append([]plan.Step{}, p.Steps...)})
 }
 
 // summary tells what there is now, and what to do with it.

@@ -135,11 +135,8 @@ func turn(n checks.NodePlan) int {
 func findings(all []checks.Finding, blocks func(checks.Finding) bool) []report.Finding {
 	var out []report.Finding
 	for _, f := range all {
-		one := report.Finding{Node: f.Node, Check: f.Check, Severity: report.SeverityWarning, Message: f.Message, Hint: f.Hint}
-		if blocks(f) {
-			one.Severity = report.SeverityError
-		}
-		out = append(out, one)
+		f.Blocks = blocks(f)
+		out = append(out, f.Report())
 	}
 	return out
 }
