@@ -30,9 +30,9 @@ const (
 	LoadBalancer = "loadbalancer.yaml"
 	// CoreDNS is the part of the CoreDNS Deployment that kubectl-ha sets.
 	CoreDNS = "coredns-patch.yaml"
-	// EnrolScript is a text template, the one exception: a script for a host that is
+	// JoinScript is a text template, the one exception: a script for a host that is
 	// reached by other means than SSH.
-	EnrolScript = "scripts/enrol.sh.tmpl"
+	JoinScript = "scripts/join.sh.tmpl"
 )
 
 // FS holds the documents.

@@ -20,7 +20,7 @@ import (
 const addEtcdTimeout = 15 * time.Minute
 
 // AddConfig brings hosts to a cluster that runs: the part over SSH, up to
-// kubelets that are enrolled and etcd members that vote. Only these hosts are
+// kubelets that are joined and etcd members that vote. Only these hosts are
 // logged in to, so that it takes as long in a large cluster as in a small one.
 type AddConfig struct {
 	// Cluster is the document with the new hosts, defaults set and valid.
@@ -40,7 +40,7 @@ type AddConfig struct {
 	DryRun      bool
 	// Confirm, when set, is asked with the plan; an error ends it.
 	Confirm func(ctx context.Context, p plan.Plan) error
-	// Discovery gives what kubelets enrol with: a bootstrap token that lives for
+	// Discovery gives what kubelets join with: a bootstrap token that lives for
 	// twenty minutes or so, and the fingerprint of the cluster's CA. It is called once.
 	Discovery func(ctx context.Context) (token, caHash string, err error)
 	// Member gives the certificates of an etcd member that the plan adds, where the
@@ -62,7 +62,7 @@ type MemberFiles struct {
 	PeerKey    []byte `json:"peerKey"`
 }
 
-// Add prepares and enrols hosts. The error is a *PreflightError when they are not
+// Add prepares and joins hosts. The error is a *PreflightError when they are not
 // ready; nothing was changed then. Running it again does what is left.
 func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 	var r Result
@@ -237,7 +237,7 @@ func MakeAddPlan(c *v1alpha1.Cluster, names []string, o Observation, in Inputs) 
 			p.vip(h)
 		}
 		if isIn(c.Nodes(), h) {
-			p.enrols(h)
+			p.joinsNode(h)
 		}
 	}
 	p.tidyUp(hosts)
@@ -272,10 +272,10 @@ func (p *planner) etcdJoins(h v1alpha1.Host, before string) string {
 	return s.ID
 }
 
-func (p *planner) enrols(h v1alpha1.Host) {
-	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "join the node",
-		After: []string{id(tasks.Images, h)}, Spec: controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
-	if p.enrolled(h) {
+func (p *planner) joinsNode(h v1alpha1.Host) {
+	s := plan.Step{ID: id(tasks.JoinNode, h), Host: h.Name, Task: tasks.JoinNode, Timeout: joinTimeout, Title: "join the node",
+		After: []string{id(tasks.Images, h)}, Spec: controlplane.JoinNodeSpec{Patches: p.c.Spec.Kubeadm.Patches}}
+	if p.joined(h) {
 		s.Skip = "already joined"
 	}
 	p.add(s)

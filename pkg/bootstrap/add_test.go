@@ -30,9 +30,9 @@ func TestMakeAddPlan(t *testing.T) {
 		hosts []string
 		want  string
 	}{
-		{"a worker", []string{"w2"}, "prepare/w2 images/w2 enrol/w2 tidy/w2"},
-		{"a control plane", []string{"cp4"}, "prepare/cp4 images/cp4 etcd/cp4 vip/cp4 enrol/cp4 tidy/cp4"},
-		{"two", []string{"cp3", "cp4"}, "prepare/cp3 prepare/cp4 images/cp3 images/cp4 etcd/cp3 etcd/cp4 vip/cp3 enrol/cp3 vip/cp4 enrol/cp4 tidy/cp3 tidy/cp4"},
+		{"a worker", []string{"w2"}, "prepare/w2 images/w2 join-node/w2 tidy/w2"},
+		{"a control plane", []string{"cp4"}, "prepare/cp4 images/cp4 etcd/cp4 vip/cp4 join-node/cp4 tidy/cp4"},
+		{"two", []string{"cp3", "cp4"}, "prepare/cp3 prepare/cp4 images/cp3 images/cp4 etcd/cp3 etcd/cp4 vip/cp3 join-node/cp3 vip/cp4 join-node/cp4 tidy/cp3 tidy/cp4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, err := MakeAddPlan(addCluster(), tt.hosts, Observation{}, Inputs{Running: true})

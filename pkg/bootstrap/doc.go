@@ -1,5 +1,5 @@
 // Package bootstrap is stage one: bare hosts, reached over SSH, become an etcd
-// cluster, a virtual IP, a first control plane and enrolled kubelets. The rest
+// cluster, a virtual IP, a first control plane and joined kubelets. The rest
 // is done from inside the cluster, by whatever Config.Join is.
 //
 // It goes in three parts. Observe looks at all hosts. Preflight and MakePlan

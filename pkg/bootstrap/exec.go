@@ -70,8 +70,8 @@ func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 		return e.renew(ctx, s, spec)
 	case controlplane.InitSpec:
 		return e.init(ctx, s, spec)
-	case controlplane.EnrolSpec:
-		return e.enrol(ctx, s, spec)
+	case controlplane.JoinNodeSpec:
+		return e.joinNode(ctx, s, spec)
 	}
 	switch s.Task {
 	case StepJoin:
@@ -194,7 +194,7 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 	return outcome, nil
 }
 
-func (e *executor) enrol(ctx context.Context, s plan.Step, spec controlplane.EnrolSpec) (plan.Outcome, error) {
+func (e *executor) joinNode(ctx context.Context, s plan.Step, spec controlplane.JoinNodeSpec) (plan.Outcome, error) {
 	token, hash, err := e.discovery(ctx)
 	if err != nil {
 		return plan.Outcome{}, err
@@ -216,13 +216,13 @@ func (e *executor) patches() string {
 	return controlplane.PatchesDir
 }
 
-// discovery is what a kubelet enrols with: a token that lives, the one that
+// discovery is what a kubelet joins with: a token that lives, the one that
 // kubeadm init made just now or a new one, and the CA's fingerprint.
 func (e *executor) discovery(ctx context.Context) (token, hash string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// A host whose images took long must not enrol with a token that ends meanwhile.
-	if e.token != "" && e.caHash != "" && time.Since(e.tokenFrom) < tokenLife-enrolTimeout {
+	// A host whose images took long must not join with a token that ends meanwhile.
+	if e.token != "" && e.caHash != "" && time.Since(e.tokenFrom) < tokenLife-joinTimeout {
 		return e.token, e.caHash, nil
 	}
 	if e.discover != nil {

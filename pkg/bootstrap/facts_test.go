@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 )
 
@@ -58,7 +59,7 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 	f.Ours = &observe.Ours{Cluster: c.Metadata.Name, Done: []string{"prepare", "images"},
 		Settings: map[string]string{"prepare": settings(prepareSettings(c, h)), "etcd": settings(c.Spec.Etcd.ExtraArgs)}}
 	f.AgentInstalled = true
-	f.State.Enrolled, f.State.KubeletActive, f.State.KubeletVersion = true, true, c.Spec.KubernetesVersion
+	f.State.Joined, f.State.KubeletActive, f.State.KubeletVersion = true, true, c.Spec.KubernetesVersion
 	f.Binaries, f.Images = map[string]string{}, map[string]string{"agent": "sha256:a"}
 	for _, b := range testContents().For(roles(c, h)).Binaries {
 		f.Binaries[b.Path] = b.SHA256
@@ -85,11 +86,11 @@ func complete(c *v1alpha1.Cluster, h v1alpha1.Host) HostObservation {
 		f.Ours.Done = append(f.Ours.Done, "init")
 		f.VirtualIPHere = true
 	case h.Has(v1alpha1.RoleControlPlane):
-		f.Ours.Done = append(f.Ours.Done, "enrol", "promote")
+		f.Ours.Done = append(f.Ours.Done, "join-node", "promote")
 		f.VirtualIPAnswers = "02:00:cp1"
 		f.VRRPRouters = []int{int(c.Spec.Keepalived.RouterID)}
 	case isIn(c.Nodes(), h):
-		f.Ours.Done = append(f.Ours.Done, "enrol")
+		f.Ours.Done = append(f.Ours.Done, "join-node")
 	}
 	return o
 }
@@ -124,4 +125,23 @@ func testContents() bundle.Contents {
 func testInputs() Inputs {
 	c := testContents()
 	return Inputs{Contents: &c, Identity: testCA, EtcdCAs: []string{testCA}, AgentImage: "agent"}
+}
+
+// TestFormerName: a host that an earlier build has joined is known to have joined.
+func TestFormerName(t *testing.T) {
+	o := HostObservation{}
+	for name, tc := range map[string]struct {
+		ours *observe.Ours
+		want bool
+	}{
+		"nothing":         {nil, false},
+		"another task":    {&observe.Ours{Done: []string{tasks.Prepare}}, false},
+		"its name":        {&observe.Ours{Done: []string{tasks.JoinNode}}, true},
+		"its former name": {&observe.Ours{Done: []string{"enrol"}}, true},
+	} {
+		o.Facts.Ours = tc.ours
+		if o.done(tasks.JoinNode) != tc.want || o.done(tasks.Promote) {
+			t.Errorf("%s: %v", name, o.done(tasks.JoinNode))
+		}
+	}
 }

@@ -176,13 +176,13 @@ func (f *fakeHosts) do(ctx context.Context, name string, facts *observe.Facts, r
 		return nil, changed, nil
 	case tasks.Init:
 		return f.init(facts, decode[controlplane.InitSpec](f, req.Spec))
-	case tasks.Enrol:
-		spec := decode[controlplane.EnrolSpec](f, req.Spec)
+	case tasks.JoinNode:
+		spec := decode[controlplane.JoinNodeSpec](f, req.Spec)
 		if f.clusterCAs == 0 || !bytes.Contains(spec.Config, []byte("JoinConfiguration")) || facts.Binaries["/usr/local/bin/kubelet"] == "" {
-			return nil, false, fmt.Errorf("enrolled too early, or with %s", spec.Config)
+			return nil, false, fmt.Errorf("joined too early, or with %s", spec.Config)
 		}
-		changed = !facts.State.Enrolled
-		facts.State.Enrolled, facts.State.KubeletActive = true, true
+		changed = !facts.State.Joined
+		facts.State.Joined, facts.State.KubeletActive = true, true
 		return nil, changed, nil
 	case tasks.AdminKubeconfig:
 		if !facts.State.ControlPlane {
@@ -346,7 +346,7 @@ func (f *fakeHosts) init(facts *observe.Facts, spec controlplane.InitSpec) (any,
 		}
 	}
 	facts.State.ControlPlane, facts.State.APIServerReady = true, true
-	facts.State.Enrolled, facts.State.KubeletActive = true, true
+	facts.State.Joined, facts.State.KubeletActive = true, true
 	return controlplane.InitData{CACertHash: "sha256:" + strings.Repeat("ab", 32)}, changed, nil
 }
 
@@ -356,8 +356,8 @@ func (f *fakeHosts) promote() (changed bool, err error) {
 	defer f.mu.Unlock()
 	for _, h := range f.c.ControlPlanes() {
 		facts := f.facts[h.Name]
-		if !facts.State.Enrolled {
-			return false, fmt.Errorf("%s is not enrolled", h.Name)
+		if !facts.State.Joined {
+			return false, fmt.Errorf("%s is not joined", h.Name)
 		}
 		if !facts.State.ControlPlane {
 			facts.State.ControlPlane, facts.State.APIServerReady, facts.State.ClusterCA = true, true, "cluster-ca"

@@ -32,7 +32,7 @@ const (
 	etcdTimeout    = 5 * time.Minute
 	vipTimeout     = 10 * time.Minute // a package manager may have to install keepalived
 	initTimeout    = 15 * time.Minute
-	enrolTimeout   = 10 * time.Minute
+	joinTimeout    = 10 * time.Minute
 	tidyTimeout    = 5 * time.Minute
 )
 
@@ -70,7 +70,7 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 	p.init()
 	for _, h := range c.Nodes() {
 		if h.Name != p.source.Name {
-			p.enrol(h)
+			p.joinNode(h)
 		}
 	}
 	p.tidy()
@@ -286,21 +286,21 @@ func (p *planner) init() {
 	p.add(s)
 }
 
-func (p *planner) enrol(h v1alpha1.Host) {
-	s := plan.Step{ID: id(tasks.Enrol, h), Host: h.Name, Task: tasks.Enrol, Timeout: enrolTimeout, Title: "join the node",
+func (p *planner) joinNode(h v1alpha1.Host) {
+	s := plan.Step{ID: id(tasks.JoinNode, h), Host: h.Name, Task: tasks.JoinNode, Timeout: joinTimeout, Title: "join the node",
 		After: []string{id(tasks.Init, p.source), id(tasks.Images, h)},
-		Spec:  controlplane.EnrolSpec{Patches: p.c.Spec.Kubeadm.Patches}}
-	if p.enrolled(h) {
+		Spec:  controlplane.JoinNodeSpec{Patches: p.c.Spec.Kubeadm.Patches}}
+	if p.joined(h) {
 		s.Skip = "already joined"
 	}
 	p.add(s)
 }
 
-// enrolled tells whether the host's kubelet belongs to the cluster and runs.
-func (p *planner) enrolled(h v1alpha1.Host) bool {
+// joined tells whether the host's kubelet belongs to the cluster and runs.
+func (p *planner) joined(h v1alpha1.Host) bool {
 	seen := p.o[h.Name]
-	return seen.Facts.State.Enrolled && seen.Facts.State.KubeletActive &&
-		(seen.done(tasks.Enrol) || seen.done(tasks.Promote) || seen.done(tasks.Init))
+	return seen.Facts.State.Joined && seen.Facts.State.KubeletActive &&
+		(seen.done(tasks.JoinNode) || seen.done(tasks.Promote) || seen.done(tasks.Init))
 }
 
 // handOver: from here on the cluster goes on by itself. The kubeconfig needs
@@ -310,7 +310,7 @@ func (p *planner) handOver() {
 	after := []string{first}
 	for _, h := range p.c.Nodes() {
 		if h.Name != p.source.Name {
-			after = append(after, id(tasks.Enrol, h))
+			after = append(after, id(tasks.JoinNode, h))
 		}
 	}
 	for _, h := range p.c.ControlPlanes() {

@@ -54,9 +54,9 @@ func TestPlanForBareHosts(t *testing.T) {
 		"etcd-health < etcd/cp1,etcd/cp2,etcd/cp3",
 		"vip/cp1 < prepare/cp1", "vip/cp2 < prepare/cp2", "vip/cp3 < prepare/cp3",
 		"init/cp1 < images/cp1,etcd-health,vip/cp1",
-		"enrol/cp2 < init/cp1,images/cp2", "enrol/cp3 < init/cp1,images/cp3", "enrol/w1 < init/cp1,images/w1",
+		"join-node/cp2 < init/cp1,images/cp2", "join-node/cp3 < init/cp1,images/cp3", "join-node/w1 < init/cp1,images/w1",
 		"tidy/cp1 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1", "tidy/cp2 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1", "tidy/cp3 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1", "tidy/w1 < prepare/cp1,prepare/cp2,prepare/cp3,prepare/w1,images/cp1,images/cp2,images/cp3,images/w1",
-		"join < init/cp1,enrol/cp2,enrol/cp3,enrol/w1,vip/cp1,vip/cp2,vip/cp3",
+		"join < init/cp1,join-node/cp2,join-node/cp3,join-node/w1,vip/cp1,vip/cp2,vip/cp3",
 		"kubeconfig < init/cp1",
 	}
 	if !slices.Equal(got, want) {
@@ -125,8 +125,8 @@ func TestPlanResumes(t *testing.T) {
 		"the same while a member is away": {cluster: slowBeat, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.EtcdActive = false },
 			want: append([]string{"etcd/cp2", "etcd/cp1", "etcd/cp3", "etcd-health"}, always...)},
 		"a kubelet is down": {hosts: func(o map[string]*HostObservation) { o["w1"].Facts.State.KubeletActive = false },
-			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "enrol/w1", "join", "kubeconfig"}},
-		"the first control plane is lost and bare again": {cluster: etcdHosts, made: etcdHosts, bare: "cp1", want: []string{"prepare/cp1", "images/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "enrol/cp1", "tidy/cp1", "join", "kubeconfig"}, initOn: "cp2"},
+			want: []string{"vip/cp1", "vip/cp2", "vip/cp3", "join-node/w1", "join", "kubeconfig"}},
+		"the first control plane is lost and bare again": {cluster: etcdHosts, made: etcdHosts, bare: "cp1", want: []string{"prepare/cp1", "images/cp1", "vip/cp1", "vip/cp2", "vip/cp3", "join-node/cp1", "tidy/cp1", "join", "kubeconfig"}, initOn: "cp2"},
 		"the first control plane's apiserver is down": {hosts: func(o map[string]*HostObservation) { o["cp1"].Facts.State.APIServerReady = false },
 			want: always, initOn: "cp2"},
 		"all apiservers are down": {hosts: func(o map[string]*HostObservation) {
@@ -138,24 +138,24 @@ func TestPlanResumes(t *testing.T) {
 			undo(o["cp1"], "init")
 			o["cp1"].Facts.State.APIServerReady = false
 			for _, n := range []string{"cp2", "cp3", "w1"} {
-				undo(o[n], "enrol", "promote")
+				undo(o[n], "join-node", "promote")
 				o[n].Facts.State = observe.State{EtcdCA: o[n].Facts.State.EtcdCA, EtcdData: o[n].Facts.State.EtcdData, EtcdActive: o[n].Facts.State.EtcdActive}
 			}
-		}, want: []string{"etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1", "enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}},
+		}, want: []string{"etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1", "join-node/cp2", "join-node/cp3", "join-node/w1", "join", "kubeconfig"}},
 		"interrupted in init, then put in another order": {cluster: func(c *v1alpha1.Cluster) {
 			c.Spec.Hosts[0], c.Spec.Hosts[1] = c.Spec.Hosts[1], c.Spec.Hosts[0]
 		}, hosts: func(o map[string]*HostObservation) {
 			for n, h := range o {
-				undo(h, "enrol", "promote", "init")
+				undo(h, "join-node", "promote", "init")
 				h.Facts.State = observe.State{EtcdCA: h.Facts.State.EtcdCA, EtcdData: h.Facts.State.EtcdData, EtcdActive: h.Facts.State.EtcdActive}
 				if n == "cp1" {
 					h.Facts.State.ClusterCA = "half"
 				}
 			}
-		}, want: []string{"etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1", "enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}},
+		}, want: []string{"etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1", "join-node/cp2", "join-node/cp3", "join-node/w1", "join", "kubeconfig"}},
 		"interrupted while etcd was begun": {hosts: func(o map[string]*HostObservation) {
 			for n, h := range o {
-				undo(h, "enrol", "promote", "init", "vip")
+				undo(h, "join-node", "promote", "init", "vip")
 				if n != "cp1" {
 					undo(h, "etcd")
 					h.Facts.State = observe.State{}
@@ -164,7 +164,7 @@ func TestPlanResumes(t *testing.T) {
 				}
 			}
 		}, want: []string{"etcd/cp2", "etcd/cp3", "etcd-health", "vip/cp1", "vip/cp2", "vip/cp3", "init/cp1",
-			"enrol/cp2", "enrol/cp3", "enrol/w1", "join", "kubeconfig"}, newEtcd: true},
+			"join-node/cp2", "join-node/cp3", "join-node/w1", "join", "kubeconfig"}, newEtcd: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testCluster(t, x.cluster)

@@ -42,7 +42,7 @@ func (k *checker) belongs(h v1alpha1.Host, o HostObservation) {
 	case ours != nil && ours.Identity != "" && k.in.Identity == "" && !k.in.Running:
 		k.err(h.Name, "other-cluster", "run it where the cluster was made, or copy that machine's state directory of this cluster here. When that is lost and the hosts hold nothing of worth: kubectl ha uninstall --unidentified",
 			"the host belongs to a cluster that is called %q as well, whose etcd CA (%.12s) is not on this machine", ours.Cluster, ours.Identity)
-	case len(o.Facts.Leftovers) > 0 && !o.done(tasks.Init) && !o.done(tasks.Enrol) && !o.done(tasks.Promote):
+	case len(o.Facts.Leftovers) > 0 && !o.done(tasks.Init) && !o.done(tasks.JoinNode) && !o.done(tasks.Promote):
 		k.err(h.Name, "leftovers", "remove them when they are of no use any more (kubeadm reset -f removes kubeadm's), or choose another host",
 			"there is something left of another cluster: %s", strings.Join(o.Facts.Leftovers, ", "))
 	}

@@ -19,7 +19,7 @@ func (k *checker) versions() {
 	servers := map[string]bool{}
 	for _, h := range k.seen() {
 		s := k.o[h.Name].Facts.State
-		if !k.ours(h.Name) || !s.Enrolled {
+		if !k.ours(h.Name) || !s.Joined {
 			continue
 		}
 		other := ""

@@ -132,7 +132,7 @@ func (w *world) whole() {
 	w.t.Helper()
 	for name, facts := range w.hosts.facts {
 		h, _ := w.c.Host(name)
-		if !facts.State.Enrolled && isIn(w.c.Nodes(), h) || h.Has(v1alpha1.RoleControlPlane) && !facts.State.ControlPlane {
+		if !facts.State.Joined && isIn(w.c.Nodes(), h) || h.Has(v1alpha1.RoleControlPlane) && !facts.State.ControlPlane {
 			w.t.Errorf("%s is not complete: %+v", name, facts.State)
 		}
 		if facts.Fetched {
@@ -200,7 +200,7 @@ func TestBootstrapAndAgain(t *testing.T) {
 // Each step fails in each way once; the second run does the rest.
 func TestBootstrapFailsAtEachStep(t *testing.T) {
 	ids := []string{"prepare/cp1", "prepare/w1", "images/cp1", "images/cp3", "tidy/cp1", "etcd/cp1", "etcd/cp3", "etcd-health", "vip/cp1", "vip/cp2", "init/cp1",
-		"enrol/cp2", "enrol/w1", "admin-kubeconfig", StepJoin, StepKubeconfig, "bundle"}
+		"join-node/cp2", "join-node/w1", "admin-kubeconfig", StepJoin, StepKubeconfig, "bundle"}
 	for _, id := range ids {
 		for _, lost := range []bool{false, true} {
 			name := id + ", nothing done"
@@ -388,7 +388,7 @@ func TestEtcdOnHostsOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.whole()
-	if s := w.hosts.facts["e1"]; s.State.Enrolled || s.Binaries["/usr/local/bin/kubelet"] != "" {
+	if s := w.hosts.facts["e1"]; s.State.Joined || s.Binaries["/usr/local/bin/kubelet"] != "" {
 		t.Errorf("the etcd host became a node: %+v", s.State)
 	}
 	if w.hosts.facts["cp1"].State.EtcdData {

@@ -150,7 +150,7 @@ func SignMember(ctx context.Context, stateDir, cluster string, h v1alpha1.Host) 
 }
 
 // NewToken makes a bootstrap token in a running cluster, with which kubelets may
-// enrol for twenty minutes.
+// join for twenty minutes.
 func NewToken(ctx context.Context, client kubernetes.Interface) (string, error) {
 	return newBootstrapToken(ctx, client, time.Now())
 }

@@ -9,8 +9,14 @@ import (
 
 // done tells whether a task ended well on the host at least once.
 func (o HostObservation) done(task string) bool {
-	return o.Facts.Ours != nil && slices.Contains(o.Facts.Ours.Done, task)
+	if o.Facts.Ours == nil {
+		return false
+	}
+	return slices.Contains(o.Facts.Ours.Done, task) || task == tasks.JoinNode && slices.Contains(o.Facts.Ours.Done, formerJoinNode)
 }
+
+// formerJoinNode is what tasks.JoinNode was called in the ledgers that earlier builds have written.
+const formerJoinNode = "enrol"
 
 // controlPlaneMade tells whether the host became a control plane to the end,
 // by either way.

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// tokenLife is how long the token lives with which kubelets enrol.
+	// tokenLife is how long the token lives with which kubelets join.
 	tokenLife = 20 * time.Minute
 	// apiWait bounds the wait for an API that a host which is starting has not yet.
 	apiWait = 2 * time.Minute

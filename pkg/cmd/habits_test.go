@@ -173,7 +173,11 @@ func TestFormerNamesOfFlags(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q", args, code, errOut)
 		}
 	}
-	code, _, errOut := run(t, "node", "remove", "--etcd-member", "m", "--file", "c.yaml")
+	code, _, errOut := run(t, "node", "add", "w3", "--enrolled", "--print", "-f", "none.yaml")
+	if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --enrolled is deprecated, use --joined") || !strings.Contains(errOut, "cannot be combined with --joined") {
+		t.Errorf("node add --enrolled: exit code %d, %q", code, errOut)
+	}
+	code, _, errOut = run(t, "node", "remove", "--etcd-member", "m", "--file", "c.yaml")
 	if code != cli.ExitUsage || !strings.HasPrefix(errOut, "warning: --file is deprecated, use --filename") || !strings.Contains(errOut, "is for a host") {
 		t.Errorf("node remove --file: exit code %d, %q", code, errOut)
 	}

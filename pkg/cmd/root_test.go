@@ -92,7 +92,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		{[]string{"bootstrap", "--dryrun"}, "did you mean --dry-run?"},
 		{[]string{"bootstrap", "--nothing-like-it"}, "--help"},
 		{[]string{"version", "extra"}, `takes no arguments, but got "extra"`},
-		{[]string{"version", "-o", "yaml"}, "unknown output format -o yaml"},
+		{[]string{"version", "-o", "xml"}, `unable to match a printer suitable for the output format "xml", allowed formats are: go-template, `},
 		{[]string{"preflight"}, "no Cluster file"},
 		{[]string{"preflight", "-f", "nowhere.yaml"}, "nowhere.yaml"},
 		{[]string{"preflight", "--ssh-host-key", "no"}, "use strict or accept-new"},

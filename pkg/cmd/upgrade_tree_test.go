@@ -29,8 +29,8 @@ func TestUpgradeUsage(t *testing.T) {
 		"upgrade v1.36.3 --drain-timeout 0s":  "must be greater than 0",
 		"upgrade v1.36.3 --keep-backups 0":    "must be at least 1",
 		"upgrade v1.36.3 --ignore skew":       "cannot be ignored",
-		"upgrade v1.36.3 -o xml":              "unknown output format -o xml",
-		"upgrade plan v1.36.3 -o yaml":        "unknown output format -o yaml",
+		"upgrade v1.36.3 -o xml":              `the output format "xml"`,
+		"upgrade plan v1.36.3 -o wide":        `the output format "wide"`,
 		"upgrade rollback-node":               "specify the node",
 		"backup lst":                          `did you mean "list"`,
 	} {

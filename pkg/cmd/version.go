@@ -20,7 +20,7 @@ type version struct {
 
 type versionOptions struct {
 	genericiooptions.IOStreams
-	output string
+	output cli.Output
 }
 
 func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
@@ -32,25 +32,17 @@ func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha version
 			kubectl ha version -o json`),
 		Args: cli.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return o.Run()
-		},
+		RunE: func(*cobra.Command, []string) error { return o.Run() },
 	}
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
-
-// Validate checks the output format.
-func (o *versionOptions) Validate() error { return cli.CheckOutput(o.output) }
 
 // Run prints the version.
 func (o *versionOptions) Run() error {
 	b := version{program.Read(), v1alpha1.SupportedVersions}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSON(o.Out, b)
+	if o.output.ForPrograms() {
+		return o.output.Print(o.Out, b)
 	}
 	_, err := fmt.Fprintf(o.Out, "kubectl-ha %s (%s, %s)\nKubernetes %s\n", b.Version, b.GoVersion, b.Platform, b.Kubernetes)
 	return err

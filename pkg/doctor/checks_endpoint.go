@@ -20,12 +20,12 @@ var localFrom = version.MustParseGeneric("1.33.0")
 
 func endpointChecks() []Check {
 	return []Check{
-		{ID: "stable-endpoint", Title: "the API has an endpoint that is no node's own address", Source: "kubespray#13516", Reads: partKubeadm, Fix: v1alpha1.MendClusterInfo,
+		{ID: "stable-endpoint", Title: "the API has an endpoint that is no node's own address", Source: "kubespray#13516", Reads: partKubeadm, Fix: v1alpha1.RepairClusterInfo,
 			Why: "whatever is pinned to one control plane stops with it, and that one can't be replaced", Run: stableEndpoint},
-		{ID: "kube-proxy-endpoint", Title: "kube-proxy uses the stable endpoint", Source: "kubeadm#905, #1955", Document: true, Reads: partProxy, Fix: v1alpha1.MendKubeProxy,
-			Why: "pinned to one control plane, services stop to change everywhere when that one is away", Run: configMapEndpoint("kube-proxy", func(o Objects) string { return o.KubeProxy }, v1alpha1.MendKubeProxy)},
-		{ID: "join-endpoint", Title: "nodes join by the stable endpoint", Source: "kubernetes#94398", Document: true, Reads: partClusterInfo, Fix: v1alpha1.MendClusterInfo,
-			Why: "no node can join while the control plane is away that cluster-info names", Run: configMapEndpoint("cluster-info", func(o Objects) string { return o.ClusterInfo }, v1alpha1.MendClusterInfo)},
+		{ID: "kube-proxy-endpoint", Title: "kube-proxy uses the stable endpoint", Source: "kubeadm#905, #1955", Document: true, Reads: partProxy, Fix: v1alpha1.RepairKubeProxy,
+			Why: "pinned to one control plane, services stop to change everywhere when that one is away", Run: configMapEndpoint("kube-proxy", func(o Objects) string { return o.KubeProxy }, v1alpha1.RepairKubeProxy)},
+		{ID: "join-endpoint", Title: "nodes join by the stable endpoint", Source: "kubernetes#94398", Document: true, Reads: partClusterInfo, Fix: v1alpha1.RepairClusterInfo,
+			Why: "no node can join while the control plane is away that cluster-info names", Run: configMapEndpoint("cluster-info", func(o Objects) string { return o.ClusterInfo }, v1alpha1.RepairClusterInfo)},
 		{ID: "kubeconfig-endpoint", Title: "components use their own apiserver or the stable endpoint", Source: "kubeadm#1955", Files: true, Document: true,
 			Why: "a kubelet or controller-manager that is pinned to another control plane stops with that one", Run: kubeconfigEndpoints},
 		{ID: "kubelet-local", Title: "kubelets of control planes use their own apiserver", Source: "kubernetes#127316, kube-vip#949", Files: true, Document: true,
@@ -49,12 +49,12 @@ func stableEndpoint(in Input) []Finding {
 	}
 	if in.Objects.Endpoint != "" && !points("https://"+in.Objects.Endpoint, in.Cluster.Endpoint()) {
 		return []Finding{problem("", fmt.Sprintf("kubeadm's controlPlaneEndpoint is %s, not %s", in.Objects.Endpoint, in.Cluster.Endpoint()),
-			"kubectl ha doctor --fix changes it").fixedBy(v1alpha1.MendClusterInfo)}
+			"kubectl ha doctor --fix changes it").fixedBy(v1alpha1.RepairClusterInfo)}
 	}
 	return nil
 }
 
-func configMapEndpoint(what string, of func(Objects) string, fix v1alpha1.MendFix) func(Input) []Finding {
+func configMapEndpoint(what string, of func(Objects) string, fix v1alpha1.RepairFix) func(Input) []Finding {
 	return func(in Input) []Finding {
 		have := of(in.Objects)
 		if in.Cluster == nil || have == "" || points(have, in.Cluster.Endpoint()) {

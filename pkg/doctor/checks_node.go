@@ -13,11 +13,11 @@ import (
 
 func nodeChecks() []Check {
 	return []Check{
-		{ID: "dns-spread", Title: "CoreDNS is spread over nodes", Source: "kubeadm#1931", Fix: v1alpha1.MendCoreDNS,
+		{ID: "dns-spread", Title: "CoreDNS is spread over nodes", Source: "kubeadm#1931", Fix: v1alpha1.RepairCoreDNS,
 			Why: "when all of its pods are on one node, DNS stops with that node", Run: dnsSpread},
 		{ID: "drainable", Title: "no disruption budget forbids every eviction", Source: "kubespray#8093, #12297", Reads: partBudgets,
 			Why: "a drain would wait for ever, and with it an upgrade", Run: drainable},
-		{ID: "left-cordoned", Title: "no node was left cordoned", Source: "system-upgrade-controller#71", Reads: partNodes, Fix: v1alpha1.MendUncordon,
+		{ID: "left-cordoned", Title: "no node was left cordoned", Source: "system-upgrade-controller#71", Reads: partNodes, Fix: v1alpha1.RepairUncordon,
 			Why: "it takes no pods, although it is well", Run: leftCordoned},
 		{ID: "kube-proxy-version", Title: "kube-proxy is not newer than an apiserver", Source: "kubeadm#2346", Reads: partProxyImage,
 			Why: "that is not supported, and happens when an upgrade stops half-way", Run: kubeProxyVersion},
@@ -32,9 +32,9 @@ func dnsSpread(in Input) []Finding {
 	nodes := len(in.Report.Nodes)
 	switch {
 	case d.Wanted == 1 && nodes > 1:
-		return []Finding{problem("", "CoreDNS has one pod", "kubectl ha doctor --fix gives it as many as there are control planes").fixedBy(v1alpha1.MendCoreDNS)}
+		return []Finding{problem("", "CoreDNS has one pod", "kubectl ha doctor --fix gives it as many as there are control planes").fixedBy(v1alpha1.RepairCoreDNS)}
 	case len(d.Nodes) == 1 && d.Ready > 1:
-		return []Finding{problem("", fmt.Sprintf("all %d pods of CoreDNS are on one node", d.Ready), "kubectl ha doctor --fix spreads them").fixedBy(v1alpha1.MendCoreDNS)}
+		return []Finding{problem("", fmt.Sprintf("all %d pods of CoreDNS are on one node", d.Ready), "kubectl ha doctor --fix spreads them").fixedBy(v1alpha1.RepairCoreDNS)}
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func leftCordoned(in Input) []Finding {
 		case by == "":
 			out = append(out, warning(n.Name, "it is cordoned, by a person or another program", "kubectl uncordon "+n.Name+", when that is over"))
 		default:
-			out = append(out, problem(n.Name, fmt.Sprintf("operation %s cordoned it, and is over", by), "kubectl ha doctor --fix uncordons it").fixedBy(v1alpha1.MendUncordon))
+			out = append(out, problem(n.Name, fmt.Sprintf("operation %s cordoned it, and is over", by), "kubectl ha doctor --fix uncordons it").fixedBy(v1alpha1.RepairUncordon))
 		}
 	}
 	return out

@@ -33,7 +33,7 @@ type Check struct {
 	// Reads is the part of Objects that it goes by, if any.
 	Reads Part
 	// Fix is what `--fix` does about what it finds, if anything.
-	Fix v1alpha1.MendFix
+	Fix v1alpha1.RepairFix
 	// Reinstalls says that `--fix` installs the addon again that it finds something of.
 	Reinstalls bool
 	// Run finds what is not so. It is pure.
@@ -111,9 +111,9 @@ func unseen(c Check, in Input) string {
 }
 
 // Fixes are those that the findings name, each once, in the order of the findings.
-func Fixes(results []Result) []v1alpha1.MendFix {
-	var out []v1alpha1.MendFix
-	seen := map[v1alpha1.MendFix]bool{}
+func Fixes(results []Result) []v1alpha1.RepairFix {
+	var out []v1alpha1.RepairFix
+	seen := map[v1alpha1.RepairFix]bool{}
 	for _, r := range results {
 		for _, f := range r.Findings {
 			if f.Fix != "" && !seen[f.Fix] {

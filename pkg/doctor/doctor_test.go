@@ -98,16 +98,16 @@ func TestFound(t *testing.T) {
 		id    string
 		state State
 		found string
-		mend  string
-		fix   v1alpha1.MendFix
+		hint  string
+		fix   v1alpha1.RepairFix
 		addon string
 		spoil func(*Input)
 	}{
 		"endpoint is a node": {id: "stable-endpoint", state: Problem, found: "address of cp2", spoil: func(in *Input) {
 			in.Cluster.Spec.VirtualIP, in.Objects.KubeProxy, in.Objects.ClusterInfo = "192.0.2.2", "", ""
 		}},
-		"kube-proxy pinned":   {id: "kube-proxy-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendKubeProxy, spoil: func(in *Input) { in.Objects.KubeProxy = "https://192.0.2.1:6443" }},
-		"cluster-info pinned": {id: "join-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendClusterInfo, spoil: func(in *Input) { in.Objects.ClusterInfo = "https://192.0.2.1:6443" }},
+		"kube-proxy pinned":   {id: "kube-proxy-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.RepairKubeProxy, spoil: func(in *Input) { in.Objects.KubeProxy = "https://192.0.2.1:6443" }},
+		"cluster-info pinned": {id: "join-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.RepairClusterInfo, spoil: func(in *Input) { in.Objects.ClusterInfo = "https://192.0.2.1:6443" }},
 		"scheduler pinned": {id: "kubeconfig-endpoint", state: Problem, found: "scheduler.conf", spoil: func(in *Input) {
 			in.Inspection.Facts["cp2"].Kubeconfigs["/etc/kubernetes/scheduler.conf"] = "https://192.0.2.1:6443"
 		}},
@@ -121,7 +121,7 @@ func TestFound(t *testing.T) {
 		"short timeout":                   {id: "balancer-timeouts", state: Warning, found: "timeout client is 50s", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["client"] = "50s" }},
 		"no endpoint":                     {id: "stable-endpoint", state: Problem, found: "is empty", spoil: func(in *Input) { in.Objects.Endpoint = "" }},
 		"no endpoint, and so no document": {id: "stable-endpoint", state: Problem, found: "is empty", spoil: func(in *Input) { in.Objects.Endpoint, in.Cluster = "", nil }},
-		"another endpoint":                {id: "stable-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.MendClusterInfo, spoil: func(in *Input) { in.Objects.Endpoint = "192.0.2.1:6443" }},
+		"another endpoint":                {id: "stable-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.RepairClusterInfo, spoil: func(in *Input) { in.Objects.Endpoint = "192.0.2.1:6443" }},
 		"nginx's timeout":                 {id: "balancer-timeouts", state: Warning, found: "proxy_timeout is 10m", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["nginx"] = "10m" }},
 		"own timeout": {id: "balancer-timeouts", state: Warning, found: "silent for 10m", spoil: func(in *Input) {
 			in.Objects.Balancer = &loadbalancer.Status{Installed: true, Pods: []loadbalancer.Pod{{Node: "cp1", IdleSeconds: 86400}, {Node: "cp2", IdleSeconds: 600}}}
@@ -147,16 +147,16 @@ func TestFound(t *testing.T) {
 		"strict check off":     {id: "etcd-strict", state: Problem, found: "is off", spoil: func(in *Input) { facts(in, "cp1", func(f *inspect.Facts) { f.EtcdConfig = &inspect.EtcdConfig{} }) }},
 		"etcd away":            {id: "etcd-answers", state: Problem, found: "refused", spoil: func(in *Input) { in.Report.Etcd[1] = status.Member{Node: "cp2", Error: "refused"} }},
 		"etcd unwell":          {id: "etcd-answers", state: Problem, found: "NOSPACE", spoil: func(in *Input) { in.Report.Etcd[1].Unwell = "ALARM NOSPACE" }},
-		"a learner of nobody":  {id: "etcd-members", state: Problem, found: "https://192.0.2.4:2380 is no host's, and was never started", mend: "kubectl ha node remove --etcd-member https://192.0.2.4:2380", spoil: also(inspect.EtcdEntry{ID: "d", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true})},
+		"a learner of nobody":  {id: "etcd-members", state: Problem, found: "https://192.0.2.4:2380 is no host's, and was never started", hint: "kubectl ha node remove --etcd-member https://192.0.2.4:2380", spoil: also(inspect.EtcdEntry{ID: "d", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true})},
 		"a learner that runs":  {id: "etcd-members", state: Problem, found: "cp4 at https://192.0.2.4:2380 is no host's, and is a learner", spoil: also(inspect.EtcdEntry{ID: "d", Name: "cp4", PeerURLs: []string{"https://192.0.2.4:2380"}, Learner: true, Started: true})},
 		"a voter of nobody":    {id: "etcd-members", state: Problem, found: "no host's, and votes", spoil: also(inspect.EtcdEntry{ID: "d", Name: "cp3", PeerURLs: []string{"https://192.0.2.4:2380"}, Started: true})},
-		"a member of nowhere":  {id: "etcd-members", state: Problem, found: "the member d is no host's", mend: "--etcd-member d", spoil: also(inspect.EtcdEntry{ID: "d"})},
+		"a member of nowhere":  {id: "etcd-members", state: Problem, found: "the member d is no host's", hint: "--etcd-member d", spoil: also(inspect.EtcdEntry{ID: "d"})},
 		"one etcd endpoint":    {id: "etcd-endpoints", state: Problem, found: "only", spoil: func(in *Input) { in.Objects.EtcdServers["cp2"] = []string{"https://192.0.2.1:2379"} }},
 		"certificate near end": {id: "certificates", state: Warning, found: "in 60 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 60 }},
 		"kubelet's near end": {id: "certificates", state: Warning, found: "in 30 days", spoil: func(in *Input) {
 			in.Report.Certificates[0].DaysLeft, in.Report.Certificates[0].RenewsItself = 30, true
 		}},
-		"renewal failed": {id: "certificate-renewal", state: Problem, found: "has failed: cp2 could not be looked at", mend: "kubectl -n ha-system logs job/certificate-renewal-1", spoil: func(in *Input) {
+		"renewal failed": {id: "certificate-renewal", state: Problem, found: "has failed: cp2 could not be looked at", hint: "kubectl -n ha-system logs job/certificate-renewal-1", spoil: func(in *Input) {
 			in.Objects.Renewal = &schedule.State{Cron: renewal.DefaultCron, Since: in.Report.Time, FailedJob: "certificate-renewal-1", Failed: "cp2 could not be looked at"}
 		}},
 		"renewal suspended": {id: "certificate-renewal", state: Warning, found: "is suspended", spoil: func(in *Input) {
@@ -165,22 +165,22 @@ func TestFound(t *testing.T) {
 		"renewal does not run": {id: "certificate-renewal", state: Problem, found: "has not run as it should: never", spoil: func(in *Input) {
 			in.Objects.Renewal = &schedule.State{Cron: renewal.DefaultCron, Since: in.Report.Time.AddDate(0, 0, -5)}
 		}},
-		"scheduled backup failed": {id: "backup-schedule", state: Problem, found: "the last scheduled backup has failed: the target does not answer", mend: "kubectl -n ha-system logs job/scheduled-backup-1", spoil: func(in *Input) {
+		"scheduled backup failed": {id: "backup-schedule", state: Problem, found: "the last scheduled backup has failed: the target does not answer", hint: "kubectl -n ha-system logs job/scheduled-backup-1", spoil: func(in *Input) {
 			in.Objects.Backups = &made.State{State: schedule.State{Cron: made.DefaultCron, Since: in.Report.Time, FailedJob: "scheduled-backup-1", Failed: "the target does not answer"}}
 		}},
 		"scheduled backup suspended": {id: "backup-schedule", state: Warning, found: "is suspended", spoil: func(in *Input) {
 			in.Objects.Backups = &made.State{State: schedule.State{Cron: made.DefaultCron, Since: in.Report.Time.AddDate(-1, 0, 0), Suspended: true}}
 		}},
-		"scheduled backup is late": {id: "backup-schedule", state: Problem, found: "is older than twice the schedule's period: last at", mend: "describe cronjob scheduled-backup", spoil: func(in *Input) {
+		"scheduled backup is late": {id: "backup-schedule", state: Problem, found: "is older than twice the schedule's period: last at", hint: "describe cronjob scheduled-backup", spoil: func(in *Input) {
 			in.Objects.Backups = &made.State{State: schedule.State{Cron: made.DefaultCron, Since: in.Report.Time.AddDate(-1, 0, 0), LastSuccess: in.Report.Time.AddDate(0, 0, -3)}}
 		}},
 		"certificate at end": {id: "certificates", state: Problem, found: "in 2 days", spoil: func(in *Input) { in.Report.Certificates[0].DaysLeft = 2 }},
-		"one DNS pod":        {id: "dns-spread", state: Problem, found: "one pod", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 1, Ready: 1, Nodes: map[string]int{"cp1": 1}} }},
-		"DNS on one node":    {id: "dns-spread", state: Problem, found: "on one node", fix: v1alpha1.MendCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 3}} }},
+		"one DNS pod":        {id: "dns-spread", state: Problem, found: "one pod", fix: v1alpha1.RepairCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 1, Ready: 1, Nodes: map[string]int{"cp1": 1}} }},
+		"DNS on one node":    {id: "dns-spread", state: Problem, found: "on one node", fix: v1alpha1.RepairCoreDNS, spoil: func(in *Input) { in.Report.DNS = &status.DNS{Wanted: 3, Ready: 3, Nodes: map[string]int{"cp1": 3}} }},
 		"budget forbids": {id: "drainable", state: Warning, found: "web/db", spoil: func(in *Input) {
 			in.Objects.Budgets = []policyv1.PodDisruptionBudget{{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "db"}, Status: policyv1.PodDisruptionBudgetStatus{ExpectedPods: 1, CurrentHealthy: 1, DesiredHealthy: 1}}}
 		}},
-		"left cordoned":        {id: "left-cordoned", state: Problem, found: "upgrade-x", fix: v1alpha1.MendUncordon, spoil: cordoned("upgrade-x")},
+		"left cordoned":        {id: "left-cordoned", state: Problem, found: "upgrade-x", fix: v1alpha1.RepairUncordon, spoil: cordoned("upgrade-x")},
 		"cordoned by a person": {id: "left-cordoned", state: Warning, found: "by a person", spoil: cordoned("")},
 		"newer kube-proxy":     {id: "kube-proxy-version", state: Problem, found: "v1.35.4", spoil: func(in *Input) { in.Report.ControlPlanes[1].APIServer.Version = "v1.35.4" }},
 		"dead coordinator": {id: "dead-lock", state: Problem, found: "10 minutes", spoil: func(in *Input) {
@@ -224,7 +224,7 @@ func TestFound(t *testing.T) {
 				t.Fatalf("there is no check %s", c.id)
 			}
 			r := results[at]
-			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Message, c.found) || r.Findings[0].Hint == "" || !strings.Contains(r.Findings[0].Hint, c.mend) || r.Findings[0].Check != c.id {
+			if r.State != c.state || len(r.Findings) == 0 || !strings.Contains(r.Findings[0].Message, c.found) || r.Findings[0].Hint == "" || !strings.Contains(r.Findings[0].Hint, c.hint) || r.Findings[0].Check != c.id {
 				t.Errorf("got %s, %+v", r.State, r.Findings)
 			}
 			if known := Checks()[at].Fix; c.fix != "" && known != c.fix {

@@ -10,8 +10,8 @@ import (
 // TestFindingForPrograms: the names are part of the interface, and whoever finds is not in it.
 func TestFindingForPrograms(t *testing.T) {
 	for want, f := range map[string]Finding{
-		`{"state":"problem","node":"cp1","found":"f","mend":"m","fix":"CoreDNS"}`: problem("cp1", "f", "m").fixedBy(v1alpha1.MendFix("CoreDNS")),
-		`{"state":"warning","found":"f","mend":"m","addon":"dashboard"}`:          warning("", "f", "m").renewing("dashboard"),
+		`{"state":"problem","node":"cp1","found":"f","hint":"m","fix":"CoreDNS"}`: problem("cp1", "f", "m").fixedBy(v1alpha1.RepairFix("CoreDNS")),
+		`{"state":"warning","found":"f","hint":"m","addon":"dashboard"}`:          warning("", "f", "m").renewing("dashboard"),
 	} {
 		f.Check = "dns-spread"
 		if got, err := json.Marshal(Result{Findings: []Finding{f}}.Findings[0]); err != nil || string(got) != want {

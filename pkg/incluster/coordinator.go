@@ -28,9 +28,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/members"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/mend"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/repair"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/rotateca"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
@@ -61,7 +61,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationRollbackNode:       upgrade.RollbackDefinition(),
 		v1alpha1.OperationAddNode:            nodes.AddDefinition(),
 		v1alpha1.OperationRemoveNode:         nodes.RemoveDefinition(),
-		v1alpha1.OperationMend:               mend.Definition(),
+		v1alpha1.OperationRepair:             repair.Definition(),
 		v1alpha1.OperationRenewCertificates:  certs.Definition(),
 		v1alpha1.OperationRotateAuthority:    rotateca.Definition(),
 		v1alpha1.OperationEtcd:               members.Definition(),

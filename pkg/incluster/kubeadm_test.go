@@ -69,7 +69,7 @@ func (f *fakeCluster) must(err error) {
 	}
 }
 
-// create makes what kubeadm init and the enrolment leave, with the first
+// create makes what kubeadm init and the joining leave, with the first
 // control plane's own address where the virtual IP should be.
 func (f *fakeCluster) create() {
 	f.Helper()

@@ -8,7 +8,7 @@ import (
 )
 
 // DefaultTokenTTL is how long the bootstrap token of Init lives: long enough for
-// all hosts to enrol, and no longer. Whoever resumes later makes a new one.
+// all hosts to join, and no longer. Whoever resumes later makes a new one.
 const DefaultTokenTTL = time.Hour
 
 // InitParams are what `kubeadm init` needs besides the Cluster.

@@ -26,8 +26,8 @@ type JoinParams struct {
 	IgnorePreflightErrors []string
 }
 
-// JoinWorker writes the JoinConfiguration with which a host enrols as a plain
-// node. A future control plane enrols in the same way; unless it is a worker
+// JoinWorker writes the JoinConfiguration with which a host joins as a plain
+// node. A future control plane joins in the same way; unless it is a worker
 // too it has the control plane's taint from its first moment, so that no
 // workload lands there before its promotion.
 func JoinWorker(c *v1alpha1.Cluster, p JoinParams) ([]byte, error) {
@@ -39,7 +39,7 @@ func JoinWorker(c *v1alpha1.Cluster, p JoinParams) ([]byte, error) {
 }
 
 // Promote writes the JoinConfiguration for kubeadm's control-plane phases
-// (control-plane-prepare, control-plane-join) on a node that has enrolled.
+// (control-plane-prepare, control-plane-join) on a node that has joined.
 func Promote(c *v1alpha1.Cluster, p JoinParams) ([]byte, error) {
 	if err := checkCertificateKey(p.CertificateKey); err != nil {
 		return nil, fmt.Errorf("promote %s: %w", p.Host.Name, err)

@@ -8,28 +8,29 @@ import (
 	"time"
 )
 
-// Step is one thing to be done, on one host or for the whole cluster.
+// Step is one thing to be done, on one host or for the whole cluster. In JSON it is what people read
+// of it: how it is carried out, and its input, which may be a secret, are left out.
 type Step struct {
 	// ID is stable and unique in the plan: etcd/cp1.
-	ID string
+	ID string `json:"id"`
 	// Title is one line for people: "start etcd member".
-	Title string
+	Title string `json:"title"`
 	// Host is where, empty for the whole cluster.
-	Host string
+	Host string `json:"host,omitempty"`
 	// After are the IDs of the steps that must have ended well before.
-	After []string
+	After []string `json:"after,omitempty"`
 	// Task names what carries the step out; Spec is its input. What they mean
 	// is up to whoever runs the plan.
-	Task string
-	Spec any
+	Task string `json:"-"`
+	Spec any    `json:"-"`
 	// Settings is a digest of what in Spec a later run would have to apply anew,
 	// had it changed. May be empty.
-	Settings string
+	Settings string `json:"-"`
 	// Timeout bounds one attempt. Zero: the runner's default.
-	Timeout time.Duration
+	Timeout time.Duration `json:"-"`
 	// Skip, when not empty, says why nothing is to be done; the step is shown
 	// and counts as done.
-	Skip string
+	Skip string `json:"skip,omitempty"`
 }
 
 // Plan is a graph of steps, in an order in which they could run one by one.

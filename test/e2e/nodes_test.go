@@ -51,7 +51,7 @@ func TestReplaceControlPlane(t *testing.T) {
 }
 
 // TestWorkerLeavesAndComesBack: a worker that is well is removed and cleaned, and is as
-// bare as it was; then it enrols itself by a script that does not need SSH. A Deployment
+// bare as it was; then it joins itself by a script that does not need SSH. A Deployment
 // that tolerates everything and prefers the worker is evicted from it once.
 func TestWorkerLeavesAndComesBack(t *testing.T) {
 	c := copyCluster(t)
@@ -72,12 +72,12 @@ func TestWorkerLeavesAndComesBack(t *testing.T) {
 	for from, to := range map[string]string{script: "add.sh", c.haArgv()[2]: "kubectl-ha", suite.bundles[c.version]: "bundle.tar"} {
 		c.run(t, "cp", from, "w1:/root/"+to)
 	}
-	if r := c.tryFor(t, "w1", 5*time.Minute, nil, "sh", "/root/add.sh", "/root/kubectl-ha", "/root/bundle.tar"); r.code != 0 || !strings.Contains(r.stdout, "enrolled") {
+	if r := c.tryFor(t, "w1", 5*time.Minute, nil, "sh", "/root/add.sh", "/root/kubectl-ha", "/root/bundle.tar"); r.code != 0 || !strings.Contains(r.stdout, "joined") {
 		t.Fatalf("the script: %s", tail(r.String(), 4000))
 	}
 	c.exec(t, "w1", "rm", "/root/add.sh", "/root/kubectl-ha", "/root/bundle.tar")
-	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--enrolled", "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
-		t.Fatalf("node add --enrolled: %s", tail(r.String(), 4000))
+	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--joined", "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
+		t.Fatalf("node add --joined: %s", tail(r.String(), 4000))
 	}
 	t.Logf("the script and the rest took %s", time.Since(start).Round(time.Second))
 	c.settled(t)

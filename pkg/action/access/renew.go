@@ -6,9 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/kubeconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
@@ -22,6 +25,24 @@ func Credential(ctx context.Context, file string, duration time.Duration, now ti
 	return kubeconfig.Credential(ctx, file, func(ctx context.Context, content []byte) (*kubeconfig.Issued, error) {
 		return renew(ctx, content, duration)
 	}, now)
+}
+
+// Reissue has the caller's own credentials issued anew by the cluster of config, and merged into a
+// kubeconfig; user is the name in the certificate. It returns the access that goes by them.
+func Reissue(ctx context.Context, config *rest.Config, user string, merge *clientcmd.PathOptions, sink report.Sink) (*rest.Config, error) {
+	r, err := RunIssue(ctx, IssueOptions{Config: config, CertificateUser: user, Merge: merge}, sink)
+	if err != nil {
+		return nil, err
+	}
+	action.Tell(sink, "issued your credentials anew, by the new CA, and merged them into %s", r.Merged.File)
+	fresh, err := clientcmd.RESTConfigFromKubeConfig(r.Content)
+	if err != nil {
+		return nil, err
+	}
+	fresh.Timeout = config.Timeout
+	apihttp.LogBodies(fresh)
+	apihttp.LimitRequests(fresh)
+	return fresh, nil
 }
 
 // renew makes an identity of the same kind and name with the one that there is.

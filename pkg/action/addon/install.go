@@ -120,6 +120,9 @@ func PlanInstall(ctx context.Context, o InstallOptions) (*Install, error) {
 	return p, nil
 }
 
+// Planned is Steps.
+func (p *Install) Planned() []v1alpha1.StepStatus { return p.Steps }
+
 // facts are as the coordinator has them; the agent's image only stands for it.
 func (p *Install) facts() addon.Facts {
 	return addon.Facts{Cluster: p.Cluster, AgentImage: bundle.AgentRepository}

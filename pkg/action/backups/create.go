@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -46,6 +47,24 @@ type Options struct {
 	// could be asked.
 	Began   map[string]time.Time
 	Unknown bool
+
+	// left are hosts that could not be connected to.
+	left []string
+}
+
+// OverSSH reaches the hosts of a Cluster file by their logins, for when there is no API. Those that
+// are not connected, failed says why by name, are left out, and that is told.
+func OverSSH(c *v1alpha1.Cluster, hosts transport.Runner, failed map[string]error, sink report.Sink) Options {
+	o := Options{Cluster: c, Hosts: hosts, Unknown: true}
+	for _, h := range c.Spec.Hosts {
+		if err := failed[h.Name]; err != nil {
+			action.Warn(sink, "", "%s is left out: %v", h.Name, err)
+			o.left = append(o.left, h.Name)
+			continue
+		}
+		o.On = append(o.On, h)
+	}
+	return o
 }
 
 // NewName is the name of a backup that was given none.
@@ -162,36 +181,59 @@ func List(ctx context.Context, o Options, sink report.Sink) (backup.Listed, erro
 	return data.Listed, err
 }
 
-// Delete removes backups by name, or with keep those that are too many. It refuses to remove the
-// newest, or the last of before an upgrade that is not through.
-func Delete(ctx context.Context, o Options, names []string, keep backup.Keep, dryRun bool, sink report.Sink) (removed []string, stay map[string]string, err error) {
+// DeleteOptions say which backups go.
+type DeleteOptions struct {
+	// Names are those that go. Without any, those that Keep does not keep.
+	Names []string
+	Keep  backup.Keep
+	// DryRun only says which they are.
+	DryRun bool
+	// Confirm, when set, is asked with their names before they are removed; an error ends it.
+	Confirm func(ctx context.Context, names []string) error
+}
+
+// Delete removes backups, and says which. It refuses to remove the newest, or the last of before an
+// upgrade that is not through. Exactly those that were confirmed go, if they still may.
+func Delete(ctx context.Context, o Options, d DeleteOptions, sink report.Sink) ([]string, error) {
+	going, err := o.choose(ctx, d, sink)
+	if err != nil || d.DryRun || len(going) == 0 {
+		return going, err
+	}
+	if d.Confirm != nil {
+		if err := d.Confirm(ctx, going); err != nil {
+			return nil, err
+		}
+		if going, err = o.choose(ctx, DeleteOptions{Names: going}, sink); err != nil {
+			return nil, err
+		}
+	}
+	_, _, err = o.target(ctx, offsite.TargetSpec{Delete: going, Tidy: true}, sink)
+	return going, err
+}
+
+// choose says which backups at the target go.
+func (o Options) choose(ctx context.Context, d DeleteOptions, sink report.Sink) ([]string, error) {
+	keep := d.Keep
+	switch {
+	case len(d.Names) > 0 && !keep.All():
+		return nil, action.Invalidf("either name backups, or use --keep-…")
+	case keep.Last < 0 || keep.Daily < 0 || keep.Weekly < 0:
+		return nil, action.Invalidf("--keep-last, --keep-daily and --keep-weekly cannot be negative")
+	case len(d.Names) == 0 && keep.All():
+		return nil, action.Invalidf("name backups, or say which are to stay: --keep-last, --keep-daily, --keep-weekly")
+	case len(d.Names) == 0 && o.Unknown:
+		return nil, action.Invalidf("whether an upgrade is under way can't be told without the API: name the backups that are to go")
+	}
 	list, err := List(ctx, o, sink)
 	if err != nil {
-		return nil, nil, err
-	}
-	if o.Unknown && len(names) == 0 {
-		return nil, nil, action.Invalidf("whether an upgrade is under way can't be told without the API: name the backups that are to go")
-	}
-	if keep.Last < 0 || keep.Daily < 0 || keep.Weekly < 0 {
-		return nil, nil, action.Invalidf("--keep-last, --keep-daily and --keep-weekly cannot be negative")
+		return nil, err
 	}
 	protected := backup.Before(list.Backups, o.Began)
-	if len(names) == 0 {
-		if keep.All() {
-			return nil, nil, action.Invalidf("name backups, or say which are to stay: --keep-last, --keep-daily, --keep-weekly")
-		}
-		removed, stay = backup.Retain(list.Backups, keep, protected, time.Now())
-	} else {
-		removed = names
-		if err := mayGo(list, names, protected); err != nil {
-			return nil, nil, err
-		}
+	if len(d.Names) > 0 {
+		return d.Names, mayGo(list, d.Names, protected)
 	}
-	if dryRun || len(removed) == 0 {
-		return removed, stay, nil
-	}
-	_, _, err = o.target(ctx, offsite.TargetSpec{Delete: removed, Tidy: true}, sink)
-	return removed, stay, err
+	going, _ := backup.Retain(list.Backups, keep, protected, time.Now())
+	return going, nil
 }
 
 func mayGo(list backup.Listed, names []string, protected map[string]string) error {
@@ -270,6 +312,9 @@ func (o Options) open(ctx context.Context, name string, keys []age.Identity, sin
 // Download reads a backup to a new directory of this machine, decrypted: for its owner alone. This
 // machine must reach the target itself.
 func Download(ctx context.Context, o Options, name, dir string, keys []age.Identity, sink report.Sink) (m backup.Manifest, err error) {
+	if o.Target != nil && strings.HasPrefix(o.Target.URL, "file:") {
+		return m, action.Invalidf("a folder of the hosts can't be read from here: copy it from a host")
+	}
 	found, _, _, _, err := o.open(ctx, name, keys, sink)
 	if err != nil {
 		return m, err

@@ -91,7 +91,7 @@ func TestCreateAgain(t *testing.T) {
 func TestDeleteRefuses(t *testing.T) {
 	hs := &hosts{t: t, listed: backup.Listed{Backups: []backup.Manifest{{Name: "b", Created: time.Now()}, {Name: "a", Created: time.Now().Add(-time.Hour)}}}}
 	for _, keep := range []backup.Keep{{Last: -1}, {Last: 3, Daily: -1}, {Weekly: -2}} {
-		if gone, _, err := Delete(t.Context(), hs.options(), nil, keep, false, report.Discard()); action.KindOf(err) != action.Invalid || len(hs.done) > 0 {
+		if gone, err := Delete(t.Context(), hs.options(), DeleteOptions{Keep: keep}, report.Discard()); action.KindOf(err) != action.Invalid || len(hs.done) > 0 {
 			t.Errorf("%+v: %v, %v", keep, gone, err)
 		}
 	}
@@ -113,5 +113,82 @@ func TestOnHosts(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "not here") {
 		t.Errorf("cp3: %v", err)
+	}
+}
+
+// TestDeleteWhatWasShown: what was confirmed goes, and nothing else; what may not go any more does
+// not, although it was confirmed.
+func TestDeleteWhatWasShown(t *testing.T) {
+	now := time.Now()
+	backupOf := func(name string, age time.Duration) backup.Manifest {
+		return backup.Manifest{Name: name, Created: now.Add(-age)}
+	}
+	all := []backup.Manifest{backupOf("c", 0), backupOf("b", time.Hour), backupOf("a", 2*time.Hour)}
+	declined := errors.New("no")
+	for name, tc := range map[string]struct {
+		d       DeleteOptions
+		unknown bool
+		// meanwhile is what happens while somebody is asked.
+		meanwhile func(hs *hosts) error
+		gone      string
+		says      string
+		changes   bool
+	}{
+		"by name":             {d: DeleteOptions{Names: []string{"a"}}, gone: "a", changes: true},
+		"those that are many": {d: DeleteOptions{Keep: backup.Keep{Last: 1}}, gone: "b a", changes: true},
+		"a dry run":           {d: DeleteOptions{Keep: backup.Keep{Last: 1}, DryRun: true}, gone: "b a"},
+		"none":                {d: DeleteOptions{Keep: backup.Keep{Last: 9}}},
+		"declined":            {d: DeleteOptions{Names: []string{"a"}}, meanwhile: func(*hosts) error { return declined }, says: "no"},
+		"one more comes": {d: DeleteOptions{Keep: backup.Keep{Last: 1}}, meanwhile: func(hs *hosts) error {
+			hs.listed.Backups = append([]backup.Manifest{backupOf("d", -time.Hour)}, all...)
+			return nil
+		}, gone: "b a", changes: true},
+		"the others are gone":   {d: DeleteOptions{Names: []string{"a"}}, meanwhile: func(hs *hosts) error { hs.listed.Backups = all[2:]; return nil }, says: "no whole backup would be left"},
+		"names and a number":    {d: DeleteOptions{Names: []string{"a"}, Keep: backup.Keep{Last: 1}}, says: "either name backups"},
+		"neither":               {says: "name backups"},
+		"a number, without API": {d: DeleteOptions{Keep: backup.Keep{Last: 1}}, unknown: true, says: "without the API"},
+		"a name, without API":   {d: DeleteOptions{Names: []string{"a"}}, unknown: true, gone: "a", changes: true},
+	} {
+		hs := &hosts{t: t, listed: backup.Listed{Backups: all}}
+		o := hs.options()
+		o.Unknown = tc.unknown
+		asked := ""
+		tc.d.Confirm = func(_ context.Context, names []string) error {
+			asked = strings.Join(names, " ")
+			if tc.meanwhile != nil {
+				return tc.meanwhile(hs)
+			}
+			return nil
+		}
+		gone, err := Delete(t.Context(), o, tc.d, report.Discard())
+		if said := err != nil; said != (tc.says != "") || said && !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && strings.Join(gone, " ") != tc.gone || (len(hs.done) > 0) != tc.changes || tc.changes && asked != tc.gone {
+			t.Errorf("%s: %v is gone, of %q, by %v", name, gone, asked, hs.done)
+		}
+	}
+}
+
+// TestLeftOut: over SSH a host that is not there is left out, and whoever lists backups learns it.
+func TestLeftOut(t *testing.T) {
+	hs := &hosts{t: t, onDisk: map[string]*taskbackup.ListData{"cp1": {Backups: []taskbackup.Backup{{Name: "old", Created: time.Now()}}}}}
+	c := hs.options().Cluster
+	c.Spec.Hosts = append(c.Spec.Hosts, v1alpha1.Host{Name: "cp2", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}})
+	var said []string
+	o := OverSSH(c, hs, map[string]error{"cp2": errors.New("no route")}, report.SinkFunc(func(e report.Event) { said = append(said, e.Message) }))
+	found, err := OnHosts(t.Context(), o, report.Discard())
+	if len(o.On) != 1 || !o.Unknown || len(said) != 1 || !strings.Contains(said[0], "cp2 is left out: no route") {
+		t.Errorf("%+v, said %v", o, said)
+	}
+	if len(found) != 1 || action.KindOf(err) != action.Unreachable || !strings.Contains(err.Error(), "left out: cp2") {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if _, err := Download(t.Context(), o, "old", t.TempDir(), nil, report.Discard()); action.KindOf(err) != action.Invalid {
+		t.Errorf("without a target: %v", err)
+	}
+	o.Target = &Target{URL: "file:///backups"}
+	if _, err := Download(t.Context(), o, "old", t.TempDir(), nil, report.Discard()); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "copy it from a host") {
+		t.Errorf("a folder of the hosts: %v", err)
 	}
 }

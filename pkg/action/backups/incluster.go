@@ -40,6 +40,18 @@ func InCluster(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (O
 	return o, nil
 }
 
+// At has a target known that the nodes reach: by the credentials that were given, as TargetOf reads
+// them, else by those of its Secret.
+func (o Options) At(ctx context.Context, config *rest.Config, text string, credentials []byte) (Options, error) {
+	var err error
+	if credentials != nil {
+		o.Target, err = TargetOf(o.Cluster, text, credentials)
+	} else {
+		o.Target, err = InSecret(ctx, config, o.Cluster, text)
+	}
+	return o, err
+}
+
 // InSecret is a target with the credentials of its Secret; a folder of the hosts has none.
 func InSecret(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster, text string) (*Target, error) {
 	if _, err := backups.Named(c, text); err != nil {

@@ -3,8 +3,10 @@ package backups
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -30,6 +32,9 @@ func OnHosts(ctx context.Context, o Options, sink report.Sink) ([]upgrade.Backup
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(failed)) {
 		errs = append(errs, failed[name])
+	}
+	if len(o.left) > 0 {
+		errs = append(errs, action.As(action.Unreachable, fmt.Errorf("hosts that cannot be reached over SSH are left out: %s", strings.Join(o.left, ", "))))
 	}
 	return out, errors.Join(errs...)
 }

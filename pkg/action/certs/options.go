@@ -58,6 +58,21 @@ type Options struct {
 	Confirm func(ctx context.Context, p Plan) error
 }
 
+// About says which cluster it is: the one whose stored document that is, as the Cluster file that
+// was given has it, or as stored when there is none (nil). Another cluster's file is refused.
+// stateDir finds a cluster's directory on this machine.
+func (o *Options) About(stored, given *v1alpha1.Cluster, stateDir func(*v1alpha1.Cluster) (string, error)) (err error) {
+	o.Cluster = stored
+	if given != nil {
+		if err := action.SameCluster(given, stored); err != nil {
+			return err
+		}
+		o.Cluster = given
+	}
+	o.StateDir, err = stateDir(o.Cluster)
+	return err
+}
+
 // Names are those that Options.Names takes.
 func Names() []string {
 	return append(append(certs.OfEtcd(), certs.OfHost()...), addonNames)
@@ -126,9 +141,6 @@ func (o Options) LoginsOfRescue() []v1alpha1.Host {
 func (o Options) LoginsInUse() []v1alpha1.Host {
 	return slices.DeleteFunc(slices.Clone(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return isNode(o.Cluster, h) || !o.about(h) })
 }
-
-// LoginsOfEtcd are the hosts that the rotation of the etcd CA has to log in to.
-func (o Options) LoginsOfEtcd() []v1alpha1.Host { return keepers(o.Cluster) }
 
 // keepers are those of the cluster's that it is about.
 func (o Options) keepers() []v1alpha1.Host {

@@ -41,6 +41,15 @@ type RotateOptions struct {
 	Confirm func(ctx context.Context, p RotationPlan) error
 }
 
+// Logins are the hosts that Rotate has to log in to: for the etcd CA all that have a certificate of
+// it, else those that are no nodes.
+func (o RotateOptions) Logins() []v1alpha1.Host {
+	if o.Authority == certs.AuthorityEtcd {
+		return keepers(o.Cluster)
+	}
+	return o.LoginsInUse()
+}
+
 // RotationPlan is what a rotation does, before it does.
 type RotationPlan struct {
 	Authority certs.Authority `json:"authority"`

@@ -3,6 +3,7 @@ package certs
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
@@ -55,6 +57,25 @@ func (r Report) Due() []Entry {
 	})
 	slices.SortStableFunc(out, func(a, b Entry) int { return a.NotAfter.Compare(b.NotAfter) })
 	return out
+}
+
+// Err is nil when there is nothing to do, else an action.Findings. What has ended is to be seen to
+// whoever renews it.
+func (r Report) Err() error {
+	ended := 0
+	for _, e := range r.Certificates {
+		if e.Ended(r.Time) {
+			ended++
+		}
+	}
+	n := len(r.Due())
+	switch {
+	case ended > 0:
+		return action.As(action.Findings, fmt.Errorf("%s expired; renew with %s certs renew, or %s certs rescue -f CLUSTER if the API is down", report.Plural(ended, "certificate has", "certificates have"), program.Name, program.Name))
+	case n > 0:
+		return action.As(action.Findings, fmt.Errorf("%s due; renew with %s certs renew", report.Plural(n, "certificate is", "certificates are"), program.Name))
+	}
+	return nil
 }
 
 // Status looks at all certificates: with Deep in the files of every host, else at the ports

@@ -53,7 +53,7 @@ func TestSick(t *testing.T) {
 	}
 }
 
-func TestPlanMending(t *testing.T) {
+func TestPlanRepair(t *testing.T) {
 	for name, c := range map[string]struct {
 		d             Diagnosis
 		names         []string
@@ -62,18 +62,18 @@ func TestPlanMending(t *testing.T) {
 	}{
 		"nothing":                          {d: Diagnosis{ours: true}},
 		"nothing, of a cluster of another": {},
-		"both": {d: Diagnosis{ours: true, Fixes: []v1alpha1.MendFix{v1alpha1.MendCoreDNS}, Addons: []string{"dashboard"}},
-			names: []string{string(v1alpha1.MendCoreDNS), "the certificates of dashboard"}, fixes: true, addons: true},
+		"both": {d: Diagnosis{ours: true, Fixes: []v1alpha1.RepairFix{v1alpha1.RepairCoreDNS}, Addons: []string{"dashboard"}},
+			names: []string{string(v1alpha1.RepairCoreDNS), "the certificates of dashboard"}, fixes: true, addons: true},
 		"an addon":                       {d: Diagnosis{ours: true, Addons: []string{"dashboard"}}, names: []string{"the certificates of dashboard"}, addons: true},
-		"a fix for a cluster of another": {d: Diagnosis{Fixes: []v1alpha1.MendFix{v1alpha1.MendCoreDNS}}, kind: action.Invalid},
+		"a fix for a cluster of another": {d: Diagnosis{Fixes: []v1alpha1.RepairFix{v1alpha1.RepairCoreDNS}}, kind: action.Invalid},
 		"addons of a cluster of another": {d: Diagnosis{Addons: []string{"dashboard"}}, kind: action.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := PlanMending(&c.d)
+			m, err := PlanRepair(&c.d)
 			if action.KindOf(err) != c.kind || (err == nil) != (c.kind == "") {
 				t.Fatalf("got %v", err)
 			}
-			if err == nil && (!slices.Equal(m.Names, c.names) || m.HasFixes() != c.fixes || m.HasAddons() != c.addons) {
+			if err == nil && (!slices.Equal(m.Names, c.names) || m.fixes != c.fixes || m.addons != c.addons) {
 				t.Errorf("got %+v", m)
 			}
 			if err != nil && !strings.Contains(err.Error(), "adopt") {

@@ -23,9 +23,9 @@ type ExamineOptions struct {
 
 // Diagnosis is what was found, as it is printed for programs.
 type Diagnosis struct {
-	Cluster string             `json:"cluster"`
-	Checks  []doctor.Result    `json:"checks"`
-	Fixes   []v1alpha1.MendFix `json:"fixes"`
+	Cluster string               `json:"cluster"`
+	Checks  []doctor.Result      `json:"checks"`
+	Fixes   []v1alpha1.RepairFix `json:"fixes"`
 	// Addons are installed again to mend what was found.
 	Addons []string `json:"addons,omitempty"`
 	// Unseen says what could not be looked at.
@@ -83,7 +83,7 @@ func examine(ctx context.Context, config *rest.Config, clients *client.Clients, 
 	d := &Diagnosis{Cluster: in.Report.Cluster, Checks: results, Fixes: doctor.Fixes(results), Addons: doctor.Addons(results),
 		Unseen: append(in.Report.Unseen, in.Objects.Missed()...), config: config, cluster: in.Cluster, ours: in.Ours}
 	if d.Fixes == nil {
-		d.Fixes = []v1alpha1.MendFix{} // [] for programs, not null.
+		d.Fixes = []v1alpha1.RepairFix{} // [] for programs, not null.
 	}
 	return d, nil
 }

@@ -187,6 +187,14 @@ type AlarmResult struct {
 	Freed *etcdcare.FreeData `json:"freed,omitempty"`
 }
 
+// Err is nil when no alarm is raised, or NOSPACE was ended; else an action.Findings.
+func (r AlarmResult) Err() error {
+	if len(r.Raised) == 0 || r.Freed != nil {
+		return nil
+	}
+	return action.As(action.Findings, fmt.Errorf("%s raised", report.Plural(len(r.Raised), "alarm is", "alarms are")))
+}
+
 // Alarm lists alarms; with Fix it ends NOSPACE. CORRUPT is never taken back.
 func Alarm(ctx context.Context, o AlarmOptions, sink report.Sink) (AlarmResult, error) {
 	var r AlarmResult

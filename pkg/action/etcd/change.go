@@ -34,6 +34,8 @@ type ChangeOptions struct {
 	Trust bundles.Trust
 	// KeepBackups is how many stay on each host.
 	KeepBackups int32
+	// PushOnly ends once the programs are on the hosts.
+	PushOnly bool
 }
 
 // MemberPlan is what is done to one member.

@@ -2,13 +2,20 @@ package etcd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -273,7 +280,7 @@ func TestPlanChange(t *testing.T) {
 	}
 	h.answers = looking(seenAs("3.6.16"))
 	o.Version, o.Via = "v3.6.16", nil
-	if p, err := PlanChange(t.Context(), o, report.Discard()); err != nil || !p.Done || p.Run(t.Context(), report.Discard()) == nil {
+	if p, err := PlanChange(t.Context(), o, report.Discard()); err != nil || !p.Done || carryOut(t, p) == nil {
 		t.Errorf("all are there: %+v %v", p, err)
 	}
 }
@@ -297,7 +304,7 @@ func TestRunOverSSH(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.ran = nil
-		err = p.Run(t.Context(), report.Discard())
+		err = carryOut(t, p)
 		return strings.Join(h.ran, " "), err
 	}
 	all := "etcd-gate/cp1 etcd-settings/e2 etcd-gate/cp1 etcd-settings/e3 etcd-gate/cp1 etcd-settings/e1 etcd-gate/cp1"
@@ -349,6 +356,96 @@ func TestOneAtATime(t *testing.T) {
 		_, err := Defrag(t.Context(), DefragOptions{Options: Options{Cluster: document(), Hosts: h}, Threshold: 0.3}, report.Discard())
 		if got := strings.Join(ran, " "); got != c.want || (err == nil) != (c.want != "cp1") || err != nil && action.KindOf(err) != action.Unreachable {
 			t.Errorf("%s: on %s, %v", name, got, err)
+		}
+	}
+}
+
+// carryOut does what was planned, over SSH: there is no Operation then.
+func carryOut(t *testing.T, p *ChangePlan) error {
+	t.Helper()
+	begun, err := p.CarryOut(t.Context(), report.Discard())
+	if begun != nil {
+		t.Error("an Operation has begun")
+	}
+	return err
+}
+
+// TestPushOnly: no member is touched.
+func TestPushOnly(t *testing.T) {
+	h := &hosts{t: t, answers: looking(seenAs("3.6.16"))}
+	o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h, StateDir: t.TempDir()}, Change: v1alpha1.EtcdApply, PushOnly: true}
+	p, err := PlanChange(t.Context(), o, report.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ran = nil
+	if err := carryOut(t, p); err != nil || len(h.ran) > 0 {
+		t.Errorf("%v, %v", h.ran, err)
+	}
+}
+
+// TestAlarmErr: what is raised is a finding, until it was ended.
+func TestAlarmErr(t *testing.T) {
+	raised := Alarms{Raised: []Raised{{Kind: etcd.AlarmNoSpace}}}
+	for name, tc := range map[string]struct {
+		r    AlarmResult
+		want action.Kind
+	}{
+		"none":   {AlarmResult{}, ""},
+		"raised": {AlarmResult{Alarms: raised}, action.Findings},
+		"ended":  {AlarmResult{Alarms: raised, Freed: &etcdcare.FreeData{}}, ""},
+	} {
+		if got := action.KindOf(tc.r.Err()); got != tc.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// TestReach: with a Cluster file no API is needed, and one that is another cluster's is not used.
+func TestReach(t *testing.T) {
+	own, other := document(), document()
+	other.Metadata.Name = "other"
+	serve := func(c *v1alpha1.Cluster) *rest.Config {
+		data, err := v1alpha1.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/api/v1/namespaces/"+v1alpha1.SystemNamespace+"/configmaps/"+v1alpha1.ClusterConfigMap {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			if err := json.NewEncoder(w).Encode(corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+				Data: map[string]string{v1alpha1.ClusterConfigMapKey: string(data)}}); err != nil {
+				t.Error(err)
+			}
+		}))
+		t.Cleanup(server.Close)
+		return &rest.Config{Host: server.URL}
+	}
+	away := &rest.Config{Host: "https://127.0.0.1:1"}
+	for name, tc := range map[string]struct {
+		config *rest.Config
+		given  *v1alpha1.Cluster
+		api    bool
+		kind   action.Kind
+	}{
+		"the API":                        {serve(own), nil, true, ""},
+		"the API is away":                {away, nil, true, action.Unreachable},
+		"neither":                        {nil, nil, true, action.Invalid},
+		"a file":                         {nil, own, false, ""},
+		"a file, and its API":            {serve(own), own, true, ""},
+		"a file, and an API that is not": {away, own, false, ""},
+		"a file, and another's API":      {serve(other), own, false, ""},
+	} {
+		o, err := Reach(t.Context(), tc.config, tc.given)
+		if action.KindOf(err) != tc.kind || (err == nil) != (tc.kind == "") {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err == nil && (o.Cluster == nil || o.Cluster.Metadata.Name != "test" || (o.Config != nil) != tc.api) {
+			t.Errorf("%s: %+v", name, o)
 		}
 	}
 }

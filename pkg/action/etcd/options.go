@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/agents"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -40,6 +41,40 @@ type Options struct {
 	StateDir string
 	// Source has this program's agent; nil is one of its own.
 	Source *agents.Source
+}
+
+// Reach says how a cluster is reached: by the API of config or, when the document of a Cluster file
+// is given, over SSH, for which Hosts and StateDir are the caller's to set. The API is only for
+// noting there what was done then: without one (nil), when it does not answer, and when it is
+// another cluster's, it is left out.
+func Reach(ctx context.Context, config *rest.Config, given *v1alpha1.Cluster) (Options, error) {
+	o := Options{Config: config, Cluster: given}
+	var stored *v1alpha1.Cluster
+	err := error(errNoConfig)
+	if config != nil {
+		stored, err = storedBy(ctx, config)
+	}
+	switch {
+	case given == nil:
+		o.Cluster = stored
+		return o, err
+	case err != nil || action.SameCluster(given, stored) != nil:
+		o.Config = nil
+	}
+	return o, nil
+}
+
+// errNoConfig is when neither a kubeconfig nor a Cluster file is there.
+var errNoConfig = action.Invalidf("specify a kubeconfig or a Cluster file")
+
+// storedBy is the document in the cluster.
+func storedBy(ctx context.Context, config *rest.Config) (*v1alpha1.Cluster, error) {
+	clients, err := client.New(config)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := incluster.StoredCluster(ctx, clients.Kube)
+	return stored, action.OfCluster(err)
 }
 
 // Logins are the hosts that have a login to etcd, and so can be asked: control planes and members.

@@ -30,12 +30,23 @@ import (
 // observeTimeout bounds the look at a host's architecture.
 const observeTimeout = time.Minute
 
-// Begin brings what is needed to the nodes and has the cluster carry the plan out, as an
-// Operation. One for the same that is in progress is taken up.
-func (p *ChangePlan) Begin(ctx context.Context, sink report.Sink) (*operate.Begun, error) {
-	if p.Done {
+// CarryOut does what was planned, as far as was asked for: over SSH from here, or by an Operation,
+// which is returned once it has begun. Nil: all is done.
+func (p *ChangePlan) CarryOut(ctx context.Context, sink report.Sink) (*operate.Begun, error) {
+	switch {
+	case p.Done:
 		return nil, errNothing
+	case p.options.PushOnly:
+		return nil, p.Push(ctx, sink)
+	case p.OverSSH:
+		return nil, p.run(ctx, sink)
 	}
+	return p.begin(ctx, sink)
+}
+
+// begin brings what is needed to the nodes and has the cluster carry the plan out, as an
+// Operation. One for the same that is in progress is taken up.
+func (p *ChangePlan) begin(ctx context.Context, sink report.Sink) (*operate.Begun, error) {
 	o := p.options
 	conn, err := operate.Connect(ctx, o.Config)
 	if err != nil {
@@ -141,12 +152,9 @@ func (o Options) arch(ctx context.Context) (string, error) {
 	return "", action.Invalidf("%s is no node of the cluster", first.Name)
 }
 
-// Run carries the plan out over SSH, from here: the same steps, one after the other. Run again, it
+// run carries the plan out over SSH, from here: the same steps, one after the other. Run again, it
 // does what is left.
-func (p *ChangePlan) Run(ctx context.Context, sink report.Sink) error {
-	if p.Done {
-		return errNothing
-	}
+func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 	o := p.options
 	unlock, err := bootstrap.Lock(o.StateDir)
 	if err != nil {

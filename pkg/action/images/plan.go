@@ -29,6 +29,17 @@ type Push struct {
 	Targets []string
 }
 
+// Lacking are the images that a node lacks: what is sent, at most.
+func (p Push) Lacking() []bundle.Image {
+	var out []bundle.Image
+	for i, row := range p.Matrix.Images {
+		if slices.ContainsFunc(p.Matrix.Nodes, func(node string) bool { return Lacks(row.States[node]) }) {
+			out = append(out, p.Images[i])
+		}
+	}
+	return out
+}
+
 // planPushes says what is to be pushed where. It is pure.
 func planPushes(c bundle.Contents, nodes []corev1.Node, all []v1alpha1.Operation, allNodes bool) ([]Push, error) {
 	if len(c.Images) == 0 {

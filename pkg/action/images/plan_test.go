@@ -85,3 +85,20 @@ func TestLooksLikeFile(t *testing.T) {
 		}
 	}
 }
+
+// TestLacking: what every node has, or needs not, is not sent.
+func TestLacking(t *testing.T) {
+	p := Push{Matrix: images.Matrix{Nodes: []string{"cp1", "w1"}}}
+	for _, states := range [][2]images.State{{images.Present, images.Missing}, {images.Present, images.NotNeeded}, {images.OtherDigest, images.Present}, {images.Present, images.Present}, {images.Unknown, images.NotNeeded}} {
+		ref := fmt.Sprintf("%s, %s", states[0], states[1])
+		p.Images = append(p.Images, bundle.Image{Ref: ref})
+		p.Matrix.Images = append(p.Matrix.Images, images.Row{Ref: ref, States: map[string]images.State{"cp1": states[0], "w1": states[1]}})
+	}
+	var got []string
+	for _, i := range p.Lacking() {
+		got = append(got, i.Ref)
+	}
+	if want := []string{"present, missing", "other digest, present", "unknown, not needed"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}

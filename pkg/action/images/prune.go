@@ -73,9 +73,9 @@ func tellCut(nodes []string, sink report.Sink) {
 	}
 }
 
-// Recheck takes out of what was chosen what pods use by now, and says so. Whoever has asked a
-// person calls it, since the answer may have come late.
-func (p *Prune) Recheck(ctx context.Context) error {
+// recheck takes out of what was chosen what pods use by now, and says so: a person was asked in
+// between, and the answer may have come late.
+func (p *Prune) recheck(ctx context.Context) error {
 	nodes, err := Nodes(ctx, p.kube, p.Selector)
 	if err != nil {
 		return err
@@ -92,8 +92,12 @@ func (p *Prune) Recheck(ctx context.Context) error {
 	return nil
 }
 
-// Begin creates the Operation that removes what is chosen.
+// Begin creates the Operation that removes what was chosen and is not in use by now. Its name is
+// empty when nothing of that is left.
 func (p *Prune) Begin(ctx context.Context) (*incluster.Operations, string, error) {
+	if err := p.recheck(ctx); err != nil || len(p.Chosen) == 0 {
+		return nil, "", err
+	}
 	ops, err := agents.Ready(ctx, p.Config, nil, p.sink)
 	if err != nil {
 		return nil, "", err

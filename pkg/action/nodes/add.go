@@ -37,13 +37,13 @@ type AddOptions struct {
 	Bundle string
 	// Trust says which bundle that has to be.
 	Trust bundles.Trust
-	// Login is how the caller logs in to the hosts, unless they are Enrolled.
+	// Login is how the caller logs in to the hosts, unless they are Joined.
 	Login remote.Login
 	// StateDir is this cluster's directory on the workstation. It has the key of the etcd CA,
 	// which a new etcd member needs.
 	StateDir string
-	// Enrolled says that the hosts have enrolled themselves, by NewScript's.
-	Enrolled bool
+	// Joined says that the hosts have joined themselves, by NewScript's.
+	Joined bool
 	// DryRun only looks at hosts and cluster.
 	DryRun bool
 	// Confirm, when set, gets what is planned before anything is changed, in the order in which it
@@ -52,7 +52,7 @@ type AddOptions struct {
 	Confirm func(ctx context.Context, parts []*operate.Plan) error
 }
 
-// RunAdd prepares and enrols the hosts over SSH, and has the cluster do the rest: what is begun is
+// RunAdd prepares and joins the hosts over SSH, and has the cluster do the rest: what is begun is
 // not watched. Running it again does what is left. In a dry run nothing is begun, and both are nil.
 // The error of hosts that are not ready, or could not be worked on, is an SSHError.
 func RunAdd(ctx context.Context, o AddOptions, sink report.Sink) (*operate.Begun, error) {
@@ -71,7 +71,7 @@ func RunAdd(ctx context.Context, o AddOptions, sink report.Sink) (*operate.Begun
 	if err := a.planRenewal(ctx, p); err != nil {
 		return nil, err
 	}
-	if o.Enrolled {
+	if o.Joined {
 		err = o.confirm(ctx, p)
 	} else {
 		err = a.outside(ctx, p, o.DryRun, sink, func(ctx context.Context, ssh plan.Plan) error {
@@ -86,7 +86,7 @@ func RunAdd(ctx context.Context, o AddOptions, sink report.Sink) (*operate.Begun
 }
 
 // AddManifests are the Operation that RunAdd begins, and its coordinator's Job. Whoever applies
-// them has enrolled the hosts before, and stored the Cluster document with them.
+// them has joined the hosts before, and stored the Cluster document with them.
 func AddManifests(ctx context.Context, o AddOptions) ([]*unstructured.Unstructured, error) {
 	a, err := newAdding(o, o.To.Stored)
 	if err != nil {

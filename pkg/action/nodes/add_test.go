@@ -119,7 +119,7 @@ func TestInACluster(t *testing.T) {
 	t.Run("add a host out of reach", func(t *testing.T) { addOutOfReach(t, to, s) })
 	t.Run("remove", func(t *testing.T) { remove(t, to, s) })
 	t.Run("a script", func(t *testing.T) { newScript(t, to, s) })
-	t.Run("add an enrolled host", func(t *testing.T) { addEnrolled(t, to, s) })
+	t.Run("add a joined host", func(t *testing.T) { addJoined(t, to, s) })
 	t.Run("renew nothing beside it", func(t *testing.T) { renewNothingBeside(t, s) })
 }
 
@@ -139,10 +139,10 @@ func addOutOfReach(t *testing.T, to *operate.Connection, s *kubetest.Server) {
 	untouched(t, s)
 }
 
-// addEnrolled: what is in the way is shown and ends it, whoever says yes; a dry run and a no
+// addJoined: what is in the way is shown and ends it, whoever says yes; a dry run and a no
 // change nothing; a yes stores the document and begins the Operation, and the same again takes it up.
-func addEnrolled(t *testing.T, to *operate.Connection, s *kubetest.Server) {
-	o := AddOptions{To: to, Given: clusterOf("cp1", "w1", "w2"), File: "file.yaml", Names: []string{"w2"}, Enrolled: true}
+func addJoined(t *testing.T, to *operate.Connection, s *kubetest.Server) {
+	o := AddOptions{To: to, Given: clusterOf("cp1", "w1", "w2"), File: "file.yaml", Names: []string{"w2"}, Joined: true}
 	no := errors.New("no")
 	for name, tc := range map[string]struct {
 		change func(*AddOptions)
@@ -197,7 +197,7 @@ func TestAddRefused(t *testing.T) {
 	o := AddOptions{To: to, Given: clusterOf("cp1", "w1", "cp2"), File: "file.yaml", Names: []string{"cp2"}, Login: nobody(t), StateDir: stateDir(t), Confirm: a.confirm}
 	for name, run := range map[string]func() error{
 		"over SSH": func() error { _, err := RunAdd(t.Context(), o, noEvents(t)); return err },
-		"enrolled": func() error { o := o; o.Enrolled = true; _, err := RunAdd(t.Context(), o, noEvents(t)); return err },
+		"joined":   func() error { o := o; o.Joined = true; _, err := RunAdd(t.Context(), o, noEvents(t)); return err },
 		"a script": func() error { _, err := NewScript(t.Context(), o); return err },
 	} {
 		a.plans = nil

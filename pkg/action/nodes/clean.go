@@ -24,7 +24,8 @@ type Out struct {
 }
 
 // Clean takes back over SSH what was made on the host, once the Operation has succeeded. It does
-// nothing without a Cluster file, and for a host that is lost.
+// nothing without a Cluster file, and for a host that is lost; of an etcd member without a host the
+// Out is empty.
 func (r *Removal) Clean(ctx context.Context, sink report.Sink) (Out, error) {
 	out := Out{Host: r.Spec.Node, Lost: r.lost}
 	if r.Given == nil || r.lost {

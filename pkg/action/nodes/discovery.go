@@ -13,7 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
-// discovery makes what new kubelets enrol with: a bootstrap token, which is a secret, and the
+// discovery makes what new kubelets join with: a bootstrap token, which is a secret, and the
 // fingerprint of the cluster's CA.
 func discovery(kube kubernetes.Interface) func(context.Context) (token, caHash string, err error) {
 	return func(ctx context.Context) (string, string, error) {

@@ -25,7 +25,7 @@ func (e *SSHError) Error() string { return e.err.Error() }
 // Unwrap is the error with its kind; a *bootstrap.PreflightError is in it when hosts are not ready.
 func (e *SSHError) Unwrap() error { return e.err }
 
-// outside is the part over SSH: it looks at the hosts, asks, prepares and enrols them. p is the
+// outside is the part over SSH: it looks at the hosts, asks, prepares and joins them. p is the
 // part inside: when something is in its way no host is logged in to. ask may be nil.
 func (a *adding) outside(ctx context.Context, p *operate.Plan, dryRun bool, sink report.Sink, ask func(context.Context, plan.Plan) error) error {
 	if p.Refused() != nil {

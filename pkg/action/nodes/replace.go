@@ -15,7 +15,7 @@ import (
 
 // ReplaceOptions say which host comes in the place of which.
 type ReplaceOptions struct {
-	// AddOptions are of the host that comes, the one in Names. Enrolled is not used: the new host
+	// AddOptions are of the host that comes, the one in Names. Joined is not used: the new host
 	// is looked at before the old one is touched. Confirm gets the plans of both hosts, in the
 	// order in which they are carried out.
 	AddOptions

@@ -16,12 +16,12 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// Enrolment is all that a host needs that enrols itself: what the workstation would
+// JoinRequest is all that a host needs that joins itself: what the workstation would
 // otherwise send it step by step. It holds secrets.
-type Enrolment struct {
+type JoinRequest struct {
 	Host    string `json:"host"`
 	Cluster string `json:"cluster"`
-	// Token and CAHash are what its kubelet enrols with.
+	// Token and CAHash are what its kubelet joins with.
 	Token  string `json:"token"`
 	CAHash string `json:"caHash"`
 	// AgentImage is the reference of the agent's own image.
@@ -41,7 +41,7 @@ type Script struct {
 }
 
 // NewScript makes the script for the one host in Names, and with it a bootstrap token. Once it has
-// run there, RunAdd with Enrolled does the rest. Login, DryRun and Confirm are not used.
+// run there, RunAdd with Joined does the rest. Login, DryRun and Confirm are not used.
 func NewScript(ctx context.Context, o AddOptions) (*Script, error) {
 	if len(o.Names) != 1 {
 		return nil, action.Invalidf("a script is for one host, not for %d", len(o.Names))
@@ -70,7 +70,7 @@ func (a *adding) script(ctx context.Context) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := Enrolment{Host: h.Name, Cluster: string(document), AgentImage: a.image}
+	e := JoinRequest{Host: h.Name, Cluster: string(document), AgentImage: a.image}
 	if h.Has(v1alpha1.RoleEtcd) {
 		files, err := bootstrap.SignMember(ctx, a.StateDir, a.merged.Metadata.Name, h)
 		if err != nil {
@@ -101,12 +101,12 @@ type scriptNotes struct {
 }
 
 // render is the script's text. It is pure.
-func render(e Enrolment, n scriptNotes) ([]byte, error) {
+func render(e JoinRequest, n scriptNotes) ([]byte, error) {
 	request, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
 	}
-	t, err := template.ParseFS(manifests.FS, manifests.EnrolScript)
+	t, err := template.ParseFS(manifests.FS, manifests.JoinScript)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func runScript(t *testing.T, text []byte) string {
 	if err != nil {
 		t.Skip("there is no shell to read it")
 	}
-	const line = `exec "$program" agent enrol --bundle "$bundle"`
+	const line = `exec "$program" agent join --bundle "$bundle"`
 	before, after, found := strings.Cut(string(text), line)
 	if !found {
 		t.Fatalf("the script does not begin the program: %s", text)
@@ -42,8 +42,8 @@ func runScript(t *testing.T, text []byte) string {
 
 // The script is one that a shell can read, and hands the request over on standard input. No secret
 // is elsewhere in it.
-func TestEnrolScript(t *testing.T) {
-	text, err := render(Enrolment{Host: "w3", Token: "SECRET $HOME"}, scriptNotes{Cluster: "test", File: "cluster.yaml", Digest: "sha256:abc", Until: time.Unix(0, 0)})
+func TestJoinNodeScript(t *testing.T) {
+	text, err := render(JoinRequest{Host: "w3", Token: "SECRET $HOME"}, scriptNotes{Cluster: "test", File: "cluster.yaml", Digest: "sha256:abc", Until: time.Unix(0, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,16 +52,16 @@ func TestEnrolScript(t *testing.T) {
 			t.Errorf("a secret outside of the request: %s", line)
 		}
 	}
-	for _, want := range []string{"1970-01-01T00:00:00Z", "node add w3 -f cluster.yaml --enrolled", "--bundle-digest sha256:abc "} {
+	for _, want := range []string{"1970-01-01T00:00:00Z", "node add w3 -f cluster.yaml --joined", "--bundle-digest sha256:abc "} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in %s", want, text)
 		}
 	}
-	var e Enrolment
+	var e JoinRequest
 	if err := json.Unmarshal([]byte(runScript(t, text)), &e); err != nil || e.Token != "SECRET $HOME" || e.Host != "w3" {
 		t.Errorf("%+v, %v", e, err)
 	}
-	text, err = render(Enrolment{Host: "w3"}, scriptNotes{})
+	text, err = render(JoinRequest{Host: "w3"}, scriptNotes{})
 	if err != nil || strings.Contains(string(text), "--bundle-digest") {
 		t.Errorf("a digest of no bundle: %v, %s", err, text)
 	}
@@ -95,7 +95,7 @@ func newScript(t *testing.T, to *operate.Connection, s *kubetest.Server) {
 	if left := time.Until(script.Until); script.Host != "w2" || left <= 0 || left > time.Hour {
 		t.Errorf("for %s, until %s", script.Host, script.Until)
 	}
-	var e Enrolment
+	var e JoinRequest
 	if err := json.Unmarshal([]byte(runScript(t, script.Text)), &e); err != nil {
 		t.Fatal(err)
 	}

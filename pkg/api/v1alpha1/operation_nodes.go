@@ -5,7 +5,7 @@ import (
 )
 
 const (
-	// OperationAddNode makes full members of hosts that are enrolled: control planes
+	// OperationAddNode makes full members of hosts that are joined: control planes
 	// are promoted, and everybody learns of them.
 	OperationAddNode OperationType = "AddNode"
 	// OperationRemoveNode takes a host out of the cluster for good.

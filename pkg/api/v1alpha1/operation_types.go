@@ -13,11 +13,11 @@ const (
 )
 
 // OperationType says what an Operation does.
-// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Mend;RenewCertificates;RotateAuthority;Etcd;Backup
+// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Repair;RenewCertificates;RotateAuthority;Etcd;Backup
 type OperationType string
 
 const (
-	// OperationJoin promotes enrolled nodes to control planes and applies the
+	// OperationJoin promotes joined nodes to control planes and applies the
 	// HA settings: network plugin, kube-proxy, CoreDNS, labels.
 	OperationJoin OperationType = "Join"
 )
@@ -53,7 +53,7 @@ type Operation struct {
 // +kubebuilder:validation:XValidation:rule="self.type != 'LoadBalancer' || has(self.loadBalancer)",message="spec.loadBalancer is required when spec.type is LoadBalancer"
 // +kubebuilder:validation:XValidation:rule="self.type != 'AddNode' || has(self.addNode)",message="spec.addNode is required when spec.type is AddNode"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RemoveNode' || has(self.removeNode)",message="spec.removeNode is required when spec.type is RemoveNode"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Mend' || has(self.mend)",message="spec.mend is required when spec.type is Mend"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Repair' || has(self.repair)",message="spec.repair is required when spec.type is Repair"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RenewCertificates' || has(self.renewCertificates)",message="spec.renewCertificates is required when spec.type is RenewCertificates"
 // +kubebuilder:validation:XValidation:rule="self.type != 'RotateAuthority' || has(self.rotateAuthority)",message="spec.rotateAuthority is required when spec.type is RotateAuthority"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Etcd' || has(self.etcd)",message="spec.etcd is required when spec.type is Etcd"
@@ -86,8 +86,8 @@ type OperationSpec struct {
 	Addon *AddonSpec `json:"addon,omitempty"`
 	// LoadBalancer is set when Type is LoadBalancer.
 	LoadBalancer *LoadBalancerSpec `json:"loadBalancer,omitempty"`
-	// Mend is set when Type is Mend.
-	Mend *MendSpec `json:"mend,omitempty"`
+	// Repair is set when Type is Repair.
+	Repair *RepairSpec `json:"repair,omitempty"`
 	// RenewCertificates is set when Type is RenewCertificates.
 	RenewCertificates *RenewCertificatesSpec `json:"renewCertificates,omitempty"`
 	// RotateAuthority is set when Type is RotateAuthority.
@@ -98,7 +98,7 @@ type OperationSpec struct {
 	Backup *BackupSpec `json:"backup,omitempty"`
 }
 
-// JoinSpec says which enrolled nodes become what.
+// JoinSpec says which joined nodes become what.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.join can't be changed; create a new Operation"
 type JoinSpec struct {
 	// ControlPlanes are the nodes to promote. May be empty.

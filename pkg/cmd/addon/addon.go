@@ -14,7 +14,7 @@ import (
 type options struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
-	output string
+	output cli.Output
 }
 
 // New makes the command addon.

@@ -51,7 +51,7 @@ func newDashboardInstall(shared options) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.InstallOptions = addon.DashboardInstall(o.InstallOptions, monitoring, admin)
 			cluster, err := o.Run(c.Context())
-			if err != nil || o.dryRun || o.Detach || o.forPrograms() {
+			if err != nil || o.dryRun || o.Detach || o.output.ForPrograms() {
 				return err
 			}
 			_, err = fmt.Fprintf(o.Out, "%s\nlog in with a token from: %s dashboard token\n", addon.DashboardURL(cluster), program.Name)

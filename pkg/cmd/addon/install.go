@@ -66,15 +66,12 @@ func (o *installOptions) addFlags(c *cobra.Command) {
 	cli.AddDryRun(f, &o.dryRun, "only show what would be done")
 	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), json (one event per line) or yaml (print the manifests, change nothing)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line", Manifests: true})
 }
 
 // Run shows what is done, asks, and has the cluster do it. The cluster's document is for who
 // has something to say about it.
 func (o *installOptions) Run(ctx context.Context) (cluster *v1alpha1.Cluster, err error) {
-	if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-		return nil, err
-	}
 	if err := addon.CheckInstall(o.InstallOptions); err != nil {
 		return nil, err
 	}
@@ -82,7 +79,7 @@ func (o *installOptions) Run(ctx context.Context) (cluster *v1alpha1.Cluster, er
 		return nil, err
 	}
 	o.StateDir = cli.StateDir
-	if o.output == cli.OutputYAML {
+	if o.output.Manifests() {
 		objects, err := addon.Manifests(ctx, o.InstallOptions)
 		if err != nil {
 			return nil, err

@@ -6,11 +6,14 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 )
+
+// addonKind is before an addon's name with -o name.
+var addonKind = schema.GroupKind{Kind: "Addon"}
 
 func newList(shared options) *cobra.Command {
 	o := &shared
@@ -22,13 +25,10 @@ func newList(shared options) *cobra.Command {
 			kubectl ha addon list -o yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-				return err
-			}
 			return o.list(c.Context())
 		},
 	}
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default), json or yaml")
+	cli.AddOutput(c, &o.output, cli.Formats{Names: true})
 	return c
 }
 
@@ -46,8 +46,15 @@ func (o *options) list(ctx context.Context) error {
 			return err
 		}
 	}
-	if o.forPrograms() {
-		return o.document(lines)
+	switch {
+	case o.output.Names():
+		var names []string
+		for _, l := range lines {
+			names = append(names, l.Name)
+		}
+		return o.output.PrintNames(o.Out, addonKind, names...)
+	case o.output.ForPrograms():
+		return o.output.PrintLine(o.Out, lines)
 	}
 	t := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	// What can't be written the flush tells.
@@ -56,20 +63,4 @@ func (o *options) list(ctx context.Context) error {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.Name, l.Version, dash(l.Installed), l.Description)
 	}
 	return t.Flush()
-}
-
-// forPrograms tells whether a document is asked for.
-func (o *options) forPrograms() bool { return o.output != "" && o.output != cli.OutputText }
-
-// document prints a value for programs.
-func (o *options) document(v any) error {
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, v)
-	}
-	data, err := yaml.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = o.Out.Write(data)
-	return err
 }

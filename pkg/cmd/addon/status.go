@@ -25,13 +25,10 @@ func newStatus(shared options) *cobra.Command {
 			kubectl ha addon status
 			kubectl ha addon status monitoring -o yaml`),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-				return err
-			}
 			return o.status(c.Context(), args)
 		},
 	}
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default), json or yaml")
+	cli.AddOutput(c, &o.output, cli.Formats{Names: true})
 	return c
 }
 
@@ -48,8 +45,15 @@ func (o *options) status(ctx context.Context, names []string) error {
 }
 
 func (o *options) printStates(states []addon.State) error {
-	if o.forPrograms() {
-		return o.document(states)
+	switch {
+	case o.output.Names():
+		var names []string
+		for _, s := range states {
+			names = append(names, s.Name)
+		}
+		return o.output.PrintNames(o.Out, addonKind, names...)
+	case o.output.ForPrograms():
+		return o.output.PrintLine(o.Out, states)
 	}
 	if len(states) == 0 {
 		_, err := fmt.Fprintf(o.Out, "No addon is installed; %s addon list shows the available addons.\n", program.Name)

@@ -52,14 +52,11 @@ func (o *uninstallOptions) addFlags(c *cobra.Command) {
 	cli.AddDryRun(f, &o.dryRun, "only show what would be removed")
 	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line"})
 }
 
 // Run shows what goes, asks, and has the cluster do it.
 func (o *uninstallOptions) Run(ctx context.Context) (err error) {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	if o.Config, err = cli.RestConfig(o.access); err != nil {
 		return err
 	}

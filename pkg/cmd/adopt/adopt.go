@@ -92,7 +92,7 @@ func (o *options) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	defer shown.Close()
 	changed, err := p.Run(ctx, shown)
 	shown.Close()

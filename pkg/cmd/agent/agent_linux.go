@@ -20,7 +20,7 @@ func tasks() map[string]node.Task { return registry.All() }
 
 // more are the agent's long-running forms.
 func more(streams genericiooptions.IOStreams) []*cobra.Command {
-	return []*cobra.Command{newBlobs(streams), newWatchVIP(streams), newCoordinate(streams), newFeed(streams), newEnrol(streams), newApprove(streams), newRenewCertificates(streams), newScheduledBackup(streams),
+	return []*cobra.Command{newBlobs(streams), newWatchVIP(streams), newCoordinate(streams), newFeed(streams), newJoin(streams), newApprove(streams), newRenewCertificates(streams), newScheduledBackup(streams),
 		newBalance(streams), newBalanceState(streams)}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -21,7 +22,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -30,9 +30,10 @@ import (
 // options are what the commands share.
 type options struct {
 	genericiooptions.IOStreams
-	access                                    *genericclioptions.ConfigFlags
-	file, output, to, credentials, identities string
-	hostKey                                   cli.HostKeyFlag
+	access                            *genericclioptions.ConfigFlags
+	file, to, credentials, identities string
+	output                            cli.Output
+	hostKey                           cli.HostKeyFlag
 }
 
 // New makes the command backup.
@@ -59,7 +60,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	return c
 }
 
-func (o *options) addFlags(c *cobra.Command) {
+func (o *options) addFlags(c *cobra.Command, formats cli.Formats) {
 	f := c.Flags()
 	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`, to log in to the hosts over SSH instead of using the API")
 	// MarkFlagFilename fails only for a flag that is not there.
@@ -67,7 +68,7 @@ func (o *options) addFlags(c *cobra.Command) {
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	f.StringVar(&o.to, "to", "", "the `target`: a name in spec.backup.targets, or a URL (s3://, sftp://, file://)")
 	f.StringVar(&o.credentials, "credentials", "", "`file` with the credentials of the target (default the Secret of the target)")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, formats)
 }
 
 func (o *options) addIdentity(c *cobra.Command) {
@@ -88,8 +89,12 @@ func (o *options) keys() ([]age.Identity, error) {
 // reach finds the ways to the cluster: its API, or with -f its hosts over SSH.
 func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
 	leave = func() {}
+	credentials, err := o.readCredentials()
+	if err != nil {
+		return a, leave, err
+	}
 	if o.file != "" {
-		return o.overSSH(ctx, sink)
+		return o.overSSH(ctx, credentials, sink)
 	}
 	config, _, stored, err := cli.StoredCluster(ctx, o.access)
 	if err != nil {
@@ -98,34 +103,27 @@ func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Option
 	if a, err = backups.InCluster(ctx, config, stored); err != nil || o.to == "" {
 		return a, leave, err
 	}
-	if o.credentials != "" {
-		a.Target, err = o.target(stored)
-	} else {
-		a.Target, err = backups.InSecret(ctx, config, stored, o.to)
-	}
+	a, err = a.At(ctx, config, o.to, credentials)
 	return a, leave, err
 }
 
-func (o *options) target(c *v1alpha1.Cluster) (*backups.Target, error) {
-	var raw []byte
-	if o.credentials != "" {
-		var err error
-		if raw, err = cli.ReadFile(o.credentials, o.In); err != nil {
-			return nil, err
-		}
+// readCredentials are nil when none were given.
+func (o *options) readCredentials() ([]byte, error) {
+	if o.credentials == "" {
+		return nil, nil
 	}
-	return backups.TargetOf(c, o.to, raw)
+	return cli.ReadFile(o.credentials, o.In)
 }
 
-func (o *options) overSSH(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
+func (o *options) overSSH(ctx context.Context, credentials []byte, sink report.Sink) (a backups.Options, leave func(), err error) {
 	leave = func() {}
 	c, _, err := cli.FindCluster(&o.file, o.In)
 	if err != nil {
 		return a, leave, err
 	}
-	a = backups.Options{Cluster: c, Unknown: true}
+	var target *backups.Target
 	if o.to != "" {
-		if a.Target, err = o.target(c); err != nil {
+		if target, err = backups.TargetOf(c, o.to, credentials); err != nil {
 			return a, leave, err
 		}
 	}
@@ -133,14 +131,8 @@ func (o *options) overSSH(ctx context.Context, sink report.Sink) (a backups.Opti
 	if hosts == nil {
 		return a, leave, err
 	}
-	a.Hosts = hosts
-	for _, h := range c.Spec.Hosts {
-		if failed := hosts.Failed()[h.Name]; failed != nil {
-			action.Warn(sink, "", "%s is left out: %v", h.Name, failed)
-			continue
-		}
-		a.On = append(a.On, h)
-	}
+	a = backups.OverSSH(c, hosts, hosts.Failed(), sink)
+	a.Target = target
 	return a, func() { remote.Close(hosts, sink) }, nil
 }
 
@@ -162,16 +154,13 @@ func newCreate(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha backup create --to offsite --credentials s3.yaml -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if name == "" {
 				name = backups.NewName(time.Now())
 			}
 			return o.create(c.Context(), name)
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{Documents: "one event per line, then the result"})
 	c.Flags().StringVar(&name, "name", "", "`name` of the backup (default backup-TIME)")
 	return c
 }
@@ -191,8 +180,8 @@ func (o *options) create(ctx context.Context, name string) error {
 	if err = cli.Ended(ctx, err); err != nil {
 		return fmt.Errorf("%w\nnext: run it again with --name %s", err, name)
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, m)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, m)
 	}
 	where := "on its hosts"
 	if a.Target != nil {
@@ -217,9 +206,6 @@ func newList(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 			kubectl ha backup list -o json`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if o.to != "" && hosts {
 				return action.Invalidf("use either --to or --hosts")
 			}
@@ -229,7 +215,7 @@ func newList(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 			return o.listAtTarget(c.Context())
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{Names: true})
 	c.Flags().BoolVar(&hosts, "hosts", false, "read and verify the backups on the hosts")
 	return c
 }
@@ -244,11 +230,21 @@ func (o *options) listAtTarget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSON(o.Out, list)
+	switch {
+	case o.output.Names():
+		var names []string
+		for _, m := range list.Backups {
+			names = append(names, m.Name)
+		}
+		return o.output.PrintNames(o.Out, backupKind, names...)
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, list)
 	}
 	return printListed(o.Out, list, time.Now())
 }
+
+// backupKind is before a backup's name with -o name.
+var backupKind = schema.GroupKind{Kind: "Backup"}
 
 func printListed(w io.Writer, list backup.Listed, now time.Time) error {
 	if len(list.Backups)+len(list.Broken) == 0 {
@@ -278,13 +274,10 @@ func newVerify(streams genericiooptions.IOStreams, access *genericclioptions.Con
 		Example: cli.Examples(`kubectl ha backup verify backup-20261129-200000 --to offsite --identity key.txt`),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			return o.verify(c.Context(), args[0])
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{Documents: "one event per line, then the result"})
 	o.addIdentity(c)
 	return c
 }
@@ -306,8 +299,8 @@ func (o *options) verify(ctx context.Context, name string) error {
 	if err = cli.Ended(ctx, err); err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, v)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, v)
 	}
 	_, err = fmt.Fprintf(o.Out, "The backup %s can be restored: revision %d, %d keys, hash %d.\n", v.Name, v.Revision, v.Keys, v.Hash)
 	return err
@@ -322,16 +315,13 @@ func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.C
 		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --dir ./restored`),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if dir == "" {
 				return action.Invalidf("name a new directory with --dir")
 			}
 			return o.download(c.Context(), args[0], dir)
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{})
 	o.addIdentity(c)
 	c.Flags().StringVar(&dir, "dir", "", "new `directory` to write to")
 	return c
@@ -342,9 +332,6 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(o.to, "file:") {
-		return action.Invalidf("a folder of the hosts can't be read from here: copy it from a host")
-	}
 	a, leave, err := o.reach(ctx, report.Discard())
 	defer leave()
 	if err != nil {
@@ -354,15 +341,15 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSON(o.Out, m)
+	if o.output.ForPrograms() {
+		return o.output.Print(o.Out, m)
 	}
 	_, err = fmt.Fprintf(o.Out, "The backup %s is in %s; it contains every Secret of the cluster.\n", m.Name, dir)
 	return err
 }
 
 func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o, keep, yes, dryRun := &options{IOStreams: streams, access: access}, backup.Keep{}, false, false
+	o, d, yes := &options{IOStreams: streams, access: access}, backups.DeleteOptions{}, false
 	c := &cobra.Command{
 		Use:   "delete [BACKUP…] --to TARGET",
 		Short: "Delete backups at a target",
@@ -373,64 +360,60 @@ func newDelete(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha backup delete --to offsite --keep-last 3 --keep-daily 7 --keep-weekly 5`),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
-			if len(args) > 0 && !keep.All() {
-				return action.Invalidf("either name backups, or use --keep-…")
-			}
-			if !yes && !dryRun {
-				if err := cli.CheckPrompt(o.In, o.output != "", "what would be deleted"); err != nil {
+			d.Names = args
+			if !yes && !d.DryRun {
+				if err := cli.CheckPrompt(o.In, o.output.ForPrograms(), "what would be deleted"); err != nil {
 					return err
 				}
 			}
-			return o.remove(c.Context(), args, keep, yes, dryRun)
+			return o.remove(c.Context(), d, yes)
 		},
 	}
-	o.addFlags(c)
+	o.addFlags(c, cli.Formats{})
 	f := c.Flags()
-	f.IntVar(&keep.Last, "keep-last", 0, "keep the newest `n`")
-	f.IntVar(&keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
-	f.IntVar(&keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
-	cli.AddDryRun(f, &dryRun, "only show what would be deleted")
+	f.IntVar(&d.Keep.Last, "keep-last", 0, "keep the newest `n`")
+	f.IntVar(&d.Keep.Daily, "keep-daily", 0, "keep the newest of each of the last `n` days that have one (UTC)")
+	f.IntVar(&d.Keep.Weekly, "keep-weekly", 0, "keep the newest of each of the last `n` weeks that have one (UTC)")
+	cli.AddDryRun(f, &d.DryRun, "only show what would be deleted")
 	cli.AddYes(f, &yes, "")
 	return c
 }
 
-func (o *options) remove(ctx context.Context, names []string, keep backup.Keep, yes, dryRun bool) error {
+func (o *options) remove(ctx context.Context, d backups.DeleteOptions, yes bool) error {
 	a, leave, err := o.reach(ctx, report.Discard())
 	defer leave()
 	if err != nil {
 		return err
 	}
-	going, _, err := backups.Delete(ctx, a, names, keep, true, report.Discard())
-	if err != nil {
+	d.Confirm = func(ctx context.Context, names []string) error {
+		if err := o.printGoing(names); err != nil || yes {
+			return err
+		}
+		return cli.Confirm(ctx, o.In, o.Out, "Delete "+report.Plural(len(names), "backup", "backups")+"?")
+	}
+	gone, err := backups.Delete(ctx, a, d, report.Discard())
+	switch {
+	case err != nil:
 		return err
-	}
-	if o.output == "" {
-		text := "Nothing is to be deleted.\n"
-		if len(going) > 0 {
-			text = "To be deleted: " + strings.Join(going, ", ") + "\n"
-		}
-		if _, err := io.WriteString(o.Out, text); err != nil {
-			return err
-		}
-	}
-	if len(going) > 0 && !dryRun {
-		if !yes {
-			if err := cli.Confirm(ctx, o.In, o.Out, "Delete "+report.Plural(len(going), "backup", "backups")+"?"); err != nil {
-				return err
-			}
-		}
-		// Exactly those that were shown.
-		if going, _, err = backups.Delete(ctx, a, going, backup.Keep{}, false, report.Discard()); err != nil {
-			return err
-		}
-	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSON(o.Out, struct {
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, struct {
 			Deleted []string `json:"deleted"`
-		}{append([]string{}, going...)})
+		}{append([]string{}, gone...)})
+	case d.DryRun || len(gone) == 0:
+		return o.printGoing(gone)
 	}
 	return nil
+}
+
+// printGoing says which backups are to be deleted, to people.
+func (o *options) printGoing(names []string) error {
+	if o.output.ForPrograms() {
+		return nil
+	}
+	text := "Nothing is to be deleted.\n"
+	if len(names) > 0 {
+		text = "To be deleted: " + strings.Join(names, ", ") + "\n"
+	}
+	_, err := io.WriteString(o.Out, text)
+	return err
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -33,11 +33,7 @@ func (o *options) find(ctx context.Context, onHosts bool) ([]upgrade.Backup, err
 		if err != nil {
 			return nil, err
 		}
-		found, err := backups.OnHosts(ctx, a, report.Discard())
-		if len(a.On) < len(a.Cluster.Spec.Hosts) {
-			err = errors.Join(err, action.As(action.Unreachable, errors.New("hosts that cannot be reached over SSH are left out")))
-		}
-		return found, err
+		return backups.OnHosts(ctx, a, report.Discard())
 	}
 	config, err := cli.RestConfig(o.access)
 	if err != nil {
@@ -50,11 +46,20 @@ func (o *options) showOnHosts(backups []upgrade.Backup, incomplete error, onHost
 	if incomplete != nil && len(backups) == 0 {
 		return incomplete
 	}
-	if o.output == cli.OutputJSON {
+	if o.output.Names() {
+		var names []string
+		for _, b := range backups {
+			if !slices.Contains(names, b.Name) {
+				names = append(names, b.Name) // It may be on several hosts.
+			}
+		}
+		return errors.Join(o.output.PrintNames(o.Out, backupKind, names...), incomplete)
+	}
+	if o.output.ForPrograms() {
 		if backups == nil {
 			backups = []upgrade.Backup{}
 		}
-		return errors.Join(cli.WriteJSON(o.Out, backups), incomplete)
+		return errors.Join(o.output.Print(o.Out, backups), incomplete)
 	}
 	none := "No Operation in this cluster records a backup; use --hosts to read the hosts."
 	if onHosts {

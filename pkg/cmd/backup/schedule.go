@@ -22,10 +22,11 @@ import (
 // scheduleOptions have backups made by a CronJob.
 type scheduleOptions struct {
 	genericiooptions.IOStreams
-	access              *genericclioptions.ConfigFlags
-	action              backups.ScheduleOptions
-	credentials, output string
-	off, yes            bool
+	access      *genericclioptions.ConfigFlags
+	action      backups.ScheduleOptions
+	credentials string
+	output      cli.Output
+	off, yes    bool
 }
 
 func newSchedule(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -63,14 +64,11 @@ func newSchedule(streams genericiooptions.IOStreams, access *genericclioptions.C
 	f.BoolVar(&o.off, schedule.Off, false, "remove the schedule; backups are kept")
 	cli.AddDryRun(f, &o.action.DryRun, "only show what would change")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then the result"})
 	return c
 }
 
 func (o *scheduleOptions) validate(c *cobra.Command) error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	for _, name := range []string{"cron", "to", "credentials", "keep-last", "keep-daily", "keep-weekly"} {
 		if o.off && c.Flags().Changed(name) {
 			return action.Invalidf("--off removes the schedule: --%s cannot be combined with it", name)
@@ -91,7 +89,7 @@ func (o *scheduleOptions) validate(c *cobra.Command) error {
 	if o.yes || o.action.DryRun {
 		return nil
 	}
-	return cli.CheckPrompt(o.In, o.output != "", "what would change")
+	return cli.CheckPrompt(o.In, o.output.ForPrograms(), "what would change")
 }
 
 func (o *scheduleOptions) run(ctx context.Context) error {
@@ -112,8 +110,8 @@ func (o *scheduleOptions) run(ctx context.Context) error {
 	if err = cli.Ended(ctx, err); err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, done)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, done)
 	}
 	_, err = fmt.Fprintln(o.Out, o.said(done))
 	return err

@@ -27,7 +27,7 @@ func TestScheduleFlags(t *testing.T) {
 		"--off --to offsite":        "--to cannot be combined",
 		"--off --keep-last 1":       "--keep-last cannot be combined",
 		"--to a --credentials /no/": "/no/",
-		"-o yaml":                   "yaml",
+		"-o xml":                    `format "xml"`,
 		"--kubeconfig /none":        "",
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()

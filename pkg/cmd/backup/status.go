@@ -19,7 +19,7 @@ import (
 )
 
 func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	output := ""
+	var output cli.Output
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the schedule of backups, and how its last runs ended",
@@ -30,17 +30,14 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha backup status -o json`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(output); err != nil {
-				return err
-			}
 			return showStatus(c.Context(), streams, access, output)
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &output, cli.Formats{})
 	return c
 }
 
-func showStatus(ctx context.Context, streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags, output string) error {
+func showStatus(ctx context.Context, streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags, output cli.Output) error {
 	config, err := cli.RestConfig(access)
 	if err != nil {
 		return err
@@ -49,8 +46,8 @@ func showStatus(ctx context.Context, streams genericiooptions.IOStreams, access 
 	if err != nil {
 		return err
 	}
-	if output == cli.OutputJSON {
-		return cli.WriteJSON(streams.Out, struct {
+	if output.ForPrograms() {
+		return output.Print(streams.Out, struct {
 			Schedule *schedule.State `json:"schedule"`
 		}{s})
 	}

@@ -21,7 +21,7 @@ type options struct {
 	genericiooptions.IOStreams
 	bootstrap.Options
 	file    string
-	output  string
+	output  cli.Output
 	hostKey cli.HostKeyFlag
 	yes     bool
 	timings bool
@@ -59,7 +59,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	cli.AddDryRun(f, &o.DryRun, "check the hosts, show the plan, change nothing")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line"})
 	f.StringVar(&o.Kubeconfig, "kubeconfig-out", "", "`file` to write your kubeconfig to (default NAME.kubeconfig)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	f.BoolVar(&o.timings, "timings", false, "print how long each step took")
@@ -84,11 +84,8 @@ func (o *options) Complete() (err error) {
 
 // Validate refuses what would fail later, before any host is looked at.
 func (o *options) Validate() error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	if !o.yes && !o.DryRun {
-		if err := cli.CheckPrompt(o.In, o.output == cli.OutputJSON || o.file == "-", "the plan"); err != nil {
+		if err := cli.CheckPrompt(o.In, o.output.ForPrograms() || o.file == "-", "the plan"); err != nil {
 			return err
 		}
 	}
@@ -127,7 +124,7 @@ func (o *options) Run(ctx context.Context) (err error) {
 
 // confirm shows the plan and asks, unless --yes said so.
 func (o *options) confirm(ctx context.Context, p plan.Plan, shown *cli.Progress) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		return nil
 	}
 	shown.Close()

@@ -18,7 +18,7 @@ type preflightOptions struct {
 	genericiooptions.IOStreams
 	preflight.PreflightOptions
 	file    string
-	output  string
+	output  cli.Output
 	hostKey cli.HostKeyFlag
 }
 
@@ -40,7 +40,7 @@ func NewPreflight(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	cli.AddFileFlag(c, &o.file)
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
 
@@ -53,8 +53,8 @@ func (o *preflightOptions) Complete() (err error) {
 	return err
 }
 
-// Validate checks the output format.
-func (o *preflightOptions) Validate() error { return cli.CheckOutput(o.output) }
+// Validate has nothing to refuse.
+func (o *preflightOptions) Validate() error { return nil }
 
 // preflightReport is what -o json prints.
 type preflightReport struct {
@@ -70,8 +70,8 @@ func (o *preflightOptions) Run(ctx context.Context) (err error) {
 		return err
 	}
 	sink, end := report.Discard(), func() {}
-	if o.output != cli.OutputJSON {
-		shown := cli.NewProgress(o.ErrOut, "")
+	if !o.output.ForPrograms() {
+		shown := cli.NewProgress(o.ErrOut, cli.Output{})
 		sink, end = shown, shown.Close
 	}
 	result, err := preflight.RunPreflight(ctx, o.PreflightOptions, sink)
@@ -85,8 +85,8 @@ func (o *preflightOptions) Run(ctx context.Context) (err error) {
 // show prints what was found. The error is what it means.
 func (o *preflightOptions) show(r preflight.PreflightResult) error {
 	hosts, bad := len(o.Cluster.Spec.Hosts), r.Err()
-	if o.output == cli.OutputJSON {
-		return errors.Join(cli.WriteJSON(o.Out, preflightReport{o.Cluster.Metadata.Name, hosts, bad == nil, cli.HostFindings(r.Findings)}), bad)
+	if o.output.ForPrograms() {
+		return errors.Join(o.output.Print(o.Out, preflightReport{o.Cluster.Metadata.Name, hosts, bad == nil, cli.HostFindings(r.Findings)}), bad)
 	}
 	if err := cli.PrintFindings(o.Out, cli.StyleFor(o.Out), r.Findings); err != nil || bad != nil {
 		return errors.Join(err, bad)

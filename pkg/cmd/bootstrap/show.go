@@ -14,21 +14,21 @@ import (
 
 // printPlan prints a dry run's outcome: the very plan that a run carries out.
 func (o *options) printPlan(p plan.Plan) error {
-	if o.output != cli.OutputJSON {
+	if !o.output.ForPrograms() {
 		if err := cli.PrintPlan(o.Out, cli.StyleFor(o.Out), o.Cluster, p); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(o.Out, "Dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
-	return cli.WriteJSONLine(o.Out, map[string]any{"plan": cli.PlanSteps(p)})
+	return o.output.PrintLine(o.Out, map[string]any{"plan": append([]plan.Step{}, p.Steps...)})
 }
 
 // summary tells what there is now, and what to do with it.
 func (o *options) summary(r bootstrap.Result, took time.Duration) error {
 	name, got := o.Cluster.Metadata.Name, r.Kubeconfig
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, map[string]any{"kind": "summary", "cluster": name, "server": r.Server,
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, map[string]any{"kind": "summary", "cluster": name, "server": r.Server,
 			"changed": r.Changed, "kubeconfig": o.Kubeconfig, "expires": got.Expires, "elapsed": took.Seconds()})
 	}
 	var b strings.Builder
@@ -56,7 +56,7 @@ func (o *options) summary(r bootstrap.Result, took time.Duration) error {
 // printTimings shows where the time went, beside the output of -o json.
 func (o *options) printTimings(r bootstrap.Result, recorder *report.Recorder) error {
 	w := o.Out
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		w = o.ErrOut
 	}
 	after := map[string][]string{}

@@ -22,11 +22,12 @@ import (
 // createOptions say what goes into a bundle.
 type createOptions struct {
 	genericiooptions.IOStreams
-	file, output string
-	mirrors      []string
-	plugin       string
-	signKey      string
-	opts         bundles.CreateOptions
+	file    string
+	output  cli.Output
+	mirrors []string
+	plugin  string
+	signKey string
+	opts    bundles.CreateOptions
 }
 
 func newCreate(streams genericiooptions.IOStreams) *cobra.Command {
@@ -94,7 +95,7 @@ func (o *createOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.opts.AuthFile, "auth-file", "", "`file` with registry credentials: containers-auth.json or docker config.json, including its credential helpers")
 	f.StringVar(&o.opts.SignaturePolicy, "signature-policy", "", "containers-policy.json `file`; without it, digests are checked but no signatures")
 	f.StringVar(&o.signKey, "sign-key", "", "sign the bundle with this private key (PEM `file`), Ed25519 or ECDSA P-256; - is standard input")
-	f.StringVar(&o.output, "progress", "", "format of the progress output: text (default) or json")
+	cli.AddProgressOutput(c, &o.output)
 }
 
 // Complete reads what flags name.
@@ -125,15 +126,15 @@ func (o *createOptions) Complete() (err error) {
 	return err
 }
 
-// Validate refuses what is not known.
-func (o *createOptions) Validate() error { return cli.CheckOutput(o.output) }
+// Validate has nothing to refuse.
+func (o *createOptions) Validate() error { return nil }
 
 // Run makes the bundle.
 func (o *createOptions) Run(ctx context.Context) error {
 	p := cli.NewProgress(o.Out, o.output)
 	contents, err := bundles.Create(ctx, o.opts, p)
 	p.Close()
-	if err != nil || o.output == cli.OutputJSON {
+	if err != nil || o.output.ForPrograms() {
 		return err
 	}
 	return o.tell(contents)

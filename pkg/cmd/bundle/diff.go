@@ -18,7 +18,7 @@ import (
 // diffOptions compare two bundles.
 type diffOptions struct {
 	genericiooptions.IOStreams
-	output string
+	output cli.Output
 }
 
 func newDiff(streams genericiooptions.IOStreams) *cobra.Command {
@@ -35,11 +35,11 @@ func newDiff(streams genericiooptions.IOStreams) *cobra.Command {
 			if len(args) != 2 {
 				return action.Invalidf("specify two bundle files: %s", c.UseLine())
 			}
-			return cli.CheckOutput(o.output)
+			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return o.Run(args[0], args[1]) },
 	}
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
 
@@ -49,8 +49,8 @@ func (o *diffOptions) Run(from, to string) error {
 	switch {
 	case err != nil:
 		return err
-	case o.output == cli.OutputJSON:
-		return cli.WriteJSON(o.Out, d)
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, d)
 	}
 	return printDifference(o.Out, d)
 }

@@ -31,7 +31,7 @@ func summary(c bundle.Contents) string {
 // inspectOptions tell what is in a bundle.
 type inspectOptions struct {
 	genericiooptions.IOStreams
-	output string
+	output cli.Output
 	sbom   bool
 }
 
@@ -50,13 +50,10 @@ func newInspect(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha bundle inspect bundle.tar --sbom`),
 		Args: cli.OneArg("the bundle's file"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			return o.Run(args[0])
 		},
 	}
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	c.Flags().BoolVar(&o.sbom, "sbom", false, "print a bill of materials (SPDX 2.3 JSON)")
 	return c
 }
@@ -74,8 +71,8 @@ func (o *inspectOptions) Run(path string) error {
 	switch {
 	case err != nil:
 		return err
-	case o.output == cli.OutputJSON:
-		return cli.WriteJSON(o.Out, b)
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, b)
 	}
 	return printContents(o.Out, b)
 }

@@ -41,7 +41,7 @@ func newVerify(streams genericiooptions.IOStreams) *cobra.Command {
 
 // Run reads it.
 func (o *verifyOptions) Run(ctx context.Context) error {
-	p := cli.NewProgress(o.ErrOut, "")
+	p := cli.NewProgress(o.ErrOut, cli.Output{})
 	b, err := bundles.Verify(ctx, o.VerifyOptions, p)
 	p.Close()
 	if err != nil {

@@ -60,8 +60,8 @@ func (o *renewOptions) requests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, done)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, done)
 	}
 	_, err = fmt.Fprint(o.Out, o.written(done))
 	return err

@@ -49,7 +49,7 @@ type options struct {
 	genericiooptions.IOStreams
 	access  *genericclioptions.ConfigFlags
 	file    string
-	output  string
+	output  cli.Output
 	hostKey cli.HostKeyFlag
 	action  certs.Options
 	// caCerts and caKeys are files.
@@ -90,25 +90,23 @@ func (o *options) warnOfLife(sink report.Sink) {
 	}
 }
 
-// complete finds the ways to the cluster: the kubeconfig's, and the Cluster file's where one was
-// named. Without a file the stored document says which state directory is the cluster's.
-func (o *options) complete(ctx context.Context) (err error) {
+// complete reads what the kubeconfig and the Cluster file say of the cluster.
+func (o *options) complete(ctx context.Context) error {
 	config, _, stored, err := cli.StoredCluster(ctx, o.access)
 	if err != nil {
 		return err
 	}
-	o.action.Config, o.action.Cluster = config, stored
+	o.action.Config = config
+	var given *v1alpha1.Cluster
 	if o.file != "" {
-		if err := o.readFile(); err != nil {
+		if given, _, err = cli.FindCluster(&o.file, o.In); err != nil {
 			return err
 		}
-		return action.SameCluster(o.action.Cluster, stored)
 	}
-	o.action.StateDir, err = cli.StateDir(stored)
-	return err
+	return o.action.About(stored, given, cli.StateDir)
 }
 
-// readFile reads the Cluster file.
+// readFile reads the Cluster file, for what needs no API.
 func (o *options) readFile() (err error) {
 	if o.action.Cluster, _, err = cli.FindCluster(&o.file, o.In); err != nil {
 		return err
@@ -142,15 +140,15 @@ func (o *options) checkPrompt() error {
 	switch {
 	case o.yes || o.action.DryRun:
 		return nil
-	case o.output == cli.OutputJSON:
-		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
+	case o.output.ForPrograms():
+		return action.Invalidf("cannot prompt with -o %s; use --yes, or --dry-run to see the plan", o.output)
 	}
 	return cli.Askable(o.In)
 }
 
 // confirm shows a plan and asks whether it is to be carried out, in a pause of the progress.
 func (o *options) confirm(ctx context.Context, shown *cli.Progress, show func() error, question string) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		return nil
 	}
 	shown.Close()

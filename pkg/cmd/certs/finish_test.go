@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli/clitest"
 )
 
 // TestFinish: the exit code is the same in every output, and nobody reads that all is well
@@ -36,9 +37,9 @@ func TestFinish(t *testing.T) {
 		"nothing to rescue":            {true, certs.Result{}, nil, cli.ExitOK, "Nothing was due."},
 		"rescue fails":                 {true, certs.Result{}, away, cli.ExitUnreachable, ""},
 	} {
-		for _, format := range []string{"", cli.OutputJSON} {
+		for _, format := range []string{"", "json", "jsonpath={.plan}\n"} {
 			var out bytes.Buffer
-			o := options{IOStreams: genericiooptions.IOStreams{Out: &out}, output: format}
+			o := options{IOStreams: genericiooptions.IOStreams{Out: &out}, output: clitest.Output(t, format)}
 			finish := (&renewOptions{options: o}).finish
 			if tc.rescue {
 				finish = (&rescueOptions{options: o}).finish

@@ -87,14 +87,11 @@ func newRenew(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 	f.StringVar(&o.action.SignedDir, "signed-dir", "", "`directory` with certificates signed for these requests: HOST/NAME.crt")
 	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then the result"})
 	return c
 }
 
 func (o *renewOptions) validate() error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	if o.cron != "" {
 		return o.checkSchedule()
 	}
@@ -134,8 +131,8 @@ func (o *renewOptions) finish(r certs.Result, err error, started time.Time) erro
 	if err == nil {
 		err = r.Plan.Due()
 	}
-	if o.output == cli.OutputJSON {
-		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	if o.output.ForPrograms() {
+		return errors.Join(o.output.PrintLine(o.Out, r), err)
 	}
 	switch {
 	case err != nil:

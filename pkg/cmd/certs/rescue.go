@@ -38,9 +38,6 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha certs rescue -f cluster.yaml --ca-cert etcd-ca.crt --ca-key etcd-ca.key`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if err := o.checkPrompt(); err != nil {
 				return err
 			}
@@ -60,7 +57,7 @@ func newRescue(streams genericiooptions.IOStreams) *cobra.Command {
 	o.addAuthority(c)
 	cli.AddDryRun(f, &o.action.DryRun, "only inspect the hosts, and show the plan")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then the result"})
 	return c
 }
 
@@ -85,8 +82,8 @@ func (o *rescueOptions) run(ctx context.Context) error {
 
 // finish writes what was done. Exit codes do not depend on how that is written.
 func (o *rescueOptions) finish(r certs.Result, err error, started time.Time) error {
-	if o.output == cli.OutputJSON {
-		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	if o.output.ForPrograms() {
+		return errors.Join(o.output.PrintLine(o.Out, r), err)
 	}
 	if o.action.DryRun && !r.Plan.Empty() {
 		return errors.Join(o.show(r.Plan), err)

@@ -13,14 +13,12 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	task "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
-	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
 // rotateOptions replace a CA while it is in use.
@@ -83,14 +81,11 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 	f.BoolVar(&o.rotation.LeaveStale, "leave-workloads", false, "finish although pods were started before the new CA was published")
 	cli.AddDryRun(f, &o.action.DryRun, "only show the plan")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then the result"})
 	return c
 }
 
 func (o *rotateOptions) validate() error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	return o.checkPrompt()
 }
 
@@ -100,11 +95,8 @@ func (o *rotateOptions) run(ctx context.Context) error {
 	defer shown.Close()
 	defer cli.TellInterrupted(ctx, shown)()
 	o.warnOfLife(shown)
-	logins := o.action.LoginsInUse
-	if o.rotation.Authority == task.AuthorityEtcd {
-		logins = o.action.LoginsOfEtcd
-	}
-	leave, err := o.connect(ctx, shown, logins)
+	o.rotation.Options = o.action
+	leave, err := o.connect(ctx, shown, o.rotation.Logins)
 	if err != nil {
 		return err
 	}
@@ -118,31 +110,19 @@ func (o *rotateOptions) run(ctx context.Context) error {
 	return o.finish(r, err, started)
 }
 
-// login issues the caller's credentials anew and merges them into the kubeconfig in use.
+// login has the caller's credentials issued anew, and merged into the kubeconfig in use.
 func (o *rotateOptions) login(sink report.Sink) func(context.Context, *rest.Config) (*rest.Config, error) {
 	return func(ctx context.Context, config *rest.Config) (*rest.Config, error) {
 		merge := clientcmd.NewDefaultPathOptions()
 		merge.LoadingRules.ExplicitPath = *o.access.KubeConfig
-		r, err := access.RunIssue(ctx, access.IssueOptions{Config: config, CertificateUser: cli.CertificateUser(), Merge: merge}, sink)
-		if err != nil {
-			return nil, err
-		}
-		action.Tell(sink, "issued your credentials anew, by the new CA, and merged them into %s", r.Merged.File)
-		fresh, err := clientcmd.RESTConfigFromKubeConfig(r.Content)
-		if err != nil {
-			return nil, err
-		}
-		fresh.Timeout = config.Timeout
-		apihttp.LogBodies(fresh)
-		apihttp.LimitRequests(fresh)
-		return fresh, nil
+		return access.Reissue(ctx, config, cli.CertificateUser(), merge, sink)
 	}
 }
 
 // finish writes what was done. Exit codes do not depend on how that is written.
 func (o *rotateOptions) finish(r certs.RotationResult, err error, started time.Time) error {
-	if o.output == cli.OutputJSON {
-		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	if o.output.ForPrograms() {
+		return errors.Join(o.output.PrintLine(o.Out, r), err)
 	}
 	if err != nil {
 		return err

@@ -44,8 +44,8 @@ func (o *renewOptions) schedule(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, done)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, done)
 	}
 	_, err = fmt.Fprintln(o.Out, o.scheduled(done))
 	return err

@@ -12,15 +12,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/program"
-	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
-
-// outputWide is one of -o's values.
-const outputWide = "wide"
 
 func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
 	o := &options{IOStreams: streams, access: access}
@@ -38,9 +32,6 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha certs status --deep -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output, outputWide); err != nil {
-				return err
-			}
 			if err := o.complete(c.Context()); err != nil {
 				return err
 			}
@@ -50,12 +41,12 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	o.addFlags(c)
 	f := c.Flags()
 	f.BoolVar(&o.action.Deep, "deep", false, "read the files on every host instead of querying ports")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), wide (with files, names and fingerprints) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{Wide: "with files, names and fingerprints"})
 	return c
 }
 
 func (o *options) status(ctx context.Context) error {
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	defer shown.Close()
 	if o.action.Deep {
 		leave, err := o.connect(ctx, shown, o.action.LoginsInUse)
@@ -69,33 +60,15 @@ func (o *options) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		err = cli.WriteJSON(o.Out, r)
+	if o.output.ForPrograms() {
+		err = o.output.Print(o.Out, r)
 	} else {
-		err = printReport(o.Out, r, o.output == outputWide)
+		err = printReport(o.Out, r, o.output.Wide())
 	}
 	if err != nil {
 		return err
 	}
-	return due(r)
-}
-
-// due is the error of a report with something to do.
-func due(r certs.Report) error {
-	ended := 0
-	for _, e := range r.Certificates {
-		if e.Ended(r.Time) {
-			ended++
-		}
-	}
-	n := len(r.Due())
-	switch {
-	case ended > 0:
-		return action.As(action.Findings, fmt.Errorf("%s expired; renew with %s certs renew, or %s certs rescue -f CLUSTER if the API is down", report.Plural(ended, "certificate has", "certificates have"), program.Name, program.Name))
-	case n > 0:
-		return action.As(action.Findings, fmt.Errorf("%s due; renew with %s certs renew", report.Plural(n, "certificate is", "certificates are"), program.Name))
-	}
-	return nil
+	return r.Err()
 }
 
 // printReport prints a line a certificate.

@@ -49,6 +49,10 @@ func FlagError(cmd *cobra.Command, err error) error {
 			return action.Invalidf("%w; did you mean --%s?", err, near)
 		}
 	}
+	var format *formatError
+	if errors.As(err, &format) {
+		return action.As(action.Invalid, format) // As kubectl says it.
+	}
 	return action.Invalidf("%w; see %s --help", err, cmd.CommandPath())
 }
 

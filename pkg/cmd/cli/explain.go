@@ -31,7 +31,7 @@ func Ended(ctx context.Context, err error) error {
 
 // Explain prints what was found when hosts are not ready, which r has, and returns what is left
 // to be said of a run's error.
-func Explain(ctx context.Context, w io.Writer, output string, r bootstrap.Result, err error) error {
+func Explain(ctx context.Context, w io.Writer, output Output, r bootstrap.Result, err error) error {
 	if err := Ended(ctx, nil); err != nil {
 		return err
 	}
@@ -39,13 +39,13 @@ func Explain(ctx context.Context, w io.Writer, output string, r bootstrap.Result
 	if !errors.As(err, &found) {
 		return action.OfRun(err)
 	}
-	if output != OutputJSON {
+	if !output.ForPrograms() {
 		if err := PrintFindings(w, StyleFor(w), r.Findings); err != nil {
 			return err
 		}
 		return action.OfFindings(r.Findings)
 	}
-	shown := report.JSON(w)
+	shown := report.JSON(output.Documents(w))
 	for _, f := range found.Findings {
 		shown.Emit(findingEvent(f))
 	}

@@ -14,7 +14,7 @@ func AddFormer(f *pflag.FlagSet, errOut io.Writer, former, name string) {
 		_, err := fmt.Fprintf(errOut, "warning: --%s is deprecated, use --%s; the next release removes it\n", former, name)
 		return err
 	}}, former, now.Usage)
-	f.Lookup(former).Hidden = true
+	f.Lookup(former).Hidden, f.Lookup(former).NoOptDefVal = true, now.NoOptDefVal
 }
 
 // formerValue is a flag's value under its former name.

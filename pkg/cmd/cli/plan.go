@@ -61,21 +61,3 @@ func PrintPlan(w io.Writer, style report.Style, c *v1alpha1.Cluster, p plan.Plan
 	b.WriteString("\n")
 	return WriteTrimmed(w, b.String())
 }
-
-// PlanStep is a step as -o json prints it.
-type PlanStep struct {
-	ID    string   `json:"id"`
-	Title string   `json:"title"`
-	Host  string   `json:"host,omitempty"`
-	After []string `json:"after,omitempty"`
-	Skip  string   `json:"skip,omitempty"`
-}
-
-// PlanSteps are a plan's steps as -o json prints them; never nil.
-func PlanSteps(p plan.Plan) []PlanStep {
-	out := []PlanStep{}
-	for _, s := range p.Steps {
-		out = append(out, PlanStep{ID: s.ID, Title: s.Title, Host: s.Host, After: s.After, Skip: s.Skip})
-	}
-	return out
-}

@@ -11,19 +11,19 @@ import (
 )
 
 // Progress shows what happens, in the form that fits where it goes: events for
-// -o json, live lines on a terminal, else plain lines.
+// programs, live lines on a terminal, else plain lines.
 type Progress struct {
 	w      io.Writer
-	format string
+	output Output
 
 	mu      sync.Mutex
 	current report.Sink
 	end     func()
 }
 
-// NewProgress begins showing on w: events for OutputJSON, else lines for people.
-func NewProgress(w io.Writer, format string) *Progress {
-	p := &Progress{w: w, format: format}
+// NewProgress begins showing on w: events for programs, one a document, else lines for people.
+func NewProgress(w io.Writer, output Output) *Progress {
+	p := &Progress{w: w, output: output}
 	p.Open()
 	return p
 }
@@ -48,13 +48,13 @@ func (p *Progress) Close() {
 func (p *Progress) Open() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.current, p.end = newSink(p.w, p.format)
+	p.current, p.end = newSink(p.w, p.output)
 }
 
-func newSink(w io.Writer, format string) (sink report.Sink, end func()) {
+func newSink(w io.Writer, output Output) (sink report.Sink, end func()) {
 	nothing := func() {}
-	if format == OutputJSON {
-		return report.JSON(w), nothing
+	if output.ForPrograms() {
+		return report.JSON(output.Documents(w)), nothing
 	}
 	style := StyleFor(w)
 	if f, ok := Terminal(w); ok && Drawable() && !klog.V(1).Enabled() { // A log would be written into live lines.

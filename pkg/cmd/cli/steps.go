@@ -13,10 +13,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// PrintSteps shows the steps that the cluster will take: a line each, or one document for -o json.
-func PrintSteps(w io.Writer, output string, steps []v1alpha1.StepStatus) error {
-	if output == OutputJSON {
-		return WriteJSONLine(w, map[string]any{"plan": steps})
+// PrintSteps shows the steps that the cluster will take: a line each, or one document for programs.
+func PrintSteps(w io.Writer, output Output, steps []v1alpha1.StepStatus) error {
+	if output.ForPrograms() {
+		return output.PrintLine(w, map[string]any{"plan": steps})
 	}
 	var b strings.Builder
 	for _, s := range steps {
@@ -39,7 +39,7 @@ type planned interface {
 }
 
 // BeginAndWatch begins what was planned, and shows it until it ends, or says how that is done.
-func BeginAndWatch(ctx context.Context, streams genericiooptions.IOStreams, p planned, output string, waits WaitFlags) error {
+func BeginAndWatch(ctx context.Context, streams genericiooptions.IOStreams, p planned, output Output, waits WaitFlags) error {
 	shown := NewProgress(streams.Out, output)
 	ops, name, err := p.Begin(ctx, shown)
 	shown.Close()

@@ -12,12 +12,16 @@ import (
 func TestPrintSteps(t *testing.T) {
 	steps := []v1alpha1.StepStatus{{ID: "a", Title: "apply a"}, {ID: "b/cp1", Title: "configure", Node: "cp1"}, {ID: "c/cp1", Title: "restart cp1", Node: "cp1", Message: "it is not ready"}}
 	var out strings.Builder
-	if err := PrintSteps(&out, OutputText, steps); err != nil || out.String() != "  apply a\n  configure (on cp1)\n  restart cp1\n    skipped: it is not ready\n" {
+	if err := PrintSteps(&out, Output{}, steps); err != nil || out.String() != "  apply a\n  configure (on cp1)\n  restart cp1\n    skipped: it is not ready\n" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 	out.Reset()
+	asJSON, err := ParseOutput("json", Formats{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var back struct{ Plan []v1alpha1.StepStatus }
-	if err := PrintSteps(&out, OutputJSON, steps); err != nil || json.Unmarshal([]byte(out.String()), &back) != nil || len(back.Plan) != 3 || strings.Count(out.String(), "\n") != 1 {
+	if err := PrintSteps(&out, asJSON, steps); err != nil || json.Unmarshal([]byte(out.String()), &back) != nil || len(back.Plan) != 3 || strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 }

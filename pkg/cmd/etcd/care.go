@@ -30,25 +30,22 @@ func newCheck(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 		Example: cli.Examples("kubectl ha etcd check"),
 		Args:    cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-				return err
-			}
 			return o.check(c.Context())
 		},
 	}
-	o.addFlags(c, "text (default), json or yaml")
+	o.addFlags(c, cli.Formats{})
 	return c
 }
 
 func (o *options) check(ctx context.Context) error {
-	return o.run(ctx, o.ErrOut, "", func(shown *cli.Progress) error {
+	return o.run(ctx, o.ErrOut, cli.Output{}, func(shown *cli.Progress) error {
 		r, err := etcd.Check(ctx, o.action, shown)
 		shown.Close()
 		if err != nil {
 			return err
 		}
-		if o.structured() {
-			return errors.Join(o.document(r), r.Err())
+		if o.output.ForPrograms() {
+			return errors.Join(o.output.Print(o.Out, r), r.Err())
 		}
 		var b strings.Builder
 		var lines [][]string
@@ -89,9 +86,6 @@ func newAlarm(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 			kubectl ha etcd alarm --fix -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-				return err
-			}
 			if fix {
 				if err := o.mayAsk(); err != nil {
 					return err
@@ -100,7 +94,7 @@ func newAlarm(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 			return o.alarm(c.Context(), usage, fix)
 		},
 	}
-	o.addFlags(c, "text (default), json or yaml")
+	o.addFlags(c, cli.Formats{})
 	f := c.Flags()
 	f.BoolVar(&usage, "usage", false, "list what takes the space even if no alarm is raised; this reads all keys")
 	f.BoolVar(&fix, "fix", false, "resolve NOSPACE: compact, defragment, disarm")
@@ -109,7 +103,7 @@ func newAlarm(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 }
 
 func (o *options) alarm(ctx context.Context, usage, fix bool) error {
-	return o.run(ctx, o.ErrOut, "", func(shown *cli.Progress) error {
+	return o.run(ctx, o.ErrOut, cli.Output{}, func(shown *cli.Progress) error {
 		opts := etcd.AlarmOptions{Options: o.action, Usage: usage, Fix: fix}
 		opts.Confirm = func(ctx context.Context, a etcd.Alarms) error {
 			if o.yes {
@@ -124,11 +118,11 @@ func (o *options) alarm(ctx context.Context, usage, fix bool) error {
 		}
 		r, err := etcd.Alarm(ctx, opts, shown)
 		shown.Close()
-		if err == nil && r.Freed == nil && len(r.Raised) > 0 {
-			err = action.As(action.Findings, fmt.Errorf("%s raised", report.Plural(len(r.Raised), "alarm is", "alarms are")))
+		if err == nil {
+			err = r.Err()
 		}
-		if o.structured() {
-			return errors.Join(o.document(r), err)
+		if o.output.ForPrograms() {
+			return errors.Join(o.output.Print(o.Out, r), err)
 		}
 		if r.Freed != nil && err == nil {
 			return printFreed(o.Out, r)
@@ -187,9 +181,6 @@ func newDefrag(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha etcd defrag --threshold 10%`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			share, err := percentage(threshold)
 			if err != nil {
 				return err
@@ -200,7 +191,7 @@ func newDefrag(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			return o.defrag(c.Context(), share)
 		},
 	}
-	o.addFlags(c, "text (default) or json (one event per line, then the result)")
+	o.addFlags(c, cli.Formats{Documents: "one event per line, then the result"})
 	f := c.Flags()
 	f.StringVar(&threshold, "threshold", threshold, "minimum `percentage` of the file that a defragmentation must free")
 	cli.AddDryRun(f, &o.dryRun, "only show the plan")
@@ -218,7 +209,7 @@ func percentage(text string) (float64, error) {
 }
 
 func (o *options) defrag(ctx context.Context, threshold float64) error {
-	return o.run(ctx, o.ErrOut, o.progressFormat(), func(shown *cli.Progress) error {
+	return o.run(ctx, o.ErrOut, o.output, func(shown *cli.Progress) error {
 		opts := etcd.DefragOptions{Options: o.action, Threshold: threshold, DryRun: o.dryRun}
 		opts.Confirm = func(ctx context.Context, p []etcd.DefragTurn) error {
 			if o.yes {
@@ -234,8 +225,8 @@ func (o *options) defrag(ctx context.Context, threshold float64) error {
 		r, err := etcd.Defrag(ctx, opts, shown)
 		shown.Close()
 		switch {
-		case o.output == cli.OutputJSON:
-			return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+		case o.output.ForPrograms():
+			return errors.Join(o.output.PrintLine(o.Out, r), err)
 		case err != nil:
 			return err
 		case len(r.Members) == 0:
@@ -288,18 +279,15 @@ func newCompact(streams genericiooptions.IOStreams, access *genericclioptions.Co
 			kubectl ha etcd compact --keep 0`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-				return err
-			}
-			return o.run(c.Context(), o.ErrOut, "", func(shown *cli.Progress) error {
+			return o.run(c.Context(), o.ErrOut, cli.Output{}, func(shown *cli.Progress) error {
 				opts.Options = o.action
 				r, err := etcd.Compact(c.Context(), opts, shown)
 				shown.Close()
 				switch {
 				case err != nil:
 					return err
-				case o.structured():
-					return o.document(r)
+				case o.output.ForPrograms():
+					return o.output.Print(o.Out, r)
 				case r.Revision == 0:
 					_, err = fmt.Fprintf(o.Out, "Nothing to compact: there are %d revisions.\n", r.Newest)
 				default:
@@ -309,7 +297,7 @@ func newCompact(streams genericiooptions.IOStreams, access *genericclioptions.Co
 			})
 		},
 	}
-	o.addFlags(c, "text (default), json or yaml")
+	o.addFlags(c, cli.Formats{})
 	f := c.Flags()
 	f.Int64Var(&opts.Revision, "revision", 0, "compact up to this `revision`")
 	f.Int64Var(&opts.Keep, "keep", etcdcare.DefaultKeep, "without --revision: `number` of newest revisions to keep")

@@ -13,10 +13,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/etcd"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
-	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
@@ -24,9 +22,8 @@ import (
 type changeOptions struct {
 	options
 	cli.WaitFlags
-	change   etcd.ChangeOptions
-	pushOnly bool
-	cancel   bool
+	change etcd.ChangeOptions
+	cancel bool
 }
 
 func newUpgrade(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -114,7 +111,7 @@ func newApply(streams genericiooptions.IOStreams, access *genericclioptions.Conf
 }
 
 func (o *changeOptions) addChangeFlags(c *cobra.Command) {
-	o.addFlags(c, "text (default) or json (the plan, then one event per line)")
+	o.addFlags(c, cli.Formats{Documents: "the plan, then one event per line"})
 	f := c.Flags()
 	cli.AddDryRun(f, &o.dryRun, "only show the plan")
 	o.Add(f, "without -f: ", "start the Operation and return")
@@ -126,14 +123,11 @@ func (o *changeOptions) addBundleFlags(c *cobra.Command) {
 	f.StringArrayVar(&o.change.Files, "bundle", nil, "take etcd from this bundle `file`; can be repeated, one for each version")
 	cli.AddTrustFlags(f, &o.change.Trust, "bundle-")
 	f.Int32Var(&o.change.KeepBackups, "keep-backups", v1alpha1.DefaultKeepBackups, "number of backups to keep on each host")
-	f.BoolVar(&o.pushOnly, "push-only", false, "only push the binaries to the hosts")
+	f.BoolVar(&o.change.PushOnly, "push-only", false, "only push the binaries to the hosts")
 }
 
 // Run shows the plan, asks, and carries it out or has the cluster do so.
 func (o *changeOptions) Run(ctx context.Context) error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	if err := etcd.CheckChange(o.change); err != nil {
 		return err
 	}
@@ -171,44 +165,26 @@ func question(p *etcd.ChangePlan) string {
 	return "Apply the settings, and restart the members that need it?"
 }
 
+// carryOut shows what is done, and of an Operation how it goes on.
 func (o *changeOptions) carryOut(ctx context.Context, p *etcd.ChangePlan, shown *cli.Progress, started time.Time) error {
-	switch {
-	case o.pushOnly:
-		return p.Push(ctx, shown)
-	case p.OverSSH:
-		if err := p.Run(ctx, shown); err != nil {
-			return err
-		}
-		shown.Close()
-		if o.output == cli.OutputJSON {
-			return nil
-		}
-		_, err := fmt.Fprintf(o.Out, "Done after %s.\n", report.Elapsed(time.Since(started)))
-		return err
-	}
-	b, err := p.Begin(ctx, shown)
-	if err != nil {
-		return err
-	}
-	if o.Detach {
-		shown.Close()
-		_, err := fmt.Fprintf(o.Out, "operation %s started; %s operation watch %s shows its progress\n", b.Name, program.Name, b.Name)
-		return err
-	}
-	ctx, stop := o.Limited(ctx)
-	defer stop()
-	if err := operations.Watch(ctx, b.Operations, b.Name, shown); err != nil || o.output == cli.OutputJSON {
-		return err
-	}
+	begun, err := p.CarryOut(ctx, shown)
 	shown.Close()
-	_, err = fmt.Fprintf(o.Out, "operation %s succeeded\n", b.Name)
+	switch {
+	case err != nil:
+		return err
+	case begun != nil:
+		return cli.WatchOrLeave(ctx, o.IOStreams, begun.Operations, begun.Name, o.output, o.WaitFlags)
+	case o.output.ForPrograms():
+		return nil
+	}
+	_, err = fmt.Fprintf(o.Out, "Done after %s.\n", report.Elapsed(time.Since(started)))
 	return err
 }
 
 // show prints the plan.
 func (o *changeOptions) show(p *etcd.ChangePlan) error {
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, p)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, p)
 	}
 	var b strings.Builder
 	how := "by an Operation"
@@ -239,7 +215,7 @@ func (o *changeOptions) show(p *etcd.ChangePlan) error {
 }
 
 func (o *changeOptions) cancelDowngrade(ctx context.Context) error {
-	return o.run(ctx, o.ErrOut, "", func(shown *cli.Progress) error {
+	return o.run(ctx, o.ErrOut, cli.Output{}, func(shown *cli.Progress) error {
 		if err := etcd.CancelDowngrade(ctx, o.action, shown); err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/etcd"
@@ -17,9 +16,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
-
-// outputWide is one of -o's values.
-const outputWide = "wide"
 
 // New makes the group. more are commands of other packages that belong to it.
 func New(streams genericiooptions.IOStreams, more ...*cobra.Command) *cobra.Command {
@@ -52,7 +48,7 @@ type options struct {
 	genericiooptions.IOStreams
 	access  *genericclioptions.ConfigFlags
 	file    string
-	output  string
+	output  cli.Output
 	hostKey cli.HostKeyFlag
 	yes     bool
 	dryRun  bool
@@ -60,13 +56,13 @@ type options struct {
 }
 
 // addFlags adds the flags that all have.
-func (o *options) addFlags(c *cobra.Command, outputs string) {
+func (o *options) addFlags(c *cobra.Command, formats cli.Formats) {
 	f := c.Flags()
 	f.StringVarP(&o.file, "filename", "f", "", "Cluster `file`: reach the hosts over SSH instead of through the API")
 	// MarkFlagFilename fails only for a flag that is not there.
 	_ = c.MarkFlagFilename("filename", "yaml", "yml")
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	f.StringVarP(&o.output, "output", "o", "", outputs)
+	cli.AddOutput(c, &o.output, formats)
 }
 
 // mayAsk refuses a command that is going to ask where it can't.
@@ -74,32 +70,30 @@ func (o *options) mayAsk() error {
 	switch {
 	case o.yes || o.dryRun:
 		return nil
-	case o.output == cli.OutputJSON:
-		return action.Invalidf("cannot prompt with -o json; use --yes, or --dry-run to see the plan")
+	case o.output.ForPrograms():
+		return action.Invalidf("cannot prompt with -o %s; use --yes, or --dry-run to see the plan", o.output)
 	}
 	return cli.Askable(o.In)
 }
 
-// complete finds the way to the cluster: the API that the kubeconfig names, or the hosts of the
-// Cluster file. With a file a kubeconfig need not be there: it is only for noting what was done.
-func (o *options) complete(ctx context.Context) (err error) {
-	if o.file == "" {
-		o.action.Config, _, o.action.Cluster, err = cli.StoredCluster(ctx, o.access)
+// complete reads what the kubeconfig and the Cluster file say. With a file a kubeconfig need not be
+// there.
+func (o *options) complete(ctx context.Context) error {
+	config, err := cli.RestConfig(o.access)
+	if err != nil && o.file == "" {
 		return err
 	}
-	if o.action.Cluster, _, err = cli.FindCluster(&o.file, o.In); err != nil {
-		return err
-	}
-	if o.action.StateDir, err = cli.StateDir(o.action.Cluster); err != nil {
-		return err
-	}
-	if config, err := cli.RestConfig(o.access); err == nil {
-		// Of another cluster it is nobody's here.
-		if _, _, stored, err := cli.StoredCluster(ctx, o.access); err == nil && action.SameCluster(o.action.Cluster, stored) == nil {
-			o.action.Config = config
+	var given *v1alpha1.Cluster
+	if o.file != "" {
+		if given, _, err = cli.FindCluster(&o.file, o.In); err != nil {
+			return err
 		}
 	}
-	return nil
+	if o.action, err = etcd.Reach(ctx, config, given); err != nil || given == nil {
+		return err
+	}
+	o.action.StateDir, err = cli.StateDir(given)
+	return err
 }
 
 // connect logs in to the hosts of the Cluster file; leave ends that. Without a file there is
@@ -118,7 +112,7 @@ func (o *options) connect(ctx context.Context, sink report.Sink) (leave func(), 
 }
 
 // run does something with the cluster, and shows its progress on w.
-func (o *options) run(ctx context.Context, w io.Writer, format string, do func(shown *cli.Progress) error) error {
+func (o *options) run(ctx context.Context, w io.Writer, format cli.Output, do func(shown *cli.Progress) error) error {
 	if err := o.complete(ctx); err != nil {
 		return err
 	}
@@ -133,29 +127,6 @@ func (o *options) run(ctx context.Context, w io.Writer, format string, do func(s
 	err = do(shown)
 	shown.Close()
 	return cli.Ended(ctx, action.OfHosts(err))
-}
-
-// document writes -o json or yaml.
-func (o *options) document(v any) error {
-	if o.output != cli.OutputYAML {
-		return cli.WriteJSON(o.Out, v)
-	}
-	text, err := yaml.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = o.Out.Write(text)
-	return err
-}
-
-func (o *options) structured() bool { return o.output == cli.OutputJSON || o.output == cli.OutputYAML }
-
-// progressFormat is how progress is shown beside a result that -o json is one line of.
-func (o *options) progressFormat() string {
-	if o.output == cli.OutputJSON {
-		return cli.OutputJSON
-	}
-	return ""
 }
 
 // endpointHost names a member for people: its host, else its endpoint.

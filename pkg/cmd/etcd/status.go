@@ -40,7 +40,7 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			return o.status(c.Context(), printStatus)
 		},
 	}
-	o.addFlags(c, "text (default), wide (with storage version, raft index and endpoint), json or yaml")
+	o.addFlags(c, cli.Formats{Wide: "with storage version, raft index and endpoint"})
 	return c
 }
 
@@ -59,25 +59,22 @@ func newMembers(streams genericiooptions.IOStreams, access *genericclioptions.Co
 			return o.status(c.Context(), printMembers)
 		},
 	}
-	o.addFlags(c, "text (default), wide (with client URLs), json or yaml")
+	o.addFlags(c, cli.Formats{Wide: "with client URLs"})
 	return c
 }
 
 // status looks, and shows it by show.
 func (o *options) status(ctx context.Context, show func(w io.Writer, r etcd.Report, wide bool) error) error {
-	if err := cli.CheckOutput(o.output, outputWide, cli.OutputYAML); err != nil {
-		return err
-	}
-	return o.run(ctx, o.ErrOut, "", func(shown *cli.Progress) error {
+	return o.run(ctx, o.ErrOut, cli.Output{}, func(shown *cli.Progress) error {
 		r, err := etcd.Status(ctx, o.action, shown)
 		shown.Close()
 		if err != nil {
 			return err
 		}
-		if o.structured() {
-			return errors.Join(o.document(r), r.Err())
+		if o.output.ForPrograms() {
+			return errors.Join(o.output.Print(o.Out, r), r.Err())
 		}
-		return errors.Join(show(o.Out, r, o.output == outputWide), r.Err())
+		return errors.Join(show(o.Out, r, o.output.Wide()), r.Err())
 	})
 }
 

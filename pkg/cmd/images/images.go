@@ -17,7 +17,7 @@ type imagesOptions struct {
 	genericiooptions.IOStreams
 	access   *genericclioptions.ConfigFlags
 	selector string
-	output   string
+	output   cli.Output
 
 	config *rest.Config
 }

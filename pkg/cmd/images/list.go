@@ -51,7 +51,7 @@ func newImagesList(shared imagesOptions) *cobra.Command {
 	f.StringVar(&o.Bundle, "bundle", "", "compare with the contents of this bundle (`file`)")
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	o.addSelector(c, "show only")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
 
@@ -60,20 +60,20 @@ func (o *imagesListOptions) Validate() error {
 	if err := use.CheckList(o.ListOptions); err != nil {
 		return err
 	}
-	return cli.CheckOutput(o.output)
+	return nil
 }
 
 // Run shows the matrix.
 func (o *imagesListOptions) Run(ctx context.Context) error {
 	o.Config, o.Selector = o.config, o.selector
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	m, err := use.RunList(ctx, o.ListOptions, shown)
 	shown.Close()
 	switch {
 	case err != nil:
 		return err
-	case o.output == cli.OutputJSON:
-		return cli.WriteJSON(o.Out, m)
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, m)
 	case o.Missing != "" && len(m.Images) == 0:
 		_, err := fmt.Fprintf(o.Out, "Every node has what it needs for Kubernetes %s.\n", o.Missing)
 		return err

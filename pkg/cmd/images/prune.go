@@ -40,9 +40,6 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 			if o.Keep == "" {
 				return action.Invalidf("specify the Kubernetes version to keep, such as --keep %s", v1alpha1.DefaultKubernetesVersion)
 			}
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if err := o.connect(); err != nil {
 				return err
 			}
@@ -56,14 +53,14 @@ func newImagesPrune(shared imagesOptions) *cobra.Command {
 	o.Add(f, "", "start the Operation and return")
 	cli.AddDryRun(f, &o.dryRun, "only show what would be removed")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (the selected images, then one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "the selected images, then one event per line"})
 	return c
 }
 
 // Run shows what would go, asks, and has it done.
 func (o *imagesPruneOptions) Run(ctx context.Context) error {
 	o.Config, o.Selector = o.config, o.selector
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	defer shown.Close()
 	p, err := use.PlanPrune(ctx, o.PruneOptions, shown)
 	if err != nil {
@@ -77,26 +74,23 @@ func (o *imagesPruneOptions) Run(ctx context.Context) error {
 		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Remove these images?"); err != nil {
 			return err
 		}
-		if err := p.Recheck(ctx); err != nil {
-			return err
-		}
-		if len(p.Chosen) == 0 {
-			return o.show(nil)
-		}
 	}
 	ops, name, err := p.Begin(ctx)
 	if err != nil {
 		return err
 	}
+	if name == "" {
+		return o.show(nil)
+	}
 	return cli.WatchOrLeave(ctx, o.IOStreams, ops, name, o.output, o.WaitFlags)
 }
 
 func (o *imagesPruneOptions) show(chosen []v1alpha1.NodeImages) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		if chosen == nil {
 			chosen = []v1alpha1.NodeImages{}
 		}
-		return cli.WriteJSONLine(o.Out, map[string]any{"remove": chosen})
+		return o.output.PrintLine(o.Out, map[string]any{"remove": chosen})
 	}
 	if len(chosen) == 0 {
 		_, err := fmt.Fprintln(o.Out, "Nothing to remove.")

@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,7 +73,7 @@ func newImagesPush(shared imagesOptions) *cobra.Command {
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	cli.AddYes(f, &o.yes, "this command never prompts; accepted as on other commands: ")
 	cli.AddDryRun(f, &o.DryRun, "only show what would be pushed")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line"})
 	return c
 }
 
@@ -89,7 +88,7 @@ func (o *imagesPushOptions) Validate() error {
 	if err := use.CheckPush(o.PushOptions); err != nil {
 		return err
 	}
-	return cli.CheckOutput(o.output)
+	return nil
 }
 
 // Run pushes, or shows what would be pushed.
@@ -106,7 +105,7 @@ func (o *imagesPushOptions) Run(ctx context.Context) error {
 
 // show tells what would go where.
 func (o *imagesPushOptions) show(pushes []use.Push) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		type planned struct {
 			Arch string `json:"arch"`
 			images.Matrix
@@ -116,7 +115,7 @@ func (o *imagesPushOptions) show(pushes []use.Push) error {
 		for _, p := range pushes {
 			out = append(out, planned{p.Arch, p.Matrix, p.Targets})
 		}
-		return cli.WriteJSON(o.Out, out)
+		return o.output.Print(o.Out, out)
 	}
 	for _, p := range pushes {
 		if err := printMatrix(o.Out, p.Matrix); err != nil {
@@ -124,12 +123,7 @@ func (o *imagesPushOptions) show(pushes []use.Push) error {
 		}
 		text := "\nEvery node has what it needs.\n"
 		if len(p.Targets) > 0 {
-			lacking := []bundle.Image{}
-			for i, row := range p.Matrix.Images {
-				if slices.ContainsFunc(p.Matrix.Nodes, func(node string) bool { return use.Lacks(row.States[node]) }) {
-					lacking = append(lacking, p.Images[i])
-				}
-			}
+			lacking := p.Lacking()
 			text = fmt.Sprintf("\nTo be pushed to %s: %s, at most %s.\n", strings.Join(p.Targets, ", "),
 				report.Plural(len(lacking), "image", "images"), report.Size(bundle.Contents{Images: lacking}.Size()))
 		}

@@ -153,7 +153,7 @@ func (o *options) Run(ctx context.Context) error {
 	if err := o.wayIn(); err != nil {
 		return err
 	}
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	defer shown.Close()
 	result, err := access.RunIssue(ctx, o.IssueOptions, report.Warnings(shown))
 	shown.Close()

@@ -53,7 +53,7 @@ func newInstall(streams genericiooptions.IOStreams, access *genericclioptions.Co
 	f.StringVar(&o.want.Image, "image", "", "image `reference` (default: the image this program was tested with)")
 	f.StringVar(&o.want.Bundle, "bundle", "", "take the image from this bundle `file`")
 	cli.AddTrustFlags(f, &o.want.Trust, "bundle-")
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
+	cli.AddOutput(c, &o.Output, cli.Formats{Documents: "the plan, then one event per line", Manifests: true})
 	return c
 }
 
@@ -63,9 +63,6 @@ func (o *installOptions) Complete(c *cobra.Command) error {
 		o.want.UseFor = uses(o.useFor)
 	}
 	if err := loadbalancer.CheckInstall(o.want); err != nil {
-		return err
-	}
-	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
 		return err
 	}
 	if err := o.ValidateYes(); err != nil {
@@ -87,7 +84,7 @@ func uses(names []string) []v1alpha1.LoadBalancerUse {
 
 // Run shows the plan, asks, and has it done.
 func (o *installOptions) Run(ctx context.Context) error {
-	if o.Output == cli.OutputYAML {
+	if o.Output.Manifests() {
 		objects, spec, err := loadbalancer.InstallManifests(ctx, o.want)
 		if err != nil {
 			return err
@@ -102,7 +99,7 @@ func (o *installOptions) Run(ctx context.Context) error {
 	if err := o.Decide(ctx, fmt.Sprintf("Install %s at %s?", i.Spec.Type, will.BalancedEndpoint()), i.Plan); err != nil || o.DryRun {
 		return err
 	}
-	if err := o.Carry(ctx, i.Begin); err != nil || o.Detach || o.Output == cli.OutputJSON {
+	if err := o.Carry(ctx, i.Begin); err != nil || o.Detach || o.Output.ForPrograms() {
 		return err
 	}
 	_, err = fmt.Fprintf(o.Out, "%s balances https://%s over %s\n", i.Spec.Type, will.BalancedEndpoint(), report.Plural(len(will.ControlPlanes()), "API server", "API servers"))

@@ -20,7 +20,7 @@ func TestInstallArgs(t *testing.T) {
 		"--use-for kube-proxy,envoy --yes":     "--use-for envoy",
 		"--port 443 --yes":                     "--port 443",
 		"--bundle-digest sha256:abc --yes":     "--bundle",
-		"-o xml --yes":                         "-o xml",
+		"-o xml --yes":                         `format "xml"`,
 		"--type nginx":                         "--yes",
 		"--type nginx --port 9443 --yes":       "no kubeconfig found",
 		"--use-for= --yes":                     "no kubeconfig found",

@@ -37,15 +37,12 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 		},
 	}
 	o.AddFlags(c)
-	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
+	cli.AddOutput(c, &o.Output, cli.Formats{Documents: "the plan, then one event per line", Manifests: true})
 	return c
 }
 
 // Complete checks the flags, and connects.
 func (o *removeOptions) Complete(ctx context.Context) error {
-	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
-		return err
-	}
 	if err := o.ValidateYes(); err != nil {
 		return err
 	}
@@ -55,7 +52,7 @@ func (o *removeOptions) Complete(ctx context.Context) error {
 // Run shows the plan, asks, and has it done.
 func (o *removeOptions) Run(ctx context.Context) error {
 	opts := loadbalancer.RemoveOptions{To: o.Connection, DryRun: o.DryRun}
-	if o.Output == cli.OutputYAML {
+	if o.Output.Manifests() {
 		objects, err := loadbalancer.RemoveManifests(ctx, opts)
 		if err != nil {
 			return err

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/yaml"
 
 	balancer "github.com/kubectl-ha/kubectl-ha/pkg/action/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -38,16 +37,13 @@ func newStatus(streams genericiooptions.IOStreams, access *genericclioptions.Con
 			kubectl ha loadbalancer status -o json`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
-				return err
-			}
 			if err := o.Connect(c.Context()); err != nil {
 				return err
 			}
 			return o.Run(c.Context())
 		},
 	}
-	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json or yaml")
+	cli.AddOutput(c, &o.Output, cli.Formats{})
 	return c
 }
 
@@ -58,15 +54,9 @@ func (o *statusOptions) Run(ctx context.Context) error {
 		return found
 	}
 	var err error
-	switch o.Output {
-	case cli.OutputJSON:
-		err = cli.WriteJSON(o.Out, seen)
-	case cli.OutputYAML:
-		var data []byte
-		if data, err = yaml.Marshal(seen); err == nil {
-			_, err = o.Out.Write(data)
-		}
-	default:
+	if o.Output.ForPrograms() {
+		err = o.Output.Print(o.Out, seen)
+	} else {
 		err = printStatus(o.Out, seen, time.Now())
 	}
 	if err != nil {

@@ -11,14 +11,16 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/diagnose"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 )
 
-// doctorOptions look for what breaks clusters, and mend some of it.
+// doctorOptions look for what breaks clusters, and repair some of it.
 type doctorOptions struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
-	output string
+	output cli.Output
 	fix    bool
 	quick  bool
 	yes    bool
@@ -57,7 +59,7 @@ func NewDoctor(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddDryRun(f, &o.dryRun, "with --fix: only show what would be repaired")
 	o.Add(f, "with --fix: ", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "with --fix: ")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
 
@@ -66,10 +68,10 @@ func (o *doctorOptions) Validate() error {
 	if !o.fix && (o.dryRun || o.Detach || o.yes || o.Timeout != 0) {
 		return action.Invalidf("--dry-run, --wait, --detach, --timeout and --yes require --fix")
 	}
-	return cli.CheckOutput(o.output)
+	return nil
 }
 
-// Run looks, tells, and mends.
+// Run looks, tells, and repairs.
 func (o *doctorOptions) Run(ctx context.Context) error {
 	config, err := cli.RestConfig(o.access)
 	if err != nil {
@@ -79,8 +81,8 @@ func (o *doctorOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.output == cli.OutputJSON {
-		err = cli.WriteJSON(o.Out, d)
+	if o.output.ForPrograms() {
+		err = o.output.Print(o.Out, d)
 	} else {
 		err = printDiagnosis(o.Out, cli.StyleFor(o.Out), d)
 	}
@@ -88,48 +90,47 @@ func (o *doctorOptions) Run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case o.fix:
-		return o.mend(ctx, d)
+		return o.repair(ctx, d)
 	case d.Sick():
 		return action.As(action.Findings, cli.ErrSaid)
 	}
 	return nil
 }
 
-// mend shows what is mended, asks, and has the cluster do it.
-func (o *doctorOptions) mend(ctx context.Context, d *diagnose.Diagnosis) error {
-	m, err := diagnose.PlanMending(d)
+// repair says what is repaired, and shows it.
+func (o *doctorOptions) repair(ctx context.Context, d *diagnose.Diagnosis) error {
+	r, err := diagnose.PlanRepair(d)
 	if err != nil {
 		return err
 	}
-	text := "To be repaired: " + strings.Join(m.Names, ", ")
-	if len(m.Names) == 0 {
+	text := "To be repaired: " + strings.Join(r.Names, ", ")
+	if len(r.Names) == 0 {
 		text = "None of these findings can be repaired automatically."
 	}
-	if _, err := fmt.Fprintln(o.ErrOut, text); err != nil || len(m.Names) == 0 {
+	if _, err := fmt.Fprintln(o.ErrOut, text); err != nil {
 		return err
 	}
-	if !o.yes && !o.dryRun {
-		if err := cli.Confirm(ctx, o.In, o.ErrOut, "Repair these?"); err != nil {
-			return err
-		}
-	}
-	if m.HasFixes() && !o.dryRun {
-		// What comes after it waits for its end.
-		waits := o.WaitFlags
-		waits.Detach = o.Detach && !m.HasAddons()
-		if err := cli.BeginAndWatch(ctx, o.IOStreams, m, o.output, waits); err != nil {
-			return err
-		}
-	}
-	if !m.HasAddons() {
-		return nil
-	}
-	p, err := m.PlanRenewal(ctx, cli.StateDir)
-	if err != nil {
-		return err
-	}
-	if err := cli.PrintSteps(o.Out, o.output, p.Steps); err != nil || o.dryRun {
-		return err
-	}
-	return cli.BeginAndWatch(ctx, o.IOStreams, p, o.output, o.WaitFlags)
+	shown := cli.NewProgress(o.Out, o.output)
+	defer shown.Close()
+	return r.Run(ctx, diagnose.RepairOptions{DryRun: o.dryRun, StateDir: cli.StateDir,
+		Confirm: func(ctx context.Context) error {
+			if o.yes {
+				return nil
+			}
+			shown.Close()
+			defer shown.Open()
+			return cli.Confirm(ctx, o.In, o.ErrOut, "Repair these?")
+		},
+		Steps: func(steps []v1alpha1.StepStatus) error {
+			shown.Close()
+			defer shown.Open()
+			return cli.PrintSteps(o.Out, o.output, steps)
+		},
+		Watch: func(ctx context.Context, ops *incluster.Operations, name string, last bool) error {
+			shown.Close()
+			defer shown.Open()
+			waits := o.WaitFlags
+			waits.Detach = o.Detach && last
+			return cli.WatchOrLeave(ctx, o.IOStreams, ops, name, o.output, waits)
+		}}, shown)
 }

@@ -18,15 +18,12 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
-// outputWide is one of -o's values.
-const outputWide = "wide"
-
 // statusOptions show a cluster's state.
 type statusOptions struct {
 	genericiooptions.IOStreams
 	access   *genericclioptions.ConfigFlags
 	file     string
-	output   string
+	output   cli.Output
 	watch    bool
 	interval time.Duration
 	deep     bool
@@ -64,7 +61,7 @@ func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 	}
 	cli.AddAccess(c, o.access)
 	f := c.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "text (default), wide, or json")
+	cli.AddOutput(c, &o.output, cli.Formats{Wide: "with addresses and details"})
 	f.BoolVarP(&o.watch, "watch", "w", false, "refresh continuously")
 	f.DurationVar(&o.interval, "interval", 2*time.Second, "with -w: time between two updates")
 	f.BoolVar(&o.deep, "deep", false, "also read files on the hosts, with a read-only task on each node")
@@ -75,8 +72,6 @@ func NewStatus(streams genericiooptions.IOStreams) *cobra.Command {
 // Validate refuses what contradicts itself.
 func (o *statusOptions) Validate() error {
 	switch {
-	case o.output != "" && o.output != cli.OutputText && o.output != outputWide && o.output != cli.OutputJSON:
-		return action.Invalidf("-o %s: use text, wide or json", o.output)
 	case o.interval < 500*time.Millisecond:
 		return action.Invalidf("--interval must be at least 500ms")
 	case o.watch && o.deep:
@@ -124,13 +119,13 @@ func target(access *genericclioptions.ConfigFlags, file string, in io.Reader) (*
 
 // show prints one look: a new screen on a terminal that is watched, else below the last.
 func (o *statusOptions) show(r status.Report) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		if o.watch {
-			return cli.WriteJSONLine(o.Out, r)
+			return o.output.PrintLine(o.Out, r)
 		}
-		return cli.WriteJSON(o.Out, r)
+		return o.output.Print(o.Out, r)
 	}
-	text := render(r, cli.StyleFor(o.Out), o.output == outputWide)
+	text := render(r, cli.StyleFor(o.Out), o.output.Wide())
 	if o.watch {
 		if _, ok := cli.Terminal(o.Out); ok && cli.Drawable() {
 			// Home, and what was there before is cleared below.

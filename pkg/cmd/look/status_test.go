@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli/clitest"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
@@ -24,15 +25,14 @@ func TestStatusExitCodes(t *testing.T) {
 
 func TestStatusRefuses(t *testing.T) {
 	for want, o := range map[string]statusOptions{
-		"use text, wide or json": {output: "yaml", interval: time.Second},
-		"at least 500ms":         {interval: time.Millisecond},
-		"--deep":                 {interval: time.Second, watch: true, deep: true},
+		"at least 500ms": {interval: time.Millisecond},
+		"--deep":         {interval: time.Second, watch: true, deep: true},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) || cli.ExitCode(t.Context(), err) != cli.ExitUsage {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	good := statusOptions{interval: time.Second, output: outputWide, watch: true}
+	good := statusOptions{interval: time.Second, output: clitest.Output(t, "wide"), watch: true}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -43,7 +43,7 @@ func TestStatusRefuses(t *testing.T) {
 func TestStatusShown(t *testing.T) {
 	r := status.Report{Cluster: "prod", Health: status.Degraded, Problems: []status.Problem{{Severity: status.Degraded, Subject: "cp1", Message: "it is not ready"}}}
 	var out bytes.Buffer
-	o := statusOptions{IOStreams: genericiooptions.IOStreams{Out: &out}, output: cli.OutputJSON, watch: true}
+	o := statusOptions{IOStreams: genericiooptions.IOStreams{Out: &out}, output: clitest.Output(t, "json"), watch: true}
 	for range 2 {
 		if err := o.show(r); err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestStatusShown(t *testing.T) {
 		t.Errorf("got %q", out.String())
 	}
 	out.Reset()
-	o.output = ""
+	o.output = cli.Output{}
 	if err := o.show(r); err != nil || strings.Contains(out.String(), "\x1b") || !strings.Contains(out.String(), "cp1: it is not ready") {
 		t.Errorf("%v, %q", err, out.String())
 	}

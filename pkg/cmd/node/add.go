@@ -31,14 +31,14 @@ func newAdd(streams genericiooptions.IOStreams, access *genericclioptions.Config
 		Long: cli.Paragraphs(
 			"Add the hosts and their roles to the Cluster file first. The command logs in to these hosts only, checks them, and shows the plan: binaries and images, an etcd member if the host gets one (first as a learner, then as a voter), keepalived on control plane nodes, the kubelet. Then an Operation joins control plane nodes and updates the other nodes.",
 			"Run it again to resume: it checks the hosts and completes the remaining steps. Existing nodes are not affected, with one exception: if there is a new etcd member, the apiservers restart one by one, each after the virtual IP has moved away from it.",
-			"For a host that you cannot reach over SSH, --print writes a script to run on the host instead. It contains a token that is valid for twenty minutes and, for an etcd member, its keys. Treat it as a secret; writing to a file that others can read is refused. After the script has run, use --enrolled to complete the join."),
+			"For a host that you cannot reach over SSH, --print writes a script to run on the host instead. It contains a token that is valid for twenty minutes and, for an etcd member, its keys. Treat it as a secret; writing to a file that others can read is refused. After the script has run, use --joined to complete the join."),
 		Example: cli.Examples(`
 			kubectl ha node add w2 -f cluster.yaml
 			kubectl ha node add cp4 cp5 -f cluster.yaml --bundle bundle.tar --yes
 
 			# For a host without SSH access
 			(umask 077; kubectl ha node add w3 -f cluster.yaml --print > add-w3.sh)
-			kubectl ha node add w3 -f cluster.yaml --enrolled`),
+			kubectl ha node add w3 -f cluster.yaml --joined`),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return action.Invalidf("specify the hosts to add, by their names in the Cluster file: %s", c.UseLine())
@@ -56,8 +56,9 @@ func newAdd(streams genericiooptions.IOStreams, access *genericclioptions.Config
 	o.addHostFlags(c)
 	f := c.Flags()
 	f.BoolVar(&o.print, "print", false, "only print a one-time script for a host without SSH access")
-	f.BoolVar(&o.hosts.Enrolled, "enrolled", false, "the script of --print has run on the hosts; complete the join")
-	f.StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests of the Operation, change nothing)")
+	f.BoolVar(&o.hosts.Joined, "joined", false, "the script of --print has run on the hosts; complete the join")
+	cli.AddFormer(f, o.ErrOut, "enrolled", "joined")
+	cli.AddOutput(c, &o.Output, cli.Formats{Documents: "the plan, then one event per line", Manifests: true})
 	return c
 }
 
@@ -72,11 +73,8 @@ func (o *addOptions) addHostFlags(c *cobra.Command) {
 // Complete reads the Cluster file, and connects.
 func (o *addOptions) Complete(ctx context.Context, names []string) error {
 	o.hosts.Names = names
-	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
-		return err
-	}
-	if o.print && (o.hosts.Enrolled || len(names) > 1) {
-		return action.Invalidf("--print takes one host, and cannot be combined with --enrolled")
+	if o.print && (o.hosts.Joined || len(names) > 1) {
+		return action.Invalidf("--print takes one host, and cannot be combined with --joined")
 	}
 	if !o.print {
 		if err := o.ValidateYes(); err != nil {
@@ -98,7 +96,7 @@ func (o *addOptions) complete(ctx context.Context) (err error) {
 	if h.StateDir, err = cli.StateDir(h.Given); err != nil {
 		return err
 	}
-	if !o.print && !h.Enrolled {
+	if !o.print && !h.Joined {
 		if h.Login, err = o.hostKey.Login(); err != nil {
 			return err
 		}
@@ -111,7 +109,7 @@ func (o *addOptions) complete(ctx context.Context) (err error) {
 // Run adds the hosts, or prints what does.
 func (o *addOptions) Run(ctx context.Context) error {
 	switch {
-	case o.Output == cli.OutputYAML:
+	case o.Output.Manifests():
 		objects, err := nodes.AddManifests(ctx, o.hosts)
 		if err != nil {
 			return err
@@ -121,7 +119,7 @@ func (o *addOptions) Run(ctx context.Context) error {
 		return o.printScript(ctx)
 	}
 	question := "Go on?"
-	if o.hosts.Enrolled {
+	if o.hosts.Joined {
 		question = "Add them to the cluster?"
 	}
 	shown := cli.NewProgress(o.Out, o.Output)

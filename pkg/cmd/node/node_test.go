@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli/clitest"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/operate"
 )
 
@@ -47,11 +48,12 @@ func TestPrintOut(t *testing.T) {
 	}{
 		"lost":     {out: nodes.Out{Host: "w1", Lost: true}, want: "Never start w1 again", not: "still on"},
 		"cleaned":  {out: nodes.Out{Host: "w1", Cleaned: true}, want: "Also remove w1 from your Cluster file", not: "still on"},
+		"no host":  {out: nodes.Out{}, not: "Cluster file"},
 		"as it is": {out: nodes.Out{Host: "w1"}, want: "are still on w1", not: "Never"},
-		"json":     {out: nodes.Out{Host: "w1"}, output: cli.OutputJSON, not: "w1"},
+		"json":     {out: nodes.Out{Host: "w1"}, output: "json", not: "w1"},
 	} {
 		streams, _, out, _ := genericiooptions.NewTestIOStreams()
-		err := printOut(&operate.Options{IOStreams: streams, Output: tc.output}, tc.out)
+		err := printOut(&operate.Options{IOStreams: streams, Output: clitest.Output(t, tc.output)}, tc.out)
 		if err != nil || !strings.Contains(out.String(), tc.want) || strings.Contains(out.String(), tc.not) {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}

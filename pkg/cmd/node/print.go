@@ -45,7 +45,7 @@ func (o *addOptions) printScript(ctx context.Context) error {
 	if f, tty := cli.Terminal(o.Out); tty && f == os.Stdout {
 		return nil
 	}
-	_, err = fmt.Fprintf(o.ErrOut, "The script contains secrets. Run it on %s as root before %s, with the Linux program and the bundle in the same folder. Then run: %s node add %s -f %s --enrolled\n",
+	_, err = fmt.Fprintf(o.ErrOut, "The script contains secrets. Run it on %s as root before %s, with the Linux program and the bundle in the same folder. Then run: %s node add %s -f %s --joined\n",
 		s.Host, s.Until.Local().Format("15:04"), program.Name, s.Host, o.hosts.File)
 	return err
 }

@@ -68,7 +68,7 @@ func newRemove(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	cli.AddFormer(c.Flags(), o.ErrOut, "file", "filename")
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	c.Flags().StringVar(&o.host.Spec.EtcdMember, "etcd-member", "", "instead of a node: etcd `member` that no longer has a host, by peer URL, address, name or ID")
-	c.Flags().StringVarP(&o.Output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
+	cli.AddOutput(c, &o.Output, cli.Formats{Documents: "the plan, then one event per line", Manifests: true})
 	return c
 }
 
@@ -92,9 +92,6 @@ func (o *removeOptions) validateMember(c *cobra.Command, args []string) error {
 // Complete connects, and reads the Cluster file that was named.
 func (o *removeOptions) Complete(ctx context.Context, node string) (err error) {
 	o.host.Spec.Node = node
-	if err := cli.CheckOutput(o.Output, cli.OutputYAML); err != nil {
-		return err
-	}
 	if err := o.ValidateYes(); err != nil {
 		return err
 	}
@@ -120,7 +117,7 @@ func (o *removeOptions) Complete(ctx context.Context, node string) (err error) {
 
 // Run shows the plan, asks, and has it done.
 func (o *removeOptions) Run(ctx context.Context) error {
-	if o.Output == cli.OutputYAML {
+	if o.Output.Manifests() {
 		objects, err := nodes.RemoveManifests(ctx, o.host)
 		if err != nil {
 			return err
@@ -137,7 +134,7 @@ func (o *removeOptions) Run(ctx context.Context) error {
 	if o.DryRun {
 		return r.Plan.Refused()
 	}
-	if err := o.Carry(ctx, r.Begin); err != nil || o.Detach || o.host.Spec.EtcdMember != "" {
+	if err := o.Carry(ctx, r.Begin); err != nil || o.Detach {
 		return err
 	}
 	shown := cli.NewProgress(o.Out, o.Output)
@@ -151,7 +148,7 @@ func (o *removeOptions) Run(ctx context.Context) error {
 
 // printOut says what is left to do about a host that is out.
 func printOut(o *operate.Options, out nodes.Out) error {
-	if o.Output == cli.OutputJSON {
+	if o.Output.ForPrograms() || out.Host == "" {
 		return nil
 	}
 	text := fmt.Sprintf("Also remove %s from your Cluster file.\n", out.Host)

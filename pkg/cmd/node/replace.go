@@ -55,16 +55,13 @@ func newReplace(streams genericiooptions.IOStreams, access *genericclioptions.Co
 	cli.AddYes(f, &o.Yes, "")
 	o.addHostFlags(c)
 	addDrainFlags(c, &o.old, &o.drain)
-	f.StringVarP(&o.Output, "output", "o", "", "text (default) or json (the plan, then one event per line)")
+	cli.AddOutput(c, &o.Output, cli.Formats{Documents: "the plan, then one event per line"})
 	return c
 }
 
 // Complete reads the Cluster file, and connects.
 func (o *replaceOptions) Complete(ctx context.Context, old, fresh string) error {
 	o.old.Node, o.hosts.Names = old, []string{fresh}
-	if err := cli.CheckOutput(o.Output); err != nil {
-		return err
-	}
 	if o.drain <= 0 {
 		return action.Invalidf("--drain-timeout must be greater than 0, not %s", o.drain)
 	}
@@ -85,7 +82,7 @@ func (o *replaceOptions) Run(ctx context.Context) error {
 		return o.Watch(ctx, begun, cli.WaitFlags{})
 	}
 	// What is waited for is no part of the output.
-	waiting := cli.NewProgress(o.ErrOut, "")
+	waiting := cli.NewProgress(o.ErrOut, cli.Output{})
 	r, err := nodes.PlanReplace(ctx, nodes.ReplaceOptions{AddOptions: o.hosts, Old: o.old, DrainTimeout: o.drain, Watch: watch}, waiting)
 	waiting.Close()
 	if err != nil {

@@ -23,7 +23,7 @@ type Options struct {
 	DryRun bool
 	cli.WaitFlags
 	Yes    bool
-	Output string
+	Output cli.Output
 	// Connection is nil before Connect.
 	*operate.Connection
 }
@@ -48,10 +48,10 @@ func (o *Options) Connect(ctx context.Context) error {
 
 // ValidateYes refuses to begin what nobody can be asked about.
 func (o *Options) ValidateYes() error {
-	if o.Yes || o.DryRun || o.Output == cli.OutputYAML {
+	if o.Yes || o.DryRun || o.Output.Manifests() {
 		return nil
 	}
-	return cli.CheckPrompt(o.In, o.Output == cli.OutputJSON, "the plan")
+	return cli.CheckPrompt(o.In, o.Output.ForPrograms(), "the plan")
 }
 
 // Ask asks, unless --yes said so.

@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli/clitest"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 )
@@ -32,7 +33,7 @@ func TestJSON(t *testing.T) {
 		`{"cluster":"test","ok":true,"plan":[],"findings":[]}` + "\n":                                                                                      {Cluster: well.Cluster},
 	} {
 		streams, _, out, _ := genericiooptions.NewTestIOStreams()
-		o := Options{IOStreams: streams, Output: cli.OutputJSON}
+		o := Options{IOStreams: streams, Output: clitest.Output(t, "json")}
 		if err := o.Show(p); err != nil || out.String() != want {
 			t.Errorf("%v, %s, want %s", err, out, want)
 		}
@@ -86,10 +87,11 @@ func TestValidateYes(t *testing.T) {
 		want error
 	}{
 		"to be asked": {Options{}, errors.New("--yes")},
-		"json":        {Options{Output: cli.OutputJSON}, errors.New("--yes")},
+		"json":        {Options{Output: clitest.Output(t, "json")}, errors.New("--yes")},
+		"yaml":        {Options{Output: clitest.Output(t, "yaml")}, errors.New("--yes")},
 		"--yes":       {Options{Yes: true}, nil},
 		"a dry run":   {Options{DryRun: true}, nil},
-		"manifests":   {Options{Output: cli.OutputYAML}, nil},
+		"manifests":   {Options{Output: clitest.Output(t, "yaml", cli.Formats{Manifests: true})}, nil},
 	} {
 		tc.o.IOStreams = streams
 		err := tc.o.ValidateYes()

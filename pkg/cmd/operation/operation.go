@@ -19,7 +19,7 @@ import (
 type options struct {
 	genericiooptions.IOStreams
 	access *genericclioptions.ConfigFlags
-	output string
+	output cli.Output
 	cli.WaitFlags
 	ops *incluster.Operations
 }
@@ -58,11 +58,8 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	return c
 }
 
-// find is the Operation that the arguments mean, once -o is known to be right.
+// find is the Operation that the arguments mean.
 func (o *options) find(ctx context.Context, args []string) (*v1alpha1.Operation, error) {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return nil, err
-	}
 	if err := o.Complete(); err != nil {
 		return nil, err
 	}
@@ -144,11 +141,7 @@ func (o *options) newWatch() *cobra.Command {
 			return cli.WatchOrLeave(c.Context(), o.IOStreams, o.ops, op.Name, o.output, o.WaitFlags)
 		},
 	}
-	o.addOutput(c, "text (default) or json (one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line"})
 	o.AddTimeout(c.Flags(), "")
 	return c
-}
-
-func (o *options) addOutput(c *cobra.Command, usage string) {
-	c.Flags().StringVarP(&o.output, "output", "o", "", usage)
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
+// operationKind is the resource's.
+var operationKind = v1alpha1.GroupVersion.WithKind(v1alpha1.OperationKind).GroupKind()
+
 func (o *options) newList() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
@@ -28,9 +31,6 @@ func (o *options) newList() *cobra.Command {
 			kubectl ha operation list -o json`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if err := o.Complete(); err != nil {
 				return err
 			}
@@ -38,15 +38,22 @@ func (o *options) newList() *cobra.Command {
 			if err != nil {
 				return action.OfCluster(err)
 			}
-			if o.output == cli.OutputJSON {
+			if o.output.Names() {
+				var names []string
+				for _, op := range all {
+					names = append(names, op.Name)
+				}
+				return o.output.PrintNames(o.Out, operationKind, names...)
+			}
+			if o.output.ForPrograms() {
 				list := v1alpha1.OperationList{Items: all}
 				list.APIVersion, list.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind+"List"
-				return cli.WriteJSON(o.Out, list)
+				return o.output.Print(o.Out, list)
 			}
 			return printList(o.Out, all, time.Now())
 		},
 	}
-	o.addOutput(c, "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{Names: true})
 	return c
 }
 
@@ -79,14 +86,17 @@ func (o *options) newShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if o.output == cli.OutputJSON {
+			if o.output.Names() {
+				return o.output.PrintNames(o.Out, operationKind, op.Name)
+			}
+			if o.output.ForPrograms() {
 				op.APIVersion, op.Kind = v1alpha1.APIVersion, v1alpha1.OperationKind
-				return cli.WriteJSON(o.Out, op)
+				return o.output.Print(o.Out, op)
 			}
 			return printOne(o.Out, cli.StyleFor(o.Out), *op, time.Now())
 		},
 	}
-	o.addOutput(c, "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{Names: true})
 	return c
 }
 

@@ -24,7 +24,8 @@ import (
 
 type options struct {
 	genericiooptions.IOStreams
-	file, output                          string
+	file                                  string
+	output                                cli.Output
 	from, credentials, identity, snapshot string
 	hostKey                               cli.HostKeyFlag
 	yes, dryRun, takeBack                 bool
@@ -75,14 +76,11 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	f.BoolVar(&o.takeBack, "take-back", false, "take an interrupted restore back")
 	cli.AddDryRun(f, &o.dryRun, "only show what would be lost and done")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then the result)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then the result"})
 	return c
 }
 
 func (o *options) validate() error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	o.action.File = o.snapshot
 	if o.takeBack && (o.action.Backup != "" || o.action.File != "" || o.action.FromMember != "") {
 		return action.Invalidf("--take-back restores nothing: leave out the backup")
@@ -90,8 +88,8 @@ func (o *options) validate() error {
 	if o.yes || o.dryRun {
 		return nil
 	}
-	if o.output == cli.OutputJSON {
-		return action.Invalidf("cannot prompt with -o json; use --yes")
+	if o.output.ForPrograms() {
+		return action.Invalidf("cannot prompt with -o %s; use --yes", o.output)
 	}
 	return cli.Askable(o.In)
 }
@@ -162,9 +160,9 @@ func (o *options) target() (*backups.Target, error) {
 
 // confirm shows the plan, and asks for the cluster's name.
 func (o *options) confirm(ctx context.Context, p restore.Plan) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		if o.dryRun {
-			return cli.WriteJSONLine(o.Out, p)
+			return o.output.PrintLine(o.Out, p)
 		}
 		return nil
 	}
@@ -233,16 +231,16 @@ func (o *options) back(ctx context.Context, shown *cli.Progress) error {
 	if err != nil {
 		return cli.Ended(ctx, err)
 	}
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, p)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, p)
 	}
 	_, err = fmt.Fprintf(o.Out, "%s is taken back. Check the cluster with: kubectl ha status\n", p.ID)
 	return err
 }
 
 func (o *options) finish(r restore.Result, err error, started time.Time) error {
-	if o.output == cli.OutputJSON {
-		return errors.Join(cli.WriteJSONLine(o.Out, r), err)
+	if o.output.ForPrograms() {
+		return errors.Join(o.output.PrintLine(o.Out, r), err)
 	}
 	if err != nil {
 		return err

@@ -14,14 +14,14 @@ import (
 
 // report tells what was done, or would be.
 func (o *options) report(r uninstall.Result, took time.Duration) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		hosts := slices.Clone(r.Hosts)
 		if !o.DryRun {
 			for i := range hosts {
 				hosts[i].Changes = nil // They came as events of the steps, and are many.
 			}
 		}
-		return cli.WriteJSONLine(o.Out, map[string]any{"kind": "summary", "cluster": o.Cluster.Metadata.Name, "dryRun": o.DryRun, "hosts": hosts,
+		return o.output.PrintLine(o.Out, map[string]any{"kind": "summary", "cluster": o.Cluster.Metadata.Name, "dryRun": o.DryRun, "hosts": hosts,
 			"snapshot": r.Snapshot, "forgotten": r.Forgotten, "elapsed": took.Seconds()})
 	}
 	if o.DryRun {

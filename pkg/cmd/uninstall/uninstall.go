@@ -21,7 +21,7 @@ type options struct {
 	genericiooptions.IOStreams
 	uninstall.Options
 	file    string
-	output  string
+	output  cli.Output
 	hostKey cli.HostKeyFlag
 	yes     bool
 }
@@ -57,7 +57,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	f.StringVar(&o.SnapshotFile, "snapshot-out", "", "`file` for the last etcd snapshot (default NAME-etcd-TIME.db)")
 	f.BoolVar(&o.Forget, "forget", false, "also delete the local files of the cluster, including the etcd CA key, once no host is left")
 	f.BoolVar(&o.Unidentified, "unidentified", false, "include hosts that only their name identifies, because this machine does not have the etcd CA of the cluster")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line, then a summary)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line, then a summary"})
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	return c
 }
@@ -79,11 +79,8 @@ func (o *options) Complete() (err error) {
 
 // Validate refuses what would fail later, before any host is looked at.
 func (o *options) Validate() error {
-	if err := cli.CheckOutput(o.output); err != nil {
-		return err
-	}
 	if !o.yes && !o.DryRun {
-		if err := cli.CheckPrompt(o.In, o.output == cli.OutputJSON || o.file == "-", "what would be done"); err != nil {
+		if err := cli.CheckPrompt(o.In, o.output.ForPrograms() || o.file == "-", "what would be done"); err != nil {
 			return err
 		}
 	}
@@ -114,7 +111,7 @@ func (o *options) Run(ctx context.Context) (err error) {
 
 // confirm shows the plan and asks for the cluster's name.
 func (o *options) confirm(ctx context.Context, p plan.Plan, shown *cli.Progress) error {
-	if o.output == cli.OutputJSON {
+	if o.output.ForPrograms() {
 		return nil
 	}
 	shown.Close()

@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	below "github.com/kubectl-ha/kubectl-ha/pkg/bootstrap/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli/clitest"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
@@ -34,10 +35,9 @@ func TestValidate(t *testing.T) {
 		says   string // empty: it is right
 	}{
 		"nobody to ask":         {func(*options) {}, "--yes"},
-		"nobody to ask by JSON": {func(o *options) { o.output = cli.OutputJSON }, "--yes"},
+		"nobody to ask by JSON": {func(o *options) { o.output = clitest.Output(t, "json") }, "--yes"},
 		"yes":                   {func(o *options) { o.yes = true }, ""},
 		"dry run":               {func(o *options) { o.DryRun = true }, ""},
-		"format":                {func(o *options) { o.yes, o.output = true, "xml" }, "xml"},
 		"what the action says":  {func(o *options) { o.yes, o.SnapshotFile = true, "/nowhere/s.db" }, "no such directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("dry run:\n%s", out)
 	}
 	o, out = newTest(t)
-	o.output = cli.OutputJSON
+	o.output = clitest.Output(t, "json")
 	if err := o.report(r, time.Second); err != nil || strings.Contains(out.String(), "/etc/x") || !strings.Contains(out.String(), `"kind":"summary"`) || !strings.Contains(out.String(), `"state":"unreachable"`) {
 		t.Errorf("json: %v\n%s", err, out)
 	}

@@ -36,9 +36,6 @@ func newPlan(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 			kubectl ha upgrade plan ` + v1alpha1.DefaultKubernetesVersion + ` -o json`),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if err := o.Complete(c.Context(), strings.Join(args, "")); err != nil {
 				return err
 			}
@@ -47,13 +44,13 @@ func newPlan(streams genericiooptions.IOStreams, access *genericclioptions.Confi
 		},
 	}
 	o.addSpec(c)
-	c.Flags().StringVarP(&o.output, "output", "o", "", "text (default) or json")
+	cli.AddOutput(c, &o.output, cli.Formats{})
 	return c
 }
 
 // plan shows what would be done; the error says whether something stands in the way.
 func (o *options) plan(ctx context.Context) (*upgrade.Plan, error) {
-	shown := cli.NewProgress(o.ErrOut, "")
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
 	p, err := upgrade.PlanUpgrade(ctx, o.Options, shown)
 	shown.Close()
 	if err != nil {
@@ -64,8 +61,8 @@ func (o *options) plan(ctx context.Context) (*upgrade.Plan, error) {
 
 // show prints the plan.
 func (o *options) show(p *upgrade.Plan) error {
-	if o.output == cli.OutputJSON {
-		return cli.WriteJSONLine(o.Out, p)
+	if o.output.ForPrograms() {
+		return o.output.PrintLine(o.Out, p)
 	}
 	var b strings.Builder
 	switch {
@@ -138,11 +135,8 @@ func turn(n checks.NodePlan) int {
 func findings(all []checks.Finding, blocks func(checks.Finding) bool) []report.Finding {
 	var out []report.Finding
 	for _, f := range all {
-		one := report.Finding{Node: f.Node, Check: f.Check, Severity: report.SeverityWarning, Message: f.Message, Hint: f.Hint}
-		if blocks(f) {
-			one.Severity = report.SeverityError
-		}
-		out = append(out, one)
+		f.Blocks = blocks(f)
+		out = append(out, f.Report())
 	}
 	return out
 }

@@ -19,7 +19,7 @@ type rollbackOptions struct {
 	upgrade.RollbackOptions
 	cli.WaitFlags
 	yes    bool
-	output string
+	output cli.Output
 }
 
 func newRollback(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -36,9 +36,6 @@ func newRollback(streams genericiooptions.IOStreams, access *genericclioptions.C
 		Args: cli.OneArg("the node"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Node = args[0]
-			if err := cli.CheckOutput(o.output); err != nil {
-				return err
-			}
 			if o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(c.Context(), o.access); err != nil {
 				return err
 			}
@@ -49,7 +46,7 @@ func newRollback(streams genericiooptions.IOStreams, access *genericclioptions.C
 	f.StringVar(&o.To, "to", "", "kept `version` to restore (default: the one before the last upgrade of the node)")
 	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default) or json (one event per line)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "one event per line"})
 	return c
 }
 

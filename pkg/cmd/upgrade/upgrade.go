@@ -28,7 +28,7 @@ type options struct {
 	dryRun bool
 	cli.WaitFlags
 	yes    bool
-	output string
+	output cli.Output
 }
 
 // New makes `kubectl ha upgrade`.
@@ -71,7 +71,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	cli.AddDryRun(f, &o.dryRun, "only show the plan")
 	o.Add(f, "", "start the Operation and return")
 	cli.AddYes(f, &o.yes, "")
-	f.StringVarP(&o.output, "output", "o", "", "text (default), json (the plan, then one event per line) or yaml (print the manifests, change nothing)")
+	cli.AddOutput(c, &o.output, cli.Formats{Documents: "the plan, then one event per line", Manifests: true})
 	c.AddCommand(newPlan(streams, o.access), newRollback(streams, o.access))
 	return c
 }
@@ -105,9 +105,6 @@ func (o *options) Complete(ctx context.Context, version string) (err error) {
 	if err := upgrade.Check(o.Options); err != nil {
 		return err
 	}
-	if err := cli.CheckOutput(o.output, cli.OutputYAML); err != nil {
-		return err
-	}
 	if o.Config, o.Clients, o.Cluster, err = cli.StoredCluster(ctx, o.access); err != nil {
 		return err
 	}
@@ -117,7 +114,7 @@ func (o *options) Complete(ctx context.Context, version string) (err error) {
 
 // Run shows the plan, asks, brings the content, and has the cluster do the rest.
 func (o *options) Run(ctx context.Context) error {
-	if o.output == cli.OutputYAML {
+	if o.output.Manifests() {
 		return o.manifests(ctx)
 	}
 	p, err := o.plan(ctx)

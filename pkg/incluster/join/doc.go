@@ -1,4 +1,4 @@
-// Package join is the Join Operation: it makes control planes of enrolled
+// Package join is the Join Operation: it makes control planes of joined
 // nodes, side by side since etcd is external, and brings the HA settings into
 // the cluster: the network plugin, kube-proxy and cluster-info on the virtual
 // IP, CoreDNS on every control plane, labels.

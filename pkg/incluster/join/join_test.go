@@ -37,8 +37,8 @@ func healthy() Observation {
 	}}
 }
 
-// enrolled is how it looks when the bootstrap hands over.
-func enrolled() Observation {
+// joined is how it looks when the bootstrap hands over.
+func joined() Observation {
 	o := healthy()
 	for name := range o.Nodes {
 		o.Nodes[name] = Node{ControlPlane: name == "cp1", NotReady: "no network"}
@@ -58,7 +58,7 @@ func TestReasonsAndSpec(t *testing.T) {
 		spec    string
 	}{
 		"healthy":       {healthy(), "", "cp1: "},
-		"enrolled":      {enrolled(), "cp1 is not ready: no network; cp2 is no control plane yet; cp2 is not ready", "cp1: cp2 cp3"},
+		"joined":        {joined(), "cp1 is not ready: no network; cp2 is no control plane yet; cp2 is not ready", "cp1: cp2 cp3"},
 		"one missing":   {without(healthy(), "w1"), "w1 is no node of the cluster", "cp1: "},
 		"one to go":     {node(healthy(), "cp2", Node{}), "cp2 is no control plane yet", "cp1: cp2"},
 		"first is lost": {node(healthy(), "cp1", Node{}), "cp1 is no control plane yet", "cp2: cp1"},
@@ -87,7 +87,7 @@ func TestReasonsAndSpec(t *testing.T) {
 func TestPlan(t *testing.T) {
 	none := cluster()
 	none.Spec.Network.Plugin = v1alpha1.NetworkPluginNone
-	half := enrolled()
+	half := joined()
 	half.Nodes["cp2"] = Node{ControlPlane: true}
 	for name, c := range map[string]struct {
 		c     *v1alpha1.Cluster
@@ -95,7 +95,7 @@ func TestPlan(t *testing.T) {
 		nodes []string
 		want  string
 	}{
-		"first time": {cluster(), enrolled(), []string{"cp2", "cp3"},
+		"first time": {cluster(), joined(), []string{"cp2", "cp3"},
 			"coredns network kube-proxy- cluster-info- labels upload-certs/cp1 promote/cp2<upload-certs/cp1 promote/cp3<upload-certs/cp1 " +
 				"nodes-ready<promote/cp2,promote/cp3,network coredns-ready<promote/cp2,promote/cp3,coredns,network clean-up"},
 		"half": {cluster(), half, []string{"cp2", "cp3"},
@@ -139,7 +139,7 @@ func TestPlanErrors(t *testing.T) {
 		"unknown host":     {Source: "cp1", ControlPlanes: []string{"cp9"}},
 		"no control plane": {Source: "cp1", ControlPlanes: []string{"w1"}},
 	} {
-		if _, err := Plan(&v1alpha1.Operation{Spec: v1alpha1.OperationSpec{Join: spec}}, cluster(), enrolled()); err == nil {
+		if _, err := Plan(&v1alpha1.Operation{Spec: v1alpha1.OperationSpec{Join: spec}}, cluster(), joined()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -73,7 +73,7 @@ func Reasons(c *v1alpha1.Cluster, o Observation) []string {
 }
 
 // Spec is the Join that the observation asks for: the control planes that are
-// only enrolled, and a running one as the source of the certificates.
+// only joined, and a running one as the source of the certificates.
 func Spec(c *v1alpha1.Cluster, o Observation) (*v1alpha1.JoinSpec, error) {
 	spec := &v1alpha1.JoinSpec{}
 	for _, h := range c.ControlPlanes() {

@@ -8,17 +8,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 )
 
 // Finding is something that stands in the way, or that one should know.
-type Finding struct {
-	Node    string `json:"node,omitempty"`
-	Check   string `json:"check"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-	// Blocks says that nothing is done because of it.
-	Blocks bool `json:"blocks"`
-}
+type Finding = plan.Finding
 
 // Without is the Cluster without a host. When the etcd members are implied, that is all
 // control planes.

@@ -70,8 +70,8 @@ func TestEveryStateHasAWayOut(t *testing.T) {
 		takes string
 	}{
 		{"a member, and nothing else", before, well(before), member, "etcd-drop/cp1"},
-		{"the kubelet is enrolled", before, add(well(before), Node{}), host, "etcd-leave/cp1"},
-		{"the kubelet is enrolled, and the host lost", before, add(well(before), silent), host, "etcd-leave/cp1"},
+		{"the kubelet is joined", before, add(well(before), Node{}), host, "etcd-leave/cp1"},
+		{"the kubelet is joined, and the host lost", before, add(well(before), silent), host, "etcd-leave/cp1"},
 		{"the document has it, and no node", after, well(after, "cp4"), host, "etcd-leave/cp1"},
 		{"the document has it, and it is a node", after, add(well(after, "cp4"), Node{}), host, "etcd-leave/cp1"},
 		{"the document has it, and its node is lost", after, lose(add(well(after, "cp4"), Node{}), "cp4"), host, "etcd-leave/cp1"},

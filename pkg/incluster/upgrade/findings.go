@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
+	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 )
 
 // The checks, by the names under which a person may choose to go on regardless.
@@ -32,30 +33,8 @@ func Ignorable() []string {
 	return []string{CheckCertificates, CheckDisk, CheckEvictions, CheckDeprecated}
 }
 
-// Finding is one thing that was noticed.
-type Finding struct {
-	// Check is one of the names above.
-	Check string `json:"check"`
-	// Node is empty for the whole cluster.
-	Node string `json:"node,omitempty"`
-	// Blocks says that the upgrade is not begun with it.
-	Blocks  bool   `json:"blocks"`
-	Message string `json:"message"`
-	// Hint says what to do about it; may be empty.
-	Hint string `json:"hint,omitempty"`
-}
-
-// String is the finding in a line.
-func (f Finding) String() string {
-	s := f.Message
-	if f.Node != "" {
-		s = f.Node + ": " + s
-	}
-	if f.Hint != "" {
-		s += " (" + f.Hint + ")"
-	}
-	return s
-}
+// Finding is one thing that was noticed; its Check is one of the names above.
+type Finding = plan.Finding
 
 // Blocking are the messages of what stands in the way, but for checks that are ignored.
 func Blocking(all []Finding, ignore ...string) []Finding {

@@ -130,10 +130,18 @@ func (p *patchCut) list(list []any) []any {
 			if left := p.gates(gates); left != "" || gates == "" {
 				out = append(out, flag+"="+left)
 			}
-		case i+1 < len(list): // The next word is its value.
+		default: // The next word is its value, if there is one.
+			var next string
+			isText = false
+			if i+1 < len(list) {
+				next, isText = list[i+1].(string)
+			}
+			if !isText {
+				out = append(out, word)
+				continue
+			}
 			i++
-			gates, _ := list[i].(string)
-			if left := p.gates(gates); left != "" || gates == "" {
+			if left := p.gates(next); left != "" || next == "" {
 				out = append(out, word, left)
 			}
 		}

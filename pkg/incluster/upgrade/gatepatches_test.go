@@ -1,14 +1,23 @@
 package upgrade
 
 import (
+	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"reflect"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/fake"
+	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/flagtable"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
@@ -48,6 +57,10 @@ func TestCutPatch(t *testing.T) {
 			"spec:\n  containers:\n  - command:\n    - kube-scheduler\n    - --v=2\n    name: kube-apiserver\n", "AnyVolumeDataSource"},
 		{"command, with the component", "kube-apiserver.yaml", whole + "[kube-apiserver, \"--feature-gates=kube:AnyVolumeDataSource=true,kube:NodeSwap=true\"]\n",
 			"spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --feature-gates=NodeSwap=true\n    name: kube-apiserver\n", "AnyVolumeDataSource"},
+		{"command, without a value", "kube-scheduler.yaml", whole + "[kube-scheduler, --feature-gates=AnyVolumeDataSource=true, --feature-gates]\n",
+			"spec:\n  containers:\n  - command:\n    - kube-scheduler\n    - --feature-gates\n    name: kube-apiserver\n", "AnyVolumeDataSource"},
+		{"a list that is no command", "kube-scheduler.yaml", whole + "[--feature-gates, {a: b}, --feature-gates=AnyVolumeDataSource=true]\n",
+			"spec:\n  containers:\n  - command:\n    - --feature-gates\n    - a: b\n    name: kube-apiserver\n", "AnyVolumeDataSource"},
 		{"a script", "kube-apiserver.yaml", whole + "[sh, -c, exec kube-apiserver --feature-gates=AnyVolumeDataSource=true]\n",
 			"spec:\n  containers:\n  - command:\n    - sh\n    - -c\n    - exec kube-apiserver --feature-gates=AnyVolumeDataSource=true\n    name: kube-apiserver\n", "AnyVolumeDataSource!"},
 		{"one word more", "kube-controller-manager+json.yaml", "- {op: add, path: /spec/containers/0/command/-, value: --feature-gates=AnyVolumeDataSource=true}\n",
@@ -197,11 +210,13 @@ func TestPatchesOfRequests(t *testing.T) {
 	}
 }
 
-// FuzzCutPatch: whatever a patch is, what is left of it is taken, but for what can't be
-// taken out.
+// FuzzCutPatch: whatever a patch is, what is left of it is of the same kind and taken, but for what
+// can't be taken out; and nothing but the gates that are named is lost.
 func FuzzCutPatch(f *testing.F) {
 	for _, content := range []string{"featureGates: {AnyVolumeDataSource: true}\n---\nmaxPods: 9\n", "- {op: add, path: /featureGates/AnyVolumeDataSource, value: true}\n",
-		"spec: {containers: [{command: [x, --feature-gates, AnyVolumeDataSource=true]}]}\n", "- {op: test, path: /a, value: --feature-gates=NodeSwap=false}\n", "[--feature-gates=]"} {
+		"spec: {containers: [{command: [x, --feature-gates, AnyVolumeDataSource=true]}]}\n", "- {op: test, path: /a, value: --feature-gates=NodeSwap=false}\n", "[--feature-gates=]",
+		"- {op: add, path: /featureGates, value: {AnyVolumeDataSource: true, A: true}}\n- {op: add, path: '', value: {featureGates: {NodeSwap: false}, maxPods: 9}}\n",
+		"[--feature-gates=AnyVolumeDataSource=true, --feature-gates]", "[--feature-gates, {a: b}, --feature-gates=AnyVolumeDataSource=true]", "{\"a\": [\"--feature-gates=kube:A=true,AnyVolumeDataSource=true\"]}"} {
 		f.Add(content)
 	}
 	f.Fuzz(func(t *testing.T, content string) {
@@ -222,6 +237,112 @@ func FuzzCutPatch(f *testing.F) {
 					t.Fatalf("%s: %q is left in %q", file, g.Name, out)
 				}
 			}
+			if len(found) == 0 {
+				continue
+			}
+			gone := map[string]bool{}
+			for _, g := range found {
+				gone[g.Name] = true
+			}
+			before, after := documentsOf(t, content, false), documentsOf(t, out, strings.HasSuffix(file, ".json"))
+			for i := range before {
+				before[i] = withoutGates(before[i], gone)
+			}
+			for i := range after {
+				after[i] = withoutGates(after[i], gone)
+			}
+			if !reflect.DeepEqual(before, after) {
+				t.Fatalf("%s: of %q more is lost than %v: %q", file, content, gone, out)
+			}
 		}
 	})
+}
+
+// documentsOf are the documents of a patch file; asJSON holds that each is JSON.
+func documentsOf(t *testing.T, content string, asJSON bool) []any {
+	t.Helper()
+	var docs []any
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(content)))
+	for {
+		raw, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return docs
+		}
+		var doc any
+		if err == nil {
+			err = yaml.Unmarshal(raw, &doc)
+		}
+		if err != nil || asJSON && !json.Valid(raw) {
+			t.Fatalf("%q is no document: %v", raw, err)
+		}
+		if doc != nil {
+			docs = append(docs, doc)
+		}
+	}
+}
+
+// withoutGates leaves out of a document all that is about some gates: it knows nothing of versions,
+// and takes them out wherever one may stand.
+func withoutGates(v any, gone map[string]bool) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if gates, is := v["value"].(map[string]any); is && v["path"] == "/featureGates" {
+			maps.DeleteFunc(gates, func(name string, _ any) bool { return gone[name] })
+		}
+		for key, value := range v {
+			v[key] = withoutGates(value, gone)
+		}
+		if gates, is := v["featureGates"].(map[string]any); is {
+			maps.DeleteFunc(gates, func(name string, _ any) bool { return gone[name] })
+			if len(gates) == 0 {
+				delete(v, "featureGates")
+			}
+		}
+		return v
+	case []any:
+		out := []any{}
+		for i := 0; i < len(v); i++ {
+			op, _ := v[i].(map[string]any)
+			if about(op["path"], gone) || about(op["from"], gone) {
+				continue
+			}
+			word, _ := v[i].(string)
+			if word == gatesFlag && i+1 < len(v) {
+				if next, is := v[i+1].(string); is {
+					if gates := gatesBut(next, gone); gates != "" || next == "" {
+						out = append(out, word, gates)
+					}
+					i++
+					continue
+				}
+			}
+			if gates, is := strings.CutPrefix(word, gatesFlag+"="); is && gates != "" && gatesBut(gates, gone) == "" {
+				continue
+			}
+			out = append(out, withoutGates(v[i], gone))
+		}
+		return out
+	case string:
+		if gates, is := strings.CutPrefix(v, gatesFlag+"="); is {
+			return gatesFlag + "=" + gatesBut(gates, gone)
+		}
+	}
+	return v
+}
+
+// about tells whether a path of a JSON patch is one of the gates.
+func about(path any, gone map[string]bool) bool {
+	text, _ := path.(string)
+	name, is := strings.CutPrefix(text, "/featureGates/")
+	return is && gone[name]
+}
+
+// gatesBut is a flag's value without some gates, written as it is written anew.
+func gatesBut(value string, gone map[string]bool) string {
+	gates, err := flagtable.ParseGates(value)
+	if err != nil {
+		return value
+	}
+	maps.DeleteFunc(gates, func(name string, _ bool) bool { return gone[name] })
+	return flagtable.FormatGates(gates)
 }

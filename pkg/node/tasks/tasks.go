@@ -45,7 +45,7 @@ const (
 	// HoldsVIP tells whether a host has the virtual IP.
 	HoldsVIP    = "holds-vip"
 	Init        = "init"
-	Enrol       = "enrol"
+	JoinNode    = "join-node"
 	UploadCerts = "upload-certs"
 	Promote     = "promote"
 	// PushImages takes images from the swarm of all nodes into containerd.

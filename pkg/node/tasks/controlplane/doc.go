@@ -1,5 +1,5 @@
 // Package controlplane runs kubeadm on a host: init on the first control plane,
-// the enrolment of the others' kubelets, and the promotion of an enrolled node.
+// the joining of the others' kubelets, and the promotion of a joined node.
 //
 // kubeadm is no transaction. A run that was interrupted leaves files that the
 // next one stumbles over, so each task notes in the ledger that it is about to

@@ -100,12 +100,12 @@ func TestBootstrapped(t *testing.T) {
 		{"empty kubeconfig", func(w *world) { w.put(kubeletConf, "") }, "can't be read"},
 		{"no certificate yet", func(w *world) { hosttestRemove(w.t, w, rotated) }, "no client certificate"},
 		{"garbled certificate", func(w *world) { w.put(rotated, "x") }, "can't be read"},
-		{"expired", func(w *world) { w.enrolKubelet(w.server.URL, time.Now().Add(-time.Second)) }, "expired on"},
+		{"expired", func(w *world) { w.joinKubelet(w.server.URL, time.Now().Add(-time.Second)) }, "expired on"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.enrolKubelet(w.server.URL, time.Time{})
+			w.joinKubelet(w.server.URL, time.Time{})
 			tt.spoil(w)
 			ok, why, err := bootstrapped(w.env().Host, time.Now())
 			if err != nil || ok != (tt.want == "") || !strings.Contains(why, tt.want) {

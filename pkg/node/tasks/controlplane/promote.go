@@ -53,7 +53,7 @@ func promote(ctx context.Context, env node.Env, spec PromoteSpec, api string) er
 	if ok, why, err := bootstrapped(h, time.Now()); err != nil {
 		return err
 	} else if !ok && !h.DryRun() {
-		return host.WithHint(fmt.Errorf("this host has not joined the cluster: %s", why), "run kubectl ha bootstrap again, which enrols it")
+		return host.WithHint(fmt.Errorf("this host has not joined the cluster: %s", why), "run kubectl ha bootstrap again, which joins it")
 	}
 	if first, err := workInit.begun(h); err != nil || first {
 		return errors.Join(err, errors.New("this host is the first control plane, there is nothing to promote"))

@@ -22,8 +22,8 @@ type InitData struct {
 	CACertHash string `json:"caCertHash"`
 }
 
-// EnrolSpec joins a host as a plain node.
-type EnrolSpec struct {
+// JoinNodeSpec joins a host as a plain node.
+type JoinNodeSpec struct {
 	// Config is kubeadm's JoinConfiguration, YAML, with a short-lived token.
 	Config []byte `json:"config"`
 	// Patches are kubeadm patch files by name.
@@ -37,7 +37,7 @@ type UploadCertsSpec struct {
 	Config []byte `json:"config"`
 }
 
-// PromoteSpec makes a control plane of an enrolled node, by kubeadm's phases
+// PromoteSpec makes a control plane of a joined node, by kubeadm's phases
 // control-plane-prepare and control-plane-join.
 type PromoteSpec struct {
 	// Config is kubeadm's JoinConfiguration, YAML, with token and certificate key.

@@ -45,7 +45,7 @@ func (w *world) onInit(line string) {
 			w.t.Error("kubeadm began before its files were there")
 		}
 		w.makeControlPlane(4, w.server.URL)
-		w.enrolKubelet(w.server.URL, time.Time{})
+		w.joinKubelet(w.server.URL, time.Time{})
 		return host.Output{}, nil
 	})
 }
@@ -158,18 +158,18 @@ func TestInitDryRun(t *testing.T) {
 	}
 }
 
-func TestEnrolTwice(t *testing.T) {
+func TestJoinNodeTwice(t *testing.T) {
 	w := newWorld(t)
 	w.OnUnit(RetireTimer, "LoadState=loaded", "ActiveState=active", "UnitFileState=transient").On("systemctl stop "+RetireTimer, "")
 	w.OnFunc(joinLine, func(host.Command) (host.Output, error) {
 		w.put(caCert, certPEM(w.ca))
 		w.put(bootstrapConf, "token")
-		w.enrolKubelet(w.server.URL, time.Time{})
+		w.joinKubelet(w.server.URL, time.Time{})
 		w.kubelet("active")
 		return host.Output{}, nil
 	})
-	spec := EnrolSpec{Config: w.joinConfig()}
-	if _, err := Enrol(t.Context(), w.env(), spec); err != nil {
+	spec := JoinNodeSpec{Config: w.joinConfig()}
+	if _, err := JoinNode(t.Context(), w.env(), spec); err != nil {
 		t.Fatal(err)
 	}
 	if w.there(bootstrapConf) {
@@ -183,12 +183,12 @@ func TestEnrolTwice(t *testing.T) {
 	w.secretsStayIn()
 	w.Reset()
 	env := w.env()
-	if _, err := Enrol(t.Context(), env, spec); err != nil || len(env.Host.Changes()) != 0 || w.ran() != "" {
+	if _, err := JoinNode(t.Context(), env, spec); err != nil || len(env.Host.Changes()) != 0 || w.ran() != "" {
 		t.Errorf("a second run: %v, ran %q, changed %v", err, w.ran(), env.Host.Changes())
 	}
 }
 
-func TestEnrolResumes(t *testing.T) {
+func TestJoinNodeResumes(t *testing.T) {
 	tests := []struct {
 		name string
 		left func(*world)
@@ -202,13 +202,13 @@ func TestEnrolResumes(t *testing.T) {
 		}, "systemctl stop kubelet.service|" + joinLine + " --ignore-preflight-errors=FileAvailable--etc-kubernetes-bootstrap-kubelet.conf,FileAvailable--etc-kubernetes-pki-ca.crt|systemctl start kubelet.service"},
 		{"with a CA written by half", func(w *world) { w.put(caCert, "") }, joinLine + "|systemctl start kubelet.service"},
 		{"with a kubeconfig but no certificate yet", func(w *world) {
-			w.enrolKubelet(w.server.URL, time.Time{})
+			w.joinKubelet(w.server.URL, time.Time{})
 			w.put(rotated, "")
 		}, joinLine + " --ignore-preflight-errors=FileAvailable--etc-kubernetes-kubelet.conf|systemctl start kubelet.service"},
 		{"after the kubelet joined", func(w *world) {
 			w.put(caCert, certPEM(w.ca))
 			w.put(bootstrapConf, "token")
-			w.enrolKubelet(w.server.URL, time.Time{})
+			w.joinKubelet(w.server.URL, time.Time{})
 			w.kubelet("active")
 		}, ""},
 	}
@@ -219,19 +219,19 @@ func TestEnrolResumes(t *testing.T) {
 				tt.left(w)
 				return host.Output{}, &host.CommandError{Argv: c.Argv, Err: errors.New("killed")}
 			})
-			if _, err := Enrol(t.Context(), w.env(), EnrolSpec{Config: w.joinConfig()}); err == nil {
+			if _, err := JoinNode(t.Context(), w.env(), JoinNodeSpec{Config: w.joinConfig()}); err == nil {
 				t.Fatal("an interrupted join ended well")
 			}
 			for line := range strings.SplitSeq(tt.want, "|") {
 				if strings.HasPrefix(line, joinLine) {
 					w.OnFunc(line, func(host.Command) (host.Output, error) {
-						w.enrolKubelet(w.server.URL, time.Time{})
+						w.joinKubelet(w.server.URL, time.Time{})
 						return host.Output{}, nil
 					})
 				}
 			}
 			env := w.env()
-			if _, err := Enrol(t.Context(), env, EnrolSpec{Config: w.joinConfig()}); err != nil || w.ran() != tt.want {
+			if _, err := JoinNode(t.Context(), env, JoinNodeSpec{Config: w.joinConfig()}); err != nil || w.ran() != tt.want {
 				t.Errorf("resumed: %v, ran %q, want %q", err, w.ran(), tt.want)
 			}
 			if w.there(bootstrapConf) {
@@ -241,28 +241,28 @@ func TestEnrolResumes(t *testing.T) {
 	}
 }
 
-func TestEnrolTellsWhyTheKubeletDied(t *testing.T) {
+func TestJoinNodeTellsWhyTheKubeletDied(t *testing.T) {
 	w := newWorld(t)
 	w.node.Store(http.StatusNotFound)
 	w.On("journalctl --unit kubelet.service --lines 40 --no-pager --output cat", "too many open files\n")
 	w.OnFunc(joinLine, func(host.Command) (host.Output, error) {
-		w.enrolKubelet(w.server.URL, time.Time{})
+		w.joinKubelet(w.server.URL, time.Time{})
 		w.kubelet("active")
 		return host.Output{}, nil
 	})
 	w.asked = func() { w.kubelet("failed") }
-	_, err := Enrol(t.Context(), w.env(), EnrolSpec{Config: w.joinConfig()})
+	_, err := JoinNode(t.Context(), w.env(), JoinNodeSpec{Config: w.joinConfig()})
 	var f *node.Failure
 	if !errors.As(err, &f) || !strings.Contains(f.Output, "too many open files") || f.Hint == "" {
 		t.Errorf("error %#v", err)
 	}
 }
 
-func TestEnrolRefuses(t *testing.T) {
+func TestJoinNodeRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.put(caCert, "theirs")
 	env := w.env()
-	if _, err := Enrol(t.Context(), env, EnrolSpec{}); err == nil || len(env.Host.Changes()) != 0 || host.Hint(err) == "" {
+	if _, err := JoinNode(t.Context(), env, JoinNodeSpec{}); err == nil || len(env.Host.Changes()) != 0 || host.Hint(err) == "" {
 		t.Errorf("leftovers: %v, changed %v", err, env.Host.Changes())
 	}
 
@@ -272,16 +272,16 @@ func TestEnrolRefuses(t *testing.T) {
 	if err := workJoin.finish(t.Context(), env.Host); err != nil {
 		t.Fatal(err)
 	}
-	w.enrolKubelet(w.server.URL, time.Now().Add(-time.Hour))
-	if _, err := Enrol(t.Context(), env, EnrolSpec{}); err == nil || !strings.Contains(err.Error(), "expired") || host.Hint(err) == "" {
+	w.joinKubelet(w.server.URL, time.Now().Add(-time.Hour))
+	if _, err := JoinNode(t.Context(), env, JoinNodeSpec{}); err == nil || !strings.Contains(err.Error(), "expired") || host.Hint(err) == "" {
 		t.Errorf("an expired certificate: %v", err)
 	}
 }
 
-// enrolled makes a host that has joined, with a CA from the cluster.
-func (w *world) enrolled() {
+// joined makes a host that has joined, with a CA from the cluster.
+func (w *world) joined() {
 	w.put(caCert, certPEM(w.ca))
-	w.enrolKubelet(w.shared(), time.Time{})
+	w.joinKubelet(w.shared(), time.Time{})
 	w.kubelet("active")
 }
 
@@ -291,7 +291,7 @@ func (w *world) promoteSpec() PromoteSpec {
 
 func TestPromoteTwice(t *testing.T) {
 	w := newWorld(t)
-	w.enrolled()
+	w.joined()
 	w.OnFunc(prepareLine, func(host.Command) (host.Output, error) {
 		w.makeControlPlane(4, w.shared())
 		return host.Output{}, nil
@@ -318,7 +318,7 @@ func TestPromoteTwice(t *testing.T) {
 func TestPromoteResumes(t *testing.T) {
 	for steps := range 5 {
 		w := newWorld(t)
-		w.enrolled()
+		w.joined()
 		w.OnFunc(prepareLine, func(c host.Command) (host.Output, error) {
 			w.makeControlPlane(steps, w.shared())
 			if steps == 2 {
@@ -354,8 +354,8 @@ func TestPromoteRefuses(t *testing.T) {
 		spoil func(*world)
 		want  string
 	}{
-		{"not enrolled", func(w *world) { hosttestRemove(w.t, w, kubeletConf) }, "has not joined"},
-		{"an expired kubelet", func(w *world) { w.enrolKubelet(w.server.URL, time.Now().Add(-time.Minute)) }, "expired"},
+		{"not joined", func(w *world) { hosttestRemove(w.t, w, kubeletConf) }, "has not joined"},
+		{"an expired kubelet", func(w *world) { w.joinKubelet(w.server.URL, time.Now().Add(-time.Minute)) }, "expired"},
 		{"another's control plane", func(w *world) { w.put(apiserverManifest, "theirs") }, "leftovers"},
 		{"the first control plane", func(w *world) {
 			if err := workInit.begin(w.t.Context(), w.env().Host); err != nil {
@@ -366,7 +366,7 @@ func TestPromoteRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.enrolled()
+			w.joined()
 			tt.spoil(w)
 			env := w.env()
 			_, err := Promote(t.Context(), env, w.promoteSpec())
@@ -379,7 +379,7 @@ func TestPromoteRefuses(t *testing.T) {
 
 func TestPromoteFindsForeignEndpoint(t *testing.T) {
 	w := newWorld(t)
-	w.enrolled()
+	w.joined()
 	w.OnFunc(prepareLine, func(host.Command) (host.Output, error) {
 		w.makeControlPlane(4, w.shared())
 		w.adminConfig(kubernetesDir+"/scheduler.conf", "https://10.0.0.1:6443")

@@ -180,8 +180,8 @@ func (w *world) adminConfig(path, server string) {
 	w.kubeconfig(path, server, &clientcmdapi.AuthInfo{ClientCertificateData: []byte(cert), ClientKeyData: []byte(key)})
 }
 
-// enrolKubelet leaves what a kubelet leaves that has bootstrapped itself.
-func (w *world) enrolKubelet(server string, until time.Time) {
+// joinKubelet leaves what a kubelet leaves that has bootstrapped itself.
+func (w *world) joinKubelet(server string, until time.Time) {
 	cert, key := w.client("system:node:cp2", until)
 	w.put(rotated, cert+key)
 	w.kubeconfig(kubeletConf, server, &clientcmdapi.AuthInfo{ClientCertificate: rotated, ClientKey: rotated})

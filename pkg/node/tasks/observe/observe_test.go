@@ -241,7 +241,7 @@ func TestLeftovers(t *testing.T) {
 			if !slices.Equal(o.facts.Leftovers, c.want) {
 				t.Errorf("leftovers %q, want %q", o.facts.Leftovers, c.want)
 			}
-			if s := o.facts.State; !s.ControlPlane || !s.EtcdData || s.Enrolled {
+			if s := o.facts.State; !s.ControlPlane || !s.EtcdData || s.Joined {
 				t.Errorf("%+v", s)
 			}
 			if ours := o.facts.Ours; (ours != nil) != (c.ours != nil) || ours != nil && ours.Cluster != "test" {

@@ -133,11 +133,11 @@ type State struct {
 	ControlPlane bool `json:"controlPlane,omitempty"`
 	// APIServerReady is true when the apiserver here answers /readyz with 200.
 	APIServerReady bool `json:"apiServerReady,omitempty"`
-	// Enrolled is true when the kubelet has a kubeconfig (kubelet.conf).
-	Enrolled bool `json:"enrolled,omitempty"`
+	// Joined is true when the kubelet has a kubeconfig (kubelet.conf).
+	Joined bool `json:"joined,omitempty"`
 	// KubeletActive is true when the kubelet's unit runs.
 	KubeletActive bool `json:"kubeletActive,omitempty"`
-	// KubeletVersion is that of the program, on a host that is enrolled; APIServerVersion
+	// KubeletVersion is that of the program, on a host that is joined; APIServerVersion
 	// that of the static pod's manifest. Both such as v1.36.3, empty when not known.
 	KubeletVersion   string `json:"kubeletVersion,omitempty"`
 	APIServerVersion string `json:"apiServerVersion,omitempty"`

@@ -44,7 +44,7 @@ func (o *observer) state() {
 	s.ClusterCA = o.certificateDigest(clusterCA)
 	s.EtcdData = o.exists(path.Join(o.spec.DataDir, "member"))
 	s.ControlPlane = o.exists(apiServerPod)
-	s.Enrolled = o.exists(kubeletConf)
+	s.Joined = o.exists(kubeletConf)
 	o.facts.Fetched = o.exists(prepare.StoreDir)
 	for _, c := range certs.Find(o.h, time.Now()).Certificates {
 		if c.Name != "" && c.Due {

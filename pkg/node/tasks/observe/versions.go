@@ -13,7 +13,7 @@ import (
 
 const kubeletProgram = "/usr/local/bin/kubelet"
 
-// versions tells which Kubernetes an enrolled host has.
+// versions tells which Kubernetes a joined host has.
 func (o *observer) versions(ctx context.Context) {
 	if !o.exists(kubeletConf) {
 		return

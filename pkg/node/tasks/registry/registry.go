@@ -56,7 +56,7 @@ func All() map[string]node.Task {
 		{Name: tasks.Drain, Run: node.Typed(vip.Drain)},
 		{Name: tasks.HoldsVIP, ReadOnly: true, Run: node.Typed(vip.Look)},
 		{Name: tasks.Init, Run: node.Typed(controlplane.Init)},
-		{Name: tasks.Enrol, Run: node.Typed(controlplane.Enrol)},
+		{Name: tasks.JoinNode, Run: node.Typed(controlplane.JoinNode)},
 		{Name: tasks.UploadCerts, Run: node.Typed(controlplane.UploadCerts)},
 		{Name: tasks.Promote, Run: node.Typed(controlplane.Promote)},
 		{Name: tasks.PushImages, Beside: true, Run: node.Typed(images.Run)},

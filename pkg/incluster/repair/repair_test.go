@@ -1,4 +1,4 @@
-package mend
+package repair
 
 import (
 	"testing"
@@ -7,8 +7,8 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	all := []v1alpha1.MendFix{v1alpha1.MendKubeProxy, v1alpha1.MendClusterInfo, v1alpha1.MendCoreDNS, v1alpha1.MendUncordon}
-	steps, err := Plan(&v1alpha1.MendSpec{Fixes: all})
+	all := []v1alpha1.RepairFix{v1alpha1.RepairKubeProxy, v1alpha1.RepairClusterInfo, v1alpha1.RepairCoreDNS, v1alpha1.RepairUncordon}
+	steps, err := Plan(&v1alpha1.RepairSpec{Fixes: all})
 	if err != nil || len(steps) != 5 {
 		t.Fatalf("%v, %+v", err, steps)
 	}
@@ -21,7 +21,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s comes after %v", s.ID, s.After)
 		}
 	}
-	for _, spec := range []*v1alpha1.MendSpec{nil, {}, {Fixes: []v1alpha1.MendFix{"everything"}}} {
+	for _, spec := range []*v1alpha1.RepairSpec{nil, {}, {Fixes: []v1alpha1.RepairFix{"everything"}}} {
 		if _, err := Plan(spec); err == nil {
 			t.Errorf("%+v is planned", spec)
 		}

@@ -1,6 +1,6 @@
-// Package mend is the Mend Operation: it sets right what `kubectl ha doctor` found
+// Package repair is the Repair Operation: it sets right what `kubectl ha doctor` found
 // and is safe to, each by a step that looks first.
-package mend
+package repair
 
 import (
 	"context"
@@ -19,36 +19,36 @@ import (
 const stepUncordon = "uncordon"
 
 // titles of the steps of each fix, in order.
-func stepsOf(fix v1alpha1.MendFix) [][2]string {
+func stepsOf(fix v1alpha1.RepairFix) [][2]string {
 	switch fix {
-	case v1alpha1.MendKubeProxy:
+	case v1alpha1.RepairKubeProxy:
 		return [][2]string{{join.SettingKubeProxy, "point kube-proxy at the stable endpoint"}}
-	case v1alpha1.MendClusterInfo:
+	case v1alpha1.RepairClusterInfo:
 		return [][2]string{{join.SettingClusterInfo, "point joining nodes at the stable endpoint"}}
-	case v1alpha1.MendCoreDNS:
+	case v1alpha1.RepairCoreDNS:
 		return [][2]string{{join.SettingCoreDNS, "spread CoreDNS"}, {join.SettingCoreDNSReady, "wait until CoreDNS is spread"}}
-	case v1alpha1.MendUncordon:
+	case v1alpha1.RepairUncordon:
 		return [][2]string{{stepUncordon, "uncordon what an Operation left cordoned"}}
 	}
 	return nil
 }
 
-// Definition is the Mend Operation.
+// Definition is the Repair Operation.
 func Definition() engine.Definition {
 	steps := join.Settings()
 	steps[stepUncordon] = engine.Func{Do: uncordon, Timeout: time.Minute}
 	return engine.Definition{
 		Plan: func(_ context.Context, env engine.Env) ([]v1alpha1.StepStatus, error) {
-			return Plan(env.Operation.Spec.Mend)
+			return Plan(env.Operation.Spec.Repair)
 		},
 		Steps: steps,
 	}
 }
 
 // Plan is a step or two for each fix, one after the other. It is pure.
-func Plan(spec *v1alpha1.MendSpec) ([]v1alpha1.StepStatus, error) {
+func Plan(spec *v1alpha1.RepairSpec) ([]v1alpha1.StepStatus, error) {
 	if spec == nil || len(spec.Fixes) == 0 {
-		return nil, errors.New("the Mend names nothing to set right")
+		return nil, errors.New("the Repair names nothing to set right")
 	}
 	var out []v1alpha1.StepStatus
 	for _, fix := range spec.Fixes {

@@ -9,16 +9,16 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
-	"github.com/kubectl-ha/kubectl-ha/pkg/action/enrol"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/selfjoin"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
-// newEnrol is what the script of `node add --print` runs.
-func newEnrol(streams genericiooptions.IOStreams) *cobra.Command {
-	o := enrol.Options{Tasks: tasks()}
+// newJoin is what the script of `node add --print` runs.
+func newJoin(streams genericiooptions.IOStreams) *cobra.Command {
+	o := selfjoin.Options{Tasks: tasks()}
 	c := &cobra.Command{
-		Use:   "enrol --bundle FILE",
+		Use:   "join --bundle FILE",
 		Short: "Prepare and join this host, as requested on standard input",
 		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -28,15 +28,15 @@ func newEnrol(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := json.NewDecoder(streams.In).Decode(&o.Request); err != nil {
 				return action.Invalidf("cannot read the request on standard input: %w", err)
 			}
-			shown := cli.NewProgress(streams.Out, "")
+			shown := cli.NewProgress(streams.Out, cli.Output{})
 			defer shown.Close()
-			r, err := enrol.Run(c.Context(), o, shown)
+			r, err := selfjoin.Run(c.Context(), o, shown)
 			shown.Close()
 			if err != nil {
-				return cli.Explain(c.Context(), streams.Out, "", r, err)
+				return cli.Explain(c.Context(), streams.Out, cli.Output{}, r, err)
 			}
 			host := o.Request.Host
-			_, err = fmt.Fprintf(streams.Out, "%s is joined. Delete the script, then run %s node add %s --enrolled where the Cluster file is.\n", host, program.Name, host)
+			_, err = fmt.Fprintf(streams.Out, "%s is joined. Delete the script, then run %s node add %s --joined where the Cluster file is.\n", host, program.Name, host)
 			return err
 		},
 	}

@@ -1,6 +1,6 @@
-// Package enrol has a host do to itself what is otherwise done to it over SSH, so that it becomes
+// Package selfjoin has a host do to itself what is otherwise done to it over SSH, so that it becomes
 // a node of a cluster.
-package enrol
+package selfjoin
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // Options say what this host becomes, and of what.
 type Options struct {
 	// Request is what the workstation gave it.
-	Request nodes.Enrolment
+	Request nodes.JoinRequest
 	// Bundle is the file with images and programs, and Trust says which one it has to be.
 	Bundle string
 	Trust  bundles.Trust
@@ -27,7 +27,7 @@ type Options struct {
 	Tasks map[string]node.Task
 }
 
-// Run prepares and enrols this host. When it is not ready a *bootstrap.PreflightError is in the
+// Run prepares and joins this host. When it is not ready a *bootstrap.PreflightError is in the
 // error, and nothing was changed.
 func Run(ctx context.Context, o Options, sink report.Sink) (bootstrap.Result, error) {
 	cluster, err := v1alpha1.Decode([]byte(o.Request.Cluster), "the request's Cluster")

@@ -1,4 +1,4 @@
-package enrol
+package selfjoin
 
 import (
 	"encoding/json"
@@ -49,11 +49,11 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, o := range map[string]Options{
-		"no document":    {Request: nodes.Enrolment{Host: "w1", Cluster: "kind: [Cluster"}, Bundle: sound},
-		"no bundle":      {Request: nodes.Enrolment{Host: "w1", Cluster: document}, Bundle: filepath.Join(dir, "none.tar")},
-		"another bundle": {Request: nodes.Enrolment{Host: "w1", Cluster: document}, Bundle: sound, Trust: bundles.Trust{Digest: "sha256:" + strings.Repeat("0", 64)}},
-		"a damaged one":  {Request: nodes.Enrolment{Host: "w1", Cluster: document}, Bundle: cut},
-		"no such digest": {Request: nodes.Enrolment{Host: "w1", Cluster: document}, Bundle: sound, Trust: bundles.Trust{Digest: "x"}},
+		"no document":    {Request: nodes.JoinRequest{Host: "w1", Cluster: "kind: [Cluster"}, Bundle: sound},
+		"no bundle":      {Request: nodes.JoinRequest{Host: "w1", Cluster: document}, Bundle: filepath.Join(dir, "none.tar")},
+		"another bundle": {Request: nodes.JoinRequest{Host: "w1", Cluster: document}, Bundle: sound, Trust: bundles.Trust{Digest: "sha256:" + strings.Repeat("0", 64)}},
+		"a damaged one":  {Request: nodes.JoinRequest{Host: "w1", Cluster: document}, Bundle: cut},
+		"no such digest": {Request: nodes.JoinRequest{Host: "w1", Cluster: document}, Bundle: sound, Trust: bundles.Trust{Digest: "x"}},
 	} {
 		if r, err := Run(t.Context(), o, report.Discard()); action.KindOf(err) != action.Invalid || len(r.Plan.Steps) > 0 {
 			t.Errorf("%s: %q, %v", name, action.KindOf(err), err)
@@ -66,7 +66,7 @@ func TestMember(t *testing.T) {
 	if _, err := (Options{}).member(h); err == nil || !strings.Contains(err.Error(), "cp2") {
 		t.Errorf("got %v", err)
 	}
-	o := Options{Request: nodes.Enrolment{Member: &bootstrap.MemberFiles{Token: "t"}}}
+	o := Options{Request: nodes.JoinRequest{Member: &bootstrap.MemberFiles{Token: "t"}}}
 	if got, err := o.member(h); err != nil || got.Token != "t" {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -9,10 +9,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
-// Enrol joins the host to the cluster as a plain node. A node that has joined is
+// JoinNode joins the host to the cluster as a plain node. A node that has joined is
 // left as it is; that it becomes Ready is not waited for, since the network
 // plugin may come later.
-func Enrol(ctx context.Context, env node.Env, spec EnrolSpec) (any, error) {
+func JoinNode(ctx context.Context, env node.Env, spec JoinNodeSpec) (any, error) {
 	h := env.Host
 	finished, err := workJoin.finished(h)
 	if err != nil {
@@ -47,7 +47,7 @@ func Enrol(ctx context.Context, env node.Env, spec EnrolSpec) (any, error) {
 }
 
 // join runs kubeadm join, for the first time or to end what was begun.
-func join(ctx context.Context, env node.Env, spec EnrolSpec) error {
+func join(ctx context.Context, env node.Env, spec JoinNodeSpec) error {
 	h := env.Host
 	if err := KeepKubelet(ctx, h); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package enrol
+package selfjoin
 
 import (
 	"context"
