@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -49,8 +48,6 @@ func ReadOwn(certPath, keyPath string) (KeyPair, error) {
 func readOwn(path string, secret bool) ([]byte, error) {
 	info, err := os.Stat(path) // Of a link the target counts.
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s does not exist; both files of a CA are read on this machine", path)
 	case err != nil:
 		return nil, err
 	case info.IsDir():

@@ -182,7 +182,7 @@ func TestReadOwn(t *testing.T) {
 		"certificate is none":  {cert: string(self.KeyPEM), key: string(self.KeyPEM), refused: "there is no certificate"},
 		"DER":                  {cert: "0\x82\x01", key: string(self.KeyPEM), refused: "openssl x509 -inform der"},
 		"damaged":              {cert: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key: string(self.KeyPEM), refused: "read the certificate"},
-		"no key":               {cert: string(self.CertPEM), refused: "does not exist"},
+		"no key":               {cert: string(self.CertPEM), refused: "no such file"},
 		"damaged key":          {cert: string(self.CertPEM), key: "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", refused: "can't be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

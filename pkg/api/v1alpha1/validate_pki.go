@@ -5,9 +5,15 @@ import "strings"
 // pki checks what can be told without the files; whoever makes the cluster reads these.
 func (v *validator) pki() {
 	used := map[string]string{}
-	for _, ca := range v.c.Spec.PKI.Given() {
-		at := "spec.pki." + ca.Field
+	p := v.c.Spec.PKI
+	for _, given := range []struct {
+		field string
+		ca    CA
+	}{{"kubernetes", p.Kubernetes}, {"frontProxy", p.FrontProxy}, {"etcd", p.Etcd}} {
+		at, ca := "spec.pki."+given.field, given.ca
 		switch {
+		case ca == (CA{}):
+			continue
 		case ca.CertFile == "":
 			v.fail(at+".certFile", "is required: the file with the CA's certificate")
 		case ca.KeyFile == "":
@@ -25,23 +31,4 @@ func (v *validator) pki() {
 			used[f.path] = at
 		}
 	}
-}
-
-// +kubebuilder:object:generate=false
-
-// OwnCA is a CA of the user's own, and the name of its field below spec.pki.
-type OwnCA struct {
-	Field string
-	CA
-}
-
-// Given are the CAs that are named, in the order of the fields.
-func (p PKI) Given() []OwnCA {
-	var out []OwnCA
-	for _, ca := range []OwnCA{{"kubernetes", p.Kubernetes}, {"frontProxy", p.FrontProxy}, {"etcd", p.Etcd}} {
-		if ca.CA != (CA{}) {
-			out = append(out, ca)
-		}
-	}
-	return out
 }

@@ -21,7 +21,11 @@ func (o *options) printPlan(p plan.Plan) error {
 		_, err := fmt.Fprintf(o.Out, "Dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
-	return cli.WriteJSONLine(o.Out, map[string]any{"plan": cli.PlanSteps(p)})
+	out := map[string]any{"plan": cli.PlanSteps(p)}
+	if len(p.Notes) > 0 {
+		out["notes"] = p.Notes
+	}
+	return cli.WriteJSONLine(o.Out, out)
 }
 
 // summary tells what there is now, and what to do with it.
