@@ -128,8 +128,10 @@ func (w *rotatingEtcd) plan() (RotationPlan, error) {
 		// A member may have joined with a certificate of the new CA, whatever phase was reached.
 		p.Phases = []certs.Phase{certs.PhaseIssue, certs.PhaseFinish}
 	}
-	if p.Notes, err = w.checkNext(w.cas.From(), w.cas.To(), time.Now()); err != nil {
-		return p, err
+	if !w.completed() {
+		if p.Notes, err = w.checkNext(w.cas.From(), w.cas.To(), time.Now()); err != nil {
+			return p, err
+		}
 	}
 	p.From, p.To = pki.ID(w.cas.From()), pki.ID(w.next(w.cas.To()))
 	if w.Back {

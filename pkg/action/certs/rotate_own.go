@@ -25,6 +25,8 @@ func (o RotateOptions) checkNext(from, to []byte, now time.Time) (notes []string
 		return nil, action.Invalidf("a rotation to another CA (%s) has begun, and not to this one (%s)\nnext: continue it without --ca-cert, or take it back with --undo first", pki.ID(to), pki.ID(o.Next.CertPEM))
 	case to != nil:
 		return nil, nil // It was checked when the rotation began, and its certificates are in use.
+	case pki.Same(from, o.Next.CertPEM):
+		return nil, action.Invalidf("this CA (%s) is in use already: there is nothing to rotate", pki.ID(from))
 	}
 	if notes, err = bootstrap.CheckCA(o.Authority, *o.Next, o.Cluster, now); err != nil {
 		return nil, action.As(action.Invalid, err)

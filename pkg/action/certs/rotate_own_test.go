@@ -67,7 +67,7 @@ func TestCheckNext(t *testing.T) {
 		warning string
 	}{
 		"another one":       {next: next},
-		"the one in use":    {next: from, want: "they have the same key"},
+		"the one in use":    {next: from, want: "is in use already"},
 		"renewed":           {next: ownCA(t, "Example CA G3", key, nil), want: "they have the same key"},
 		"of the same name":  {next: ownCA(t, "Example CA", newKey(t), nil), want: "they have the same subject"},
 		"no CA":             {next: ownCA(t, "Example", newKey(t), func(c *x509.Certificate) { c.IsCA = false }), want: "is not a CA"},
@@ -190,6 +190,9 @@ func TestRotateEtcdToOwn(t *testing.T) {
 	}
 	if now := open(false).cas.From(); !pki.Same(now, next.CertPEM) {
 		t.Errorf("the CA in use is %s", pki.ID(now))
+	}
+	if err := with(next).run(t, ""); err == nil || !strings.Contains(err.Error(), "is in use already") {
+		t.Errorf("once more: %v", err)
 	}
 	for host, cas := range f.trusting() {
 		if !pki.Same(cas, next.CertPEM) || len(pki.Certs(cas)) != 1 {
