@@ -181,6 +181,15 @@ func SignsNoCA(caPEM []byte) bool {
 	return err == nil && cert.MaxPathLen == 0 && cert.MaxPathLenZero
 }
 
+// Parent is the name of the CA that has signed a CA; empty for one that is self-signed, or can't be read.
+func Parent(caPEM []byte) string {
+	cert, err := ParseCert(caPEM)
+	if err != nil || selfSigned(cert) {
+		return ""
+	}
+	return cert.Issuer.String()
+}
+
 // checkOwnKey refuses keys that kubeadm refuses, and weak ones. kubeadm reads the keys of its CAs by
 // TryLoadKeyFromDisk, which accepts RSA and ECDSA only:
 // https://github.com/kubernetes/kubernetes/blob/v1.36.0/cmd/kubeadm/app/util/pkiutil/pki_helpers.go

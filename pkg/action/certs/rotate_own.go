@@ -18,7 +18,10 @@ import (
 // checkNext is nil when the CA of the caller's own, if there is one, can replace from. to is the one that a
 // rotation replaces it by that was begun; nil before. Notes are what there is to know of it.
 func (o RotateOptions) checkNext(from, to []byte, now time.Time) (notes []string, err error) {
+	parent := pki.Parent(from)
 	switch {
+	case o.Next == nil && to == nil && !o.Back && parent != "":
+		return []string{fmt.Sprintf("the CA in use was signed by %s, and the new one is created and self-signed: provide one with --ca-cert and --ca-key to have it signed by that, too", parent)}, nil
 	case o.Next == nil:
 		return nil, nil
 	case to != nil && !pki.Same(to, o.Next.CertPEM):

@@ -88,6 +88,14 @@ func TestCheckNext(t *testing.T) {
 			}
 		})
 	}
+	root := ownCA(t, "Example root", newKey(t), nil)
+	below, err := pki.CrossSign(root, next.CertPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes, err := (RotateOptions{Authority: certs.AuthorityKubernetes}).checkNext(below, nil, time.Now()); err != nil || len(notes) != 1 || !strings.Contains(notes[0], "was signed by CN=Example root") {
+		t.Errorf("an intermediate CA that is replaced by one that is made: %q, %v", notes, err)
+	}
 	for want, o := range map[string]RotateOptions{
 		"have a key and no CA": {Authority: certs.AuthorityServiceAccount, Next: &next},
 		"needs no new CA":      {Authority: certs.AuthorityKubernetes, Next: &next, Back: true},
