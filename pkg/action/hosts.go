@@ -53,12 +53,13 @@ func OfRun(err error) error {
 	}
 	kind, out := KindOf(err), WithHint(err)
 	var found *bootstrap.PreflightError
+	var other *bootstrap.OtherCA
 	switch {
 	case kind != "":
 		return out
 	case errors.As(err, &found):
 		return As(kindOf(found.Findings), out)
-	case errors.Is(err, bootstrap.ErrLocked):
+	case errors.Is(err, bootstrap.ErrLocked), errors.As(err, &other):
 		return As(Invalid, out)
 	}
 	return OfHosts(out)

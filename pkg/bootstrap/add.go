@@ -190,7 +190,7 @@ func (cfg AddConfig) carryOut(ctx context.Context, run Config, identity string, 
 	var auth authority
 	var err error
 	if cfg.Member == nil && cfg.anyMember() {
-		if auth, err = openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, false); err != nil {
+		if auth, err = openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name); err != nil {
 			return err
 		}
 	}

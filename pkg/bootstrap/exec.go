@@ -172,6 +172,8 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 	}
 	begun := time.Now()
 	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.trusted, client.CertPEM, client.KeyPEM
+	own, proxy := e.cfg.OwnCAs[certs.AuthorityKubernetes], e.cfg.OwnCAs[certs.AuthorityFrontProxy]
+	spec.CA, spec.CAKey, spec.FrontProxyCA, spec.FrontProxyCAKey = own.CertPEM, own.KeyPEM, proxy.CertPEM, proxy.KeyPEM
 	spec.Config, err = kubeadm.Init(e.cfg.Cluster, kubeadm.InitParams{Host: e.source, Token: token, TokenTTL: tokenLife,
 		PatchesDir: e.patches()})
 	if err != nil {

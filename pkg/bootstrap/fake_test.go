@@ -48,9 +48,11 @@ type fakeHosts struct {
 	requests []string
 	// clusterCAs and etcdData count what must be made once.
 	clusterCAs int
-	etcdData   map[string]int
-	etcdCAs    map[string]bool
-	serving    int
+	// clusterCA and frontProxyCA are the fingerprints of those in use.
+	clusterCA, frontProxyCA string
+	etcdData                map[string]int
+	etcdCAs                 map[string]bool
+	serving                 int
 	// kill ends the agents that exchange blobs, and waits for it.
 	kill map[string]func()
 	// certs are the hosts' certificates, by "host name", and waiting the keys of the next.
@@ -340,7 +342,23 @@ func (f *fakeHosts) init(facts *observe.Facts, spec controlplane.InitSpec) (any,
 	}
 	changed := facts.State.ClusterCA == ""
 	if changed {
-		facts.State.ClusterCA = "cluster-ca"
+		f.clusterCA, f.frontProxyCA = "cluster-ca", "front-proxy-ca"
+		for _, own := range []struct {
+			cert, key []byte
+			is        *string
+		}{{spec.CA, spec.CAKey, &f.clusterCA}, {spec.FrontProxyCA, spec.FrontProxyCAKey, &f.frontProxyCA}} {
+			if len(own.cert) == 0 {
+				continue
+			}
+			if !pki.Holds(own.key, own.cert) {
+				f.t.Error("a CA without its key")
+			}
+			var err error
+			if *own.is, err = fingerprint(own.cert); err != nil {
+				f.t.Error(err)
+			}
+		}
+		facts.State.ClusterCA, facts.State.FrontProxyCA = f.clusterCA, f.frontProxyCA
 		if f.clusterCAs++; f.clusterCAs > 1 {
 			f.t.Error("a second cluster CA")
 		}
@@ -360,7 +378,8 @@ func (f *fakeHosts) promote() (changed bool, err error) {
 			return false, fmt.Errorf("%s is not joined", h.Name)
 		}
 		if !facts.State.ControlPlane {
-			facts.State.ControlPlane, facts.State.APIServerReady, facts.State.ClusterCA = true, true, "cluster-ca"
+			facts.State.ControlPlane, facts.State.APIServerReady, facts.State.ClusterCA = true, true, f.clusterCA
+			facts.State.FrontProxyCA = f.frontProxyCA
 			facts.Ours.Done = append(facts.Ours.Done, tasks.Promote)
 			changed = true
 		}

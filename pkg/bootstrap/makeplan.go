@@ -75,7 +75,7 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 	}
 	p.tidy()
 	p.handOver()
-	out := plan.Plan{Steps: p.steps}
+	out := plan.Plan{Steps: p.steps, Notes: in.Notes}
 	return out, out.Validate()
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -22,6 +23,10 @@ type Inputs struct {
 	// EtcdCAs are the fingerprints of the CAs that members may have: one, or two during a rotation,
 	// until that is complete, the one that signs first.
 	EtcdCAs []string
+	// OwnCAs are the fingerprints of the CAs that the user has given for the cluster, and Notes what a
+	// plan says of them.
+	OwnCAs map[certs.Authority]string
+	Notes  []string
 	// AgentImage is the reference given to the agent's own image, and AgentDigest what is to be
 	// under it on these hosts, as pods name it. An empty digest is not known.
 	AgentImage, AgentDigest string
@@ -63,6 +68,7 @@ func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []report.Finding {
 	k.identities()
 	k.architectures()
 	k.authorities()
+	k.ownCAs()
 	k.versions()
 	k.etcdArgs()
 	k.routerID()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
 // maxSkew is how far the clocks of two hosts may be apart: etcd and tokens
@@ -207,6 +208,29 @@ func (k *checker) authorities() {
 		default:
 			k.err("", "etcd-ca", "give the new cluster another metadata.name, or use the state directory with which the running one was made",
 				"etcd runs already (%s) with another CA than the one on this machine", strings.Join(names, ", "))
+		}
+	}
+}
+
+// ownCAs: hosts that have a CA already have the one that the user has given. etcd's is compared with what
+// is on this machine.
+func (k *checker) ownCAs() {
+	for _, f := range ownFields(v1alpha1.PKI{}) {
+		want, given := k.in.OwnCAs[f.authority]
+		if !given {
+			continue
+		}
+		others := map[string][]string{}
+		for _, h := range k.seen() {
+			s := k.o[h.Name].Facts.State
+			has := map[certs.Authority]string{certs.AuthorityKubernetes: s.ClusterCA, certs.AuthorityFrontProxy: s.FrontProxyCA}[f.authority]
+			if has != "" && has != want && k.ours(h.Name) {
+				others[has] = append(others[has], h.Name)
+			}
+		}
+		for _, has := range slices.Sorted(maps.Keys(others)) {
+			k.err("", "own-ca", fmt.Sprintf("the CA of a cluster is replaced by kubectl ha certs rotate-ca %s --ca-cert FILE --ca-key FILE; remove %s from the Cluster file, or name the CA there that is in use", f.authority, f.path()),
+				"%s is another CA (%.16s) than the one that is in use on %s (%.16s)", f.path(), want, strings.Join(others[has], ", "), has)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -191,7 +192,14 @@ func TestPreflight(t *testing.T) {
 			want: []string{"error cluster-ca "}},
 		"two clusters' CAs": {complete: true, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.ClusterCA = "other" },
 			want: []string{"error cluster-ca "}},
-		"CA key not here":    {complete: true, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "", nil }, want: []string{"error etcd-ca "}, says: "not on this machine"},
+		"CA key not here": {complete: true, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "", nil }, want: []string{"error etcd-ca "}, says: "not on this machine"},
+		"own CA": {complete: true, in: func(in *Inputs) {
+			in.OwnCAs = map[certs.Authority]string{certs.AuthorityKubernetes: "cluster-ca", certs.AuthorityFrontProxy: "ffff", certs.AuthorityEtcd: testCA}
+		}},
+		"own CA is another": {complete: true, in: func(in *Inputs) { in.OwnCAs = map[certs.Authority]string{certs.AuthorityKubernetes: "ffff"} },
+			want: []string{"error own-ca "}, says: "spec.pki.kubernetes is another CA (ffff) than the one that is in use on cp1, cp2, cp3 (cluster-ca)"},
+		"own front-proxy CA is another": {complete: true, hosts: func(o map[string]*HostObservation) { o["cp2"].Facts.State.FrontProxyCA = "eeee" },
+			in: func(in *Inputs) { in.OwnCAs = map[certs.Authority]string{certs.AuthorityFrontProxy: "ffff"} }, want: []string{"error own-ca "}, says: "spec.pki.frontProxy is another CA (ffff) than the one that is in use on cp2 (eeee)"},
 		"CA is another here": {complete: true, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "ffff", []string{"ffff"} }, want: []string{"error etcd-ca "}},
 		"clones": {hosts: func(o map[string]*HostObservation) {
 			o["cp2"].Facts.MachineID, o["cp2"].Facts.Hostname, o["cp2"].Facts.MACs = "id-cp1", "cp1", map[string]string{"a": "x", "eth0": "02:00:cp1"}

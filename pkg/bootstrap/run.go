@@ -46,6 +46,8 @@ type Config struct {
 	Bundle func(ctx context.Context, arch string) (Bundle, error)
 	// StateDir is this cluster's directory on the workstation, with the etcd CA.
 	StateDir string
+	// OwnCAs are those that the user has given, which have passed their Check. The others are made.
+	OwnCAs OwnCAs
 	// AgentImage is the reference given to the agent's own image on the hosts.
 	AgentImage string
 	// AgentDigest, when set, gives the digest of that image for an architecture.
@@ -136,7 +138,7 @@ func agentDigest(ctx context.Context, of func(ctx context.Context, arch string) 
 // LocalInputs are the Inputs as far as this workstation knows them: the etcd CA in the
 // cluster's state directory. Nothing is made.
 func LocalInputs(ctx context.Context, stateDir string, c *v1alpha1.Cluster) (Inputs, error) {
-	auth, err := openAuthority(ctx, stateDir, c.Metadata.Name, false)
+	auth, err := openAuthority(ctx, stateDir, c.Metadata.Name)
 	if err != nil {
 		return Inputs{}, err
 	}
@@ -149,6 +151,9 @@ func LocalInputs(ctx context.Context, stateDir string, c *v1alpha1.Cluster) (Inp
 func look(ctx context.Context, cfg Config, r *Result, sink report.Sink) (Inputs, Observation, error) {
 	started := time.Now()
 	in, err := LocalInputs(ctx, cfg.StateDir, cfg.Cluster)
+	if err == nil {
+		in, err = ownInputs(in, cfg.OwnCAs, cfg.StateDir)
+	}
 	if err != nil {
 		return in, nil, err
 	}
@@ -204,11 +209,11 @@ func warn(findings []report.Finding, sink report.Sink) {
 	}
 }
 
-// carryOut runs the plan. The etcd CA is made, and on the disk, before the
+// carryOut runs the plan. The etcd CA is made, or the user's own is kept, and on the disk, before the
 // first host is touched.
 func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Result, sink report.Sink) error {
 	started := time.Now()
-	auth, err := openAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, true)
+	auth, err := makeAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, cfg.OwnCAs)
 	if err != nil {
 		return err
 	}

@@ -42,11 +42,10 @@ type authority struct {
 	life time.Duration
 }
 
-// openAuthority loads the etcd CA, and makes it when make is true and there is
-// none; without that, an authority without a CA is returned.
-func openAuthority(ctx context.Context, dir, cluster string, make bool) (authority, error) {
+// openAuthority loads the etcd CA. Where there is none, an authority without a CA is returned.
+func openAuthority(ctx context.Context, dir, cluster string) (authority, error) {
 	a := authority{cluster: cluster}
-	if _, err := os.Stat(dir); !make && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return a, nil
 	}
 	store, err := pki.OpenStore(dir)
@@ -56,12 +55,6 @@ func openAuthority(ctx context.Context, dir, cluster string, make bool) (authori
 	s, err := readSuccession(dir)
 	if err != nil {
 		return a, err
-	}
-	// A cluster that has an identity has a CA: one that is lost is put back, not made anew.
-	if make && s.Identity == "" {
-		if _, _, err := store.CA(ctx, etcdCA, cluster+" etcd CA"); err != nil {
-			return a, err
-		}
 	}
 	return s.authority(ctx, store, cluster)
 }
@@ -110,13 +103,23 @@ func (a authority) token() string { return fmt.Sprintf("%s-%.16s", a.cluster, a.
 // member issues one member's certificates. Both are for both sides of TLS:
 // peers are clients of each other, and etcd's gateway is one of its server.
 func (a authority) member(h v1alpha1.Host) (server, peer pki.KeyPair, err error) {
-	r := pki.Request{CommonName: h.Name, DNSNames: []string{h.Name, "localhost"}, Server: true, Client: true, Validity: a.life,
-		IPs: []net.IP{net.ParseIP(h.Address), net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
+	r := memberRequest(h)
+	r.Validity = a.life
 	if server, err = pki.Issue(a.ca, r); err != nil {
+		return server, peer, err
+	}
+	// A CA of the user's own may be constrained to other names than a new member's.
+	if err := pki.Verify(server.CertPEM, a.ca.CertPEM); err != nil {
 		return server, peer, err
 	}
 	peer, err = pki.Issue(a.ca, r)
 	return server, peer, err
+}
+
+// memberRequest is what a member's certificates are for.
+func memberRequest(h v1alpha1.Host) pki.Request {
+	return pki.Request{CommonName: h.Name, DNSNames: []string{h.Name, "localhost"}, Server: true, Client: true,
+		IPs: []net.IP{net.ParseIP(h.Address), net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
 }
 
 // client issues a client's certificate. Zero validity is that of all that it issues.
@@ -139,7 +142,7 @@ func (a authority) files(h v1alpha1.Host) (MemberFiles, error) {
 // SignMember issues the certificates of an etcd member with the etcd CA in a
 // cluster's state directory, which has to be there.
 func SignMember(ctx context.Context, stateDir, cluster string, h v1alpha1.Host) (MemberFiles, error) {
-	a, err := openAuthority(ctx, stateDir, cluster, false)
+	a, err := openAuthority(ctx, stateDir, cluster)
 	if err != nil {
 		return MemberFiles{}, err
 	}

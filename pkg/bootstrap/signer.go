@@ -37,7 +37,7 @@ var ErrNoCA = errors.New("the key of the etcd CA is not on this machine")
 // ErrNoCA. life is for tests: how long what is signed lives; zero is as long as what was
 // there before.
 func OpenSigner(ctx context.Context, stateDir string, c *v1alpha1.Cluster, life time.Duration) (Signer, error) {
-	a, err := openAuthority(ctx, stateDir, c.Metadata.Name, false)
+	a, err := openAuthority(ctx, stateDir, c.Metadata.Name)
 	if err != nil {
 		return Signer{}, err
 	}

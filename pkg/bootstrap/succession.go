@@ -130,6 +130,19 @@ type EtcdCAs struct {
 	state   succession
 	// from and to are the CA that is replaced, and the one that replaces it.
 	from, to pki.KeyPair
+	// own is the one that Begin takes instead of making one; nil without.
+	own *pki.KeyPair
+}
+
+// Use has Begin take a CA of the user's own as the next one, unless there is a next one. It is an error when
+// it is another cluster's etcd CA: clusters are told apart by it.
+func (r *EtcdCAs) Use(pair pki.KeyPair) error {
+	other, err := sharedWith(r.dir, pair.CertPEM)
+	if err == nil && other != "" {
+		err = fmt.Errorf("it is the etcd CA of another cluster, whose state is in %s: create one for this cluster", other)
+	}
+	r.own = &pair
+	return err
 }
 
 // OpenEtcdCAs opens them. Without an etcd CA the error is ErrNoCA. Whoever changes anything has to
@@ -197,12 +210,8 @@ func (r *EtcdCAs) TookBack(caPEM []byte) bool {
 }
 
 func (r *EtcdCAs) create(ctx context.Context, next *succession) error {
-	pair, err := pki.NextCA(r.from.CertPEM, 0)
+	pair, name, err := r.keepNext(ctx)
 	if err != nil {
-		return err
-	}
-	name := nameOf(pair.CertPEM)
-	if err := r.store.Keep(ctx, name, pair); err != nil {
 		return err
 	}
 	if next.Identity == "" {
@@ -212,6 +221,23 @@ func (r *EtcdCAs) create(ctx context.Context, next *succession) error {
 	}
 	next.Next, r.to = name, pair
 	return nil
+}
+
+// keepNext puts the next CA into the store, the user's own or a new one.
+func (r *EtcdCAs) keepNext(ctx context.Context) (pair pki.KeyPair, name string, err error) {
+	if r.own == nil {
+		if pair, err = pki.NextCA(r.from.CertPEM, 0); err != nil {
+			return pair, "", err
+		}
+		name = nameOf(pair.CertPEM)
+		return pair, name, r.store.Keep(ctx, name, pair)
+	}
+	name = nameOf(r.own.CertPEM)
+	// A run that was killed may have left it.
+	if pair, found, err := r.store.Load(ctx, name); err != nil || found {
+		return pair, name, err
+	}
+	return *r.own, name, r.store.Keep(ctx, name, *r.own)
 }
 
 // Complete notes that the last phase is complete, and removes the CA that is not trusted any more. It

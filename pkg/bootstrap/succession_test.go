@@ -62,7 +62,7 @@ func TestSuccession(t *testing.T) {
 			if _, err := OpenEtcdCAs(t.Context(), dir, cluster); !errors.Is(err, ErrNoCA) {
 				t.Fatalf("without a CA: %v", err)
 			}
-			if _, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil {
+			if _, err := makeAuthority(t.Context(), dir, cluster.Metadata.Name, nil); err != nil {
 				t.Fatal(err)
 			}
 			before := lookAtSuccession(t, dir, cluster)
@@ -146,7 +146,7 @@ func TestSuccessionSignsForBoth(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil {
+	if _, err := makeAuthority(t.Context(), dir, cluster.Metadata.Name, nil); err != nil {
 		t.Fatal(err)
 	}
 	old := lookAtSuccession(t, dir, cluster).files
@@ -211,16 +211,17 @@ func TestSuccessionIsDamaged(t *testing.T) {
 			if err := os.Chmod(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil {
+			if _, err := makeAuthority(t.Context(), dir, cluster.Metadata.Name, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(filepath.Join(dir, successionFile), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			for _, make := range []bool{true, false} {
-				if a, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, make); err == nil {
-					t.Errorf("it was taken for the CA of %s", a.identity())
-				}
+			if a, err := makeAuthority(t.Context(), dir, cluster.Metadata.Name, nil); err == nil {
+				t.Errorf("it was taken for the CA of %s", a.identity())
+			}
+			if a, err := openAuthority(t.Context(), dir, cluster.Metadata.Name); err == nil {
+				t.Errorf("it was taken for the CA of %s", a.identity())
 			}
 		})
 	}
@@ -233,7 +234,7 @@ func TestSuccessionPastReturn(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil {
+	if _, err := makeAuthority(t.Context(), dir, cluster.Metadata.Name, nil); err != nil {
 		t.Fatal(err)
 	}
 	cas, err := OpenEtcdCAs(t.Context(), dir, cluster)
@@ -269,7 +270,7 @@ func TestSuccessionPastReturn(t *testing.T) {
 		t.Errorf("there are the keys %v, %v", left, err)
 	}
 	// The first CA is not made anew.
-	if a, err := openAuthority(t.Context(), dir, cluster.Metadata.Name, true); err != nil || !bytes.Equal(a.ca.CertPEM, cas.From()) {
+	if a, err := makeAuthority(t.Context(), dir, cluster.Metadata.Name, nil); err != nil || !bytes.Equal(a.ca.CertPEM, cas.From()) {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); !errors.Is(err, os.ErrNotExist) {

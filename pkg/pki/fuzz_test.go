@@ -30,3 +30,24 @@ func FuzzPair(f *testing.F) {
 		}
 	})
 }
+
+// FuzzOwn: what somebody brings as a CA is one certificate with its key, or refused.
+func FuzzOwn(f *testing.F) {
+	ca, err := NewCA("Example", 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ca.CertPEM, ca.KeyPEM)
+	f.Add(append(ca.CertPEM, ca.CertPEM...), ca.KeyPEM)
+	f.Add(ca.KeyPEM, ca.CertPEM)
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, certs, key []byte) {
+		own, err := Own(certs, key)
+		if err != nil {
+			return
+		}
+		if len(Certs(own.CertPEM)) != 1 || !Holds(own.KeyPEM, own.CertPEM) {
+			t.Error("a pair that is none")
+		}
+	})
+}

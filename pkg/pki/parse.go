@@ -26,13 +26,33 @@ func ParseCert(certPEM []byte) (*x509.Certificate, error) {
 	}
 }
 
+var (
+	errNoPrivateKey = errors.New("no private key found in the PEM data")
+	errEncrypted    = errors.New("the private key is encrypted, and no program of a cluster asks for a passphrase: " +
+		"decrypt it into a file that only you can read, (umask 077; openssl pkey -in KEY -out DECRYPTED)")
+)
+
+// isPrivateKey reports whether a PEM block's type is one that ParseKey reads.
+func isPrivateKey(kind string) bool {
+	return kind == "EC PRIVATE KEY" || kind == "RSA PRIVATE KEY" || kind == "PRIVATE KEY"
+}
+
+// encrypted reports whether a block is a private key that needs a passphrase: by PKCS#8, or as OpenSSL
+// did it before (RFC 1421, 4.6.1.1).
+func encrypted(block *pem.Block) bool {
+	return block.Type == "ENCRYPTED PRIVATE KEY" || isPrivateKey(block.Type) && block.Headers["DEK-Info"] != ""
+}
+
 // ParseKey reads the first private key of a PEM file: PKCS#8, SEC 1 (EC) or
 // PKCS#1 (RSA, as kubeadm makes them). Errors never contain any of the data.
 func ParseKey(keyPEM []byte) (crypto.Signer, error) {
 	for rest := keyPEM; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			return nil, errors.New("no private key found in the PEM data")
+			return nil, errNoPrivateKey
+		}
+		if encrypted(block) {
+			return nil, errEncrypted
 		}
 		var key any
 		var err error

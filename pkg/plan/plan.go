@@ -36,6 +36,8 @@ type Step struct {
 // Plan is a graph of steps, in an order in which they could run one by one.
 type Plan struct {
 	Steps []Step
+	// Notes are what else there is to know before it is carried out, a line each.
+	Notes []string
 }
 
 // Validate tells whether IDs are unique and every After names an earlier step,

@@ -57,6 +57,7 @@ func needs() []need {
 		{test: "TestUpgradeWithstands", on: own, tier: long, left: "TestSeparateEtcdHosts/upgrade upgrades one that is written to; nothing goes wrong in it"},
 		{test: "TestEtcdUpgrade", on: own, tier: long, left: "TestRealUpgrade, with three real members of etcd that are upgraded, put back and downgraded"},
 		{test: "TestEtcdUpgradeApart", on: own, tier: long, left: "TestRunOverSSH, without hosts"},
+		{test: "TestOwnCAs", on: own, tier: long, left: "TestOwnIntermediate, with a real etcd and API server; TestBootstrapWithOwnCAs and TestRotateEtcdToOwn, without hosts"},
 		{test: "TestTwoNetworks", on: own, tier: long, left: "TestPreflight and TestNetworkObjects, without hosts"},
 		{test: "TestUpgradeRemovesGates", on: own, tier: long, left: "TestPlanRemovesGates and TestRemoveGatesOfPatches, without a cluster; TestSeparateEtcdHosts/upgrade has no such gates"},
 		{test: "TestNoexecVar", on: own, tier: long, left: "TestTryProgramsForReal, with mounts of the machine's own"},

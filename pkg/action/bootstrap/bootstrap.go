@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
@@ -24,9 +26,12 @@ type Options struct {
 	Cluster *v1alpha1.Cluster
 	// Warnings are those of its file. They are told before any host is looked at.
 	Warnings []v1alpha1.FieldWarning
+	// OwnCAs are the CAs that the Cluster names in spec.pki, as bootstrap.ReadOwnCAs reads them. The
+	// others are made.
+	OwnCAs bootstrap.OwnCAs
 	// Login is how the caller logs in to the hosts.
 	Login remote.Login
-	// StateDir is this cluster's directory on the workstation. The etcd CA is made in it.
+	// StateDir is this cluster's directory on the workstation. The etcd CA is made in it, or kept.
 	StateDir string
 	// Bundle is the file with images and programs; when empty, the one in the cache is used, and
 	// made when it is not there.
@@ -62,7 +67,19 @@ func Check(o Options) error {
 	if err := access.Replaceable(o.Kubeconfig, o.Cluster.Metadata.Name); err != nil {
 		return action.Invalidf("cannot write the kubeconfig to %w; choose another file with --kubeconfig-out", err)
 	}
+	if _, err := checkCAs(o.Cluster, o.OwnCAs); err != nil {
+		return err
+	}
 	return o.Trust.Requires(o.Bundle != "", "--bundle")
+}
+
+// checkCAs refuses CAs of the user's own with which no cluster can be made, and such that were not read.
+func checkCAs(c *v1alpha1.Cluster, own bootstrap.OwnCAs) ([]v1alpha1.FieldWarning, error) {
+	if err := own.Complete(c); err != nil {
+		return nil, action.As(action.Invalid, err)
+	}
+	warnings, err := own.Check(c, time.Now())
+	return warnings, action.As(action.Invalid, err)
 }
 
 // open opens the bundle that was named, and refuses one that is for something else.
@@ -102,7 +119,11 @@ func Run(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	for _, w := range o.Warnings {
+	ofCAs, err := checkCAs(o.Cluster, o.OwnCAs)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, w := range slices.Concat(o.Warnings, ofCAs) {
 		sink.Emit(report.Event{Kind: report.Warning, Message: w.String()})
 	}
 	hosts, err := remote.Connect(ctx, o.Cluster, o.Login, sink)
@@ -112,7 +133,7 @@ func Run(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	defer remote.Close(hosts, sink)
 	looked := action.Begin(sink, "look", "check the hosts")
 	result := Result{Server: access.ServerURL(o.Cluster)}
-	result.Result, err = bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir,
+	result.Result, err = bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir, OwnCAs: o.OwnCAs,
 		AgentImage: image, AgentDigest: source.Digest, DryRun: o.DryRun,
 		Bundle: supply.For(ctx, o.Cluster, o.DryRun, sink, looked), Confirm: confirm(o.Confirm),
 		Join: func(ctx context.Context, a bootstrap.Access) (plan.Outcome, error) {

@@ -17,6 +17,8 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
@@ -81,11 +83,20 @@ func TestRefusedBeforeAnyHost(t *testing.T) {
 		checked bool // Check refuses it too.
 		says    string
 	}{
-		"no directory":         {func(o *Options) { o.Kubeconfig = "/nowhere/k" }, true, "no such directory"},
-		"another's kubeconfig": {func(o *Options) { o.Kubeconfig = theirs }, true, "--kubeconfig-out"},
-		"a digest of nothing":  {func(o *Options) { o.Trust = bundles.Trust{Digest: "sha256:00"} }, true, "specify it with --bundle"},
-		"no bundle":            {func(o *Options) { o.Bundle = filepath.Join(dir, "none.tar") }, false, "none.tar"},
-		"no such bundle":       {func(o *Options) { o.Bundle = put("cut.tar", "not a bundle") }, false, "not a bundle"},
+		"no directory":           {func(o *Options) { o.Kubeconfig = "/nowhere/k" }, true, "no such directory"},
+		"another's kubeconfig":   {func(o *Options) { o.Kubeconfig = theirs }, true, "--kubeconfig-out"},
+		"a digest of nothing":    {func(o *Options) { o.Trust = bundles.Trust{Digest: "sha256:00"} }, true, "specify it with --bundle"},
+		"a CA that was not read": {func(o *Options) { o.Cluster.Spec.PKI.Etcd = v1alpha1.CA{CertFile: "ca.crt", KeyFile: "ca.key"} }, true, "spec.pki.etcd names a CA that was not read"},
+		"a CA that is none": {func(o *Options) {
+			ca, errCA := pki.NewCA("Example", 0)
+			leaf, errLeaf := pki.Issue(ca, pki.Request{CommonName: "Example", Client: true})
+			if err := errors.Join(errCA, errLeaf); err != nil {
+				t.Fatal(err)
+			}
+			o.OwnCAs = bootstrap.OwnCAs{certs.AuthorityFrontProxy: leaf}
+		}, true, "spec.pki.frontProxy: CN=Example is not a CA"},
+		"no bundle":      {func(o *Options) { o.Bundle = filepath.Join(dir, "none.tar") }, false, "none.tar"},
+		"no such bundle": {func(o *Options) { o.Bundle = put("cut.tar", "not a bundle") }, false, "not a bundle"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOptions(t)

@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
@@ -17,6 +18,8 @@ type PreflightOptions struct {
 	Cluster *v1alpha1.Cluster
 	// Warnings are those of its file. They become findings.
 	Warnings []v1alpha1.FieldWarning
+	// OwnCAs are as in Options.
+	OwnCAs bootstrap.OwnCAs
 	// Login is how the caller logs in to the hosts.
 	Login remote.Login
 	// StateDir is this cluster's directory on the workstation. The etcd CA in it tells which
@@ -34,6 +37,10 @@ func (r PreflightResult) Err() error { return action.OfFindings(r.Findings) }
 // any bundle. Hosts that can't be reached are findings as well. Findings are no error, and are not
 // told as events. It changes nothing.
 func RunPreflight(ctx context.Context, o PreflightOptions, sink report.Sink) (PreflightResult, error) {
+	ofCAs, err := checkCAs(o.Cluster, o.OwnCAs)
+	if err != nil {
+		return PreflightResult{}, err
+	}
 	hosts, err := remote.Connect(ctx, o.Cluster, o.Login, sink)
 	if hosts == nil {
 		return PreflightResult{}, err
@@ -41,14 +48,14 @@ func RunPreflight(ctx context.Context, o PreflightOptions, sink report.Sink) (Pr
 	defer remote.Close(hosts, sink)
 	noBundle := func(context.Context, string) (bootstrap.Bundle, error) { return nil, nil }
 	end := action.Begin(sink, "look", "check the hosts")
-	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir, DryRun: true, Bundle: noBundle},
+	result, err := bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir, OwnCAs: o.OwnCAs, DryRun: true, Bundle: noBundle},
 		withoutFindings(sink))
 	end("")
 	var found *bootstrap.PreflightError
 	if err != nil && !errors.As(err, &found) {
-		return PreflightResult{}, err
+		return PreflightResult{}, action.OfRun(err)
 	}
-	return PreflightResult{append(ofFile(o.Warnings), result.Findings...)}, nil
+	return PreflightResult{append(ofFile(slices.Concat(o.Warnings, ofCAs)), result.Findings...)}, nil
 }
 
 // ofFile makes findings of a Cluster file's warnings.

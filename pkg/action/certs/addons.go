@@ -21,12 +21,9 @@ import (
 // addonNames is how addons' certificates are asked for by name.
 const addonNames = "addons"
 
-// etcdCASuffix is how the name of an etcd CA ends that bootstrap has made.
-const etcdCASuffix = " etcd CA"
-
 // addons adds the certificates of addons that talk to etcd to a plan: those that etcd's CA has
 // signed. What the cluster's CA has signed for addons is renewed by their installation.
-func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, noSigner error) error {
+func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, signer bootstrap.Signer, noSigner error) error {
 	if len(o.Names) > 0 && !slices.Contains(o.Names, addonNames) || len(o.Only) > 0 {
 		return nil
 	}
@@ -40,7 +37,17 @@ func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, n
 			continue // IssuedCertificates has said what there is to say: it is gone.
 		}
 		cert, err := pki.ParseCert(s.Data["tls.crt"])
-		if err != nil || !strings.HasSuffix(cert.Issuer.CommonName, etcdCASuffix) || !o.wantsAddon(cert, time.Now()) {
+		if err != nil || !o.wantsAddon(cert, time.Now()) {
+			continue
+		}
+		ofEtcd := noSigner == nil && signer.Signed(cert) == nil
+		if noSigner != nil {
+			// There are two CAs of addons: what the cluster's has not signed is of etcd's.
+			if ofEtcd, err = notByCluster(ctx, clients, c.Namespace, s.Data["tls.crt"]); err != nil {
+				return err
+			}
+		}
+		if !ofEtcd {
 			continue
 		}
 		name := c.Namespace + "/" + c.Secret
@@ -51,6 +58,16 @@ func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, n
 		p.Addons = append(p.Addons, name)
 	}
 	return nil
+}
+
+// notByCluster tells whether another CA than the cluster's has signed a certificate.
+func notByCluster(ctx context.Context, clients *client.Clients, namespace string, certPEM []byte) (bool, error) {
+	root, err := clients.Kube.CoreV1().ConfigMaps(namespace).Get(ctx, rootCA, metav1.GetOptions{})
+	if err != nil {
+		return false, action.OfCluster(fmt.Errorf("read the cluster's CA: %w", err))
+	}
+	by, err := pki.SignedBy(certPEM, []byte(root.Data[rootCAKey]))
+	return err == nil && !by, err
 }
 
 // wantsAddon tells whether an addon's certificate is to be renewed.

@@ -100,8 +100,8 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 		return r, err
 	}
 	r.Plan = makePlan(o, o.keepers(), found, unseen, signer)
-	forAddons, noSigner := signer.addons()
-	if err := o.addons(ctx, clients, &r.Plan, noSigner); err != nil {
+	forAddons, noSigner := signer.addons(found)
+	if err := o.addons(ctx, clients, &r.Plan, forAddons, noSigner); err != nil {
 		return r, err
 	}
 	for _, left := range r.Plan.Left {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -24,6 +25,9 @@ type RotateOptions struct {
 	// Options say which cluster it is, and how it is reached.
 	Options
 	Authority certs.Authority
+	// Next is a CA of the caller's own that replaces the one in use; nil: one is made. Its key gets to
+	// control plane nodes encrypted to each, that of the etcd CA into the state directory.
+	Next *pki.KeyPair
 	// Until is the phase after which the rotation pauses. Empty: the last one.
 	Until certs.Phase
 	// Back takes the rotation back instead: possible until the last phase has begun.
@@ -143,6 +147,10 @@ func (o RotateOptions) checkRotation() (restart []workload, err error) {
 		return nil, action.Invalidf("there is no phase %q; choose one of %s", o.Until, names(certs.Phases()))
 	case o.Back && o.Until != "":
 		return nil, action.Invalidf("a rotation is taken back as a whole: choose either a phase or the way back")
+	case o.Next != nil && o.Authority == certs.AuthorityServiceAccount:
+		return nil, action.Invalidf("service accounts have a key and no CA, and it is made on a control plane node")
+	case o.Next != nil && o.Back:
+		return nil, action.Invalidf("a rotation that is taken back needs no new CA")
 	case len(o.Only) > 0:
 		return nil, action.Invalidf("a rotation is of all hosts: they have to trust the same")
 	case o.Authority == certs.AuthorityEtcd && len(o.Restart) > 0:
@@ -217,11 +225,17 @@ func (w *rotating) plan(ctx context.Context) (RotationPlan, error) {
 	if p.Phases, err = w.state.phases(w.Until, w.Back); err != nil {
 		return p, action.As(action.Findings, err)
 	}
-	p.From, p.To = pki.ID(w.state.from), pki.ID(w.state.to)
+	if p.Notes, err = w.checkNext(w.state.from, w.state.to, time.Now()); err != nil {
+		return p, err
+	}
+	if err := w.apart(ctx, w.clients.Kube); err != nil {
+		return p, err
+	}
+	p.From, p.To = pki.ID(w.state.from), pki.ID(w.next(w.state.to))
 	if w.Back {
 		p.From, p.To = p.To, p.From
 	}
-	p.Notes = w.notes(p.Phases)
+	p.Notes = append(p.Notes, w.notes(p.Phases)...)
 	if w.state.reached == "" || w.Authority != certs.AuthorityKubernetes {
 		return p, nil
 	}
@@ -234,6 +248,9 @@ func (w *rotating) plan(ctx context.Context) (RotationPlan, error) {
 
 // notes are what people have to know of the phases to come.
 func (w *rotating) notes(phases []certs.Phase) []string {
+	if w.cuts() == certs.PhaseIssue && slices.Contains(phases, certs.PhaseIssue) {
+		return []string{"the path length of the CA in use is 0, so that it can sign no certificate of the new one: kubeconfigs and pods that trust it alone stop working in the phase issue already"}
+	}
 	if w.Back || !slices.Contains(phases, certs.PhaseFinish) {
 		return nil
 	}
@@ -283,6 +300,9 @@ func (w *rotating) source() []byte {
 
 // open notes that the rotation has begun, and with that what is replaced by what.
 func (w *rotating) open(ctx context.Context) error {
+	if w.Next != nil && w.state.to == nil {
+		w.state.to = w.Next.CertPEM
+	}
 	if w.state.to == nil {
 		offer, err := w.offer(ctx, w.offering(), nil, nil)
 		if err != nil {
@@ -298,7 +318,7 @@ func (w *rotating) open(ctx context.Context) error {
 
 // carryOut brings the cluster to a phase: its nodes by an Operation, then what the API has.
 func (w *rotating) carryOut(ctx context.Context, phase certs.Phase) (string, error) {
-	if phase == certs.PhaseFinish {
+	if phase == certs.PhaseFinish || phase == w.cuts() {
 		if err := w.mayFinish(ctx); err != nil {
 			return "", err
 		}

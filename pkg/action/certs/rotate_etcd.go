@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
@@ -46,6 +47,11 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 	}
 	if w.cas, err = bootstrap.OpenEtcdCAs(ctx, o.StateDir, w.Cluster); err != nil {
 		return r, err
+	}
+	if o.Next != nil {
+		if err := w.cas.Use(*o.Next); err != nil {
+			return r, action.As(action.Invalid, err)
+		}
 	}
 	if r.Plan, err = w.plan(); err != nil {
 		return r, err
@@ -131,12 +137,17 @@ func (w *rotatingEtcd) plan() (RotationPlan, error) {
 		// A member may have joined with a certificate of the new CA, whatever phase was reached.
 		p.Phases = []certs.Phase{certs.PhaseIssue, certs.PhaseFinish}
 	}
-	p.From, p.To = pki.ID(w.cas.From()), pki.ID(w.cas.To())
+	if !w.completed() {
+		if p.Notes, err = w.checkNext(w.cas.From(), w.cas.To(), time.Now()); err != nil {
+			return p, err
+		}
+	}
+	p.From, p.To = pki.ID(w.cas.From()), pki.ID(w.next(w.cas.To()))
 	if w.Back {
 		p.From, p.To = p.To, p.From
 	}
 	if !w.Back && slices.Contains(p.Phases, certs.PhaseFinish) {
-		p.Notes = []string{"in the last phase, client certificates of the former etcd CA stop working that kubectl-ha does not know of, such as those of monitoring and of backup scripts"}
+		p.Notes = append(p.Notes, "in the last phase, client certificates of the former etcd CA stop working that kubectl-ha does not know of, such as those of monitoring and of backup scripts")
 	}
 	return p, nil
 }

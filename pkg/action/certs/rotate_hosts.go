@@ -116,9 +116,12 @@ func (w *rotating) seal(ctx context.Context, phase certs.Phase) (map[string][]by
 	if len(recipients) == 0 {
 		return nil, nil
 	}
+	if w.ownsTarget() {
+		return w.sealOwn(recipients)
+	}
 	from := slices.IndexFunc(w.Cluster.ControlPlanes(), func(h v1alpha1.Host) bool { return w.looks[h.Name].Holds(w.target()) })
 	if from < 0 {
-		return nil, action.As(action.Findings, fmt.Errorf("no control plane node has the private key of the authority %s any more\nnext: take the rotation back with --undo, and begin another one", pki.ID(w.target())))
+		return nil, action.As(action.Findings, fmt.Errorf("no control plane node has the private key of the authority %s\nnext: provide it if it is that of a CA of your own (--ca-cert and --ca-key), or take the rotation back with --undo, and begin another one", pki.ID(w.target())))
 	}
 	d, err := w.offer(ctx, w.Cluster.ControlPlanes()[from], w.target(), recipients)
 	return d.Sealed, err

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -87,7 +87,7 @@ func (s signers) lacks(host string, c certs.Certificate) error {
 			return nil
 		}
 	}
-	if slices.ContainsFunc(s.given, func(ca pki.KeyPair) bool { return issued(ca, c) }) {
+	if _, given := s.issuer(c); given {
 		return nil
 	}
 	switch {
@@ -99,30 +99,44 @@ func (s signers) lacks(host string, c certs.Certificate) error {
 	return errElsewhere
 }
 
-// issued tells whether a certificate is a CA's by what a host has told of it.
-func issued(ca pki.KeyPair, c certs.Certificate) bool {
-	cert, err := pki.ParseCert(ca.CertPEM)
-	return err == nil && (pki.Fingerprint(cert) == c.IssuerFingerprint || cert.Subject.CommonName == c.Issuer)
+// issuer is the one of the given CAs that has signed a certificate, by what a host has told of it: its
+// fingerprint, else its name, since its own certificate may have been renewed.
+func (s signers) issuer(c certs.Certificate) (pki.KeyPair, bool) {
+	for _, same := range []func(*x509.Certificate) bool{
+		func(ca *x509.Certificate) bool { return pki.Fingerprint(ca) == c.IssuerFingerprint },
+		func(ca *x509.Certificate) bool { return ca.Subject.CommonName == c.Issuer },
+	} {
+		for _, ca := range s.given {
+			if cert, err := pki.ParseCert(ca.CertPEM); err == nil && same(cert) {
+				return ca, true
+			}
+		}
+	}
+	return pki.KeyPair{}, false
 }
 
 // etcdOf is a signer for what a member's CA signs.
 func (s signers) etcdOf(c certs.Certificate) (bootstrap.Signer, error) {
-	for _, ca := range s.given {
-		if issued(ca, c) {
-			return bootstrap.NewSigner(ca, s.cluster, s.life)
-		}
+	if ca, given := s.issuer(c); given {
+		return bootstrap.NewSigner(ca, s.cluster, s.life)
 	}
 	return s.etcd, s.noEtcd
 }
 
-// addons is the signer for addons that talk to etcd.
-func (s signers) addons() (bootstrap.Signer, error) {
+// addons is the signer for addons that talk to etcd: the CA of this machine, or the one of those given that
+// has signed the certificates of etcd which were found.
+func (s signers) addons(found map[string]certs.LookData) (bootstrap.Signer, error) {
 	if s.noEtcd == nil {
 		return s.etcd, nil
 	}
-	for _, ca := range s.given {
-		if cert, err := pki.ParseCert(ca.CertPEM); err == nil && strings.HasSuffix(cert.Subject.CommonName, etcdCASuffix) {
-			return bootstrap.NewSigner(ca, s.cluster, s.life)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		for _, c := range found[name].Certificates {
+			if !slices.Contains(certs.OfEtcd(), c.Name) {
+				continue
+			}
+			if ca, given := s.issuer(c); given {
+				return bootstrap.NewSigner(ca, s.cluster, s.life)
+			}
 		}
 	}
 	return s.etcd, s.noEtcd

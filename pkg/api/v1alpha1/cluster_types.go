@@ -77,6 +77,9 @@ type ClusterSpec struct {
 	ExtraSANs []string `json:"extraSANs,omitempty"`
 	// Backup says where backups are sent that leave the hosts, and who can read them.
 	Backup Backup `json:"backup,omitempty"`
+	// PKI names CAs of your own, for a cluster that is to be made. Those that are not named are
+	// made by the bootstrap, and valid for ten years.
+	PKI PKI `json:"pki,omitempty"`
 	// Kubeadm carries settings merged into kubeadm's documents.
 	Kubeadm Kubeadm `json:"kubeadm,omitempty"`
 }
@@ -290,6 +293,39 @@ type BackupTarget struct {
 	SecretName string `json:"secretName,omitempty"`
 	// BytesPerSecond bounds what a host sends and receives. Default: as fast as it goes.
 	BytesPerSecond int64 `json:"bytesPerSecond,omitempty"`
+}
+
+// +kubebuilder:object:generate=false
+
+// PKI names CAs of your own, which the bootstrap uses instead of making them. They are read on the
+// machine that runs it, and by no other command. The CAs of a cluster that runs are replaced by
+// kubectl ha certs rotate-ca.
+// https://kubernetes.io/docs/setup/best-practices/certificates/#single-root-ca
+type PKI struct {
+	// Kubernetes signs the certificates of the apiservers and of kubelets, and clients of the API
+	// (kubeadm's ca.crt and ca.key). It is put on the control planes.
+	Kubernetes CA `json:"kubernetes,omitempty"`
+	// FrontProxy signs the certificate that the apiservers show to extension servers (kubeadm's
+	// front-proxy-ca.crt and front-proxy-ca.key). It is put on the control planes.
+	FrontProxy CA `json:"frontProxy,omitempty"`
+	// Etcd signs the certificates of etcd members and of etcd's clients. Its key is kept in the
+	// cluster's state directory on this machine, and is put on no host. The cluster is known by it:
+	// no two clusters may have the same.
+	Etcd CA `json:"etcd,omitempty"`
+}
+
+// +kubebuilder:object:generate=false
+
+// CA is a CA of your own: two files on the machine that runs the bootstrap, relative to the Cluster
+// file; a leading ~/ is the caller's home. Its key is RSA with 2048 bits or more, or ECDSA on P-256,
+// P-384 or P-521: kubeadm reads no others. No two have the same key or the same subject.
+type CA struct {
+	// CertFile is its certificate, PEM. One that another CA has signed may be followed by that one's,
+	// and so on to the root; the cluster trusts the first one alone. Required.
+	CertFile string `json:"certFile,omitempty"`
+	// KeyFile is its private key, PEM, without a passphrase, and readable by its owner only. Required:
+	// kubelets' certificates are signed as nodes join.
+	KeyFile string `json:"keyFile,omitempty"`
 }
 
 // +kubebuilder:object:generate=false

@@ -42,6 +42,7 @@ func (c *Cluster) Validate() (FieldErrors, []FieldWarning) {
 	v.proxy()
 	v.sans()
 	v.backup()
+	v.pki()
 	v.kubeadm()
 	v.controlCharacters()
 	return v.errs, v.warnings

@@ -60,6 +60,12 @@ func TestValidateErrors(t *testing.T) {
 		{"plugin", func(s *ClusterSpec) { s.Network.Plugin = "flanel" }, "did you mean flannel?"},
 		{"manifest missing", func(s *ClusterSpec) { s.Network.Plugin = NetworkPluginManifest }, "spec.network.manifest: is required"},
 		{"manifest unused", func(s *ClusterSpec) { s.Network.Manifest = "a.yaml" }, "is used with plugin manifest only"},
+		{"CA without its key", func(s *ClusterSpec) { s.PKI.Kubernetes.CertFile = "ca.crt" }, "spec.pki.kubernetes.keyFile: is required: a CA whose key is kept elsewhere"},
+		{"key without its CA", func(s *ClusterSpec) { s.PKI.FrontProxy.KeyFile = "ca.key" }, "spec.pki.frontProxy.certFile: is required"},
+		{"one file for two CAs", func(s *ClusterSpec) {
+			s.PKI.Kubernetes, s.PKI.Etcd = CA{"ca.crt", "ca.key"}, CA{"etcd.crt", "ca.key"}
+		}, "spec.pki.etcd.keyFile: is a file of spec.pki.kubernetes, too"},
+		{"a CA's content", func(s *ClusterSpec) { s.PKI.Etcd = CA{"-----BEGIN CERTIFICATE-----", "k"} }, "spec.pki.etcd.certFile: is a file's content; write the file's path"},
 		{"stacked", func(s *ClusterSpec) { s.Etcd.Topology = EtcdStacked }, "spec.etcd.topology: stacked is not supported yet, use external"},
 		{"topology", func(s *ClusterSpec) { s.Etcd.Topology = "extrenal" }, "did you mean external?"},
 		{"etcd version", func(s *ClusterSpec) { s.Etcd.Version = "three" }, "spec.etcd.version"},

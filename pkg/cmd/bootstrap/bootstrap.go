@@ -71,6 +71,9 @@ func (o *options) Complete() (err error) {
 	if o.Cluster, o.Warnings, err = cli.FindCluster(&o.file, o.In); err != nil {
 		return err
 	}
+	if o.OwnCAs, err = cli.ReadOwnCAs(o.Cluster, o.file); err != nil {
+		return err
+	}
 	if o.StateDir, err = cli.StateDir(o.Cluster); err != nil {
 		return err
 	}

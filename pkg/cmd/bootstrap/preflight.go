@@ -49,6 +49,9 @@ func (o *preflightOptions) Complete() (err error) {
 	if o.Cluster, o.Warnings, err = cli.FindCluster(&o.file, o.In); err != nil {
 		return err
 	}
+	if o.OwnCAs, err = cli.ReadOwnCAs(o.Cluster, o.file); err != nil {
+		return err
+	}
 	o.StateDir, err = cli.StateDir(o.Cluster)
 	return err
 }

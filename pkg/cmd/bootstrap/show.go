@@ -21,7 +21,11 @@ func (o *options) printPlan(p plan.Plan) error {
 		_, err := fmt.Fprintf(o.Out, "Dry run: nothing was changed. %s to do.\n", report.Plural(len(p.Pending()), "step", "steps"))
 		return err
 	}
-	return o.output.PrintLine(o.Out, map[string]any{"plan": append([]plan.Step{}, p.Steps...)})
+	out := map[string]any{"plan": append([]plan.Step{}, p.Steps...)}
+	if len(p.Notes) > 0 {
+		out["notes"] = p.Notes
+	}
+	return o.output.PrintLine(o.Out, out)
 }
 
 // summary tells what there is now, and what to do with it.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
@@ -28,17 +29,9 @@ func (o *options) readAuthority() error {
 		return action.Invalidf("each --ca-cert needs its --ca-key: there are %d and %d", len(o.caCerts), len(o.caKeys))
 	}
 	for i := range o.caCerts {
-		cert, err := cli.ReadFile(o.caCerts[i], nil)
+		pair, err := pki.ReadOwn(bundles.ExpandHome(o.caCerts[i]), bundles.ExpandHome(o.caKeys[i]))
 		if err != nil {
-			return err
-		}
-		key, err := cli.ReadFile(o.caKeys[i], nil)
-		if err != nil {
-			return err
-		}
-		pair := pki.KeyPair{CertPEM: cert, KeyPEM: key}
-		if err := pair.Check(); err != nil {
-			return action.As(action.Invalid, fmt.Errorf("%s and %s: %w", o.caCerts[i], o.caKeys[i], err))
+			return action.As(action.Invalid, err)
 		}
 		o.action.CAs = append(o.action.CAs, pair)
 	}

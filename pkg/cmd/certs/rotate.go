@@ -13,10 +13,13 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/access"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
 	task "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -26,6 +29,8 @@ type rotateOptions struct {
 	options
 	until    string
 	rotation certs.RotateOptions
+	// caCert and caKey are files of the new CA, when it is the caller's own.
+	caCert, caKey string
 }
 
 func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.ConfigFlags) *cobra.Command {
@@ -41,6 +46,7 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 			"Replaces a CA of the cluster, or the key that signs service account tokens, by a new one, without interruption. There are three phases. In `trust`, all nodes and components trust the new CA in addition to the old one. In `issue`, everything is signed by the new CA. In `finish`, the old CA is no longer trusted, and its key is deleted.",
 			"--until pauses after a phase: for hours or days, in which nodes can join, and pods can be restarted. Run the command again to continue. Until the last phase has begun, --undo takes the rotation back.",
 			"The key of the etcd CA is on this machine, in the state directory of the cluster, and stays here: `rotate-ca etcd` needs the Cluster file (-f), and works over SSH. It restarts etcd members and API servers one at a time.",
+			"The new CA is created, unless you provide one of your own with --ca-cert and --ca-key. It is checked like those in spec.pki of the Cluster file. Its key is encrypted to each control plane node before it leaves this machine; that of the etcd CA stays here.",
 			"In-cluster clients that read ca.crt only when they start have to be restarted between the first and the last phase. `finish` refuses to start as long as there are pods that were started before the new CA was published; --restart-workloads restarts them within their budgets."),
 		Example: cli.Examples(`
 			# Show what would be done
@@ -56,6 +62,9 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 
 			kubectl ha certs rotate-ca etcd -f cluster.yaml
 
+			# Replace the CA by one of your own
+			kubectl ha certs rotate-ca kubernetes --ca-cert new-ca.crt --ca-key new-ca.key
+
 			# Take a rotation back
 			kubectl ha certs rotate-ca kubernetes --undo`),
 		Args:      cli.OneArg("authority"),
@@ -63,6 +72,9 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 		RunE: func(c *cobra.Command, args []string) error {
 			o.rotation.Authority, o.rotation.Until = task.Authority(args[0]), task.Phase(o.until)
 			if err := o.validate(); err != nil {
+				return err
+			}
+			if err := o.readNext(); err != nil {
 				return err
 			}
 			if err := o.complete(c.Context()); err != nil {
@@ -75,6 +87,8 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 	cli.AddHostKeyFlag(c, &o.hostKey)
 	o.addLife(c)
 	f := c.Flags()
+	f.StringVar(&o.caCert, "ca-cert", "", "certificate `file` of a new CA of your own (default: the new CA is created)")
+	f.StringVar(&o.caKey, "ca-key", "", "private key `file` of the CA in --ca-cert")
 	f.StringVar(&o.until, "until", "", "pause after this `phase`: trust, issue or finish (default finish)")
 	f.BoolVar(&o.rotation.Back, "undo", false, "take the rotation back")
 	f.StringSliceVar(&o.rotation.Restart, "restart-workloads", nil, "restart these `workloads` once the new CA is published: NAMESPACE, NAMESPACE/KIND or NAMESPACE/KIND/NAME; can be repeated")
@@ -87,6 +101,22 @@ func newRotate(streams genericiooptions.IOStreams, flags *genericclioptions.Conf
 
 func (o *rotateOptions) validate() error {
 	return o.checkPrompt()
+}
+
+// readNext reads the new CA, when it is the caller's own.
+func (o *rotateOptions) readNext() error {
+	if o.caCert == "" && o.caKey == "" {
+		return nil
+	}
+	if o.caCert == "" || o.caKey == "" {
+		return action.Invalidf("a CA of your own needs both --ca-cert and --ca-key")
+	}
+	pair, err := pki.ReadOwn(bundles.ExpandHome(o.caCert), bundles.ExpandHome(o.caKey))
+	if err != nil {
+		return action.As(action.Invalid, err)
+	}
+	o.rotation.Next = &pair
+	return nil
 }
 
 func (o *rotateOptions) run(ctx context.Context) error {

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 
@@ -51,6 +54,11 @@ func TestPrintPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Compare(t, "plan.txt", b.String())
+	b.Reset()
+	p.Notes = []string{"your own CA for etcd: CN=Example (0123456789abcdef), valid until 2036-01-01"}
+	if err := PrintPlan(&b, report.Style{ASCII: true}, c, p); err != nil || !strings.Contains(b.String(), "\n\n  "+p.Notes[0]+"\n\n") {
+		t.Errorf("%v: the notes are not above the steps:\n%s", err, b.String())
+	}
 	if !bootstrap.LeftToMake(p) {
 		t.Error("w1 is left to be prepared")
 	}
@@ -141,5 +149,29 @@ func TestLocaleAndColour(t *testing.T) {
 	}
 	if s := StyleFor(&bytes.Buffer{}); s.Color {
 		t.Error("colours in what is no terminal")
+	}
+}
+
+// TestReadOwnCAs: files are relative to the Cluster file, and what is wrong is the caller's to mend.
+func TestReadOwnCAs(t *testing.T) {
+	dir := t.TempDir()
+	pair, err := pki.NewCA("Example", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "ca.crt"), pair.CertPEM, 0o644), os.WriteFile(filepath.Join(dir, "ca.key"), pair.KeyPEM, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", dir)
+	c := &v1alpha1.Cluster{}
+	for name, ca := range map[string]v1alpha1.CA{"relative": {CertFile: "ca.crt", KeyFile: "./ca.key"}, "absolute": {CertFile: filepath.Join(dir, "ca.crt"), KeyFile: filepath.Join(dir, "ca.key")}, "home": {CertFile: "~/ca.crt", KeyFile: "~/ca.key"}} {
+		c.Spec.PKI.Etcd = ca
+		if own, err := ReadOwnCAs(c, filepath.Join(dir, "cluster.yaml")); err != nil || len(own) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c.Spec.PKI.Etcd.KeyFile = "gone.key"
+	if _, err := ReadOwnCAs(c, filepath.Join(dir, "cluster.yaml")); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "spec.pki.etcd: ") {
+		t.Errorf("a file that is gone: %v", err)
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/bundles"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 )
 
@@ -87,4 +89,16 @@ func loadManifest(c *v1alpha1.Cluster, dir string) error {
 	}
 	n.ManifestContent = string(data)
 	return nil
+}
+
+// ReadOwnCAs reads the CAs that a Cluster file names in spec.pki, relative to the file.
+func ReadOwnCAs(c *v1alpha1.Cluster, file string) (bootstrap.OwnCAs, error) {
+	dir := filepath.Dir(file) // Of "-", standard input, it is the working directory.
+	own, err := bootstrap.ReadOwnCAs(c, func(path string) string {
+		if path = bundles.ExpandHome(path); filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(dir, path)
+	})
+	return own, action.As(action.Invalid, err)
 }

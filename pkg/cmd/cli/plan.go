@@ -43,6 +43,12 @@ func PrintPlan(w io.Writer, style report.Style, c *v1alpha1.Cluster, p plan.Plan
 	fmt.Fprintf(&b, "\nCluster %s: Kubernetes %s, API at %s, %s, %s, %s\n\n", c.Metadata.Name, c.Spec.KubernetesVersion, c.Endpoint(),
 		report.Plural(len(c.ControlPlanes()), "control plane", "control planes"), report.Plural(len(c.EtcdMembers()), "etcd member", "etcd members"),
 		report.Plural(len(c.Workers()), "worker", "workers"))
+	for _, n := range p.Notes {
+		fmt.Fprintf(&b, "  %s\n", n)
+	}
+	if len(p.Notes) > 0 {
+		b.WriteString("\n")
+	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, l := range planLines(p) {
 		sign, note := "+", ""

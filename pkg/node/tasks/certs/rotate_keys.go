@@ -195,7 +195,7 @@ func RotationOffer(ctx context.Context, env node.Env, spec RotationOfferSpec) (a
 	}
 	data := RotationOfferData{Next: next.CertPEM, Sealed: map[string][]byte{}}
 	for name, recipient := range spec.Recipients {
-		if data.Sealed[name], err = seal(next.KeyPEM, recipient); err != nil {
+		if data.Sealed[name], err = Seal(next.KeyPEM, recipient); err != nil {
 			return nil, fmt.Errorf("encrypt the key for %s: %w", name, err)
 		}
 	}
@@ -215,7 +215,8 @@ func (a Authority) create(former []byte, spec RotationOfferSpec) (pki.KeyPair, e
 	return pki.KeyPair{CertPEM: public, KeyPEM: private}, err
 }
 
-func seal(secret []byte, to string) ([]byte, error) {
+// Seal encrypts a secret to a host, by what RotationReceive has returned.
+func Seal(secret []byte, to string) ([]byte, error) {
 	recipient, err := age.ParseX25519Recipient(to)
 	if err != nil {
 		return nil, err

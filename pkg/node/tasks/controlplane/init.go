@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"slices"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 const (
@@ -99,7 +102,34 @@ func (spec InitSpec) write(ctx context.Context, h *host.Host) error {
 			return err
 		}
 	}
-	return nil
+	if err := writeAuthority(ctx, h, caCert, pkiDir+"/ca.key", spec.CA, spec.CAKey); err != nil {
+		return err
+	}
+	return writeAuthority(ctx, h, pkiDir+"/front-proxy-ca.crt", pkiDir+"/front-proxy-ca.key", spec.FrontProxyCA, spec.FrontProxyCAKey)
+}
+
+// writeAuthority puts a CA of the user's own where kubeadm looks for one before it makes one. What is there
+// already may be in use, and is not replaced.
+// https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#custom-certificates
+func writeAuthority(ctx context.Context, h *host.Host, certFile, keyFile string, cert, key []byte) error {
+	if len(cert) == 0 && len(key) == 0 {
+		return nil
+	}
+	if !pki.Holds(key, cert) || len(pki.Certs(cert)) != 1 {
+		return fmt.Errorf("kubeadm init: the CA for %s and its key do not belong together", certFile)
+	}
+	switch there, err := h.ReadFile(certFile); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !pki.Same(there, cert):
+		return host.WithHint(fmt.Errorf("%s is another CA than the one in spec.pki, and may be in use", certFile),
+			"remove it from spec.pki; the CA of a cluster that runs is replaced by kubectl ha certs rotate-ca")
+	}
+	// The key first, as kubeadm does: what an interruption leaves is put away then (mend).
+	_, err := h.WriteTogether(ctx, host.File{Path: keyFile, Mode: 0o600, Content: key, Note: "the key of a CA of your own"},
+		host.File{Path: certFile, Mode: 0o644, Content: cert, Note: "a CA of your own"})
+	return err
 }
 
 // ownInitRemains lists the preflight checks that fail for what our own

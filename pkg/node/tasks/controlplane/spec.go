@@ -10,6 +10,12 @@ type InitSpec struct {
 	EtcdCA   []byte `json:"etcdCA"`
 	EtcdCert []byte `json:"etcdCert"`
 	EtcdKey  []byte `json:"etcdKey"`
+	// CA and CAKey, FrontProxyCA and FrontProxyCAKey (PEM) are the user's own CAs, one certificate each.
+	// Empty: kubeadm makes them.
+	CA              []byte `json:"ca,omitempty"`
+	CAKey           []byte `json:"caKey,omitempty"`
+	FrontProxyCA    []byte `json:"frontProxyCA,omitempty"`
+	FrontProxyCAKey []byte `json:"frontProxyCAKey,omitempty"`
 	// LocalEndpoint is https://address:port of the apiserver on this host.
 	LocalEndpoint string `json:"localEndpoint"`
 	// VirtualEndpoint is https://virtual-ip:port; the task ends when the API answers there.

@@ -3,6 +3,8 @@ package controlplane
 import (
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,61 @@ func TestInitRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInitWithOwnCAs: the user's own CAs are there before kubeadm, with their keys for root alone; what
+// is there already is not replaced.
+func TestInitWithOwnCAs(t *testing.T) {
+	spec := func(t *testing.T, w *world) (InitSpec, pki.KeyPair, pki.KeyPair) {
+		t.Helper()
+		ca, errCA := pki.NewCA("own", 0)
+		proxy, errProxy := pki.NewCA("own front-proxy", 0)
+		if err := errors.Join(errCA, errProxy); err != nil {
+			t.Fatal(err)
+		}
+		s := w.initSpec()
+		s.CA, s.CAKey, s.FrontProxyCA, s.FrontProxyCAKey = ca.CertPEM, ca.KeyPEM, proxy.CertPEM, proxy.KeyPEM
+		return s, ca, proxy
+	}
+	t.Run("bare", func(t *testing.T) {
+		w := newWorld(t)
+		s, ca, proxy := spec(t, w)
+		broken := errors.New("broken by the test")
+		w.OnFunc(initLine, func(host.Command) (host.Output, error) {
+			for path, want := range map[string][]byte{caCert: ca.CertPEM, pkiDir + "/ca.key": ca.KeyPEM, pkiDir + "/front-proxy-ca.crt": proxy.CertPEM, pkiDir + "/front-proxy-ca.key": proxy.KeyPEM} {
+				if w.read(path) != string(want) {
+					t.Errorf("%s is not the user's own", path)
+				}
+				info, err := os.Stat(filepath.Join(w.root, path))
+				if err != nil || strings.HasSuffix(path, ".key") != (info.Mode().Perm() == 0o600) {
+					t.Errorf("%s: %v, %v", path, info.Mode(), err)
+				}
+			}
+			return host.Output{}, broken
+		})
+		if _, err := Init(t.Context(), w.env(), s); err == nil || !strings.Contains(err.Error(), broken.Error()) {
+			t.Fatal(err)
+		}
+		w.secretsStayIn()
+		// Interrupted between its two files.
+		hosttestRemove(t, w, caCert)
+		if _, err := Init(t.Context(), w.env(), s); err == nil || !strings.Contains(err.Error(), broken.Error()) {
+			t.Fatalf("a second run: %v", err)
+		}
+		other, _, _ := spec(t, w)
+		_, err := Init(t.Context(), w.env(), other)
+		if err == nil || !strings.Contains(err.Error(), "is another CA than the one in spec.pki") || !strings.Contains(host.Hint(err), "rotate-ca") || w.read(caCert) != string(ca.CertPEM) {
+			t.Errorf("another CA: %v", err)
+		}
+	})
+	t.Run("not a pair", func(t *testing.T) {
+		w := newWorld(t)
+		s, _, proxy := spec(t, w)
+		s.CAKey = proxy.KeyPEM
+		if _, err := Init(t.Context(), w.env(), s); err == nil || !strings.Contains(err.Error(), "do not belong together") || w.there(caCert) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestInitAfterItsManifestIsGone(t *testing.T) {

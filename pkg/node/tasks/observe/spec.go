@@ -129,6 +129,8 @@ type State struct {
 	EtcdActive bool `json:"etcdActive,omitempty"`
 	// ClusterCA is the SHA-256 of /etc/kubernetes/pki/ca.crt's DER.
 	ClusterCA string `json:"clusterCA,omitempty"`
+	// FrontProxyCA is the SHA-256 of /etc/kubernetes/pki/front-proxy-ca.crt's DER.
+	FrontProxyCA string `json:"frontProxyCA,omitempty"`
 	// ControlPlane is true when the apiserver's static pod manifest is there.
 	ControlPlane bool `json:"controlPlane,omitempty"`
 	// APIServerReady is true when the apiserver here answers /readyz with 200.

@@ -28,6 +28,7 @@ const (
 	kubernetesDir   = "/etc/kubernetes"
 	manifestsDir    = kubernetesDir + "/manifests"
 	clusterCA       = kubernetesDir + "/pki/ca.crt"
+	frontProxyCA    = kubernetesDir + "/pki/front-proxy-ca.crt"
 	kubeletConf     = kubernetesDir + "/kubelet.conf"
 	kubeletDir      = "/var/lib/kubelet"
 	apiServerPod    = manifestsDir + "/kube-apiserver.yaml"
@@ -42,6 +43,7 @@ func (o *observer) state() {
 	s := &o.facts.State
 	s.EtcdCA = o.certificateDigest(etcdmember.PKIDir + "/ca.crt")
 	s.ClusterCA = o.certificateDigest(clusterCA)
+	s.FrontProxyCA = o.certificateDigest(frontProxyCA)
 	s.EtcdData = o.exists(path.Join(o.spec.DataDir, "member"))
 	s.ControlPlane = o.exists(apiServerPod)
 	s.Joined = o.exists(kubeletConf)
