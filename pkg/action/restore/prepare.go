@@ -283,7 +283,7 @@ func (r *Restore) ofOther(m backup.Manifest) {
 	}
 }
 
-// versions refuses nothing: etcdutl of the hosts judges the file before anything is stopped.
+// versions refuses nothing: each host judges the file by its own etcd before anything is stopped.
 func (r *Restore) versions(m backup.Manifest) {
 	for _, name := range r.Plan.Members {
 		if has := r.looks[name].EtcdVersion; has != "" && m.EtcdVersion != "" && minor(m.EtcdVersion) != minor(has) {
