@@ -99,7 +99,8 @@ func (s *Server) Before(fault func(w http.ResponseWriter, r *http.Request, next 
 	s.t.Helper()
 	back := s.url()
 	// The signature is of the host that was asked.
-	through := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(back); r.Out.Host = r.In.Host }}
+	// A connection that the server ends while it is idle would be a fault that nobody asked for.
+	through := &httputil.ReverseProxy{Transport: &http.Transport{DisableKeepAlives: true}, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(back); r.Out.Host = r.In.Host }}
 	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fault(w, r, through) }))
 	if listen != nil {
 		l, err := listen()
