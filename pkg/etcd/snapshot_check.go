@@ -25,6 +25,9 @@ type SnapshotStatus struct {
 	// Bytes is the file's size and SHA256 (hex) its digest, with the checksum at its end.
 	Bytes  int64
 	SHA256 string
+	// StorageVersion is the version of what is stored, such as 3.7.0: etcd from 3.6 on notes it, and
+	// does not start on one that is newer than itself. Empty when it is not noted.
+	StorageVersion string
 }
 
 // openTimeout bounds the wait for somebody else's lock on a snapshot's file.
@@ -78,10 +81,12 @@ func checkSum(path string) (s SnapshotStatus, err error) {
 // Names that etcd gives to what is in its database.
 // https://github.com/etcd-io/etcd/blob/v3.6.16/server/storage/schema/bucket.go
 var (
-	bucketKey     = []byte("key")
-	bucketMeta    = []byte("meta")
-	bucketMembers = []byte("members")
-	compactions   = [][]byte{[]byte("scheduledCompactRev"), []byte("finishedCompactRev")}
+	bucketKey  = []byte("key")
+	bucketMeta = []byte("meta")
+	// https://github.com/etcd-io/etcd/blob/v3.6.16/server/storage/schema/bucket.go
+	keyStorageVersion = []byte("storageVersion")
+	bucketMembers     = []byte("members")
+	compactions       = [][]byte{[]byte("scheduledCompactRev"), []byte("finishedCompactRev")}
 )
 
 func (s *SnapshotStatus) checkDatabase(ctx context.Context, path string) (err error) {
@@ -141,6 +146,7 @@ func (s *SnapshotStatus) readRevisions(ctx context.Context, tx *bbolt.Tx) error 
 	if keys == nil || meta == nil {
 		return errors.New("its database is not etcd's")
 	}
+	s.StorageVersion = string(meta.Get(keyStorageVersion))
 	// The count of a store that was never written to.
 	s.Revision = 1
 	err := keys.ForEach(func(k, _ []byte) error {

@@ -109,6 +109,7 @@ func needs() []need {
 
 		{test: "TestEtcdRestore", on: consumed, tier: long, left: "TestAllTheWay and TestInterrupted of pkg/node/tasks/restore, on a host that is played; TestOrder and TestResumes of pkg/action/restore"},
 		{test: "TestEtcdRestoreInterrupted", on: consumed, tier: long, left: "TestEtcdRestore is not interrupted; TestInterrupted in pkg/node/tasks/restore kills each step"},
+		{test: "TestEtcdRestoreFewer", on: consumed, tier: long, left: "TestRealFewerMembers of pkg/node/tasks/restore, with real members of etcd; TestAbsent and TestFewerMembers of pkg/action/restore"},
 		{test: "TestBackupToS3", on: consumed, tier: long, left: "TestS3, with a real S3 server, and TestFolder; TestEtcdRestore takes a backup of the hosts"},
 		{test: "TestReplaceControlPlane", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack removes and adds a worker; no control plane"},
 		{test: "TestWorkerLeavesAndComesBack", on: consumed},

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
@@ -43,6 +44,10 @@ type Options struct {
 	On []v1alpha1.Host
 	// Target is where backups are sent; nil: they stay on the hosts.
 	Target *Target
+	// Of is another cluster whose backups at the target are read, by its name or identity; empty: this
+	// cluster's. Here: this machine asks the target itself, since there is no host left that could.
+	Of   string
+	Here bool
 	// Began are upgrades that are not through, and when they began; the API tells. Unknown: nobody
 	// could be asked.
 	Began   map[string]time.Time
@@ -159,9 +164,17 @@ func (o Options) target(ctx context.Context, spec offsite.TargetSpec, sink repor
 	if o.Target == nil {
 		return data, by, action.Invalidf("name the target")
 	}
-	spec.Store = *o.Target
+	spec.Store, spec.Of = *o.Target, o.Of
+	if o.Here {
+		data, err = o.here(ctx, spec)
+		return data, by, err
+	}
+	hosts := backups.Hosts(o.Cluster, o.On)
+	if len(hosts) == 0 {
+		return data, by, action.As(action.Unreachable, errors.New("no control plane or etcd member can be reached that could ask the target"))
+	}
 	var errs []error
-	for _, h := range backups.Hosts(o.Cluster, o.On) {
+	for _, h := range hosts {
 		err := o.call(ctx, h, tasks.BackupTarget, backups.TargetTimeout, spec, &data, sink)
 		if err == nil {
 			return data, h, nil
@@ -175,7 +188,34 @@ func (o Options) target(ctx context.Context, spec offsite.TargetSpec, sink repor
 	return data, by, errors.Join(errs...)
 }
 
-// List lists the backups of this cluster at the target.
+// here asks the target from this machine.
+func (o Options) here(ctx context.Context, spec offsite.TargetSpec) (data offsite.TargetData, err error) {
+	switch {
+	case strings.HasPrefix(o.Target.URL, "file:"):
+		return data, action.Invalidf("%s is a folder of the hosts, and can't be read from here", o.Target.URL)
+	case o.Of == "" && !spec.Owners:
+		return data, action.Invalidf("whose backups? There is no host to tell: name the cluster with --of-cluster (kubectl ha backup list --clusters lists them)")
+	}
+	s, err := store.Open(ctx, *o.Target)
+	if err != nil {
+		return data, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	data, err = offsite.Look(ctx, s, "", spec)
+	if hint := host.Hint(err); hint != "" {
+		err = fmt.Errorf("%w\nnext: %s", err, hint)
+	}
+	return data, err
+}
+
+// Owners are all clusters that have backups at the target.
+func Owners(ctx context.Context, o Options, sink report.Sink) ([]backup.Owner, error) {
+	o.Of = ""
+	data, _, err := o.target(ctx, offsite.TargetSpec{Owners: true}, sink)
+	return data.Owners, err
+}
+
+// List lists the backups of this cluster at the target, or those of o.Of.
 func List(ctx context.Context, o Options, sink report.Sink) (backup.Listed, error) {
 	data, _, err := o.target(ctx, offsite.TargetSpec{}, sink)
 	return data.Listed, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,11 +17,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup/store"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/test/s3test"
 )
 
 // hosts answers as hosts before a target with some backups do.
@@ -190,5 +194,69 @@ func TestLeftOut(t *testing.T) {
 	o.Target = &Target{URL: "file:///backups"}
 	if _, err := Download(t.Context(), o, "old", t.TempDir(), nil, report.Discard()); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "copy it from a host") {
 		t.Errorf("a folder of the hosts: %v", err)
+	}
+}
+
+// TestHere: without a host this machine asks the target itself, for backups of a cluster that is named,
+// and for nothing that only a host has or may.
+func TestHere(t *testing.T) {
+	hs := &hosts{t: t}
+	o := hs.options()
+	o.Here = true
+	for name, set := range map[string]func(*Options){
+		"a folder of the hosts": func(o *Options) { o.Of = "prod" },
+		"nobody is named":       func(o *Options) { o.Target = &Target{URL: "s3://b"} },
+	} {
+		one := o
+		set(&one)
+		if _, err := List(t.Context(), one, report.Discard()); action.KindOf(err) != action.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o.Here, o.On = false, nil
+	if _, err := List(t.Context(), o, report.Discard()); action.KindOf(err) != action.Unreachable {
+		t.Errorf("no host can be reached: %v", err)
+	}
+}
+
+// TestDownloadOfALostCluster reads a backup of a cluster whose hosts are gone, from a real server.
+func TestDownloadOfALostCluster(t *testing.T) {
+	server := s3test.Start(t)
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := (&hosts{t: t}).options()
+	o.On, o.Here = nil, true
+	o.Target = &Target{URL: "s3://" + s3test.Bucket + "/p", Endpoint: server.Endpoint, Region: s3test.Region, Credentials: map[string]string{store.KeyAccess: s3test.Access, store.KeySecret: s3test.Secret}}
+	s, err := store.Open(t.Context(), *o.Target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const old = "fedcba9876543210"
+	part, err := backup.Send(t.Context(), s, backup.Folder(old, "daily"), backup.Part{Kind: backup.KindSnapshot, Object: "etcd-snapshot.db.age"}, []age.Recipient{id.Recipient()}, strings.NewReader("a snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := backup.Finish(t.Context(), s, backup.Manifest{Name: "daily", Cluster: "prod", Identity: old, Created: time.Now(), Parts: []backup.Part{part}}); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := Owners(t.Context(), o, report.Discard()); err != nil || len(all) != 1 || all[0].Name != "prod" || all[0].Identity != old {
+		t.Errorf("%+v %v", all, err)
+	}
+	o.Of = "prod"
+	dir := filepath.Join(t.TempDir(), "out")
+	if _, err := Download(t.Context(), o, "daily", dir, []age.Identity{id}, report.Discard()); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := os.ReadFile(filepath.Join(dir, "etcd-snapshot.db")); err != nil || string(raw) != "a snapshot" {
+		t.Errorf("%q %v", raw, err)
+	}
+	other, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Download(t.Context(), o, "daily", filepath.Join(t.TempDir(), "no"), []age.Identity{other}, report.Discard()); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "none of the identities fits") {
+		t.Errorf("with the wrong key: %v", err)
 	}
 }

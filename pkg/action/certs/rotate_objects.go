@@ -3,21 +3,14 @@ package certs
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
@@ -40,14 +33,6 @@ const (
 	// pageSize bounds one answer of the API.
 	pageSize = 500
 )
-
-// carriers are the kinds of objects that have a CA in a field caBundle.
-var carriers = [...]schema.GroupVersionResource{
-	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
-	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
-	{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
-	{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
-}
 
 // at is the rotation in a phase, as hosts are told it.
 func (w *rotating) at(phase certs.Phase) certs.RotationSpec {
@@ -93,110 +78,29 @@ func (w *rotating) publish(ctx context.Context, phase certs.Phase) error {
 	return nil
 }
 
-// clusterInfo changes what nodes that join trust. Controller-manager signs it anew for every
-// bootstrap token.
+// clusterInfo changes what nodes that join trust.
 func (w *rotating) clusterInfo(ctx context.Context, phase certs.Phase) error {
-	api := w.clients.Kube.CoreV1().ConfigMaps(metav1.NamespacePublic)
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		m, err := api.Get(ctx, clusterInfo, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", clusterInfo, err)
-		}
-		config, err := clientcmd.Load([]byte(m.Data["kubeconfig"]))
-		if err != nil {
-			return fmt.Errorf("%s/%s: %w", metav1.NamespacePublic, clusterInfo, err)
-		}
-		changed := false
-		for _, c := range config.Clusters {
-			// kubeadm takes the first one's digest, so that here their order matters.
-			if spec := w.at(phase); spec.About(c.CertificateAuthorityData) && !bytes.Equal(c.CertificateAuthorityData, spec.Anchors()) {
-				c.CertificateAuthorityData, changed = spec.Anchors(), true
-			}
-		}
-		if !changed {
-			return nil
-		}
-		content, err := clientcmd.Write(*config)
-		if err != nil {
-			return err
-		}
-		m.Data["kubeconfig"] = string(content)
-		_, err = api.Update(ctx, m, metav1.UpdateOptions{FieldManager: apply.FieldManager})
-		return err
+	spec := w.at(phase)
+	_, err := setClusterInfo(ctx, w.clients.Kube, func(cas []byte) ([]byte, bool) {
+		// kubeadm takes the first one's digest, so that here their order matters.
+		return spec.Anchors(), spec.About(cas) && !bytes.Equal(cas, spec.Anchors())
 	})
+	return err
 }
 
 // bundles changes the CAs in webhooks, API services and conversions that go by the cluster's CA.
 func (w *rotating) bundles(ctx context.Context, phase certs.Phase) error {
-	for _, resource := range carriers {
-		api := w.clients.Dynamic.Resource(resource)
-		for next := ""; ; {
-			list, err := api.List(ctx, metav1.ListOptions{Limit: pageSize, Continue: next})
-			if apierrors.IsNotFound(err) {
-				break // This API server does not have the kind.
-			}
-			if err != nil {
-				return fmt.Errorf("list %s: %w", resource.Resource, err)
-			}
-			for i := range list.Items {
-				if err := w.bundle(ctx, resource, &list.Items[i], phase); err != nil {
-					return err
-				}
-			}
-			if next = list.GetContinue(); next == "" {
-				break
-			}
-		}
+	changed, err := setAllBundles(ctx, w.clients.Dynamic, w.inBundle(phase))
+	for _, what := range changed {
+		action.Tell(w.sink, "changed the CA in %s", what)
 	}
-	return nil
+	return err
 }
 
-func (w *rotating) bundle(ctx context.Context, resource schema.GroupVersionResource, u *unstructured.Unstructured, phase certs.Phase) error {
-	api := w.clients.Dynamic.Resource(resource)
-	name := u.GetName()
-	for first := true; ; first = false {
-		if !w.setBundles(u.Object, phase) {
-			return nil
-		}
-		_, err := api.Update(ctx, u, metav1.UpdateOptions{FieldManager: apply.FieldManager})
-		switch {
-		case err == nil:
-			action.Tell(w.sink, "changed the CA in %s/%s", resource.Resource, name)
-			return nil
-		case !apierrors.IsConflict(err) || !first:
-			return fmt.Errorf("change the CA in %s/%s: %w", resource.Resource, name, err)
-		}
-		if u, err = api.Get(ctx, name, metav1.GetOptions{}); err != nil {
-			return fmt.Errorf("read %s/%s: %w", resource.Resource, name, err)
-		}
-	}
-}
-
-// setBundles sets every caBundle of an object that has CAs of this rotation and nothing else,
-// and reports whether that is a change.
-func (w *rotating) setBundles(value any, phase certs.Phase) (changed bool) {
-	switch v := value.(type) {
-	case []any:
-		for _, one := range v {
-			changed = w.setBundles(one, phase) || changed
-		}
-	case map[string]any:
-		for key, one := range v {
-			text, ok := one.(string)
-			if key != "caBundle" || !ok {
-				changed = w.setBundles(one, phase) || changed
-				continue
-			}
-			raw, err := base64.StdEncoding.DecodeString(text)
-			if spec := w.at(phase); err == nil && spec.About(raw) && !spec.Reached(raw) {
-				v[key], changed = base64.StdEncoding.EncodeToString(spec.Anchors()), true
-			}
-		}
-	}
-	return changed
+// inBundle replaces CAs of this rotation where nothing else is.
+func (w *rotating) inBundle(phase certs.Phase) replace {
+	spec := w.at(phase)
+	return func(cas []byte) ([]byte, bool) { return spec.Anchors(), spec.About(cas) && !spec.Reached(cas) }
 }
 
 // awaitRootCAs waits until controller-manager has published this phase's CAs in every namespace.
@@ -271,27 +175,15 @@ func (w *rotating) authentication(ctx context.Context, key string, phase certs.P
 func (w *rotating) legacyTokens(ctx context.Context) error {
 	want := certs.KeyID(w.target())
 	list := func(ctx context.Context) ([]corev1.Secret, error) {
-		all, err := w.clients.Kube.CoreV1().Secrets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)})
-		if err != nil {
-			return nil, fmt.Errorf("list the Secrets with tokens of service accounts: %w", err)
-		}
-		return slices.DeleteFunc(all.Items, func(s corev1.Secret) bool {
-			return certs.TokenKey(string(s.Data[corev1.ServiceAccountTokenKey])) == want
-		}), nil
+		return staleTokens(ctx, w.clients.Kube, func(key string) bool { return key != want })
 	}
 	stale, err := list(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range stale {
-		// Only a token that was seen is removed, whoever wrote the Secret since.
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": s.ResourceVersion}, "data": map[string]any{corev1.ServiceAccountTokenKey: nil}})
-		if err != nil {
+		if err := bindAnew(ctx, w.clients.Kube, s); err != nil {
 			return err
-		}
-		_, err = w.clients.Kube.CoreV1().Secrets(s.Namespace).Patch(ctx, s.Name, "application/merge-patch+json", patch, metav1.PatchOptions{FieldManager: apply.FieldManager})
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("have the token in the Secret %s/%s bound anew: %w", s.Namespace, s.Name, err)
 		}
 		action.Tell(w.sink, "the token in the Secret %s/%s is bound anew", s.Namespace, s.Name)
 	}

@@ -152,7 +152,7 @@ func TestSetBundles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := base64.StdEncoding.EncodeToString(c.is)
 			object := map[string]any{"spec": map[string]any{"caBundle": text, "n": int64(1)}, "webhooks": []any{map[string]any{"clientConfig": map[string]any{"caBundle": text}}}, "caBundle": map[string]any{}}
-			changed := w.setBundles(object, c.phase)
+			changed := setBundles(object, w.inBundle(c.phase))
 			want := text
 			if c.want != nil {
 				want = base64.StdEncoding.EncodeToString(c.want)

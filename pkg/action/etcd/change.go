@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -171,6 +172,7 @@ func makePlan(o ChangeOptions, seen etcd.Report) (*ChangePlan, error) {
 		if err := etcd.ButFull(v); err != nil {
 			p.Problems = append(p.Problems, etcd.Problem{Message: "etcd is not well: " + err.Error(), Next: "see to what is named first: kubectl ha etcd status"})
 		}
+		p.Problems = append(p.Problems, checkQuota(o.Cluster.Spec.Etcd.ExtraArgs[quotaArg], seen)...)
 	}
 	p.spec = &v1alpha1.EtcdSpec{Change: o.Change, Versions: p.Versions, Members: p.order(seen), KeepBackups: o.KeepBackups}
 	if p.status, err = members.Plan(p.spec, o.Cluster); err != nil {
@@ -183,6 +185,32 @@ func makePlan(o ChangeOptions, seen etcd.Report) (*ChangePlan, error) {
 		p.Done = etcd.Settled(v, p.Versions[n-1]) == nil && len(have) == len(p.Members)
 	}
 	return p, nil
+}
+
+// quotaArg is the setting with the most that the database may take, in bytes; 0 is etcd's default, 2 GiB.
+// https://etcd.io/docs/v3.6/op-guide/configuration/
+const (
+	quotaArg     = "quota-backend-bytes"
+	defaultQuota = 2 << 30
+)
+
+// checkQuota refuses a quota that a member has reached: it would take no more writes once it has it. It
+// is pure.
+func checkQuota(text string, seen etcd.Report) (out []etcd.Problem) {
+	quota, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || quota < 0 {
+		return nil // None is set, or etcd refuses it; what is negative is no limit.
+	}
+	if quota == 0 {
+		quota = defaultQuota
+	}
+	for _, m := range seen.Members {
+		if m.DBBytes >= quota {
+			out = append(out, etcd.Problem{Message: fmt.Sprintf("the database of %s has %s, and %s is to be %s: it would take no more writes", m.Endpoint, report.Size(m.DBBytes), quotaArg, report.Size(quota)),
+				Next: "choose a larger quota, or free what is not used first: kubectl ha etcd defrag"})
+		}
+	}
+	return out
 }
 
 // order is that of the members' turns, by hosts: who leads is the last.

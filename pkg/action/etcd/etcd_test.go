@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,11 +23,13 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdcare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/job"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/ssh"
+	"github.com/kubectl-ha/kubectl-ha/test/bundletest"
 )
 
 // document has two control planes, and three members on hosts of their own.
@@ -62,12 +65,21 @@ type hosts struct {
 	mu      sync.Mutex
 	answers map[string]func(host string) (any, error)
 	ran     []string
+	// backups are the requests for such.
+	backups []taskbackup.Spec
 }
 
 func (h *hosts) Run(_ context.Context, host string, req node.Request, _ report.Sink) (node.Result, error) {
 	h.mu.Lock()
 	h.ran = append(h.ran, req.Task+"/"+host)
 	answer := h.answers[req.Task]
+	if req.Task == tasks.Backup {
+		var spec taskbackup.Spec
+		if err := json.Unmarshal(req.Spec, &spec); err != nil {
+			h.t.Error(err)
+		}
+		h.backups = append(h.backups, spec)
+	}
 	h.mu.Unlock()
 	if answer == nil {
 		h.t.Errorf("unexpected task %s on %s", req.Task, host)
@@ -314,6 +326,62 @@ func TestRunOverSSH(t *testing.T) {
 	fail = "e3"
 	if got, err := run(); err == nil || !strings.Contains(err.Error(), "it does not come up") || got != "etcd-gate/cp1 etcd-settings/e2 etcd-gate/cp1 etcd-settings/e3" {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestQuota: a quota that the data has reached already is refused before a member is restarted with it.
+func TestQuota(t *testing.T) {
+	for text, refused := range map[string]bool{"": false, "101": false, "100": true, "1": true, "0": false, "-1": false, "much": false} {
+		h := &hosts{t: t, answers: looking(seenAs("3.6.16"))}
+		o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h, StateDir: t.TempDir()}, Change: v1alpha1.EtcdApply}
+		o.Cluster.Spec.Etcd.ExtraArgs = map[string]string{"quota-backend-bytes": text}
+		p, err := PlanChange(t.Context(), o, report.Discard())
+		if err != nil || (p.Err() != nil) != refused || refused && !strings.Contains(p.Err().Error(), "no more writes") {
+			t.Errorf("%q: %v, %v", text, err, p.Err())
+		}
+	}
+}
+
+// TestBundleLacksTheVersion: what the bundles have instead is said, and how the one that is missing is made.
+func TestBundleLacksTheVersion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "other.tar")
+	bundletest.Create(t, file, "example.com/a:v1")
+	p := &ChangePlan{options: ChangeOptions{Options: Options{Cluster: document()}, Files: []string{file}}}
+	if _, _, err := p.bundle(t.Context(), "v3.7.3", report.Discard()); action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), file+" has") || !strings.Contains(err.Error(), "bundle create --etcd-version v3.7.3") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestHeldBackups: hosts hold the backup of a run over SSH, whose tries nobody else counts, and are told
+// when it has gone through. Who could not be told is named.
+func TestHeldBackups(t *testing.T) {
+	h := &hosts{t: t, answers: looking(seenAs("3.5.35"))}
+	o := ChangeOptions{Options: Options{Cluster: document(), Hosts: h, StateDir: t.TempDir()}, Change: v1alpha1.EtcdUpgrade, Version: "v3.6.16"}
+	p, err := PlanChange(t.Context(), o, report.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := p.backups(t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), report.Discard())
+	if own.Name != "etcd-upgrade-20260102t030405z" || !own.Hold || own.Release {
+		t.Errorf("%+v", own)
+	}
+	h.answers[tasks.Backup] = func(host string) (any, error) {
+		if host == "e3" {
+			return nil, &node.Failure{Message: "it is away"}
+		}
+		return taskbackup.Data{}, nil
+	}
+	var said []string
+	p.release(t.Context(), own, report.SinkFunc(func(e report.Event) {
+		if e.Kind == report.Warning {
+			said = append(said, e.Message)
+		}
+	}))
+	if len(h.backups) != 3 || h.backups[0].Hold || !h.backups[0].Release || h.backups[0].Operation != own.Name {
+		t.Errorf("%+v", h.backups)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "e3 keeps the backup") {
+		t.Errorf("%q", said)
 	}
 }
 

@@ -169,8 +169,7 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 	if err := p.Push(ctx, sink); err != nil {
 		return err
 	}
-	own := members.Backups{Protect: p.protected(ctx, sink)}
-	own.Name = fmt.Sprintf("etcd-%s-%s", strings.ToLower(string(o.Change)), time.Now().UTC().Format("20060102t150405z"))
+	own := p.backups(ctx, time.Now(), sink)
 	byID := map[string]v1alpha1.StepStatus{}
 	for _, s := range p.status {
 		byID[s.ID] = s
@@ -178,6 +177,9 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 	err = plan.Run(ctx, p.Steps, plan.Options{Parallel: 1, Exec: func(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 		return p.step(ctx, byID[s.ID], own, sink)
 	}}, sink)
+	if err == nil {
+		p.release(ctx, own, sink)
+	}
 	if err == nil && o.Change == v1alpha1.EtcdApply {
 		err = p.noteArgs(ctx, sink)
 	}
@@ -208,6 +210,26 @@ func (p *ChangePlan) hold(ctx context.Context, sink report.Sink) (working contex
 			action.Warn(sink, "", "%v", err)
 		}
 	}, nil
+}
+
+// backups are those of this run: no Operation tells of it, so that the hosts hold the first one.
+func (p *ChangePlan) backups(ctx context.Context, now time.Time, sink report.Sink) members.Backups {
+	name := fmt.Sprintf("etcd-%s-%s", strings.ToLower(string(p.options.Change)), now.UTC().Format("20060102t150405z"))
+	return members.Backups{Name: name, Protect: p.protected(ctx, sink), Hold: true}
+}
+
+// release tells the hosts that the change is through: what was backed up before its first try needs
+// no longer stay.
+func (p *ChangePlan) release(ctx context.Context, own members.Backups, sink report.Sink) {
+	own.Hold, own.Release = false, true
+	for _, s := range p.status {
+		if !strings.HasPrefix(s.ID, members.StepBackup+"/") {
+			continue
+		}
+		if _, err := p.step(ctx, s, own, report.Inner(sink)); err != nil {
+			action.Warn(sink, "", "%s keeps the backup of before this change longer than it has to: %v", s.Node, err)
+		}
+	}
 }
 
 // step runs one step's task.

@@ -14,12 +14,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -42,12 +43,19 @@ type cluster interface {
 	end(ctx context.Context, lost []string) (ended, removed []string, err error)
 	// nodes tells which nodes are not ready, and which are cordoned.
 	nodes(ctx context.Context) (notReady, cordoned []string, err error)
+	// settle brings what the snapshot has of the cluster's CAs and keys to those that are in use.
+	settle(ctx context.Context) certs.Settled
 }
 
-// client is the cluster behind one apiserver.
-type client struct {
-	kube kubernetes.Interface
-	ops  *operations.Client
+// api is the cluster behind one apiserver.
+type api struct {
+	kube    kubernetes.Interface
+	ops     *operations.Client
+	clients *client.Clients
+}
+
+func (c api) settle(ctx context.Context) certs.Settled {
+	return certs.Settle(ctx, c.clients, c.clients.Config.CAData)
 }
 
 // connect talks to the apiserver of one control plane, as its administrator.
@@ -63,15 +71,11 @@ func (r *Restore) connect(ctx context.Context, h v1alpha1.Host) (cluster, error)
 	config.Host = "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(r.Cluster.Spec.APIServerPort)))
 	config.Dial = r.Hosts.DialContext(h.Name)
 	apihttp.LogBodies(config)
-	kube, err := kubernetes.NewForConfig(config)
+	clients, err := client.New(config)
 	if err != nil {
 		return nil, err
 	}
-	dyn, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	return client{kube, operations.New(dyn)}, nil
+	return api{clients.Kube, operations.New(clients.Dynamic), clients}, nil
 }
 
 func (r *Restore) apiReady(ctx context.Context, h v1alpha1.Host) error {
@@ -91,7 +95,7 @@ func (r *Restore) apiReady(ctx context.Context, h v1alpha1.Host) error {
 
 // end comes before anything else that acts runs: pods of Jobs first, so that no kubelet begins a
 // step of an Operation of long ago.
-func (c client) end(ctx context.Context, lost []string) (ended, removed []string, err error) {
+func (c api) end(ctx context.Context, lost []string) (ended, removed []string, err error) {
 	now := int64(0)
 	background := metav1.DeletePropagationBackground
 	ofJobs := metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name"}
@@ -129,7 +133,7 @@ func (c client) end(ctx context.Context, lost []string) (ended, removed []string
 	return ended, removed, nil
 }
 
-func (c client) nodes(ctx context.Context) (notReady, cordoned []string, err error) {
+func (c api) nodes(ctx context.Context) (notReady, cordoned []string, err error) {
 	list, err := c.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, nil, err

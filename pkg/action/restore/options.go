@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/backup/store"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
@@ -37,6 +38,8 @@ type Options struct {
 	// Backup is the name of one on the hosts, or with Store of one at that target.
 	Backup string
 	Store  *store.Config
+	// Of is the cluster whose backup at the target that is, by its name or identity; empty: this one.
+	Of string
 	// Keys open what is at the target. They stay on this machine.
 	Keys []age.Identity
 	// File is a snapshot on this machine.
@@ -91,6 +94,8 @@ type Result struct {
 	Removed  []string `json:"removed,omitempty"`
 	NotReady []string `json:"notReady,omitempty"`
 	Cordoned []string `json:"cordoned,omitempty"`
+	// Settled is what of the snapshot's CAs and tokens was brought to those that are in use.
+	Settled certs.Settled `json:"settled,omitzero"`
 }
 
 func (o Options) check() error {
@@ -105,6 +110,8 @@ func (o Options) check() error {
 		return action.Invalidf("name one backup, one file, or --from-member")
 	case o.Store != nil && o.Backup == "":
 		return action.Invalidf("name the backup at the target")
+	case o.Of != "" && o.Store == nil:
+		return action.Invalidf("--of-cluster is of backups at a target: name it with --from")
 	case o.Store != nil && len(o.Keys) == 0:
 		return action.Invalidf("what is at the target is encrypted: name the file with your age identity (--identity)")
 	}

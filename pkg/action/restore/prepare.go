@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -245,7 +246,7 @@ func (r *Restore) findObject(ctx context.Context) error {
 			continue
 		}
 		var data offsite.TargetData
-		if err := r.call(ctx, h.Name, tasks.BackupTarget, "target/"+h.Name, lookTimeout, offsite.TargetSpec{Store: *r.Store, Head: r.Backup}, &data); err != nil {
+		if err := r.call(ctx, h.Name, tasks.BackupTarget, "target/"+h.Name, lookTimeout, offsite.TargetSpec{Store: *r.Store, Head: r.Backup, Of: r.Of}, &data); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -264,13 +265,25 @@ func (r *Restore) findObject(ctx context.Context) error {
 		}
 		r.Plan.Source, r.Plan.Revision, r.Plan.Created = "the backup "+m.Name+" at "+r.Store.URL, m.Revision, m.Created
 		r.from = source{object: &restore.Spec{Store: r.Store, Folder: backup.Folder(data.Identity, m.Name), Part: part, Key: key}, sha256: part.SHA256, bytes: part.Bytes}
+		if r.Of != "" {
+			r.Plan.Source += ", of the cluster " + m.Cluster + " (" + m.Identity + ")"
+			r.ofOther(m)
+		}
 		r.versions(m)
 		return nil
 	}
 	return errors.Join(errs...)
 }
 
-// versions refuses nothing: etcdutl of the hosts judges the file before anything is stopped.
+// ofOther tells what it means when a cluster gets what another one had, such as one that is lost.
+func (r *Restore) ofOther(m backup.Manifest) {
+	r.warn("all that this cluster has is replaced by what the cluster %s had: its workloads start here, and its nodes that are no hosts of the Cluster file are left for you to remove (kubectl delete node)", m.Cluster)
+	if want := r.Cluster.Spec.KubernetesVersion; want != "" && m.KubernetesVersion != "" && minor(m.KubernetesVersion) != minor(want) {
+		r.warn("that cluster had Kubernetes %s, and this one is to have %s", m.KubernetesVersion, want)
+	}
+}
+
+// versions refuses nothing: each host judges the file by its own etcd before anything is stopped.
 func (r *Restore) versions(m backup.Manifest) {
 	for _, name := range r.Plan.Members {
 		if has := r.looks[name].EtcdVersion; has != "" && m.EtcdVersion != "" && minor(m.EtcdVersion) != minor(has) {
@@ -284,12 +297,60 @@ func minor(version string) string {
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
+// mixed tells of members of several versions: an upgrade of etcd is not through, and goes on
+// afterwards. Each is restored by its own etcdutl.
+func (r *Restore) mixed() {
+	var seen, are []string
+	for _, name := range r.Plan.Members {
+		has := r.looks[name].EtcdVersion
+		if has == "" {
+			continue
+		}
+		if !slices.Contains(seen, minor(has)) {
+			seen = append(seen, minor(has))
+		}
+		are = append(are, name+" has "+has)
+	}
+	if len(seen) > 1 {
+		r.warn("an upgrade of etcd is not through (%s): run kubectl ha etcd upgrade again after the restore", strings.Join(are, ", "))
+	}
+}
+
+// quota refuses a snapshot that a member would not take a write after: the API could not even start.
+func (r *Restore) quota() error {
+	for _, name := range r.Plan.Members {
+		if may := r.looks[name].QuotaBytes; may > 0 && r.from.bytes >= may {
+			return action.Invalidf("the snapshot has %s, and etcd of %s may have %s (quota-backend-bytes): it would take no more writes\nnext: write a larger one into %s there, and into spec.etcd.extraArgs of the Cluster file", report.Size(r.from.bytes), name, report.Size(may), etcdmember.ConfigPath)
+		}
+	}
+	return nil
+}
+
+// authorities tells what a snapshot does not fit that was taken before a CA was replaced: hosts keep
+// the CAs and keys that they have.
+func (r *Restore) authorities() {
+	for _, h := range r.planes() {
+		l := r.looks[h.Name]
+		if l.CAs > 1 {
+			r.warn("%s is in the middle of a rotation of the CA of Kubernetes, of which the snapshot may not know: if the API still works, complete it first, or take it back (kubectl ha certs rotate-ca kubernetes)", h.Name)
+			return
+		}
+		if !r.Plan.Created.IsZero() && l.CASince.After(r.Plan.Created) {
+			r.warn("the CA of Kubernetes is of %s, after the snapshot: what the API then publishes of the former one is replaced, and tokens in Secrets that no key fits are written anew", l.CASince.UTC().Format("2006-01-02 15:04 MST"))
+			return
+		}
+	}
+}
+
 // judge completes the plan, and refuses what can't go well.
 func (r *Restore) judge() error {
 	for _, name := range r.Plan.Members {
 		if l := r.looks[name]; l.Name == "" || l.PeerURL == "" {
 			return action.Invalidf("%s has no etcd member that is set up: run kubectl ha bootstrap on it first, or leave it out with --members", name)
 		}
+	}
+	if err := r.quota(); err != nil {
+		return err
 	}
 	if len(r.planes()) == 0 {
 		return action.Invalidf("no control plane is left to serve the API: at least one has to be there")
@@ -303,6 +364,8 @@ func (r *Restore) judge() error {
 	if r.Plan.Newest > 0 && r.Plan.Revision > 0 && r.Plan.Newest > r.Plan.Revision {
 		r.warn("%s has revision %d: everything that was written after revision %d is lost", r.Plan.NewestOf, r.Plan.Newest, r.Plan.Revision)
 	}
+	r.authorities()
+	r.mixed()
 	s, err := unfinished(r.looks)
 	if err != nil {
 		return err

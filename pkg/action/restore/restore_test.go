@@ -12,12 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
+	"github.com/kubectl-ha/kubectl-ha/pkg/action/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/backup/store"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -48,6 +56,8 @@ func (hs *hosts) Run(_ context.Context, name string, req node.Request, _ report.
 			return node.Result{}, errors.New("no route to host")
 		}
 		return result(hs.t, look), nil
+	case tasks.BackupTarget:
+		return hs.target(req)
 	case tasks.ReadSnapshot:
 		return result(hs.t, restore.ReadData{Data: []byte("0123456789")}), nil
 	case tasks.EtcdIdentity:
@@ -83,6 +93,23 @@ func (hs *hosts) Run(_ context.Context, name string, req node.Request, _ report.
 	return node.Result{}, errors.New("unexpected")
 }
 
+// target answers as the task does on a host whose cluster has no backup there.
+func (hs *hosts) target(req node.Request) (node.Result, error) {
+	var spec offsite.TargetSpec
+	if err := json.Unmarshal(req.Spec, &spec); err != nil {
+		hs.t.Fatal(err)
+	}
+	s, err := store.Open(hs.t.Context(), spec.Store)
+	if err != nil {
+		hs.t.Fatal(err)
+	}
+	data, err := offsite.Look(hs.t.Context(), s, "0123456789abcdef", spec)
+	if err != nil {
+		return node.Result{Failure: &node.Failure{Message: err.Error(), Hint: host.Hint(err)}}, nil
+	}
+	return result(hs.t, data), nil
+}
+
 func result(t *testing.T, data any) node.Result {
 	t.Helper()
 	raw, err := json.Marshal(data)
@@ -92,22 +119,29 @@ func result(t *testing.T, data any) node.Result {
 	return node.Result{Data: raw}
 }
 
-// api stands in for the API of the restored cluster.
-type api struct{ hs *hosts }
+// served stands in for the API of the restored cluster.
+type served struct{ hs *hosts }
 
-func (a api) end(_ context.Context, lost []string) (ended, removed []string, err error) {
+func (a served) settle(context.Context) certs.Settled {
+	a.hs.mu.Lock()
+	defer a.hs.mu.Unlock()
+	a.hs.done = append(a.hs.done, "settle")
+	return certs.Settled{Bound: []string{"shop/token"}}
+}
+
+func (a served) end(_ context.Context, lost []string) (ended, removed []string, err error) {
 	a.hs.mu.Lock()
 	defer a.hs.mu.Unlock()
 	a.hs.done = append(a.hs.done, "end")
 	return []string{"upgrade-1"}, lost, nil
 }
 
-func (a api) nodes(context.Context) (notReady, cordoned []string, err error) {
+func (a served) nodes(context.Context) (notReady, cordoned []string, err error) {
 	return nil, []string{"cp2"}, nil
 }
 
 func newCluster() *v1alpha1.Cluster {
-	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}}
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "lab"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3"}}
 	for i, name := range []string{"cp1", "cp2", "cp3", "w1"} {
 		role := v1alpha1.RoleControlPlane
 		if name == "w1" {
@@ -146,7 +180,7 @@ func (hs *hosts) prepare(t *testing.T, o Options) (*Restore, error) {
 		hs.done = append(hs.done, "ready "+h.Name)
 		return nil
 	}
-	r.api = func(context.Context, v1alpha1.Host) (cluster, error) { return api{hs}, nil }
+	r.api = func(context.Context, v1alpha1.Host) (cluster, error) { return served{hs}, nil }
 	return r, nil
 }
 
@@ -192,7 +226,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("done before anybody said yes: %v", hs.done)
 	}
 	result, err := r.Run(t.Context())
-	if err != nil || fmt.Sprint(result.Ended, result.Cordoned) != "[upgrade-1] [cp2]" {
+	if err != nil || fmt.Sprint(result.Ended, result.Cordoned, result.Settled.Bound) != "[upgrade-1] [cp2] [shop/token]" {
 		t.Fatalf("%+v %v", result, err)
 	}
 	done := hs.phases()
@@ -203,7 +237,8 @@ func TestOrder(t *testing.T) {
 	before(t, done, "start", "health")
 	before(t, done, "health", "serve-api cp1")
 	before(t, done, "serve-api", "end")
-	before(t, done, "end", "serve cp")
+	before(t, done, "end", "settle")
+	before(t, done, "settle", "serve cp") // No pod is to start with a CA of long ago.
 	before(t, done, "serve ", "finish")
 	if n := strings.Count(strings.Join(done, "\n"), "serve-api"); n != 1 {
 		t.Errorf("%d apiservers serve before the Operations are ended", n)
@@ -483,6 +518,157 @@ func TestSnapshotOfOthers(t *testing.T) {
 		r.ofOthers(c.members)
 		if (len(r.Plan.Warnings) > 0) != c.warned {
 			t.Errorf("%s: %v", name, r.Plan.Warnings)
+		}
+	}
+}
+
+// TestFewerMembers: two of three are restored while the third is lost for ever: it is asked for nothing,
+// its node goes, and of a third that is there the data is put aside before any of the others starts.
+func TestFewerMembers(t *testing.T) {
+	two := Options{Backup: "b", Members: []string{"cp1", "cp2"}}
+	lost := two
+	lost.Failed = map[string]error{"cp3": errors.New("cp3: no route to host")}
+	hs := newHosts(t)
+	delete(hs.looks, "cp3")
+	r, err := hs.prepare(t, lost)
+	if err != nil || strings.Join(r.Plan.Lost, " ") != "cp3" || len(r.Plan.LeftOut) > 0 || !strings.Contains(strings.Join(r.Plan.Warnings, "\n"), "2 members tolerate no more failures than 1") || !strings.Contains(strings.Join(r.Plan.Warnings, "\n"), "never start cp3 again") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	result, err := r.Run(t.Context())
+	if err != nil || strings.Join(result.Removed, " ") != "cp3" || slices.ContainsFunc(hs.done, func(line string) bool { return strings.HasSuffix(line, " cp3") }) {
+		t.Errorf("%+v, %v: %v", result, err, hs.done)
+	}
+	hs = newHosts(t)
+	if r, err = hs.prepare(t, two); err != nil || strings.Join(r.Plan.LeftOut, " ") != "cp3" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before(t, hs.done, "aside cp3", "start")
+	for _, not := range []string{"stage cp3", "swap cp3", "start cp3"} {
+		if slices.Contains(hs.done, not) {
+			t.Errorf("%s: %v", not, hs.done)
+		}
+	}
+	if !slices.Contains(hs.done, "serve cp3") {
+		t.Errorf("its apiserver does not serve: %v", hs.done)
+	}
+}
+
+// TestDuringAnUpgrade: that members are of several versions is told, and what is to be done about it.
+func TestDuringAnUpgrade(t *testing.T) {
+	for name, tc := range map[string]struct {
+		versions []string
+		told     bool
+	}{
+		"in the middle": {[]string{"3.5.35", "3.6.16", "3.5.35"}, true}, "before": {[]string{"3.5.35", "3.5.35", "3.5.35"}, false},
+		"patches": {[]string{"3.6.15", "3.6.16", "3.6.16"}, false}, "one does not tell": {[]string{"3.6.16", "", "3.6.16"}, false},
+	} {
+		hs := newHosts(t)
+		for i, host := range []string{"cp1", "cp2", "cp3"} {
+			l := hs.looks[host]
+			l.EtcdVersion = tc.versions[i]
+			hs.looks[host] = l
+		}
+		r, err := hs.prepare(t, Options{Backup: "b"})
+		if err != nil || strings.Contains(strings.Join(r.Plan.Warnings, "\n"), "kubectl ha etcd upgrade") != tc.told {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+}
+
+// TestOfAnotherCluster: a backup of a cluster that is lost is taken when it is asked for by name, and it
+// is told whose it is; without a name the hosts look for their own only.
+func TestOfAnotherCluster(t *testing.T) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := &store.Config{URL: "file://" + t.TempDir()}
+	s, err := store.Open(t.Context(), *target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const old = "fedcba9876543210"
+	part, err := backups.Send(t.Context(), s, backups.Folder(old, "daily"), backups.Part{Kind: backups.KindSnapshot, Object: "etcd-snapshot.db.age"}, []age.Recipient{id.Recipient()}, strings.NewReader("a snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := backups.Finish(t.Context(), s, backups.Manifest{Name: "daily", Cluster: "prod", Identity: old, Created: time.Now().Add(-time.Hour), KubernetesVersion: "v1.30.1", Revision: 7, Parts: []backups.Part{part}}); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Backup: "daily", Store: target, Keys: []age.Identity{id}}
+	var failed *bootstrap.TaskError
+	if _, err := newHosts(t).prepare(t, o); !errors.As(err, &failed) || !strings.Contains(failed.Failure.Hint, "--of-cluster") {
+		t.Errorf("it is taken without a word: %v", err)
+	}
+	for _, name := range []string{"prod", old, "fedcba98"} {
+		o.Of = name
+		r, err := newHosts(t).prepare(t, o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		said := strings.Join(r.Plan.Warnings, "\n")
+		if !strings.Contains(r.Plan.Source, "of the cluster prod ("+old+")") || !strings.Contains(said, "is replaced by what the cluster prod had") || !strings.Contains(said, "had Kubernetes v1.30.1") || r.from.object.Folder != old+"/daily" {
+			t.Errorf("%s: %+v", name, r.Plan)
+		}
+	}
+	o.Of = "test"
+	if _, err := newHosts(t).prepare(t, o); err == nil || !strings.Contains(err.Error(), "prod ("+old+")") {
+		t.Errorf("a cluster that is not there: %v", err)
+	}
+	o.Store, o.Of = nil, "prod"
+	if _, err := newHosts(t).prepare(t, o); action.KindOf(err) != action.Invalid {
+		t.Errorf("without a target: %v", err)
+	}
+}
+
+// TestQuota: a member that may have less than the snapshot has is found before anything is done.
+func TestQuota(t *testing.T) {
+	for quota, refused := range map[int64]bool{0: false, 10: true, 11: false, 1: true} {
+		hs := newHosts(t)
+		l := hs.looks["cp2"]
+		l.QuotaBytes = quota
+		hs.looks["cp2"] = l
+		if _, err := hs.prepare(t, Options{Backup: "b"}); (err != nil) != refused || refused && (action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "etcd of cp2 may have")) {
+			t.Errorf("%d: %v", quota, err)
+		}
+	}
+}
+
+// TestAuthorities: what the hosts' CAs say of a snapshot is told before anybody says yes.
+func TestAuthorities(t *testing.T) {
+	taken := time.Now()
+	for name, tc := range map[string]struct {
+		since time.Time
+		cas   int
+		want  string
+	}{
+		"as it was":                {taken.Add(-time.Hour), 1, ""},
+		"replaced since":           {taken.Add(time.Hour), 1, "after the snapshot"},
+		"in the middle":            {taken.Add(-time.Hour), 2, "in the middle of a rotation"},
+		"a node of an older agent": {time.Time{}, 0, ""},
+	} {
+		hs := newHosts(t)
+		for _, host := range []string{"cp1", "cp2", "cp3"} {
+			l := hs.looks[host]
+			l.CASince, l.CAs = tc.since, tc.cas
+			hs.looks[host] = l
+		}
+		r, err := hs.prepare(t, Options{Backup: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := 0
+		for _, w := range r.Plan.Warnings {
+			if strings.Contains(w, "CA of Kubernetes") {
+				said++
+			}
+		}
+		if text := strings.Join(r.Plan.Warnings, "\n"); said > 1 || (said > 0) != (tc.want != "") || !strings.Contains(text, tc.want) {
+			t.Errorf("%s: %s", name, text)
 		}
 	}
 }

@@ -55,10 +55,14 @@ func (r *Restore) Run(ctx context.Context) (Result, error) {
 		}},
 		{"end what the snapshot believes in", func() error {
 			c, err := r.api(ctx, planes[0])
-			if err == nil {
-				result.Ended, result.Removed, err = c.end(ctx, r.Plan.Lost)
+			if err != nil {
+				return err
 			}
-			return err
+			if result.Ended, result.Removed, err = c.end(ctx, r.Plan.Lost); err != nil {
+				return err
+			}
+			result.Settled = c.settle(ctx)
+			return nil
 		}},
 		{"start the rest", func() error {
 			// This one, whose apiserver runs, comes first: the others may not find theirs at once.

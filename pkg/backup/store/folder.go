@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -16,6 +17,10 @@ import (
 
 // partial ends the name of what is being written. No object is called so.
 const partial = ".partial"
+
+// partialOf is the name of an object while it is written. It is another one each time: of two that
+// write the same object neither writes into what the other one has.
+func partialOf(name string) string { return name + "." + rand.Text()[:8] + partial }
 
 // folder is a directory of this machine, which somebody may have mounted from elsewhere.
 type folder struct {
@@ -37,7 +42,8 @@ func (f *folder) Put(ctx context.Context, name string, r io.Reader) (err error) 
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(to+partial, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	half := partialOf(to)
+	out, err := os.OpenFile(half, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -45,11 +51,11 @@ func (f *folder) Put(ctx context.Context, name string, r io.Reader) (err error) 
 	if err == nil {
 		err = out.Sync()
 	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return errors.Join(err, os.Remove(to+partial))
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = os.Rename(half, to)
 	}
-	if err := os.Rename(to+partial, to); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, os.Remove(half))
 	}
 	return syncDir(filepath.Dir(to))
 }

@@ -71,6 +71,14 @@ func openS3(u *url.URL, c Config, w *wire) (Store, error) {
 
 func (s *s3) key(name string) string { return path.Join(s.prefix, name) }
 
+// base is what all keys begin with.
+func (s *s3) base() string {
+	if s.prefix == "" {
+		return ""
+	}
+	return s.prefix + "/"
+}
+
 // explain makes of S3's answers what callers and people understand. None of them has a secret.
 func (s *s3) explain(err error, doing, name string) error {
 	if err == nil {
@@ -142,10 +150,7 @@ func (s *s3) Stat(ctx context.Context, name string) (Object, error) {
 func (s *s3) List(ctx context.Context, prefix string) ([]Object, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	base := s.prefix
-	if base != "" {
-		base += "/"
-	}
+	base := s.base()
 	var out []Object
 	for o := range s.client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: base + prefix, Recursive: true}) {
 		if o.Err != nil {
@@ -169,19 +174,22 @@ func (s *s3) Delete(ctx context.Context, name string) error {
 	return err
 }
 
+// Tidy ends each unfinished upload by its own ID: another one of the same object may be under way.
 func (s *s3) Tidy(ctx context.Context, prefix string, since time.Time) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var errs []error
-	seen := map[string]bool{}
-	for u := range s.client.ListIncompleteUploads(ctx, s.bucket, path.Join(s.prefix, prefix), true) {
+	for u := range s.client.ListIncompleteUploads(ctx, s.bucket, s.base()+prefix, true) {
 		switch {
 		case u.Err != nil:
 			return errors.Join(append(errs, s.explain(u.Err, "list the unfinished uploads of", prefix))...)
-		case u.Initiated.After(since) || seen[u.Key]:
+		case u.Initiated.IsZero() || !u.Initiated.Before(since): // One whose age is not told is somebody's.
 		default:
-			seen[u.Key] = true
-			errs = append(errs, s.explain(s.client.RemoveIncompleteUpload(ctx, s.bucket, u.Key), "remove the unfinished upload of", u.Key))
+			err := minio.Core{Client: s.client}.AbortMultipartUpload(ctx, s.bucket, u.Key, u.UploadID)
+			if minio.ToErrorResponse(err).Code == minio.NoSuchUpload {
+				continue // It has ended since.
+			}
+			errs = append(errs, s.explain(err, "end the unfinished upload of", u.Key))
 		}
 	}
 	return errors.Join(errs...)

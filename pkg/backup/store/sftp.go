@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -68,7 +69,8 @@ func (s *sftpServer) Put(ctx context.Context, name string, r io.Reader) error {
 	if err := s.client.MkdirAll(path.Dir(to)); err != nil {
 		return fmt.Errorf("make %s: %w", path.Dir(to), err)
 	}
-	out, err := s.client.Create(to + partial)
+	half := partialOf(to)
+	out, err := s.client.OpenFile(half, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", to, err)
 	}
@@ -79,11 +81,12 @@ func (s *sftpServer) Put(ctx context.Context, name string, r io.Reader) error {
 		}
 	}
 	if err = errors.Join(err, out.Close()); err == nil {
-		err = s.client.PosixRename(to+partial, to)
-	} else if ctx.Err() == nil {
-		_ = s.client.Remove(to + partial) // what stays is removed by Tidy
+		err = s.client.PosixRename(half, to)
 	}
 	if err != nil {
+		if ctx.Err() == nil {
+			_ = s.client.Remove(half) // what stays is removed by Tidy
+		}
 		return fmt.Errorf("write %s: %w", to, err)
 	}
 	return nil

@@ -79,7 +79,7 @@ const (
 
 // DefaultStall is for how long a connection may move nothing: longer than a slow line (100 kbit/s)
 // takes for what the kernel has taken of it already.
-const DefaultStall = 2 * time.Minute
+const DefaultStall = 4 * time.Minute
 
 // Check finds what is wrong with a URL without connecting.
 func Check(target string) error {

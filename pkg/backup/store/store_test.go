@@ -8,15 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,81 +207,6 @@ func hostKeyLine(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return "h " + string(raw)
-}
-
-// s3Server is the real one that VERSITYGW names, with the bucket "bucket".
-func s3Server(t *testing.T) Config {
-	t.Helper()
-	program := os.Getenv("VERSITYGW")
-	if program == "" {
-		t.Skip("VERSITYGW does not name an S3 server (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0)")
-	}
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "bucket"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "--access", "me", "--secret", "secret-of-mine", "--port", address, "posix", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // It is killed: how it ends is of no interest.
-	listens(t, address)
-	return Config{URL: "s3://bucket/some/prefix", Endpoint: "http://" + address, Region: "us-east-1", Credentials: map[string]string{KeyAccess: "me", KeySecret: "secret-of-mine"}}
-}
-
-func TestS3(t *testing.T) { behaves(t, open(t, s3Server(t))) }
-
-// TestS3Refuses: credentials that are wrong are told as that, and are in no message.
-func TestS3Refuses(t *testing.T) {
-	c := s3Server(t)
-	c.Credentials = map[string]string{KeyAccess: "me", KeySecret: "secret-of-others"}
-	err := open(t, c).Put(t.Context(), "x", strings.NewReader("x"))
-	if err == nil || !strings.Contains(err.Error(), "refuses the credentials") || strings.Contains(err.Error(), "secret-of-others") {
-		t.Errorf("%v", err)
-	}
-}
-
-// TestS3Breaks: a server that ends in the middle of an upload leaves no object; once it is back the
-// upload succeeds, and what was left is tidied.
-func TestS3Breaks(t *testing.T) {
-	c := s3Server(t)
-	back, err := url.Parse(c.Endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var broken atomic.Bool
-	var parts atomic.Int32
-	// The signature is of the host that was asked.
-	through := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(back); r.Out.Host = r.In.Host }}
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if broken.Load() && r.URL.Query().Has("partNumber") && parts.Add(1) > 1 {
-			panic(http.ErrAbortHandler) // The connection ends.
-		}
-		through.ServeHTTP(w, r)
-	}))
-	t.Cleanup(proxy.Close)
-	c.Endpoint = proxy.URL
-	s := open(t, c)
-	broken.Store(true)
-	content := random(t, 30<<20)
-	if err := s.Put(t.Context(), "id/b/x", bytes.NewReader(content)); err == nil {
-		t.Fatal("it succeeded all the same")
-	}
-	if _, err := s.Stat(t.Context(), "id/b/x"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("half of it is there: %v", err)
-	}
-	broken.Store(false)
-	if err := errors.Join(s.Tidy(t.Context(), "id", time.Now().Add(time.Hour)), s.Put(t.Context(), "id/b/x", bytes.NewReader(content))); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestSFTP runs against OpenSSH's own server.

@@ -30,10 +30,12 @@ import (
 // options are what the commands share.
 type options struct {
 	genericiooptions.IOStreams
-	access                            *genericclioptions.ConfigFlags
-	file, to, credentials, identities string
-	output                            cli.Output
-	hostKey                           cli.HostKeyFlag
+	access                                *genericclioptions.ConfigFlags
+	file, to, credentials, identities, of string
+	// here: this machine asks the target itself.
+	here    bool
+	output  cli.Output
+	hostKey cli.HostKeyFlag
 }
 
 // New makes the command backup.
@@ -75,6 +77,10 @@ func (o *options) addIdentity(c *cobra.Command) {
 	c.Flags().StringVar(&o.identities, "identity", "", "`file` with the age identity that decrypts the backup; it stays on this machine")
 }
 
+func (o *options) addOf(c *cobra.Command) {
+	c.Flags().StringVar(&o.of, "of-cluster", "", "read the backups of another `cluster`, such as one that is lost: its name, or its identity (see backup list --clusters)")
+}
+
 func (o *options) keys() ([]age.Identity, error) {
 	if o.identities == "" {
 		return nil, action.Invalidf("the backup is encrypted: name the file with your age identity (--identity)")
@@ -89,6 +95,9 @@ func (o *options) keys() ([]age.Identity, error) {
 // reach finds the ways to the cluster: its API, or with -f its hosts over SSH.
 func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Options, leave func(), err error) {
 	leave = func() {}
+	if o.of != "" && o.to == "" {
+		return a, leave, action.Invalidf("--of-cluster is of backups at a target: name it with --to")
+	}
 	credentials, err := o.readCredentials()
 	if err != nil {
 		return a, leave, err
@@ -103,6 +112,7 @@ func (o *options) reach(ctx context.Context, sink report.Sink) (a backups.Option
 	if a, err = backups.InCluster(ctx, config, stored); err != nil || o.to == "" {
 		return a, leave, err
 	}
+	a.Of = o.of
 	a, err = a.At(ctx, config, o.to, credentials)
 	return a, leave, err
 }
@@ -127,12 +137,15 @@ func (o *options) overSSH(ctx context.Context, credentials []byte, sink report.S
 			return a, leave, err
 		}
 	}
+	if o.here {
+		return backups.Options{Cluster: c, Unknown: true, Of: o.of, Here: true, Target: target}, leave, nil
+	}
 	hosts, err := cli.Connect(ctx, c, &o.hostKey, sink)
 	if hosts == nil {
 		return a, leave, err
 	}
 	a = backups.OverSSH(c, hosts, hosts.Failed(), sink)
-	a.Target = target
+	a.Target, a.Of = target, o.of
 	return a, func() { remote.Close(hosts, sink) }, nil
 }
 
@@ -192,31 +205,48 @@ func (o *options) create(ctx context.Context, name string) error {
 }
 
 func newList(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
-	o, hosts := &options{IOStreams: streams, access: access}, false
+	o, hosts, clusters := &options{IOStreams: streams, access: access}, false, false
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List backups, newest first",
 		Long: cli.Paragraphs(
-			"Lists the backups recorded in Operations of this cluster. --hosts lists the backups on the disks of the hosts instead, including those that no Operation records, and verifies the digest of each file; with -f it does so over SSH, when there is no API. --to lists those of this cluster at a target."),
+			"Lists the backups recorded in Operations of this cluster. --hosts lists the backups on the disks of the hosts instead, including those that no Operation records, and verifies the digest of each file; with -f it does so over SSH, when there is no API. --to lists those of this cluster at a target.",
+			"A cluster is known by its etcd CA, not by its name. After a total loss, --clusters lists all clusters that have backups at the target, and --of-cluster those of one of them. With --here, this machine asks the target itself: then no host is needed, only the Cluster file."),
 		Example: cli.Examples(`
 			kubectl ha backup list
 			kubectl ha backup list --hosts
 			kubectl ha backup list --to offsite
-			kubectl ha backup list -o json`),
+			kubectl ha backup list -o json
+
+			# The cluster is lost
+			kubectl ha backup list --clusters --here --to offsite --credentials s3.yaml -f cluster.yaml`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.to != "" && hosts {
 				return action.Invalidf("use either --to or --hosts")
 			}
-			if o.to == "" {
+			switch {
+			case o.here && o.file == "":
+				return action.Invalidf("--here needs the Cluster file (-f)")
+			case clusters && o.of != "":
+				return action.Invalidf("use either --clusters or --of-cluster")
+			case clusters && o.to == "", o.here && o.to == "", o.of != "" && o.to == "":
+				return action.Invalidf("name the target with --to")
+			case clusters:
+				return o.listOwners(c.Context())
+			case o.to == "":
 				return o.listOnHosts(c.Context(), hosts)
 			}
 			return o.listAtTarget(c.Context())
 		},
 	}
 	o.addFlags(c, cli.Formats{Names: true})
-	c.Flags().BoolVar(&hosts, "hosts", false, "read and verify the backups on the hosts")
+	o.addOf(c)
+	f := c.Flags()
+	f.BoolVar(&hosts, "hosts", false, "read and verify the backups on the hosts")
+	f.BoolVar(&clusters, "clusters", false, "list all clusters that have backups at the target, with their identities")
+	f.BoolVar(&o.here, "here", false, "ask the target from this machine: no host is needed")
 	return c
 }
 
@@ -246,6 +276,9 @@ func (o *options) listAtTarget(ctx context.Context) error {
 // backupKind is before a backup's name with -o name.
 var backupKind = schema.GroupKind{Kind: "Backup"}
 
+// clusterKind is that of names of clusters, which are their identities.
+var clusterKind = schema.GroupKind{Kind: "Cluster"}
+
 func printListed(w io.Writer, list backup.Listed, now time.Time) error {
 	if len(list.Backups)+len(list.Broken) == 0 {
 		_, err := fmt.Fprintln(w, "No backups of this cluster found at the target.")
@@ -260,6 +293,48 @@ func printListed(w io.Writer, list backup.Listed, now time.Time) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(list.Broken)) {
 		_, _ = fmt.Fprintf(t, "%s\t?\t\t\tNOT whole: %s\n", name, list.Broken[name])
+	}
+	return errors.Join(t.Flush(), cli.WriteTrimmed(w, b.String()))
+}
+
+func (o *options) listOwners(ctx context.Context) error {
+	a, leave, err := o.reach(ctx, report.Discard())
+	defer leave()
+	if err != nil {
+		return err
+	}
+	all, err := backups.Owners(ctx, a, report.Discard())
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.output.Names():
+		names := []string{}
+		for _, one := range all {
+			names = append(names, one.Identity)
+		}
+		return o.output.PrintNames(o.Out, clusterKind, names...)
+	case o.output.ForPrograms():
+		return o.output.Print(o.Out, append([]backup.Owner{}, all...))
+	}
+	return printOwners(o.Out, all, time.Now())
+}
+
+func printOwners(w io.Writer, all []backup.Owner, now time.Time) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "No backups found at the target.")
+		return err
+	}
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	// Into memory, which does not fail.
+	_, _ = fmt.Fprintln(t, "CLUSTER\tIDENTITY\tBACKUPS\tLAST")
+	for _, o := range all {
+		name, last := "?", "?"
+		if o.Backups > 0 {
+			name, last = o.Name, duration.HumanDuration(now.Sub(o.Newest))
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", name, o.Identity, o.Backups, last)
 	}
 	return errors.Join(t.Flush(), cli.WriteTrimmed(w, b.String()))
 }
@@ -279,6 +354,7 @@ func newVerify(streams genericiooptions.IOStreams, access *genericclioptions.Con
 	}
 	o.addFlags(c, cli.Formats{Documents: "one event per line, then the result"})
 	o.addIdentity(c)
+	o.addOf(c)
 	return c
 }
 
@@ -309,11 +385,16 @@ func (o *options) verify(ctx context.Context, name string) error {
 func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
 	o, dir := &options{IOStreams: streams, access: access}, ""
 	c := &cobra.Command{
-		Use:     "download BACKUP --to TARGET --identity FILE --dir DIRECTORY",
-		Short:   "Download and decrypt a backup",
-		Long:    cli.Paragraphs("Downloads all objects of a backup to a new directory of this machine, which must reach the target itself. They are decrypted and verified. They contain every Secret of the cluster."),
-		Example: cli.Examples(`kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --dir ./restored`),
-		Args:    cobra.ExactArgs(1),
+		Use:   "download BACKUP --to TARGET --identity FILE --dir DIRECTORY",
+		Short: "Download and decrypt a backup",
+		Long:  cli.Paragraphs("Downloads all objects of a backup to a new directory of this machine, which must reach the target itself. They are decrypted and verified. They contain every Secret of the cluster.", "With --of-cluster and -f no host is needed."),
+		Example: cli.Examples(`
+			kubectl ha backup download backup-20261129-200000 --to offsite --identity key.txt --dir ./restored
+
+			# The cluster is lost
+			kubectl ha backup download backup-20261129-200000 --of-cluster prod --to offsite \
+			  --credentials s3.yaml --identity key.txt --dir ./restored -f cluster.yaml`),
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if dir == "" {
 				return action.Invalidf("name a new directory with --dir")
@@ -323,6 +404,7 @@ func newDownload(streams genericiooptions.IOStreams, access *genericclioptions.C
 	}
 	o.addFlags(c, cli.Formats{})
 	o.addIdentity(c)
+	o.addOf(c)
 	c.Flags().StringVar(&dir, "dir", "", "new `directory` to write to")
 	return c
 }
@@ -332,6 +414,7 @@ func (o *options) download(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
+	o.here = o.of != "" && o.file != "" // It reads the target from here in any case.
 	a, leave, err := o.reach(ctx, report.Discard())
 	defer leave()
 	if err != nil {

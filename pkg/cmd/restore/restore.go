@@ -50,6 +50,10 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha etcd restore daily-20261129 --from offsite --credentials s3.yaml \
 			  --identity key.txt -f cluster.yaml
 
+			# The cluster is lost, and its hosts were bootstrapped anew
+			kubectl ha etcd restore daily-20261129 --of-cluster prod --from offsite --credentials s3.yaml \
+			  --identity key.txt -f cluster.yaml
+
 			# Two of three members are gone for ever, and there is no backup
 			kubectl ha etcd restore --from-member any --members cp1 -f cluster.yaml`),
 		Args: cobra.MaximumNArgs(1),
@@ -68,6 +72,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.snapshot, "snapshot", "", "etcd snapshot `file` on this machine, instead of a backup")
 	f.StringVar(&o.from, "from", "", "the `target` that has the backup: a name in spec.backup.targets, or a URL")
+	f.StringVar(&o.action.Of, "of-cluster", "", "the backup is of another `cluster`, such as one that is lost: its name, or its identity (see backup list --clusters)")
 	f.StringVar(&o.credentials, "credentials", "", "`file` with the credentials of the target")
 	f.StringVar(&o.identity, "identity", "", "`file` with the age identity that decrypts the backup; it stays on this machine")
 	f.StringVar(&o.action.FromMember, "from-member", "", "`host` of a surviving member whose data is restored; any: the one that has applied most")
@@ -253,10 +258,15 @@ func (o *options) finish(r restore.Result, err error, started time.Time) error {
 	}{
 		{r.Ended, "Ended Operations of the snapshot"}, {r.Removed, "Removed nodes"},
 		{r.NotReady, "Nodes that are not ready yet"}, {r.Cordoned, "Nodes that are cordoned (kubectl uncordon NODE)"},
+		{r.Settled.Changed, "Brought to the CAs and keys that are in use"},
+		{r.Settled.Bound, "Secrets with a new token (copies of the former one elsewhere are refused)"},
 	} {
 		if len(x.names) > 0 {
 			fmt.Fprintf(&b, "%s: %s.\n", x.text, strings.Join(x.names, ", "))
 		}
+	}
+	for _, advice := range r.Settled.Advice {
+		fmt.Fprintf(&b, "To do: %s.\n", advice)
 	}
 	dir := o.action.Cluster.Spec.Etcd.DataDir
 	fmt.Fprintf(&b, "Check the cluster with: kubectl ha status\nThe former data is in %s/member.before-%s on the members; remove it once all is well.\n", dir, r.ID)

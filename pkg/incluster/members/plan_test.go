@@ -75,7 +75,7 @@ func TestPlan(t *testing.T) {
 			if s.ID == StepRecord {
 				continue
 			}
-			if r, err := Request(s, &tc.spec, c, Backups{Name: "etcd-x", Protect: []string{"upgrade-1"}}); err != nil || r.Task == "" || r.Timeout == 0 || r.LockTimeout == 0 {
+			if r, err := Request(s, &tc.spec, c, Backups{Name: "etcd-x", Protect: []string{"upgrade-1"}, Hold: true}); err != nil || r.Task == "" || r.Timeout == 0 || r.LockTimeout == 0 {
 				t.Errorf("%s: %s: %+v %v", name, s.ID, r, err)
 			}
 		}
@@ -129,14 +129,14 @@ func TestRequest(t *testing.T) {
 		"settled/v3.6.16":   {"cp1", tasks.EtcdGate, etcdcare.GateSpec{Endpoints: urls, APIServers: servers, Settled: "v3.6.16"}},
 		"gate/v3.6.16/e2":   {"cp1", tasks.EtcdGate, etcdcare.GateSpec{Endpoints: urls, APIServers: servers}},
 		"fit/e2":            {"e2", tasks.EtcdFit, etcdmember.FitSpec{Versions: spec.Versions}},
-		"backup/e2":         {"e2", tasks.Backup, backup.Spec{Operation: "etcd-x", Endpoints: []string{urls[1], urls[0], urls[2]}, Keep: 5, Protect: []string{"upgrade-1"}}},
+		"backup/e2":         {"e2", tasks.Backup, backup.Spec{Operation: "etcd-x", Endpoints: []string{urls[1], urls[0], urls[2]}, Keep: 5, Protect: []string{"upgrade-1"}, Hold: true}},
 		"lower/v3.5.35":     {"cp1", tasks.EtcdDowngrade, etcdcare.DowngradeSpec{Endpoints: urls, Version: "v3.5.35"}},
 		"member/v3.6.16/e2": {"e2", tasks.EtcdUpgrade, etcdmember.UpgradeSpec{Version: "v3.6.16", Name: "e2", Address: "10.0.0.32", Members: all}},
 		"apply/e2":          {"e2", tasks.EtcdSettings, etcdmember.SettingsSpec{Name: "e2", Address: "10.0.0.32", Members: all, Args: c.Spec.Etcd.ExtraArgs}},
 		"member/v3.6.16/e9": {"e9", "", nil},
 		"something/else/e1": {"e1", "", nil},
 	} {
-		r, err := Request(v1alpha1.StepStatus{ID: id, Node: tc.node}, spec, c, Backups{Name: "etcd-x", Protect: []string{"upgrade-1"}})
+		r, err := Request(v1alpha1.StepStatus{ID: id, Node: tc.node}, spec, c, Backups{Name: "etcd-x", Protect: []string{"upgrade-1"}, Hold: true})
 		if tc.want == nil {
 			if err == nil {
 				t.Errorf("%s: %+v", id, r)

@@ -31,6 +31,9 @@ type Backups struct {
 	Name string
 	// Protect are those that stay besides those that are kept anyway.
 	Protect []string
+	// Hold has each host remember that its own is of before a change that is not through, for a seat
+	// of which no Operation tells; Release ends that.
+	Hold, Release bool
 }
 
 // Request is the request of a step's task. It is pure.
@@ -52,7 +55,7 @@ func Request(s v1alpha1.StepStatus, spec *v1alpha1.EtcdSpec, c *v1alpha1.Cluster
 	case StepFit:
 		return request(tasks.EtcdFit, fitTimeout, etcdmember.FitSpec{Versions: spec.Versions})
 	case StepBackup:
-		return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: b.Name, Endpoints: ownFirst(c, s.Node), Keep: int(spec.KeepBackups), Protect: b.Protect})
+		return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: b.Name, Endpoints: ownFirst(c, s.Node), Keep: int(spec.KeepBackups), Protect: b.Protect, Hold: b.Hold, Release: b.Release})
 	case StepLower:
 		return request(tasks.EtcdDowngrade, etcdcare.DowngradeTimeout, etcdcare.DowngradeSpec{Endpoints: c.EtcdEndpoints(), Version: version})
 	}

@@ -104,6 +104,24 @@ func prune(ctx context.Context, env node.Env, spec Spec) (removed []string, err 
 	return removed, nil
 }
 
+// release notes that no backup is of before a change that is not through.
+func release(ctx context.Context, h *host.Host) error {
+	data, err := list(h)
+	if err != nil {
+		return err
+	}
+	for _, b := range data.Backups {
+		if !b.Held {
+			continue
+		}
+		b.Held = false
+		if err := writeIndex(ctx, h, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // surplus are the whole backups that are too many of the new one's kind, by name. The new one is
 // the newest, whatever the clocks said when the others were made. It is pure.
 func surplus(all []Backup, spec Spec, now time.Time) []string {
@@ -114,8 +132,10 @@ func surplus(all []Backup, spec Spec, now time.Time) []string {
 	}
 	now = now.Add(time.Nanosecond)
 	var counted []whole.Manifest
+	first := firstHeld(all)
 	for _, b := range all {
 		switch {
+		case b.Name == first && b.Name != spec.Operation: // It is of before anything that is not through.
 		case b.Name == spec.Operation:
 			counted = append(counted, whole.Manifest{Name: b.Name, Created: now})
 		case Scheduled(b.Name) == Scheduled(spec.Operation) && !slices.Contains(spec.Protect, b.Name):
@@ -124,4 +144,16 @@ func surplus(all []Backup, spec Spec, now time.Time) []string {
 	}
 	remove, _ := whole.Retain(counted, whole.Keep{Last: spec.Keep, Daily: spec.Daily, Weekly: spec.Weekly}, nil, now)
 	return remove
+}
+
+// firstHeld is the oldest backup that is held: later ones are of after a change had begun. Empty for
+// none. It is pure.
+func firstHeld(all []Backup) string {
+	var first Backup
+	for _, b := range all {
+		if b.Held && (first.Name == "" || b.Created.Before(first.Created)) {
+			first = b
+		}
+	}
+	return first.Name
 }

@@ -47,6 +47,12 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 			return nil, err
 		}
 	}
+	if spec.Release {
+		if err := release(ctx, h); err != nil {
+			return nil, err
+		}
+		data.Held = false
+	}
 	data.Removed, err = prune(ctx, env, spec)
 	return data, err
 }
@@ -64,7 +70,7 @@ func create(ctx context.Context, env node.Env, spec Spec) (Backup, error) {
 	if _, err := h.Remove(ctx, dir+"/"+indexName); err != nil {
 		return Backup{}, err
 	}
-	b := Backup{Name: spec.Operation, Created: time.Now().UTC().Truncate(time.Second)}
+	b := Backup{Name: spec.Operation, Created: time.Now().UTC().Truncate(time.Second), Held: spec.Hold}
 	var err error
 	if len(spec.Endpoints) > 0 {
 		if b.Snapshot, err = snapshot(ctx, env, spec.Endpoints, dir+"/"+SnapshotName); err != nil {
@@ -75,12 +81,16 @@ func create(ctx context.Context, env node.Env, spec Spec) (Backup, error) {
 	if b.Archive, err = archive(ctx, h, dir+"/"+ArchiveName); err != nil {
 		return Backup{}, err
 	}
+	return b, writeIndex(ctx, h, b)
+}
+
+func writeIndex(ctx context.Context, h *host.Host, b Backup) error {
 	raw, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
-		return Backup{}, err
+		return err
 	}
-	_, err = h.WriteFile(ctx, host.File{Path: dir + "/" + indexName, Mode: 0o600, Content: append(raw, '\n'), Note: "the index of a backup"})
-	return b, err
+	_, err = h.WriteFile(ctx, host.File{Path: Dir + "/" + b.Name + "/" + indexName, Mode: 0o600, Content: append(raw, '\n'), Note: "the index of a backup"})
+	return err
 }
 
 // read reads a backup's index.

@@ -211,6 +211,31 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// TestHeld: the backup of before the first try at a change stays, whoever makes how many since, until
+// one try has gone through.
+func TestHeld(t *testing.T) {
+	root := newRoot(t)
+	tries := []string{"etcd-1", "etcd-2", "etcd-3", "etcd-4"}
+	for i, name := range tries {
+		run(t, root, Spec{Operation: name, Keep: 1, Hold: true})
+		age(t, root, name, len(tries)-i)
+	}
+	if got := listed(t, root); names(got.Backups) != "etcd-4 etcd-1" || !got.Backups[1].Held {
+		t.Errorf("after four tries: %+v", got)
+	}
+	run(t, root, Spec{Operation: "by-hand", Keep: 1})
+	if got := listed(t, root); names(got.Backups) != "by-hand etcd-1" {
+		t.Errorf("after one by hand: %+v", got)
+	}
+	run(t, root, Spec{Operation: "etcd-5", Keep: 1, Hold: true})
+	if data := run(t, root, Spec{Operation: "etcd-5", Keep: 1, Release: true}); !data.Already || data.Held || strings.Join(data.Removed, " ") != "etcd-1" {
+		t.Errorf("after one that went through: %+v", data)
+	}
+	if got := listed(t, root); names(got.Backups) != "etcd-5" || got.Backups[0].Held {
+		t.Errorf("at the end: %+v", got)
+	}
+}
+
 func TestGenerations(t *testing.T) {
 	root := newRoot(t)
 	for i, name := range []string{"new", "older", "oldest", "ancient"} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,11 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
+
+// caPath is kubeadm's, which each node has.
+const caPath = "/etc/kubernetes/pki/ca.crt"
 
 // Look tells what a host has that a restore is about. It changes nothing.
 func Look(ctx context.Context, env node.Env, spec LookSpec) (any, error) {
@@ -37,6 +42,9 @@ func Look(ctx context.Context, env node.Env, spec LookSpec) (any, error) {
 	if out.Manifests, err = staticPods(h, stoppedDir); err != nil {
 		return nil, err
 	}
+	if err := out.authority(h); err != nil {
+		return nil, err
+	}
 	config, err := h.ReadFile(etcdmember.ConfigPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return out, nil // It has no member.
@@ -45,11 +53,34 @@ func Look(ctx context.Context, env node.Env, spec LookSpec) (any, error) {
 		return nil, err
 	}
 	out.Name, out.PeerURL = etcdmember.Setting(config, "name"), etcdmember.Setting(config, "initial-advertise-peer-urls")
+	if quota, err := strconv.ParseInt(etcdmember.Setting(config, "quota-backend-bytes"), 10, 64); err == nil {
+		out.QuotaBytes = quota
+	}
 	out.EtcdVersion = etcdVersion(ctx, h)
 	if err := out.data(ctx, h, spec, etcdmember.Setting(config, "advertise-client-urls")); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// authority tells of the CA of Kubernetes. The first one of the file is the one that signs. One that
+// can't be read keeps nobody from a restore.
+func (d *LookData) authority(h *host.Host) error {
+	raw, err := h.ReadFile(caPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all := pki.Certs(raw)
+	if len(all) == 0 {
+		return nil
+	}
+	if ca, err := pki.ParseCert(all[0]); err == nil {
+		d.CASince, d.CAs = ca.NotBefore, len(all)
+	}
+	return nil
 }
 
 // data tells how far the member's data is: the member itself, when it runs, or its files.

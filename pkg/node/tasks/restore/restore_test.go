@@ -44,6 +44,7 @@ func newWorld(t *testing.T) *world {
 		OnUnit("kubelet.service", "LoadState=loaded", "ActiveState=active", "UnitFileState=enabled").
 		On("systemctl restart kubelet.service", "").On("systemctl start --no-block etcd.service", "").
 		On("chown -R etcd:etcd "+dataDir+"/restored-"+testID, "")
+	w.commands.On(etcdBinary+" --version", "etcd Version: 3.6.16\n")
 	w.etcdutl(func() error {
 		hosttest.Write(t, h, dataDir+"/restored-"+testID+"/member/snap/db", "the restored data", 0o600)
 		return nil
@@ -138,6 +139,17 @@ func snapshotOf(t *testing.T) []byte {
 	}
 	sum := sha256.Sum256(raw)
 	return append(raw, sum[:]...)
+}
+
+// TestStarts: etcd from 3.6 on does not start on what a newer one has stored.
+func TestStarts(t *testing.T) {
+	for in, ok := range map[[2]string]bool{
+		{"", "3.6.16"}: true, {"3.6.0", "3.6.16"}: true, {"3.6.0", "3.7.3"}: true, {"3.7.0", "3.6.16"}: false, {"3.6.0", "3.5.35"}: true, {"3.7.0", ""}: true, {"garbled", "3.6.16"}: true,
+	} {
+		if err := starts(in[0], in[1]); (err == nil) != ok {
+			t.Errorf("%v: %v", in, err)
+		}
+	}
 }
 
 func TestAllTheWay(t *testing.T) {

@@ -139,6 +139,12 @@ type LookData struct {
 	// Name and PeerURL are its member's, as its configuration has them; empty when it has none.
 	Name    string `json:"name,omitempty"`
 	PeerURL string `json:"peerURL,omitempty"`
+	// CASince is since when the CA counts that signs for Kubernetes here, and CAs how many are trusted;
+	// zero on a host that is no node.
+	CASince time.Time `json:"caSince,omitzero"`
+	CAs     int       `json:"cas,omitempty"`
+	// QuotaBytes is the most that its database may take; zero when its configuration does not say.
+	QuotaBytes int64 `json:"quotaBytes,omitempty"`
 	// HasData: there is a member's data. Applied is the index of what it has applied, and Revision
 	// etcd's there; both zero when they can't be told.
 	HasData  bool   `json:"hasData,omitempty"`

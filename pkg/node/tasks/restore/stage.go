@@ -54,6 +54,9 @@ func stage(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	if status.SHA256 != spec.SHA256 {
 		return nil, fmt.Errorf("the snapshot has the SHA-256 %s instead of %s", status.SHA256, spec.SHA256)
 	}
+	if err := starts(status.StorageVersion, etcdVersion(ctx, h)); err != nil {
+		return nil, err
+	}
 	if err := room(h, spec.DataDir, status.Bytes); err != nil {
 		return nil, err
 	}
@@ -74,6 +77,22 @@ func stage(ctx context.Context, env node.Env, spec Spec) (any, error) {
 	}
 	done := State{ID: spec.ID, SHA256: spec.SHA256, Bytes: status.Bytes, Members: spec.Members, Begun: begun, Staged: true}
 	return Data{Snapshot: &taskbackup.Snapshot{Revision: status.Revision, Entries: status.Entries, Bytes: status.Bytes, SHA256: status.SHA256}}, writeState(ctx, h, done)
+}
+
+// starts refuses data on which etcd of a version would not start; etcdutl restores it all the same. etcd
+// before 3.6 does not look. It is pure.
+// https://github.com/etcd-io/etcd/blob/v3.6.16/server/storage/schema/schema.go (Validate)
+func starts(stored, has string) error {
+	s, err := etcd.ParseVersion(stored)
+	if err != nil {
+		return nil //nolint:nilerr // nothing is noted
+	}
+	h, err := etcd.ParseVersion(has)
+	if err != nil || h.Minor() < 6 || s.Minor() <= h.Minor() {
+		return nil //nolint:nilerr // a program that does not tell is judged by what it does
+	}
+	return host.WithHint(fmt.Errorf("the snapshot is stored as etcd %s does, and etcd %s of this host would not start on it", etcd.MinorOf(stored), has),
+		"bring etcd of that version to the host first (kubectl ha bootstrap with etcd.version of the Cluster file), or take a backup of before the upgrade; nothing of the cluster was touched")
 }
 
 func runEtcdutl(ctx context.Context, h *host.Host, spec Spec) error {
