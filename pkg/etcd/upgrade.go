@@ -33,6 +33,8 @@ func floors() map[uint]string { return map[uint]string{6: "3.5.26", 7: "3.6.11"}
 const (
 	oldestMinor = 5
 	newestMinor = 7
+	// withoutV2 is the first that knows nothing of the v2 API.
+	withoutV2 = 7
 	// tellsStorage is the first whose members tell the version of what they store, and that
 	// can be brought back by etcd's own downgrade.
 	tellsStorage = 6
@@ -54,6 +56,19 @@ func MinorOf(text string) string {
 		return ""
 	}
 	return fmt.Sprintf("3.%d", v.Minor())
+}
+
+// NeedsNewLog tells whether RenewLog has to come before the first member goes to the target: it is the
+// first without the v2 API, and a member is of an earlier one. It is pure.
+func NeedsNewLog(v View, target string) bool {
+	to, err := ParseVersion(target)
+	if err != nil || to.Minor() < withoutV2 {
+		return false
+	}
+	return slices.ContainsFunc(v.Status, func(s MemberStatus) bool {
+		have, err := ParseVersion(s.Version)
+		return err == nil && have.Minor() < withoutV2
+	})
 }
 
 // Rounds are the versions to go through from the lowest that a member has, one minor version at

@@ -39,6 +39,11 @@ func NewOperations(config *rest.Config, agents v1alpha1.Agents) (*Operations, er
 // List returns all Operations, the oldest first.
 func (o *Operations) List(ctx context.Context) ([]v1alpha1.Operation, error) { return o.ops.List(ctx) }
 
+// Heads is List without the steps that are kept in parts, for whoever asks for none.
+func (o *Operations) Heads(ctx context.Context) ([]v1alpha1.Operation, error) {
+	return o.ops.Heads(ctx)
+}
+
 // Get returns one Operation; the error of one that is not there is the API's NotFound.
 func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation, error) {
 	return o.ops.Get(ctx, name)
@@ -46,8 +51,8 @@ func (o *Operations) Get(ctx context.Context, name string) (*v1alpha1.Operation,
 
 // Hold keeps Operations from beginning while this machine itself is at work on hosts of the cluster;
 // see operations.Client.Hold.
-func (o *Operations) Hold(ctx context.Context, command, lock string) (working context.Context, release func() error, err error) {
-	return o.ops.Hold(ctx, o.clients.Kube, command, lock)
+func (o *Operations) Hold(ctx context.Context, command, id string) (*operations.Hold, error) {
+	return o.ops.Hold(ctx, o.clients.Kube, command, id)
 }
 
 // Create creates an Operation with a name made of its type, and starts its
@@ -121,19 +126,19 @@ func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, wan
 		}
 	}
 	changed, failed := install(ctx, o.clients, c)
-	if failed != nil || len(changed) == 0 {
+	if failed != nil || parts && len(changed) == 0 {
 		return nil, errors.Join(err, failed)
 	}
 	// On a cluster of several API servers each learns of it in its own time.
 	waited := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, knownWithin, true, func(ctx context.Context) (bool, error) {
 		if parts, err = o.ops.KnowsParts(ctx); err != nil || !parts {
-			return false, err
+			return false, nil //nolint:nilerr // the next look tells
 		}
 		op, err = o.ops.Create(ctx, want.DeepCopy())
 		return !apierrors.IsInvalid(err), nil
 	})
-	if err == nil {
-		err = waited
+	if err == nil && waited != nil {
+		err = fmt.Errorf("the API servers do not know the resources that were just installed: %w", waited)
 	}
 	return op, err
 }

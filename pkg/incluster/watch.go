@@ -91,7 +91,9 @@ func (o *Operations) Watch(ctx context.Context, name string, sink report.Sink) e
 
 // refused tells whether the API knows the caller and does not let it, or does not know it
 // any more, as when a login has ended: asking on is of no use.
-func refused(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }
+func refused(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || operations.Incomplete(err)
+}
 
 // outcome is how a final Operation ended.
 func outcome(op *v1alpha1.Operation) error {

@@ -110,7 +110,7 @@ func Renew(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	if o.DryRun || r.Plan.Empty() {
 		return r, o.complete(r.Plan)
 	}
-	all, err := ops.List(ctx)
+	all, err := ops.Heads(ctx)
 	if err != nil {
 		return r, action.OfCluster(err)
 	}

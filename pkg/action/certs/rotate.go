@@ -265,7 +265,7 @@ func (w *rotating) notes(phases []certs.Phase) []string {
 
 // refuseOthers is an error while another Operation is unfinished.
 func (w *rotating) refuseOthers(ctx context.Context) error {
-	all, err := w.ops.List(ctx)
+	all, err := w.ops.Heads(ctx)
 	if err != nil {
 		return action.OfCluster(err)
 	}

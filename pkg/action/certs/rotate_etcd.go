@@ -27,9 +27,11 @@ type rotatingEtcd struct {
 	RotateOptions
 	clients *client.Clients
 	ops     *incluster.Operations
-	cas     *bootstrap.EtcdCAs
-	state   rotationState
-	sink    report.Sink
+	// held keeps Operations from beginning; nil where nothing is carried out.
+	held  *operations.Hold
+	cas   *bootstrap.EtcdCAs
+	state rotationState
+	sink  report.Sink
 }
 
 func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (RotationResult, error) {
@@ -68,29 +70,38 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 			return r, err
 		}
 	}
-	ctx, release, err := w.ops.Hold(ctx, "kubectl ha certs rotate-ca etcd", o.StateDir)
+	id, err := bootstrap.HolderID(o.StateDir)
 	if err != nil {
+		return r, err
+	}
+	if w.held, err = w.ops.Hold(ctx, "kubectl ha certs rotate-ca etcd", id); err != nil {
 		return r, action.OfCluster(err)
 	}
 	defer func() {
-		if err := release(); err != nil {
+		if err := w.held.Release(); err != nil {
 			action.Warn(sink, "", "%v", err)
 		}
 	}()
+	err = w.held.Because(w.phases(w.held.Context(), &r))
+	return r, err
+}
+
+// phases carries out those of the plan.
+func (w *rotatingEtcd) phases(ctx context.Context, r *RotationResult) error {
 	for _, phase := range r.Plan.Phases {
 		// Since the last look a person was asked, or a phase has taken its time.
 		if err := w.allThere(ctx); err != nil {
-			return r, fmt.Errorf("phase %s: %w", phase, err)
+			return fmt.Errorf("phase %s: %w", phase, err)
 		}
 		if err := w.carryOut(ctx, phase); err != nil {
-			return r, fmt.Errorf("phase %s: %w", phase, err)
+			return fmt.Errorf("phase %s: %w", phase, err)
 		}
 		r.Plan.To = pki.ID(w.target())
 		if r.Reached = phase; phase == certs.PhaseFinish {
 			r.Reached = ""
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // prepareEtcd reads what a plan is made of, and refuses what can't be.
@@ -177,7 +188,7 @@ func (w *rotatingEtcd) target() []byte {
 
 // ready is an error while another Operation is unfinished, or not all hosts take part.
 func (w *rotatingEtcd) ready(ctx context.Context) error {
-	all, err := w.ops.List(ctx)
+	all, err := w.ops.Heads(ctx)
 	if err != nil {
 		return action.OfCluster(err)
 	}

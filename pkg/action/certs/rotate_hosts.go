@@ -129,7 +129,7 @@ func (w *rotating) seal(ctx context.Context, phase certs.Phase) (map[string][]by
 
 // operate has an Operation bring the nodes to a phase. An unfinished one for the same is resumed.
 func (w *rotating) operate(ctx context.Context, spec v1alpha1.OperationSpec, sealed map[string][]byte) (string, error) {
-	all, err := w.ops.List(ctx)
+	all, err := w.ops.Heads(ctx)
 	if err != nil {
 		return "", action.OfCluster(err)
 	}

@@ -144,7 +144,7 @@ func (w *rotating) restartOne(ctx context.Context, kind string, u *unstructured.
 			return "pods of before have not ended yet", nil
 		})
 		if err != nil {
-			return fmt.Errorf("%w\nnext: see to what keeps its pods from being ready, and run the command again", err)
+			return fmt.Errorf("%w\nnext: see to what keeps its pods from being ready, or those of before from ending (kubectl get pods -n %s: a lost node, a long grace period, an update strategy of OnDelete), and run the command again", err, name.namespace)
 		}
 		return nil
 	})

@@ -132,7 +132,7 @@ func (o ChangeOptions) refuseBusy(ctx context.Context, sink report.Sink) error {
 	if err != nil {
 		return err
 	}
-	all, err := ops.List(ctx)
+	all, err := ops.Heads(ctx)
 	switch {
 	case err != nil && o.Hosts != nil:
 		action.Warn(sink, "", "whether an Operation is in progress cannot be told: %v", err)

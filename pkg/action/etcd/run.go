@@ -2,11 +2,11 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -161,11 +161,27 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 		return action.OfRun(err)
 	}
 	defer unlock()
-	ctx, release, err := p.hold(ctx, sink)
+	held, err := p.hold(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
+	if held == nil {
+		if o.Config != nil {
+			action.Warn(sink, "", "the API does not answer: operations are not kept from beginning once it does")
+		}
+		return p.carryOut(ctx, func() error { return nil }, sink)
+	}
+	defer func() {
+		if err := held.Release(); err != nil {
+			action.Warn(sink, "", "%v", err)
+		}
+	}()
+	return held.Because(p.carryOut(held.Context(), held.Await, sink))
+}
+
+// carryOut runs the steps; before each of them may has to have no objection.
+func (p *ChangePlan) carryOut(ctx context.Context, may func() error, sink report.Sink) error {
+	o := p.options
 	if err := p.Push(ctx, sink); err != nil {
 		return err
 	}
@@ -174,7 +190,10 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 	for _, s := range p.status {
 		byID[s.ID] = s
 	}
-	err = plan.Run(ctx, p.Steps, plan.Options{Parallel: 1, Exec: func(ctx context.Context, s plan.Step) (plan.Outcome, error) {
+	err := plan.Run(ctx, p.Steps, plan.Options{Parallel: 1, Exec: func(ctx context.Context, s plan.Step) (plan.Outcome, error) {
+		if err := may(); err != nil {
+			return plan.Outcome{}, err
+		}
 		return p.step(ctx, byID[s.ID], own, sink)
 	}}, sink)
 	if err == nil {
@@ -186,30 +205,26 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 	return action.OfRun(err)
 }
 
-// hold keeps Operations from beginning meanwhile; an API that is away begins none.
-func (p *ChangePlan) hold(ctx context.Context, sink report.Sink) (working context.Context, release func(), err error) {
+// hold keeps Operations from beginning meanwhile. Nil where the API does not answer, or has none: of
+// those that are away etcd may be the reason.
+func (p *ChangePlan) hold(ctx context.Context) (*operations.Hold, error) {
 	o := p.options
 	if o.Config == nil {
-		return ctx, func() {}, nil
+		return nil, nil
 	}
 	ops, err := incluster.NewOperations(o.Config, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	working, giveBack, err := ops.Hold(ctx, "kubectl ha etcd "+strings.ToLower(string(o.Change)), o.StateDir)
-	var busy *operations.BusyError
-	switch {
-	case errors.As(err, &busy):
-		return nil, nil, err
-	case err != nil:
-		action.Warn(sink, "", "operations are not kept from beginning meanwhile: %v", err)
-		return ctx, func() {}, nil
+	id, err := bootstrap.HolderID(o.StateDir)
+	if err != nil {
+		return nil, err
 	}
-	return working, func() {
-		if err := giveBack(); err != nil {
-			action.Warn(sink, "", "%v", err)
-		}
-	}, nil
+	held, err := ops.Hold(ctx, "kubectl ha etcd "+strings.ToLower(string(o.Change)), id)
+	if operations.Unreachable(err) || apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return held, err
 }
 
 // backups are those of this run: no Operation tells of it, so that the hosts hold the first one.
@@ -264,7 +279,7 @@ func (p *ChangePlan) protected(ctx context.Context, sink report.Sink) []string {
 		ops, err := incluster.NewOperations(p.options.Config, nil)
 		var all []v1alpha1.Operation
 		if err == nil {
-			all, err = ops.List(ctx)
+			all, err = ops.Heads(ctx)
 		}
 		if err == nil {
 			return operations.FirstTries(all)

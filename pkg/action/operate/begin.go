@@ -35,7 +35,7 @@ func (b *Begun) Watch(ctx context.Context, sink report.Sink) error {
 // unless that is nil, and after this program's agent was brought to the nodes. While another
 // Operation is unfinished the error is an operations.BusyError.
 func (c *Connection) Begin(ctx context.Context, document *v1alpha1.Cluster, spec v1alpha1.OperationSpec, sink report.Sink) (*Begun, error) {
-	all, err := c.ops.List(ctx)
+	all, err := c.ops.Heads(ctx)
 	if err != nil {
 		return nil, action.OfCluster(err)
 	}
@@ -62,7 +62,7 @@ func (c *Connection) Begin(ctx context.Context, document *v1alpha1.Cluster, spec
 // RefuseOther refuses, before anything is done, while an Operation is unfinished that is for
 // none of these; the error is an operations.BusyError.
 func (c *Connection) RefuseOther(ctx context.Context, specs ...v1alpha1.OperationSpec) error {
-	all, err := c.ops.List(ctx)
+	all, err := c.ops.Heads(ctx)
 	if err != nil {
 		return action.OfCluster(err)
 	}

@@ -31,7 +31,7 @@ func Quiet(ctx context.Context, clients *client.Clients, kind schedule.Kind, sin
 	}
 	left := ""
 	waited := wait.PollUntilContextTimeout(ctx, quietInterval, quietTimeout, true, func(ctx context.Context) (bool, error) {
-		all, err := ops.List(ctx)
+		all, err := ops.Heads(ctx)
 		if err != nil {
 			return false, err
 		}

@@ -189,7 +189,7 @@ func refuseSecond(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	all, err := ops.List(ctx)
+	all, err := ops.Heads(ctx)
 	if err != nil {
 		return action.OfCluster(err)
 	}

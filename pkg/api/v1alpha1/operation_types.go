@@ -156,6 +156,8 @@ type OperationStatus struct {
 	// Parts is in how many OperationParts the steps are, named NAME-00000 and on. Zero: they are here.
 	// +kubebuilder:validation:Minimum=0
 	Parts int32 `json:"parts,omitempty"`
+	// PartsWritten counts the changes of parts, so that whoever watches the Operation learns of them.
+	PartsWritten int64 `json:"partsWritten,omitempty"`
 	// Steps is the plan, in an order in which they could run one by one.
 	// +listType=map
 	// +listMapKey=id

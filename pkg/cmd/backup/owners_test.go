@@ -30,14 +30,14 @@ func TestPrintOwners(t *testing.T) {
 // TestListRefuses: what does not fit together is said before anybody is asked.
 func TestListRefuses(t *testing.T) {
 	for line, says := range map[string]string{
-		"list --clusters":                                  "--to",
-		"list --of-cluster prod":                           "--to",
-		"list --here --to s3://b":                          "(-f)",
-		"list --here -f x.yaml":                            "--to",
-		"list --clusters --of-cluster prod --to s3://b":    "either",
-		"list --hosts --to s3://b":                         "either",
-		"download b --of-cluster prod --dir x":             "--identity",
-		"download b --of-cluster prod --to s3://b -o yaml": "-o",
+		"list --clusters":                                   "--to",
+		"list --of-cluster prod":                            "--to",
+		"list --here --to s3://b":                           "(-f)",
+		"list --here -f x.yaml":                             "--to",
+		"list --clusters --of-cluster prod --to s3://b":     "either",
+		"list --hosts --to s3://b":                          "either",
+		"download b --of-cluster prod --dir x":              "--identity",
+		"download b --of-cluster prod --to s3://b -o table": "unable to match a printer",
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()
 		c := New(streams)

@@ -52,7 +52,7 @@ func TestFinish(t *testing.T) {
 // TestRefuses: what does not fit together is said before anybody is asked.
 func TestRefuses(t *testing.T) {
 	for line, says := range map[string]string{
-		"b --take-back --yes": "leave out the backup", "b -o json": "--yes", "b -o yaml --yes": "-o", "b c": "at most 1",
+		"b --take-back --yes": "leave out the backup", "b -o json": "--yes", "b -o table --yes": "unable to match a printer", "b c": "at most 1",
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()
 		c := New(streams)

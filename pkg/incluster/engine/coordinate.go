@@ -122,7 +122,7 @@ func (r *run) takeOver(ctx context.Context) error {
 	if planError != nil && ctx.Err() != nil {
 		return planError
 	}
-	_, err = r.writeStatus(ctx, func(op *v1alpha1.Operation) {
+	write := func(op *v1alpha1.Operation) {
 		if planError != nil {
 			op.Status.Phase, op.Status.FinishedAt = v1alpha1.OperationFailed, now()
 			op.Status.Message = line("no plan could be made: " + planError.Error())
@@ -130,7 +130,11 @@ func (r *run) takeOver(ctx context.Context) error {
 		}
 		op.Status.Steps = steps
 		op.Status.Progress = operations.Progress(steps)
-	})
+	}
+	if _, err = r.writeStatus(ctx, write); errors.Is(err, operations.ErrNoParts) {
+		planError = operations.ErrNoParts
+		_, err = r.writeStatus(ctx, write)
+	}
 	return err
 }
 

@@ -22,6 +22,9 @@ const progressInterval = 2 * time.Second
 // errInterrupted ends a step that nobody needs any more.
 var errInterrupted = errors.New("not waited for any longer")
 
+// errNoPlan is where nothing is known of what was done: it is not over for that.
+var errNoPlan = errors.New("the operation has lost its plan: an earlier version of its resource is installed; install this one's with kubectl ha bootstrap or kubectl ha adopt, delete the operation, and begin it anew")
+
 // run is one coordinator's work on one Operation, while it has the lease. Its
 // loop alone reads and writes the fields; the steps' goroutines send to ended.
 type run struct {
@@ -95,7 +98,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, errGone) || apierrors.IsNotFound(err):
+	case errors.Is(err, errGone) || apierrors.IsNotFound(err): // not of its parts, see there
 		r.Sink.Emit(report.Event{Kind: report.Warning, Message: "operation " + r.Operation + " was removed, nothing more is started for it"})
 		return nil
 	}
@@ -141,9 +144,13 @@ func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-ch
 // then starts it: the intent is in the status before anything is done.
 func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, error) {
 	var d decision
+	lost := false
 	op, err := r.writeStatus(ctx, func(op *v1alpha1.Operation) {
 		if op.Status.Phase == v1alpha1.OperationFailed && len(op.Status.Steps) == 0 {
 			return // There was no plan; it has ended.
+		}
+		if lost = len(op.Status.Steps) == 0 && !unwanted(op); lost {
+			return
 		}
 		for _, e := range r.unwritten {
 			r.record(op, e)
@@ -152,6 +159,9 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, error) {
 		d = decide(op)
 		r.intend(op, d)
 	})
+	if err == nil && lost {
+		err = errNoPlan
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package members
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,9 @@ func Request(s v1alpha1.StepStatus, spec *v1alpha1.EtcdSpec, c *v1alpha1.Cluster
 	case StepWell:
 		return gate(c, etcdcare.GateSpec{MayBeFull: mayBeFull})
 	case StepMay:
-		return gate(c, etcdcare.GateSpec{Target: version, Downgrade: down})
+		r, err := gate(c, etcdcare.GateSpec{Target: version, Downgrade: down, SnapshotCount: snapshotCount(c)})
+		r.Timeout = etcdcare.MayTimeout
+		return r, err
 	case StepGate:
 		return gate(c, etcdcare.GateSpec{MayBeFull: mayBeFull})
 	case StepSettled:
@@ -70,6 +73,13 @@ func Request(s v1alpha1.StepStatus, spec *v1alpha1.EtcdSpec, c *v1alpha1.Cluster
 		return request(tasks.EtcdSettings, etcdmember.UpgradeTimeout, etcdmember.SettingsSpec{Name: h.Name, Address: h.Address, Members: addresses(c), Args: c.Spec.Etcd.ExtraArgs})
 	}
 	return node.Request{}, fmt.Errorf("there is no task for the step %s", s.ID)
+}
+
+// snapshotCount is what the members were told, zero for etcd's default.
+func snapshotCount(c *v1alpha1.Cluster) uint64 {
+	// What is no number etcd would not have started with.
+	n, _ := strconv.ParseUint(c.Spec.Etcd.ExtraArgs["snapshot-count"], 10, 64)
+	return n
 }
 
 // gate asks for every apiserver too.

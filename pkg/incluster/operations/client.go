@@ -89,7 +89,7 @@ func (c *Client) head(ctx context.Context, name string) (*v1alpha1.Operation, er
 }
 
 // List reads all Operations, the oldest first. A cluster that has no such
-// resource yet has none.
+// resource yet has none. One whose parts are not all there has no steps.
 func (c *Client) List(ctx context.Context) ([]v1alpha1.Operation, error) {
 	out, err := c.Heads(ctx)
 	if err != nil || !hasParts(out) {
@@ -99,22 +99,17 @@ func (c *Client) List(ctx context.Context) ([]v1alpha1.Operation, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole := out[:0]
-	for _, op := range out {
-		if op.Status.Parts > 0 {
-			parts, err := arrange(&op, found)
-			if err != nil {
-				// One that was deleted while this was read takes its parts with it.
-				if _, gone := c.head(ctx, op.Name); apierrors.IsNotFound(gone) {
-					continue
-				}
-				return nil, err
-			}
-			op.Status.Steps = join(parts)
+	for i := range out {
+		if out[i].Status.Parts == 0 {
+			continue
 		}
-		whole = append(whole, op)
+		// One whose parts are going, or were deleted, is not in the way of all others: Get says what is
+		// wrong with it.
+		if parts, err := arrange(&out[i], found); err == nil {
+			out[i].Status.Steps = join(parts)
+		}
 	}
-	return whole, nil
+	return out, nil
 }
 
 // Heads is List without the steps that are kept in parts, for whoever asks for none.
@@ -168,7 +163,8 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// Modify changes an Operation's metadata and spec; see modify for change.
+// Modify changes an Operation's metadata and spec; see modify for change. Steps that are in parts are
+// neither read nor returned.
 func (c *Client) Modify(ctx context.Context, name string, change func(*v1alpha1.Operation) error) (*v1alpha1.Operation, error) {
 	return c.modify(ctx, name, change)
 }
@@ -193,12 +189,13 @@ func (c *Client) ModifyStatus(ctx context.Context, name string, change func(*v1a
 // stops everything by an error. It goes on until the context ends.
 func (c *Client) modify(ctx context.Context, name string, change func(*v1alpha1.Operation) error, sub ...string) (*v1alpha1.Operation, error) {
 	for {
-		op, parts, err := c.get(ctx, name)
+		op, parts, err := c.read(ctx, name, sub...)
 		if err == nil {
+			isNew := len(op.Status.Steps) == 0
 			if err = change(op); err != nil {
 				return nil, err
 			}
-			if op, err = c.update(ctx, op, parts, sub...); err == nil {
+			if op, err = c.update(ctx, op, parts, isNew, sub...); err == nil {
 				return op, nil
 			}
 		}
@@ -218,11 +215,20 @@ func (c *Client) modify(ctx context.Context, name string, change func(*v1alpha1.
 	}
 }
 
-// update writes an Operation that was read with parts.
-func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, parts []part, sub ...string) (*v1alpha1.Operation, error) {
+// read is what a change is made of: with its parts where the status is changed.
+func (c *Client) read(ctx context.Context, name string, sub ...string) (*v1alpha1.Operation, []part, error) {
+	if len(sub) > 0 {
+		return c.get(ctx, name)
+	}
+	op, err := c.head(ctx, name)
+	return op, nil, err
+}
+
+// update writes an Operation that was read with parts; isNew says that it had no plan then.
+func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, parts []part, isNew bool, sub ...string) (*v1alpha1.Operation, error) {
 	if len(sub) > 0 {
 		var err error
-		if parts, err = c.writeSteps(ctx, op, parts); err != nil {
+		if parts, err = c.writeSteps(ctx, op, parts, isNew); err != nil {
 			return nil, err
 		}
 	}
@@ -241,8 +247,13 @@ func (c *Client) update(ctx context.Context, op *v1alpha1.Operation, parts []par
 		return nil, fmt.Errorf("write operation %s: %w", op.Name, err)
 	}
 	out, err := fromUnstructured(written)
-	if err != nil || out.Status.Parts == 0 {
-		return out, err
+	switch {
+	case err != nil:
+		return nil, err
+	case out.Status.Parts != head.Status.Parts:
+		return nil, fmt.Errorf("operation %s: %w: the API server leaves out status.parts, since an earlier version of the resource is installed", op.Name, ErrNoParts)
+	case out.Status.Parts == 0 || len(sub) == 0:
+		return out, nil
 	}
 	c.memory.keep(out.UID, parts)
 	out.Status.Steps = join(parts)
@@ -263,7 +274,7 @@ func Transient(err error) bool {
 		metav1.StatusReasonGone, metav1.StatusReasonMethodNotAllowed:
 		return false
 	default:
-		return !errors.Is(err, errUnreadable) && !errors.Is(err, errParts) && !errors.Is(err, errBug)
+		return !errors.Is(err, errUnreadable) && !errors.Is(err, errParts) && !errors.Is(err, ErrNoParts) && !errors.Is(err, errBug)
 	}
 }
 

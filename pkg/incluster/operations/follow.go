@@ -34,14 +34,7 @@ type Look struct {
 //
 // Of one whose steps are in parts the states come no faster than one reads them without being a burden.
 func (c *Client) Follow(ctx context.Context, name string) <-chan Look {
-	return c.follow(ctx, name, func(ctx context.Context, name string) (*v1alpha1.Operation, error) {
-		began := time.Now()
-		op, err := c.Get(ctx, name)
-		if err == nil && op.Status.Parts > 0 && !op.Status.Phase.Final() {
-			pause(ctx, readShare*time.Since(began))
-		}
-		return op, err
-	})
+	return c.follow(ctx, name, c.Get)
 }
 
 // readShare is how much longer than a read of all parts the time between two of them is.
@@ -58,7 +51,9 @@ func (c *Client) follow(ctx context.Context, name string, read func(context.Cont
 		defer close(out)
 		last := ""
 		for ctx.Err() == nil {
+			began := time.Now()
 			op, err := read(ctx, name)
+			took := time.Since(began)
 			look := Look{Operation: op, Deleted: apierrors.IsNotFound(err), Err: err}
 			if look.Deleted {
 				look.Err = nil
@@ -77,7 +72,9 @@ func (c *Client) follow(ctx context.Context, name string, read func(context.Cont
 				pause(ctx, retryInterval)
 				continue
 			}
-			last = op.ResourceVersion
+			if last = op.ResourceVersion; op.Status.Parts > 0 && len(op.Status.Steps) > 0 {
+				pause(ctx, readShare*took)
+			}
 			c.await(ctx, name, last)
 		}
 	}()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,27 +20,28 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
-func TestCommandIn(t *testing.T) {
+func TestLately(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	lease := func(holder string, seconds int32, renewed time.Time) coordinationv1.LeaseSpec {
-		m := metav1.NewMicroTime(renewed)
+	lease := func(holder string, renewed time.Time) coordinationv1.LeaseSpec {
+		m, seconds := metav1.NewMicroTime(renewed), int32(60)
 		return coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &m}
 	}
 	operation := "join-abcde"
 	for name, tc := range map[string]struct {
-		spec coordinationv1.LeaseSpec
-		want string
+		spec    coordinationv1.LeaseSpec
+		command string
+		lately  bool
 	}{
-		"nobody":                    {coordinationv1.LeaseSpec{}, ""},
-		"an operation":              {coordinationv1.LeaseSpec{HolderIdentity: &operation}, ""},
-		"an operation, with a time": {lease(operation, 60, at), ""},
-		"a command":                 {lease("command/x1/kubectl ha etcd apply on a", 60, at.Add(-59*time.Second)), "kubectl ha etcd apply on a"},
-		"one that is gone":          {lease("command/x1/kubectl ha etcd apply on a", 60, at.Add(-time.Minute)), ""},
-		"by a clock that is ahead":  {lease("command/x1/y", 60, at.Add(time.Minute)), "y"},
-		"without what it is":        {lease("command/x1", 60, at), "x1"},
+		"nobody":                  {coordinationv1.LeaseSpec{}, "", false},
+		"an operation":            {coordinationv1.LeaseSpec{HolderIdentity: &operation}, "", false},
+		"a command":               {lease("command/x1/kubectl ha etcd apply on a", at.Add(-59*time.Second)), "kubectl ha etcd apply on a", true},
+		"one of long ago":         {lease("command/x1/kubectl ha etcd apply on a", at.Add(-time.Minute)), "kubectl ha etcd apply on a", false},
+		"a clock that is ahead":   {lease("command/x1/y", at.Add(30*time.Second)), "y", true},
+		"one that is hours ahead": {lease("command/x1/y", at.Add(5*time.Hour)), "y", false},
+		"without what it is":      {lease("command/x1", at), "x1", true},
 	} {
-		if got := commandIn(tc.spec, at); got != tc.want {
-			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		if got, late := commandOf(tc.spec), lately(tc.spec, at); got != tc.command || late != tc.lately {
+			t.Errorf("%s: %q, %v", name, got, late)
 		}
 	}
 }
@@ -57,7 +59,7 @@ func held(t *testing.T) (*Client, *fake.Clientset) {
 }
 
 // TestHold: while a command is at work no Operation begins and no other command does, for as long
-// as it takes; afterwards they do, at once, or a minute after its machine was lost.
+// as it takes; afterwards they do, at once, or two minutes after its machine was lost.
 func TestHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, kube := held(t)
@@ -66,7 +68,7 @@ func TestHold(t *testing.T) {
 		if err := c.Claim(ctx, kube, "join-a"); err != nil {
 			t.Fatal(err)
 		}
-		working, release, err := c.Hold(ctx, kube, "kubectl ha certs rotate-ca etcd", "/state/a")
+		h, err := c.Hold(ctx, kube, "kubectl ha certs rotate-ca etcd", "one")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,45 +77,71 @@ func TestHold(t *testing.T) {
 		if err := c.Claim(ctx, kube, "join-b"); !errors.As(err, &busy) || !strings.Contains(busy.Command, "rotate-ca etcd on ") || !strings.Contains(err.Error(), "wait until it has ended") {
 			t.Errorf("an operation begins: %v", err)
 		}
-		if _, _, err := c.Hold(ctx, kube, "kubectl ha etcd apply", "/state/b"); !errors.As(err, &busy) {
+		if _, err := c.Hold(ctx, kube, "kubectl ha etcd apply", "other"); !errors.As(err, &busy) {
 			t.Errorf("another command begins: %v", err)
 		}
-		if working.Err() != nil {
-			t.Errorf("its work has ended: %v", context.Cause(working))
+		if err := h.Await(); err != nil || h.Context().Err() != nil {
+			t.Errorf("its work has ended: %v, %v", err, context.Cause(h.Context()))
 		}
-		if err := release(); err != nil {
+		if err := h.Release(); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Claim(ctx, kube, "join-a"); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
-		lease, err := kube.CoordinationV1().Leases("ha-system").Get(ctx, claimLease, metav1.GetOptions{})
+		lease, err := claims(kube).Get(ctx, claimLease, metav1.GetOptions{})
 		if err != nil || lease.Spec.LeaseDurationSeconds != nil || lease.Spec.RenewTime != nil {
 			t.Errorf("an operation's claim ends by itself: %+v, %v", lease.Spec, err)
-		}
-
-		// A machine that is lost renews no more.
-		lost := hold{leases: claims(kube), holder: byCommand + "x/y"}
-		if err := c.claim(ctx, lost.leases, lost.spec(), func(string) bool { return false }); err != nil {
-			t.Fatal(err)
-		}
-		again := hold{leases: claims(kube), holder: byCommand + "x/z"}
-		if err := c.claim(ctx, again.leases, again.spec(), func(holder string) bool { return holder == lost.holder }); err != nil {
-			t.Errorf("the same machine goes on: %v", err)
-		}
-		time.Sleep(holdFor - time.Second)
-		if err := c.Claim(ctx, kube, "join-b"); !errors.As(err, &busy) {
-			t.Errorf("a moment after: %v", err)
-		}
-		time.Sleep(time.Second)
-		if err := c.Claim(ctx, kube, "join-a"); err != nil {
-			t.Errorf("a minute after: %v", err)
 		}
 	})
 }
 
-// TestHoldLost: the work ends before others may begin, when the API is away for too long, and when
-// the claim is another's. An API that is away for a while is no reason.
+// TestHoldOfALostMachine: one that was killed goes on at once under its own id; for others it is gone
+// when it renews no more, whatever its clock says.
+func TestHoldOfALostMachine(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"": 0, "its clock is ahead": 5 * time.Hour, "its clock is behind": -5 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, kube := held(t)
+				ctx := t.Context()
+				renew := func() {
+					seconds, renewed, holder := int32(120), metav1.NewMicroTime(time.Now().Add(ahead)), byCommand+"lost/kubectl ha etcd apply on b"
+					spec := coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &renewed}
+					_, err := claims(kube).Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: claimLease, Namespace: "ha-system"}, Spec: spec}, metav1.CreateOptions{})
+					if apierrors.IsAlreadyExists(err) {
+						_, err = claims(kube).Update(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: claimLease, Namespace: "ha-system"}, Spec: spec}, metav1.UpdateOptions{})
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+				renew()
+				working := time.AfterFunc(holdInterval, renew)
+				var busy *BusyError
+				if err := c.Claim(ctx, kube, "join-a"); !errors.As(err, &busy) {
+					t.Errorf("while it is at work: %v", err)
+				}
+				working.Stop()
+				again, err := c.Hold(ctx, kube, "kubectl ha etcd apply", "lost")
+				if err != nil {
+					t.Fatalf("the same machine goes on: %v", err)
+				}
+				if err := again.Release(); err != nil {
+					t.Fatal(err)
+				}
+				renew()
+				time.Sleep(holdFor)
+				began := time.Now()
+				if err := c.Claim(ctx, kube, "join-a"); err != nil || time.Since(began) > observed {
+					t.Errorf("two minutes after: %v, after %s", err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// TestHoldLost: an API that is away keeps the command from beginning with another host, and does not end
+// what it is at; that the claim is another's does.
 func TestHoldLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, kube := held(t)
@@ -122,30 +150,31 @@ func TestHoldLost(t *testing.T) {
 		kube.PrependReactor("get", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return away, nil, errors.New("connection refused")
 		})
-		working, release, err := c.Hold(ctx, kube, "kubectl ha etcd upgrade", "/state/a")
+		h, err := c.Hold(ctx, kube, "kubectl ha etcd upgrade", "one")
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		away = true
-		time.Sleep(30 * time.Second)
-		if away = false; working.Err() != nil {
-			t.Fatalf("after half a minute: %v", context.Cause(working))
-		}
 		time.Sleep(time.Minute)
-		away = true
-		time.Sleep(holdFor - holdInterval + time.Second)
-		if err := context.Cause(working); !errors.Is(err, errHoldLost) || !strings.Contains(err.Error(), "connection refused") {
-			t.Errorf("after as long as others wait: %v", err)
+		time.AfterFunc(time.Minute, func() { away = false })
+		began := time.Now()
+		if err := h.Await(); err != nil || time.Since(began) < 50*time.Second {
+			t.Errorf("the API comes back: %v, after %s", err, time.Since(began))
 		}
-		if err := release(); err == nil {
+		time.Sleep(time.Second)
+		away = true
+		time.Sleep(time.Minute)
+		if err := h.Await(); !errors.Is(err, errHoldLost) || h.Context().Err() != nil {
+			t.Errorf("it stays away: %v, %v", err, context.Cause(h.Context()))
+		}
+		if err := h.Release(); err == nil {
 			t.Error("it is given back although the API is away")
 		}
 		away = false
 		time.Sleep(holdFor)
 
-		working, release, err = c.Hold(ctx, kube, "kubectl ha etcd upgrade", "/state/a")
-		if err != nil {
+		if h, err = c.Hold(ctx, kube, "kubectl ha etcd upgrade", "one"); err != nil {
 			t.Fatal(err)
 		}
 		lease, err := claims(kube).Get(ctx, claimLease, metav1.GetOptions{})
@@ -158,10 +187,13 @@ func TestHoldLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * holdInterval)
-		if err := context.Cause(working); !errors.Is(err, errHoldLost) {
+		if err := h.Because(h.Context().Err()); !errors.Is(err, errHoldLost) || !strings.Contains(err.Error(), "run the command again") {
 			t.Errorf("another has the claim: %v", err)
 		}
-		if err := release(); err != nil {
+		if err := h.Await(); !errors.Is(err, errHoldLost) {
+			t.Errorf("it begins with another host: %v", err)
+		}
+		if err := h.Release(); err != nil {
 			t.Errorf("there is nothing to give back: %v", err)
 		}
 		if lease, err = claims(kube).Get(ctx, claimLease, metav1.GetOptions{}); err != nil || *lease.Spec.HolderIdentity != other {

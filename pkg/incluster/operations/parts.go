@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,8 +19,15 @@ import (
 // partsAtOnce is how many parts one request lists.
 const partsAtOnce = 500
 
-// errParts is where an Operation's parts are not all there.
-var errParts = errors.New("a part of its plan is missing")
+var (
+	// errParts is where an Operation's parts are not all there.
+	errParts = errors.New("a part of its plan is missing")
+	// ErrNoParts is where the cluster does not take parts, since an earlier version has installed it.
+	ErrNoParts = errors.New("the plan is too large for one object, and kubectl-ha in this cluster is of a version that can't keep it in parts; install this one's with kubectl ha bootstrap or kubectl ha adopt, and begin the operation anew")
+)
+
+// Incomplete tells whether parts of an Operation's plan are missing, which no waiting brings back.
+func Incomplete(err error) bool { return errors.Is(err, errParts) }
 
 // errBug is where trying again is of no use.
 var errBug = errors.New("report this as a bug")
@@ -71,6 +79,14 @@ func (c *Client) loadParts(ctx context.Context, op *v1alpha1.Operation) ([]part,
 	return parts, err
 }
 
+// ofPart is the error of a request for a part. That it was not found says nothing about its Operation.
+func ofPart(what string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: %v", what, errParts, err) //nolint:errorlint // see above
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
 // listParts reads all parts with a label, by their names.
 func (c *Client) listParts(ctx context.Context, selector string) (map[string]v1alpha1.OperationPart, error) {
 	out := map[string]v1alpha1.OperationPart{}
@@ -79,7 +95,7 @@ func (c *Client) listParts(ctx context.Context, selector string) (map[string]v1a
 		defer cancel()
 		list, err := c.parts.List(ctx, o)
 		if err != nil {
-			return "", fmt.Errorf("list parts of operations: %w", err)
+			return "", ofPart("list parts of operations", err)
 		}
 		for i := range list.Items {
 			p := v1alpha1.OperationPart{}
@@ -106,7 +122,7 @@ func arrange(op *v1alpha1.Operation, found map[string]v1alpha1.OperationPart) ([
 	for i := range int(op.Status.Parts) {
 		p, ok := found[partName(op.Name, i)]
 		if !ok || !slices.ContainsFunc(p.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == op.UID }) {
-			return nil, fmt.Errorf("operation %s: %w: %s; delete it, and begin anew: kubectl delete operation %s", op.Name, errParts, partName(op.Name, i), op.Name)
+			return nil, fmt.Errorf("operation %s: %w: %s; delete it, let it end, and begin anew: kubectl delete operation %s --wait=false; kubectl ha operation abort %s", op.Name, errParts, partName(op.Name, i), op.Name, op.Name)
 		}
 		out = append(out, part{p.ResourceVersion, p.Steps})
 	}
@@ -127,10 +143,14 @@ func join(parts []part) []v1alpha1.StepStatus {
 }
 
 // writeSteps writes those parts of an Operation's plan that differ from what there is, and makes the
-// parts of a plan that is new and large. The Operation itself is written after them: what is in no part
+// parts of a plan that is new and large; one that was begun in the Operation stays there, since whoever
+// carries it out may not know of parts. The Operation itself is written after them: what is in no part
 // yet has not happened, and what is in one is so, whatever the Operation says.
-func (c *Client) writeSteps(ctx context.Context, op *v1alpha1.Operation, have []part) ([]part, error) {
+func (c *Client) writeSteps(ctx context.Context, op *v1alpha1.Operation, have []part, isNew bool) ([]part, error) {
 	if op.Status.Parts == 0 {
+		if !isNew {
+			return nil, nil
+		}
 		chunks, err := c.limits.split(op.Status.Steps)
 		if err != nil || chunks == nil {
 			return nil, err
@@ -152,6 +172,8 @@ func (c *Client) writeSteps(ctx context.Context, op *v1alpha1.Operation, have []
 			return nil, err
 		}
 		out[i] = written
+		// Whoever watches the Operation is to learn of it.
+		op.Status.PartsWritten++
 	}
 	return out, nil
 }
@@ -160,12 +182,23 @@ func (c *Client) writeSteps(ctx context.Context, op *v1alpha1.Operation, have []
 // in the Operation, is replaced.
 func (c *Client) makeParts(ctx context.Context, op *v1alpha1.Operation, chunks [][]v1alpha1.StepStatus) ([]part, error) {
 	left, err := c.listParts(ctx, v1alpha1.LabelOperation+"="+op.Name)
+	if errors.Is(err, errParts) || apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("%w: %v", ErrNoParts, err) //nolint:errorlint // it is no answer about the Operation
+	}
 	if err != nil {
 		return nil, err
 	}
 	out := make([]part, 0, len(chunks))
 	for i, steps := range chunks {
-		p, err := c.writePart(ctx, op, i, steps, left[partName(op.Name, i)].ResourceVersion)
+		old := left[partName(op.Name, i)]
+		if old.ResourceVersion != "" && equality.Semantic.DeepEqual(old.Steps, steps) {
+			out = append(out, part{old.ResourceVersion, old.Steps})
+			continue
+		}
+		p, err := c.writePart(ctx, op, i, steps, old.ResourceVersion)
+		if apierrors.IsAlreadyExists(err) {
+			return nil, fmt.Errorf("%w: something else has the name of a part; remove it: kubectl delete operationpart %s: %v", errParts, partName(op.Name, i), err) //nolint:errorlint // or it would be tried for ever
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -196,7 +229,7 @@ func (c *Client) writePart(ctx context.Context, op *v1alpha1.Operation, i int, s
 		u, err = c.parts.Update(ctx, u, metav1.UpdateOptions{})
 	}
 	if err != nil {
-		return part{}, fmt.Errorf("write %s: %w", p.Name, err)
+		return part{}, ofPart("write "+p.Name, err)
 	}
 	return part{u.GetResourceVersion(), p.Steps}, nil
 }

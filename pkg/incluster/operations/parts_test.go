@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -138,6 +139,9 @@ func TestParts(t *testing.T) {
 	if got := strings.Join(did, ", "); got != "get operations , update operationparts , update operations status" {
 		t.Errorf("for one step: %s", got)
 	}
+	if op.Status.PartsWritten != 1 {
+		t.Error("whoever watches the Operation does not learn of it")
+	}
 	others := New(dyn)
 	if got := steps(others, t); got != "drain/w0=Pending drain/w1=Running" {
 		t.Errorf("for others it is %s", got)
@@ -150,6 +154,59 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// TestBegunWhole: a plan that was begun in the Operation stays there, whoever writes and however large
+// it has become: its coordinator may be of a version that knows no parts.
+func TestBegunWhole(t *testing.T) {
+	c, dyn := withParts(t, func(op *v1alpha1.Operation) { op.Status.Steps = stepsOf(3) })
+	op, err := c.ModifyStatus(t.Context(), "upgrade-a", func(op *v1alpha1.Operation) error {
+		op.Status.Steps[0].Message = strings.Repeat("it waits; ", 100)
+		return nil
+	})
+	if err != nil || op.Status.Parts != 0 || len(op.Status.Steps) != 3 {
+		t.Errorf("%+v, %v", op, err)
+	}
+	for _, a := range dyn.Actions() {
+		if a.GetResource().Resource != v1alpha1.OperationResource {
+			t.Errorf("%s of %s", a.GetVerb(), a.GetResource().Resource)
+		}
+	}
+}
+
+// TestOlderCluster: where an earlier version has installed the resources a large plan is refused, and
+// is no Operation that has gone.
+func TestOlderCluster(t *testing.T) {
+	plan := func(op *v1alpha1.Operation) error { op.Status.Steps = stepsOf(3); return nil }
+	resource := v1alpha1.OperationPartsResource.GroupResource()
+	for name, refusal := range map[string]error{"unknown": apierrors.NewNotFound(resource, ""), "forbidden": apierrors.NewForbidden(resource, "", errors.New("no right"))} {
+		c, dyn := withParts(t, func(*v1alpha1.Operation) {})
+		dyn.PrependReactor("list", "operationparts", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, refusal })
+		if _, err := c.ModifyStatus(t.Context(), "upgrade-a", plan); !errors.Is(err, ErrNoParts) || apierrors.IsNotFound(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c, dyn := withParts(t, func(*v1alpha1.Operation) {})
+	dyn.PrependReactor("update", "operations", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		u := a.(clienttesting.UpdateAction).GetObject().(*unstructured.Unstructured).DeepCopy()
+		unstructured.RemoveNestedField(u.Object, "status", "parts")
+		return true, u, nil
+	})
+	if _, err := c.ModifyStatus(t.Context(), "upgrade-a", plan); !errors.Is(err, ErrNoParts) {
+		t.Errorf("the field is left out: %v", err)
+	}
+	// A part that has gone meanwhile is not the Operation.
+	c, dyn = withParts(t, func(*v1alpha1.Operation) {})
+	if _, err := c.ModifyStatus(t.Context(), "upgrade-a", plan); err != nil {
+		t.Fatal(err)
+	}
+	dyn.PrependReactor("update", "operationparts", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewNotFound(resource, "upgrade-a-00000")
+	})
+	_, err := c.ModifyStatus(t.Context(), "upgrade-a", func(op *v1alpha1.Operation) error { op.Status.Steps[0].State = running; return nil })
+	if !errors.Is(err, errParts) || apierrors.IsNotFound(err) || Transient(err) {
+		t.Errorf("a part is gone: %v", err)
+	}
+}
+
 // TestPartIsMissing: what somebody has deleted ends the reading, with what to do; not that of an
 // Operation which goes itself.
 func TestPartIsMissing(t *testing.T) {
@@ -158,8 +215,8 @@ func TestPartIsMissing(t *testing.T) {
 	if !errors.Is(err, errParts) || Transient(err) || !strings.Contains(err.Error(), "kubectl delete operation upgrade-a") {
 		t.Errorf("a part is missing: %v", err)
 	}
-	if _, err := c.List(t.Context()); !errors.Is(err, errParts) {
-		t.Errorf("in a list: %v", err)
+	if all, err := c.List(t.Context()); err != nil || len(all) != 1 || len(all[0].Status.Steps) != 0 {
+		t.Errorf("in a list: %+v, %v", all, err)
 	}
 	now := metav1.Now()
 	c, _ = withParts(t, func(op *v1alpha1.Operation) { op.Status.Parts, op.DeletionTimestamp = 1, &now })

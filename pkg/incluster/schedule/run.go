@@ -118,7 +118,7 @@ func (r *Run) await(ctx context.Context) (left string, busy, err error) {
 		// own, what would be sent after that.
 		looking, cancel := context.WithTimeout(ctx, LookTimeout)
 		defer cancel()
-		all, err := r.Ops.List(looking)
+		all, err := r.Ops.Heads(looking)
 		if operations.Unreachable(err) {
 			busy = err
 			return false, nil

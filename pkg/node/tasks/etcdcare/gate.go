@@ -1,6 +1,7 @@
 package etcdcare
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -68,7 +69,18 @@ func (g gate) may(ctx context.Context) error {
 	for _, p := range check(v, g.spec.Target) {
 		wrong = append(wrong, fmt.Errorf("%s\nnext: %s", p.Message, p.Next))
 	}
-	return errors.Join(wrong...)
+	if len(wrong) > 0 || g.spec.Downgrade || !etcd.NeedsNewLog(v, g.spec.Target) {
+		return errors.Join(wrong...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, LogTimeout)
+	defer cancel()
+	err := g.client.RenewLog(ctx, cmp.Or(g.spec.SnapshotCount, etcd.DefaultSnapshotCount), func(left uint64) {
+		g.progress("renewing the log, which 3.7 could not read as far as 3.5 wrote it: %d entries left", left)
+	})
+	if err != nil {
+		return host.WithHint(err, "see to what is named (kubectl ha etcd status), then go on with the same command; nothing was changed")
+	}
+	return nil
 }
 
 func (g gate) wait(ctx context.Context) (GateData, error) {

@@ -20,6 +20,11 @@ const (
 	DowngradeTimeout = 10 * time.Minute
 	// GateTimeout is how long the cluster may take to be well after a member's turn.
 	GateTimeout = 10 * time.Minute
+	// LogTimeout bounds the renewal of the members' logs before 3.7: some seconds on hosts with room to
+	// spare. With the gate it is within MayTimeout.
+	LogTimeout = 10 * time.Minute
+	// MayTimeout is what the look may take before the first member goes to another version.
+	MayTimeout = GateTimeout + LogTimeout
 
 	// DefaultThreshold is which part of its file a member must be able to free to be
 	// defragmented: 0 to 1.
@@ -113,6 +118,8 @@ type GateSpec struct {
 	// Downgrade says that it is a lower one.
 	Target    string `json:"target,omitempty"`
 	Downgrade bool   `json:"downgrade,omitempty"`
+	// SnapshotCount is the members' --snapshot-count. Zero: etcd's default.
+	SnapshotCount uint64 `json:"snapshotCount,omitempty"`
 	// MayBeFull: the alarm NOSPACE is no reason to wait, since what is done may be what ends it.
 	MayBeFull bool `json:"mayBeFull,omitempty"`
 	// Settled, when set, is the version at which all members have to be, with what they store.

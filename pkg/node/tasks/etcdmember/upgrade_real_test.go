@@ -316,6 +316,41 @@ func TestRealUpgrade(t *testing.T) {
 	}
 }
 
+// TestRealLogOfBefore goes from 3.5 to 3.7 in two rounds, one right after the other, as a plan with --via
+// does: what 3.5 has written to its log is not read any more by 3.7.
+func TestRealLogOfBefore(t *testing.T) {
+	programs := []string{named(t, "ETCD_OLDER"), named(t, "ETCD"), named(t, "ETCD_NEWER")}
+	all := startMembers(t, programs[0])
+	versions := make([]string, len(programs))
+	for _, m := range all {
+		for i, program := range programs {
+			versions[i] = m.bring(program)
+		}
+	}
+	c := client(t, all[0])
+	for _, to := range versions[1:] {
+		if want := to == versions[2]; etcd.NeedsNewLog(c.View(t.Context()), to) != want {
+			t.Errorf("before %s a new log is wanted: %v", to, !want)
+		} else if want {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			if err := c.RenewLog(ctx, etcd.DefaultSnapshotCount, func(uint64) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, m := range inOrder(t, all) {
+			if data, err := m.upgrade(to); err != nil {
+				t.Fatalf("to %s: %+v, %v", to, data, err)
+			}
+			same(t, c)
+		}
+		settled(t, c, to)
+	}
+	if etcd.NeedsNewLog(c.View(t.Context()), versions[2]) {
+		t.Error("a new log is wanted although all are there")
+	}
+}
+
 // broken has a member go to a program that does not start, and finds it as it was.
 func broken(t *testing.T, m *realMember, from, to string, c *etcd.Client) {
 	t.Helper()
