@@ -35,6 +35,8 @@ type cluster struct {
 	client     *kubernetes.Clientset
 	// spare are hosts of the lab that are not in it.
 	spare []string
+	// balancer: the load balancer was installed.
+	balancer bool
 	// trail is what was seen after each interruption of its bootstrap.
 	trail []sighting
 	// printed is all that the runs of its bootstrap printed.

@@ -46,6 +46,7 @@ func (c *cluster) changeBalancer(t *testing.T, kind string) {
 	if r.code != 0 {
 		t.Fatalf("loadbalancer install: %s", r)
 	}
+	c.balancer = true
 }
 
 // whenFree runs what creates an Operation, once none is in progress: on a cluster that

@@ -69,7 +69,10 @@ func (c *cluster) inUse(t *testing.T) (stop func()) {
 	}
 	app := c.deployApp(t)
 	start := time.Now()
-	stopAPI, stopApp, stopBalanced := p.start(), app.start(), c.balancedInUse(t)
+	stopAPI, stopApp, stopBalanced := p.start(), app.start(), func() {}
+	if c.balancer {
+		stopBalanced = c.balancedInUse(t)
+	}
 	// A test that fails on its way asks no longer, either.
 	t.Cleanup(stopAPI)
 	t.Cleanup(stopApp)

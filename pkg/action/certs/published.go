@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -70,6 +71,7 @@ func setClusterInfo(ctx context.Context, kube kubernetes.Interface, by replace) 
 
 // setAllBundles changes the CAs in all objects that carry some, and names those that it has changed.
 func setAllBundles(ctx context.Context, dyn dynamic.Interface, by replace) (changed []string, err error) {
+	var failed []error
 	for _, resource := range carriers {
 		api := dyn.Resource(resource)
 		for next := ""; ; {
@@ -78,15 +80,15 @@ func setAllBundles(ctx context.Context, dyn dynamic.Interface, by replace) (chan
 				break // This API server does not have the kind.
 			}
 			if err != nil {
-				return changed, fmt.Errorf("list %s: %w", resource.Resource, err)
+				failed = append(failed, fmt.Errorf("list %s: %w", resource.Resource, err))
+				break
 			}
 			for i := range list.Items {
 				name := resource.Resource + "/" + list.Items[i].GetName()
 				did, err := setObject(ctx, api, &list.Items[i], by)
 				if err != nil {
-					return changed, fmt.Errorf("change the CA in %s: %w", name, err)
-				}
-				if did {
+					failed = append(failed, fmt.Errorf("change the CA in %s: %w", name, err))
+				} else if did {
 					changed = append(changed, name)
 				}
 			}
@@ -95,7 +97,7 @@ func setAllBundles(ctx context.Context, dyn dynamic.Interface, by replace) (chan
 			}
 		}
 	}
-	return changed, nil
+	return changed, errors.Join(failed...)
 }
 
 func setObject(ctx context.Context, api dynamic.NamespaceableResourceInterface, u *unstructured.Unstructured, by replace) (changed bool, err error) {

@@ -51,6 +51,9 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 		return r, err
 	}
 	if o.Next != nil {
+		if err := o.apart(ctx, w.clients.Kube); err != nil {
+			return r, err
+		}
 		if err := w.cas.Use(*o.Next); err != nil {
 			return r, action.As(action.Invalid, err)
 		}

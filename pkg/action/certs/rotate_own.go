@@ -50,11 +50,12 @@ func (o RotateOptions) next(to []byte) []byte {
 }
 
 // apart refuses a CA for the API's clients that is the front proxies', and the other way round: who has a
-// certificate by the front-proxy CA may act as anybody.
+// certificate by the front-proxy CA may act as anybody. One for etcd is neither, or every user of the API
+// could log in to etcd.
 // https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#ca-reusage-and-conflicts
 func (o RotateOptions) apart(ctx context.Context, kube kubernetes.Interface) error {
-	other := map[certs.Authority]string{certs.AuthorityKubernetes: requestCAKey, certs.AuthorityFrontProxy: clientCAKey}[o.Authority]
-	if o.Next == nil || other == "" {
+	others := map[certs.Authority][]string{certs.AuthorityKubernetes: {requestCAKey}, certs.AuthorityFrontProxy: {clientCAKey}, certs.AuthorityEtcd: {clientCAKey, requestCAKey}}[o.Authority]
+	if o.Next == nil || len(others) == 0 {
 		return nil
 	}
 	m, err := kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, authentication, metav1.GetOptions{})
@@ -64,9 +65,11 @@ func (o RotateOptions) apart(ctx context.Context, kube kubernetes.Interface) err
 	if err != nil {
 		return action.OfCluster(err)
 	}
-	for _, theirs := range pki.Certs([]byte(m.Data[other])) {
-		if err := pki.Distinct(theirs, o.Next.CertPEM); err != nil {
-			return action.As(action.Invalid, fmt.Errorf("the new CA for %s and %s of the cluster: %w", o.Authority, other, err))
+	for _, other := range others {
+		for _, theirs := range pki.Certs([]byte(m.Data[other])) {
+			if err := pki.Distinct(theirs, o.Next.CertPEM); err != nil {
+				return action.As(action.Invalid, fmt.Errorf("the new CA for %s and %s of the cluster: %w", o.Authority, other, err))
+			}
 		}
 	}
 	return nil

@@ -118,7 +118,7 @@ func TestApart(t *testing.T) {
 		refused   bool
 	}{
 		"its own": {certs.AuthorityKubernetes, &next, false}, "front proxies'": {certs.AuthorityKubernetes, &proxies, true},
-		"clients'": {certs.AuthorityFrontProxy, &clients, true}, "etcd's": {certs.AuthorityEtcd, &clients, false}, "made": {certs.AuthorityKubernetes, nil, false},
+		"clients'": {certs.AuthorityFrontProxy, &clients, true}, "etcd's own": {certs.AuthorityEtcd, &next, false}, "clients' for etcd": {certs.AuthorityEtcd, &clients, true}, "front proxies' for etcd": {certs.AuthorityEtcd, &proxies, true}, "made": {certs.AuthorityKubernetes, nil, false},
 	} {
 		err := RotateOptions{Authority: x.authority, Next: x.next}.apart(t.Context(), kube)
 		if (err != nil) != x.refused {

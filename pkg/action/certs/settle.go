@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -58,6 +60,9 @@ type jwks struct {
 	} `json:"keys"`
 }
 
+// settleWithin bounds all of it: kubelets wait.
+const settleWithin = 3 * time.Minute
+
 // settling is one Settle: now are the CAs in use, PEM, and keys the IDs of the service accounts' keys.
 type settling struct {
 	Settled
@@ -71,6 +76,8 @@ func (s *settling) advise(format string, args ...any) {
 }
 
 func (s *settling) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
 	for _, one := range []struct {
 		what string
 		do   func(context.Context) error
@@ -107,20 +114,16 @@ func (s *settling) authorities(ctx context.Context) error {
 	if len(gone) == 0 {
 		return nil
 	}
+	// The bundles first: no webhook is asked about webhooks' configurations, while one that can't be
+	// reached yet may refuse the change of a ConfigMap. What fails is no reason to leave out the rest.
 	by := s.by(gone)
-	if err := s.rootCAs(ctx, roots.Items, by); err != nil {
-		return err
-	}
+	carry, failed := setAllBundles(ctx, s.clients.Dynamic, by)
+	s.Changed = append(s.Changed, carry...)
 	changed, err := setClusterInfo(ctx, s.clients.Kube, by)
 	if changed {
 		s.Changed = append(s.Changed, metav1.NamespacePublic+"/"+clusterInfo)
 	}
-	if err != nil {
-		return err
-	}
-	carry, err := setAllBundles(ctx, s.clients.Dynamic, by)
-	s.Changed = append(s.Changed, carry...)
-	return err
+	return errors.Join(failed, err, s.rootCAs(ctx, roots.Items, by))
 }
 
 // by replaces CAs where one is gone, and nothing but these and those in use is.
@@ -142,6 +145,7 @@ func (s *settling) by(gone [][]byte) replace {
 // rootCAs does at once what controller-manager does once it runs: a pod that is started meanwhile
 // would read the former CA.
 func (s *settling) rootCAs(ctx context.Context, all []corev1.ConfigMap, by replace) error {
+	var failed []error
 	for _, m := range all {
 		cas, other := by([]byte(m.Data[rootCAKey]))
 		if !other {
@@ -150,11 +154,12 @@ func (s *settling) rootCAs(ctx context.Context, all []corev1.ConfigMap, by repla
 		m.Data[rootCAKey] = string(cas)
 		_, err := s.clients.Kube.CoreV1().ConfigMaps(m.Namespace).Update(ctx, &m, metav1.UpdateOptions{FieldManager: apply.FieldManager})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("change %s/%s: %w", m.Namespace, rootCA, err)
+			failed = append(failed, fmt.Errorf("change %s/%s: %w", m.Namespace, rootCA, err))
+			continue
 		}
 		s.Changed = append(s.Changed, m.Namespace+"/"+rootCA)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // tokens has those bound anew whose key no API server takes.
@@ -167,13 +172,15 @@ func (s *settling) tokens(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, one := range stale {
 		if err := bindAnew(ctx, s.clients.Kube, one); err != nil {
-			return err
+			failed = append(failed, err)
+			continue
 		}
 		s.Bound = append(s.Bound, one.Namespace+"/"+one.Name)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // rotations ends the records of rotations that are over on the hosts, and tells of the others.

@@ -2,11 +2,11 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -162,12 +162,12 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 	}
 	defer unlock()
 	held, err := p.hold(ctx)
-	if err != nil {
+	if inTheWay(err) {
 		return err
 	}
 	if held == nil {
-		if o.Config != nil {
-			action.Warn(sink, "", "the API does not answer: operations are not kept from beginning once it does")
+		if err != nil {
+			action.Warn(sink, "", "operations are not kept from beginning meanwhile: %v", err)
 		}
 		return p.carryOut(ctx, func() error { return nil }, sink)
 	}
@@ -205,8 +205,7 @@ func (p *ChangePlan) carryOut(ctx context.Context, may func() error, sink report
 	return action.OfRun(err)
 }
 
-// hold keeps Operations from beginning meanwhile. Nil where the API does not answer, or has none: of
-// those that are away etcd may be the reason.
+// hold keeps Operations from beginning meanwhile. Nil where that can't be had; the error says why.
 func (p *ChangePlan) hold(ctx context.Context) (*operations.Hold, error) {
 	o := p.options
 	if o.Config == nil {
@@ -220,11 +219,15 @@ func (p *ChangePlan) hold(ctx context.Context) (*operations.Hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := ops.Hold(ctx, "kubectl ha etcd "+strings.ToLower(string(o.Change)), id)
-	if operations.Unreachable(err) || apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return held, err
+	return ops.Hold(ctx, "kubectl ha etcd "+strings.ToLower(string(o.Change)), id)
+}
+
+// inTheWay tells whether somebody else is at work. Anything else that keeps the claim from being made
+// must not keep etcd from being mended: one that is full, or without a leader, refuses the claim's write
+// as well. It is pure.
+func inTheWay(err error) bool {
+	var busy *operations.BusyError
+	return errors.As(err, &busy) || errors.Is(err, context.Canceled)
 }
 
 // backups are those of this run: no Operation tells of it, so that the hosts hold the first one.

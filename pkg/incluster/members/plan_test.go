@@ -129,7 +129,7 @@ func TestRequest(t *testing.T) {
 		"settled/v3.6.16":   {"cp1", tasks.EtcdGate, etcdcare.GateSpec{Endpoints: urls, APIServers: servers, Settled: "v3.6.16"}},
 		"gate/v3.6.16/e2":   {"cp1", tasks.EtcdGate, etcdcare.GateSpec{Endpoints: urls, APIServers: servers}},
 		"fit/e2":            {"e2", tasks.EtcdFit, etcdmember.FitSpec{Versions: spec.Versions}},
-		"backup/e2":         {"e2", tasks.Backup, backup.Spec{Operation: "etcd-x", Endpoints: []string{urls[1], urls[0], urls[2]}, Keep: 5, Protect: []string{"upgrade-1"}, Hold: true}},
+		"backup/e2":         {"e2", tasks.Backup, backup.Spec{Operation: "etcd-x", Endpoints: []string{urls[1], urls[0], urls[2]}, Keep: 5, Protect: []string{"upgrade-1"}, Hold: true, For: "Upgrade v3.6.16"}},
 		"lower/v3.5.35":     {"cp1", tasks.EtcdDowngrade, etcdcare.DowngradeSpec{Endpoints: urls, Version: "v3.5.35"}},
 		"member/v3.6.16/e2": {"e2", tasks.EtcdUpgrade, etcdmember.UpgradeSpec{Version: "v3.6.16", Name: "e2", Address: "10.0.0.32", Members: all}},
 		"apply/e2":          {"e2", tasks.EtcdSettings, etcdmember.SettingsSpec{Name: "e2", Address: "10.0.0.32", Members: all, Args: c.Spec.Etcd.ExtraArgs}},

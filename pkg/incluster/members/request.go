@@ -58,7 +58,7 @@ func Request(s v1alpha1.StepStatus, spec *v1alpha1.EtcdSpec, c *v1alpha1.Cluster
 	case StepFit:
 		return request(tasks.EtcdFit, fitTimeout, etcdmember.FitSpec{Versions: spec.Versions})
 	case StepBackup:
-		return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: b.Name, Endpoints: ownFirst(c, s.Node), Keep: int(spec.KeepBackups), Protect: b.Protect, Hold: b.Hold, Release: b.Release})
+		return request(tasks.Backup, backup.Timeout, backup.Spec{Operation: b.Name, Endpoints: ownFirst(c, s.Node), Keep: int(spec.KeepBackups), Protect: b.Protect, Hold: b.Hold, For: strings.TrimSpace(string(spec.Change) + " " + strings.Join(spec.Versions, " ")), Release: b.Release})
 	case StepLower:
 		return request(tasks.EtcdDowngrade, etcdcare.DowngradeTimeout, etcdcare.DowngradeSpec{Endpoints: c.EtcdEndpoints(), Version: version})
 	}

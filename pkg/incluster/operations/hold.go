@@ -93,6 +93,9 @@ func (h *Hold) Await() error {
 		}
 		select {
 		case <-ctx.Done():
+			if err := context.Cause(h.working); err != nil {
+				return err
+			}
 			return errHoldLost
 		case <-changed:
 		}

@@ -135,7 +135,7 @@ func surplus(all []Backup, spec Spec, now time.Time) []string {
 	first := firstHeld(all)
 	for _, b := range all {
 		switch {
-		case b.Name == first && b.Name != spec.Operation: // It is of before anything that is not through.
+		case slices.Contains(first, b.Name) && b.Name != spec.Operation: // It is of before anything that is not through.
 		case b.Name == spec.Operation:
 			counted = append(counted, whole.Manifest{Name: b.Name, Created: now})
 		case Scheduled(b.Name) == Scheduled(spec.Operation) && !slices.Contains(spec.Protect, b.Name):
@@ -146,14 +146,18 @@ func surplus(all []Backup, spec Spec, now time.Time) []string {
 	return remove
 }
 
-// firstHeld is the oldest backup that is held: later ones are of after a change had begun. Empty for
-// none. It is pure.
-func firstHeld(all []Backup) string {
-	var first Backup
+// firstHeld are, of each change, the oldest backup that is held: later ones are of after it had begun. A
+// change that was never told to be through must not stand for the next one. It is pure.
+func firstHeld(all []Backup) []string {
+	first := map[string]Backup{}
 	for _, b := range all {
-		if b.Held && (first.Name == "" || b.Created.Before(first.Created)) {
-			first = b
+		if have, ok := first[b.For]; b.Held && (!ok || b.Created.Before(have.Created)) {
+			first[b.For] = b
 		}
 	}
-	return first.Name
+	var out []string
+	for _, b := range first {
+		out = append(out, b.Name)
+	}
+	return out
 }

@@ -70,7 +70,7 @@ func create(ctx context.Context, env node.Env, spec Spec) (Backup, error) {
 	if _, err := h.Remove(ctx, dir+"/"+indexName); err != nil {
 		return Backup{}, err
 	}
-	b := Backup{Name: spec.Operation, Created: time.Now().UTC().Truncate(time.Second), Held: spec.Hold}
+	b := Backup{Name: spec.Operation, Created: time.Now().UTC().Truncate(time.Second), Held: spec.Hold, For: spec.For}
 	var err error
 	if len(spec.Endpoints) > 0 {
 		if b.Snapshot, err = snapshot(ctx, env, spec.Endpoints, dir+"/"+SnapshotName); err != nil {

@@ -236,6 +236,19 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// TestFirstHeld: one change that was never told to be through does not stand for the next.
+func TestFirstHeld(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 1, 2, 3, minute, 0, 0, time.UTC) }
+	got := firstHeld([]Backup{
+		{Name: "free", Created: at(0)},
+		{Name: "a-again", Created: at(2), Held: true, For: "upgrade v3.6.16"}, {Name: "a", Created: at(1), Held: true, For: "upgrade v3.6.16"},
+		{Name: "b", Created: at(3), Held: true, For: "upgrade v3.7.3"}, {Name: "b-again", Created: at(4), Held: true, For: "upgrade v3.7.3"},
+	})
+	if slices.Sort(got); strings.Join(got, " ") != "a b" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestGenerations(t *testing.T) {
 	root := newRoot(t)
 	for i, name := range []string{"new", "older", "oldest", "ancient"} {

@@ -50,10 +50,11 @@ type Spec struct {
 	// first try at an upgrade that is not through is the last of the cluster as it was.
 	Protect []string `json:"protect,omitempty"`
 	// Hold notes on the host that the backup is of before a change that is not through, of which
-	// nobody else may know: the oldest one that is held stays, whoever makes the next backups.
-	// Release holds none any more.
-	Hold    bool `json:"hold,omitempty"`
-	Release bool `json:"release,omitempty"`
+	// nobody else may know: of each change the oldest one that is held stays, whoever makes the next
+	// backups. For names the change, such as upgrade v3.7.3. Release holds none any more.
+	Hold    bool   `json:"hold,omitempty"`
+	For     string `json:"for,omitempty"`
+	Release bool   `json:"release,omitempty"`
 }
 
 // Data is what was done.
@@ -74,8 +75,9 @@ type Backup struct {
 	// Snapshot is nil where none was asked for.
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	Archive  Archive   `json:"archive"`
-	// Held: it is of before a change that is not through.
-	Held bool `json:"held,omitempty"`
+	// Held: it is of before a change that is not through, which For names.
+	Held bool   `json:"held,omitempty"`
+	For  string `json:"for,omitempty"`
 }
 
 // Content is what is in it, and where, in a line.
