@@ -40,19 +40,21 @@ func (o Options) addons(ctx context.Context, clients *client.Clients, p *Plan, s
 		if err != nil || !o.wantsAddon(cert, time.Now()) {
 			continue
 		}
-		ofEtcd := noSigner == nil && signer.Signed(cert) == nil
-		if noSigner != nil {
-			// There are two CAs of addons: what the cluster's has not signed is of etcd's.
-			if ofEtcd, err = notByCluster(ctx, clients, c.Namespace, s.Data["tls.crt"]); err != nil {
-				return err
-			}
-		}
-		if !ofEtcd {
-			continue
+		left := noSigner
+		if left == nil {
+			left = signer.Signed(cert)
 		}
 		name := c.Namespace + "/" + c.Secret
-		if noSigner != nil {
-			p.Left = append(p.Left, fmt.Sprintf("%s of the addon %s: %v", name, c.Addon, noSigner))
+		if left != nil {
+			// There are two CAs of addons: what the cluster's has not signed is of etcd's, of this one or
+			// of one that was replaced.
+			ofEtcd, err := notByCluster(ctx, clients, c.Namespace, s.Data["tls.crt"])
+			if err != nil {
+				return err
+			}
+			if ofEtcd {
+				p.Left = append(p.Left, fmt.Sprintf("%s of the addon %s: %v", name, c.Addon, left))
+			}
 			continue
 		}
 		p.Addons = append(p.Addons, name)

@@ -209,6 +209,43 @@ func TestRotateEtcdToOwn(t *testing.T) {
 	}
 }
 
+// TestAddonsOfAFormerCA: a certificate that an etcd CA has signed which was replaced, as one that came back
+// with a restore, is named and not passed over; one of the cluster's CA is its installation's.
+func TestAddonsOfAFormerCA(t *testing.T) {
+	former, etcd, cluster := ownCA(t, "etcd", newKey(t), nil), ownCA(t, "etcd", newKey(t), nil), ownCA(t, "kubernetes", newKey(t), nil)
+	found := map[string]certs.LookData{}
+	cert, err := pki.ParseCert(etcd.CertPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found["cp1"] = certs.LookData{Certificates: []certs.Certificate{{Name: certs.EtcdServer, IssuerFingerprint: pki.Fingerprint(cert)}}}
+	signer, err := (&signers{cluster: newCluster(), given: []pki.KeyPair{etcd}, noEtcd: io.EOF}).addons(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]struct {
+		ca           pki.KeyPair
+		renews, left bool
+	}{"etcd's": {etcd, true, false}, "a former etcd CA's": {former, false, true}, "the cluster's": {cluster, false, false}} {
+		pair, err := pki.Issue(x.ca, pki.Request{CommonName: "prometheus", Client: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kube := fake.NewClientset(
+			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ha-monitoring", Name: rootCA}, Data: map[string]string{rootCAKey: string(cluster.CertPEM)}},
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ha-monitoring", Name: "login"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": pair.CertPEM}},
+			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ha-system", Name: "addon-monitoring", Labels: map[string]string{"app.kubernetes.io/component": "addon"}},
+				Data: map[string]string{"inventory.json": `{"name":"monitoring","objects":[{"apiVersion":"v1","kind":"Secret","namespace":"ha-monitoring","name":"login"}]}`}})
+		p := Plan{}
+		if err := (Options{All: true}).addons(t.Context(), &client.Clients{Kube: kube}, &p, signer, nil); err != nil {
+			t.Fatal(err)
+		}
+		if (len(p.Addons) == 1) != x.renews || (len(p.Left) == 1) != x.left {
+			t.Errorf("%s: renews %v, leaves %v", name, p.Addons, p.Left)
+		}
+	}
+}
+
 // TestWhoseAddon: an etcd CA of any name is known by what it has signed, and by no name.
 func TestWhoseAddon(t *testing.T) {
 	c := newCluster()

@@ -1,7 +1,6 @@
 package etcdcare
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -74,7 +73,7 @@ func (g gate) may(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, LogTimeout)
 	defer cancel()
-	err := g.client.RenewLog(ctx, cmp.Or(g.spec.SnapshotCount, etcd.DefaultSnapshotCount), func(left uint64) {
+	err := g.client.RenewLog(ctx, max(g.spec.SnapshotCount, etcd.DefaultSnapshotCount), func(left uint64) {
 		g.progress("renewing the log, which 3.7 could not read as far as 3.5 wrote it: %d entries left", left)
 	})
 	if err != nil {
