@@ -210,8 +210,9 @@ func once() map[string]int {
 	return map[string]int{"a/n1": 1, "b/n2": 1, "b/n3": 1, "own": 1, "clean-up": 1}
 }
 
-func TestEngine(t *testing.T) {
-	s := kubetest.Start(t)
+// installed is the administrator's client of an API server that knows Operations.
+func installed(t testing.TB, s *kubetest.Server) *client.Clients {
+	t.Helper()
 	clients, err := client.New(s.Config)
 	if err != nil {
 		t.Fatal(err)
@@ -225,6 +226,12 @@ func TestEngine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return clients
+}
+
+func TestEngine(t *testing.T) {
+	s := kubetest.Start(t)
+	clients := installed(t, s)
 	for name, test := range map[string]func(*world){
 		"success": testSuccess, "pause": testPause, "abort": testAbort, "abort-task": testAbortTask, "failure": testFailure, "lost": testLost,
 		"killed-before-acting": testKilledBeforeActing, "killed-before-recording": testKilledBeforeRecording,

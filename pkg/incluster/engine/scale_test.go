@@ -14,9 +14,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubectl-ha/kubectl-ha/manifests"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/apply"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
@@ -92,19 +90,7 @@ func newLarge(t testing.TB, workers int) *large {
 	t.Helper()
 	s := kubetest.Start(t)
 	tr := &traffic{requests: map[string]int{}}
-	admin, err := client.New(s.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range []string{manifests.OperationCRD, manifests.System} {
-		objects, err := apply.Load(manifests.FS, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := apply.Apply(t.Context(), admin, objects, apply.Options{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	admin := installed(t, s)
 	// With the coordinator's own rights, and as many requests as it likes.
 	config := kubetest.AsServiceAccount(s.Config, v1alpha1.SystemNamespace, "ha-coordinator")
 	config.QPS = -1
@@ -230,8 +216,8 @@ func TestLargePlan(t *testing.T) {
 		t.Errorf("in the end it is %s, %s: %s", op.Status.Phase, op.Status.Progress, op.Status.Message)
 	}
 	for _, s := range op.Status.Steps {
-		if want := int32(1); s.State != v1alpha1.StepSucceeded || s.Attempt < want {
-			t.Errorf("%s is %s", s.ID, s.State)
+		if s.State != v1alpha1.StepSucceeded || s.Attempt < 1 {
+			t.Errorf("%s is %s, after %d attempts", s.ID, s.State, s.Attempt)
 		}
 	}
 }
