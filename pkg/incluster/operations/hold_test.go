@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,24 +147,24 @@ func TestHoldLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, kube := held(t)
 		ctx := t.Context()
-		away := false
+		var away atomic.Bool
 		kube.PrependReactor("get", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return away, nil, errors.New("connection refused")
+			return away.Load(), nil, errors.New("connection refused")
 		})
 		h, err := c.Hold(ctx, kube, "kubectl ha etcd upgrade", "one")
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		away = true
+		away.Store(true)
 		time.Sleep(time.Minute)
-		time.AfterFunc(time.Minute, func() { away = false })
+		time.AfterFunc(time.Minute, func() { away.Store(false) })
 		began := time.Now()
 		if err := h.Await(); err != nil || time.Since(began) < 50*time.Second {
 			t.Errorf("the API comes back: %v, after %s", err, time.Since(began))
 		}
 		time.Sleep(time.Second)
-		away = true
+		away.Store(true)
 		time.Sleep(time.Minute)
 		if err := h.Await(); !errors.Is(err, errHoldLost) || h.Context().Err() != nil {
 			t.Errorf("it stays away: %v, %v", err, context.Cause(h.Context()))
@@ -171,7 +172,7 @@ func TestHoldLost(t *testing.T) {
 		if err := h.Release(); err == nil {
 			t.Error("it is given back although the API is away")
 		}
-		away = false
+		away.Store(false)
 		time.Sleep(holdFor)
 
 		if h, err = c.Hold(ctx, kube, "kubectl ha etcd upgrade", "one"); err != nil {
