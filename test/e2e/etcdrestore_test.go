@@ -40,13 +40,29 @@ func (c *cluster) loseData(t *testing.T, members ...string) {
 func (c *cluster) restored(t *testing.T) {
 	t.Helper()
 	c.settled(t)
+	c.asBackedUp(t)
+	c.write(t, "again", "yes")
+}
+
+// backedUp makes the backup by-hand, with something written before and something since.
+func (c *cluster) backedUp(t *testing.T) {
+	t.Helper()
+	c.write(t, "before", "all of it")
+	if r := c.ha(t, suiteDeadline, "backup", "create", "--name", "by-hand", "--kubeconfig", c.kubeconfig); r.code != 0 {
+		t.Fatalf("backup create: %s", tail(r.String(), 4000))
+	}
+	c.write(t, "since", "the backup")
+}
+
+// asBackedUp finds what was written before the backup, and nothing of what was written since.
+func (c *cluster) asBackedUp(t *testing.T) {
+	t.Helper()
 	if got := c.read(t, "before"); got != "all of it" {
 		t.Errorf("what was written before the backup reads %q", got)
 	}
 	if _, err := c.client.CoreV1().ConfigMaps("default").Get(context.Background(), "since", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("what was written since the backup: %v", err)
 	}
-	c.write(t, "again", "yes")
 }
 
 // TestEtcdRestore: the data of all three members is gone, and one command has the cluster back, as
@@ -54,11 +70,7 @@ func (c *cluster) restored(t *testing.T) {
 func TestEtcdRestore(t *testing.T) {
 	c := copyCluster(t)
 	c.settled(t)
-	c.write(t, "before", "all of it")
-	if r := c.ha(t, suiteDeadline, "backup", "create", "--name", "by-hand", "--kubeconfig", c.kubeconfig); r.code != 0 {
-		t.Fatalf("backup create: %s", tail(r.String(), 4000))
-	}
-	c.write(t, "since", "the backup")
+	c.backedUp(t)
 	gone := c.seesTheFuture(t)
 	c.loseData(t, c.members(t)...)
 	began := time.Now()
@@ -127,11 +139,7 @@ func (c *cluster) killed(t *testing.T, within time.Duration, args ...string) {
 func TestEtcdRestoreInterrupted(t *testing.T) {
 	c := copyCluster(t)
 	c.settled(t)
-	c.write(t, "before", "all of it")
-	if r := c.ha(t, suiteDeadline, "backup", "create", "--name", "by-hand", "--kubeconfig", c.kubeconfig); r.code != 0 {
-		t.Fatalf("backup create: %s", tail(r.String(), 4000))
-	}
-	c.write(t, "since", "the backup")
+	c.backedUp(t)
 	members := c.members(t)
 	c.loseData(t, members[1:]...)
 	for _, within := range []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second} {

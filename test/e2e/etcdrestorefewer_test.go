@@ -19,11 +19,7 @@ import (
 func TestEtcdRestoreFewer(t *testing.T) {
 	c := copyCluster(t)
 	c.settled(t)
-	c.write(t, "before", "all of it")
-	if r := c.ha(t, suiteDeadline, "backup", "create", "--name", "by-hand", "--kubeconfig", c.kubeconfig); r.code != 0 {
-		t.Fatalf("backup create: %s", tail(r.String(), 4000))
-	}
-	c.write(t, "since", "the backup")
+	c.backedUp(t)
 	members := c.members(t)
 	lost, empty, left := members[2], members[1], members[0]
 	c.run(t, "kill", lost)
@@ -36,12 +32,7 @@ func TestEtcdRestoreFewer(t *testing.T) {
 		t.Fatalf("etcd restore: %s", tail(r.String(), 8000))
 	}
 	t.Log(tail(r.stdout, 3000))
-	if got := c.read(t, "before"); got != "all of it" {
-		t.Errorf("what was written before the backup reads %q", got)
-	}
-	if _, err := c.client.CoreV1().ConfigMaps("default").Get(context.Background(), "since", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("what was written since the backup: %v", err)
-	}
+	c.asBackedUp(t)
 	if _, err := c.client.CoreV1().Nodes().Get(context.Background(), lost, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the node of the host that is lost: %v", err)
 	}

@@ -38,7 +38,6 @@ var errHoldLost = errors.New("operations of the cluster may begin again, since i
 
 // Hold is a command's claim on the cluster: see Client.Hold.
 type Hold struct {
-	client  *Client
 	leases  coordinationclient.LeaseInterface
 	holder  string
 	working context.Context
@@ -64,7 +63,7 @@ func (c *Client) Hold(ctx context.Context, kube kubernetes.Interface, command, i
 		return nil, fmt.Errorf("name of this machine: %w", err)
 	}
 	own := byCommand + id + "/"
-	h := &Hold{client: c, leases: claims(kube), holder: own + command + " on " + host, renewed: time.Now(), changed: make(chan struct{}), ended: make(chan struct{})}
+	h := &Hold{leases: claims(kube), holder: own + command + " on " + host, renewed: time.Now(), changed: make(chan struct{}), ended: make(chan struct{})}
 	if err := c.claim(ctx, h.leases, h.spec, func(holder string) bool { return strings.HasPrefix(holder, own) }); err != nil {
 		return nil, err
 	}
