@@ -116,6 +116,7 @@ func needs() []need {
 		{test: "TestLearnerOfADeadHost", on: consumed, tier: long, left: "TestRealLeftover, with a real etcd; TestStatesOfAJoin and TestEveryStateHasAWayOut, without hosts"},
 		{test: "TestCertificatesForLife", on: consumed, tier: long, left: "TestRescueOfWhatHasEnded, with three real members of etcd; TestRealEtcd and TestRealAPIServer exchange certificates in use"},
 		{test: "TestRotateCA", on: consumed, tier: long, left: "TestRotateKubernetes and its siblings, on a host that is played, ended at each of its questions"},
+		{test: "TestRotateCAWithstands", on: consumed, tier: long, left: "TestEngine kills coordinators, with a real API server; nothing joins in the middle of a rotation"},
 		{test: "TestControlPlaneLeavesAndComesBack", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack does so to a worker"},
 	}
 }
