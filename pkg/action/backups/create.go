@@ -89,7 +89,7 @@ func (o Options) call(ctx context.Context, h v1alpha1.Host, task string, timeout
 // Create makes a backup on the hosts, and sends it to the target when there is one: encrypted, the
 // manifest last. Made already by an interrupted run, it is not made again, only sent.
 func Create(ctx context.Context, o Options, name string, sink report.Sink) (backup.Manifest, error) {
-	hosts := backups.Hosts(o.Cluster, o.On)
+	hosts := o.Cluster.Keepers(o.On)
 	m := backups.Manifest(o.Cluster, name)
 	if taskbackup.Scheduled(name) {
 		return m, action.Invalidf("names that begin with %s are those of scheduled backups, which are removed by their schedule", taskbackup.ScheduledPrefix)
@@ -169,7 +169,7 @@ func (o Options) target(ctx context.Context, spec offsite.TargetSpec, sink repor
 		data, err = o.here(ctx, spec)
 		return data, by, err
 	}
-	hosts := backups.Hosts(o.Cluster, o.On)
+	hosts := o.Cluster.Keepers(o.On)
 	if len(hosts) == 0 {
 		return data, by, action.As(action.Unreachable, errors.New("no control plane or etcd member can be reached that could ask the target"))
 	}

@@ -49,7 +49,7 @@ type RotateOptions struct {
 // it, else those that are no nodes.
 func (o RotateOptions) Logins() []v1alpha1.Host {
 	if o.Authority == certs.AuthorityEtcd {
-		return keepers(o.Cluster)
+		return o.Cluster.Keepers(o.Cluster.Spec.Hosts)
 	}
 	return o.LoginsInUse()
 }

@@ -221,7 +221,7 @@ func (w *rotatingEtcd) allThere(ctx context.Context) error {
 // have as such. It is pure.
 func leftOut(file, stored *v1alpha1.Cluster) []string {
 	var out []string
-	for _, h := range keepers(stored) {
+	for _, h := range stored.Keepers(stored.Spec.Hosts) {
 		given, there := file.Host(h.Name)
 		switch {
 		case !there, h.Has(v1alpha1.RoleControlPlane) && !given.Has(v1alpha1.RoleControlPlane), stored.IsMember(h.Name) && !file.IsMember(given.Name):
@@ -233,7 +233,7 @@ func leftOut(file, stored *v1alpha1.Cluster) []string {
 
 // look finds the certificates of all hosts that have some of etcd's.
 func (w *rotatingEtcd) look(ctx context.Context) (map[string]certs.LookData, error) {
-	found, unseen := look(ctx, w.Cluster, keepers(w.Cluster), func(v1alpha1.Host) transport.Runner { return w.Hosts }, report.Warnings(w.sink))
+	found, unseen := look(ctx, w.Cluster, w.Cluster.Keepers(w.Cluster.Spec.Hosts), func(v1alpha1.Host) transport.Runner { return w.Hosts }, report.Warnings(w.sink))
 	if len(unseen) == 0 {
 		return found, context.Cause(ctx)
 	}
@@ -294,7 +294,7 @@ func (w *rotatingEtcd) mayFinish(ctx context.Context) error {
 		return err
 	}
 	var left []string
-	for _, h := range keepers(w.Cluster) {
+	for _, h := range w.Cluster.Keepers(w.Cluster.Spec.Hosts) {
 		for _, name := range w.unissued(found[h.Name]) {
 			left = append(left, name+" of "+h.Name)
 		}

@@ -8,22 +8,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
-// Hosts are those among some that have something to keep: control planes, then etcd members. The
-// first takes the snapshot that is sent. It is pure.
-func Hosts(c *v1alpha1.Cluster, among []v1alpha1.Host) (out []v1alpha1.Host) {
-	for _, h := range among {
-		if h.Has(v1alpha1.RoleControlPlane) {
-			out = append(out, h)
-		}
-	}
-	for _, h := range among {
-		if c.IsMember(h.Name) && !h.Has(v1alpha1.RoleControlPlane) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 // Endpoints are etcd's, the host's own first. It is pure.
 func Endpoints(c *v1alpha1.Cluster, own v1alpha1.Host) (out []string) {
 	for _, h := range c.EtcdMembers() {
