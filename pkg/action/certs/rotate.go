@@ -57,7 +57,8 @@ func (o RotateOptions) Logins() []v1alpha1.Host {
 // RotationPlan is what a rotation does, before it does.
 type RotationPlan struct {
 	Authority certs.Authority `json:"authority"`
-	// From and To are short names of the two; To is empty until it has been created.
+	// From and To are short names of the two; To is empty until it has been created. They are the same
+	// when the caller's own CA is the one in use already.
 	From string `json:"from"`
 	To   string `json:"to,omitempty"`
 	Back bool   `json:"back,omitempty"`
@@ -78,6 +79,9 @@ type RotationPlan struct {
 
 // Empty reports whether nothing is to be done.
 func (p RotationPlan) Empty() bool { return len(p.Phases) == 0 }
+
+// InUse reports whether nothing is to be done since the cluster has the caller's own CA already.
+func (p RotationPlan) InUse() bool { return p.Empty() && p.From != "" && p.From == p.To }
 
 // RotationResult is what was done.
 type RotationResult struct {
@@ -222,6 +226,10 @@ func (w *rotating) plan(ctx context.Context) (RotationPlan, error) {
 		w.state.from = signs
 	}
 	var err error
+	if w.inUse(w.state.from, w.state.to) {
+		p.From, p.To = pki.ID(w.state.from), pki.ID(w.state.from)
+		return p, nil
+	}
 	if p.Phases, err = w.state.phases(w.Until, w.Back); err != nil {
 		return p, action.As(action.Findings, err)
 	}
@@ -229,6 +237,9 @@ func (w *rotating) plan(ctx context.Context) (RotationPlan, error) {
 		return p, err
 	}
 	if err := w.apart(ctx, w.clients.Kube); err != nil {
+		return p, err
+	}
+	if err := w.apartOnHosts(); err != nil {
 		return p, err
 	}
 	p.From, p.To = pki.ID(w.state.from), pki.ID(w.next(w.state.to))

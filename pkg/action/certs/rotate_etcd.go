@@ -143,6 +143,10 @@ func (w *rotatingEtcd) plan() (RotationPlan, error) {
 	if w.Back && w.cas.To() == nil && !w.state.exists {
 		return p, action.Invalidf("there is no rotation of %s to take back", w.Authority)
 	}
+	if !w.state.exists && w.inUse(w.cas.From(), w.cas.To()) {
+		p.From, p.To = pki.ID(w.cas.From()), pki.ID(w.cas.From())
+		return p, nil
+	}
 	var err error
 	if p.Phases, err = w.state.phases(w.Until, w.Back); err != nil {
 		return p, action.As(action.Findings, err)
