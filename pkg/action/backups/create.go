@@ -48,10 +48,11 @@ type Options struct {
 	// cluster's. Here: this machine asks the target itself, since there is no host left that could.
 	Of   string
 	Here bool
-	// Began are upgrades that are not through, and when they began; the API tells. Unknown: nobody
-	// could be asked.
-	Began   map[string]time.Time
-	Unknown bool
+	// Began are upgrades that are not through, and when they began, and InProgress the backups that
+	// Operations are making, by name; the API tells. Unknown: nobody could be asked.
+	Began      map[string]time.Time
+	InProgress []string
+	Unknown    bool
 
 	// left are hosts that could not be connected to.
 	left []string
@@ -155,8 +156,15 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 	}
 	return m, action.Step(sink, "finish", "write the manifest", func() error {
 		var data offsite.TargetData
-		return o.call(ctx, hosts[0], tasks.BackupTarget, backups.TargetTimeout, offsite.TargetSpec{Store: *o.Target, Finish: &m, Tidy: true}, &data, sink)
+		return o.call(ctx, hosts[0], tasks.BackupTarget, backups.TargetTimeout, o.tidies(offsite.TargetSpec{Store: *o.Target, Finish: &m}), &data, sink)
 	})
+}
+
+// tidies has what others have left at the target removed as well, unless nobody could be asked what is
+// being made.
+func (o Options) tidies(spec offsite.TargetSpec) offsite.TargetSpec {
+	spec.Tidy, spec.Spared = !o.Unknown, o.InProgress
+	return spec
 }
 
 // target asks the first control plane that answers: a target is one as the hosts reach it.
@@ -247,7 +255,7 @@ func Delete(ctx context.Context, o Options, d DeleteOptions, sink report.Sink) (
 			return nil, err
 		}
 	}
-	_, _, err = o.target(ctx, offsite.TargetSpec{Delete: going, Tidy: true}, sink)
+	_, _, err = o.target(ctx, o.tidies(offsite.TargetSpec{Delete: going}), sink)
 	return going, err
 }
 

@@ -93,6 +93,20 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// TestInProgress: what an Operation is making, or was paused in, is not taken for what somebody has left.
+func TestInProgress(t *testing.T) {
+	op := func(name string, kind v1alpha1.OperationType, phase v1alpha1.OperationPhase) v1alpha1.Operation {
+		return v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.OperationSpec{Type: kind}, Status: v1alpha1.OperationStatus{Phase: phase}}
+	}
+	got := InProgress([]v1alpha1.Operation{
+		op("paused", v1alpha1.OperationBackup, v1alpha1.OperationPaused), op("new", v1alpha1.OperationBackup, ""), op("runs", v1alpha1.OperationBackup, v1alpha1.OperationRunning),
+		op("failed", v1alpha1.OperationBackup, v1alpha1.OperationFailed), op("whole", v1alpha1.OperationBackup, v1alpha1.OperationSucceeded), op("upgrade", v1alpha1.OperationUpgrade, v1alpha1.OperationPaused),
+	})
+	if strings.Join(got, " ") != "paused new runs" {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestBegan: an upgrade that has failed needs its backup until a later one has succeeded.
 func TestBegan(t *testing.T) {
 	op := func(name string, kind v1alpha1.OperationType, phase v1alpha1.OperationPhase) v1alpha1.Operation {
