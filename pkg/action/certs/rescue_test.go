@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
@@ -256,7 +257,7 @@ func founded(t *testing.T, binary string, c *v1alpha1.Cluster, etcdCA pki.KeyPai
 
 func (hs *hosts) rescue(t *testing.T, o Options) (Result, error) {
 	t.Helper()
-	r := rescuer{Options: o, sink: report.SinkFunc(func(report.Event) {}), result: Result{Renewed: map[string]certs.Data{}},
+	r := rescuer{Options: o, sink: report.SinkFunc(func(report.Event) {}), api: func(context.Context) *rest.Config { return o.Config }, result: Result{Renewed: map[string]certs.Data{}},
 		ready: func(_ context.Context, _ transport.Runner, _ *v1alpha1.Cluster, h v1alpha1.Host, _ report.Sink) error {
 			hs.mu.Lock()
 			defer hs.mu.Unlock()
@@ -428,7 +429,7 @@ func TestRescueIsInterrupted(t *testing.T) {
 	hs := newHosts(t, c, etcdCA, time.Millisecond)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("interrupted")
-	r := rescuer{Options: Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA)}, result: Result{Renewed: map[string]certs.Data{}}}
+	r := rescuer{Options: Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA)}, api: func(context.Context) *rest.Config { return nil }, result: Result{Renewed: map[string]certs.Data{}}}
 	r.sink = report.SinkFunc(func(e report.Event) {
 		if e.Kind == report.StepStarted {
 			cancel(gone)

@@ -14,7 +14,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -114,8 +113,8 @@ func Rotate(ctx context.Context, o RotateOptions, sink report.Sink) (RotationRes
 	if o.DryRun || r.Plan.Empty() {
 		return r, nil
 	}
-	if err := w.refuseOthers(ctx); err != nil {
-		return r, err
+	if err := w.ops.Refuse(ctx, w.mine); err != nil {
+		return r, action.OfCluster(err)
 	}
 	if o.Confirm != nil {
 		if err := o.Confirm(ctx, r.Plan); err != nil {
@@ -270,20 +269,6 @@ func (w *rotating) notes(phases []certs.Phase) []string {
 		return []string{"in the last phase, kubeconfigs with a certificate of the former CA stop working: write new ones with kubectl ha kubeconfig"}
 	case certs.AuthorityServiceAccount:
 		return []string{"in the last phase, tokens stop working that were requested outside of pods, such as by kubectl create token"}
-	}
-	return nil
-}
-
-// refuseOthers is an error while another Operation is unfinished.
-func (w *rotating) refuseOthers(ctx context.Context) error {
-	all, err := w.ops.Heads(ctx)
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	for _, op := range all {
-		if operations.Unfinished(op) && !w.mine(op.Spec) {
-			return operations.Busy(&op)
-		}
 	}
 	return nil
 }

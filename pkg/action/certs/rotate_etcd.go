@@ -14,7 +14,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -27,8 +26,8 @@ type rotatingEtcd struct {
 	RotateOptions
 	clients *client.Clients
 	ops     *incluster.Operations
-	// held keeps Operations from beginning; nil where nothing is carried out.
-	held  *operations.Hold
+	// may has no objection to another host, while the claim on the cluster is held.
+	may   func() error
 	cas   *bootstrap.EtcdCAs
 	state rotationState
 	sink  report.Sink
@@ -73,19 +72,11 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 			return r, err
 		}
 	}
-	id, err := bootstrap.HolderID(o.StateDir)
-	if err != nil {
-		return r, err
-	}
-	if w.held, err = w.ops.Hold(ctx, "kubectl ha certs rotate-ca etcd", id); err != nil {
-		return r, action.OfCluster(err)
-	}
-	defer func() {
-		if err := w.held.Release(); err != nil {
-			action.Warn(sink, "", "%v", err)
-		}
-	}()
-	err = w.held.Because(w.phases(w.held.Context(), &r))
+	held := action.Hold{Config: o.Config, StateDir: o.StateDir, Command: "kubectl ha certs rotate-ca etcd", Required: true}
+	err = held.While(ctx, sink, func(ctx context.Context, may func() error) error {
+		w.may = may
+		return w.phases(ctx, &r)
+	})
 	return r, err
 }
 
@@ -195,14 +186,8 @@ func (w *rotatingEtcd) target() []byte {
 
 // ready is an error while another Operation is unfinished, or not all hosts take part.
 func (w *rotatingEtcd) ready(ctx context.Context) error {
-	all, err := w.ops.Heads(ctx)
-	if err != nil {
+	if err := w.ops.Refuse(ctx, nil); err != nil {
 		return action.OfCluster(err)
-	}
-	for _, op := range all {
-		if operations.Unfinished(op) {
-			return operations.Busy(&op)
-		}
 	}
 	return w.allThere(ctx)
 }

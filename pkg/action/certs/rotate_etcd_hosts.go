@@ -60,10 +60,8 @@ func (w *rotatingEtcd) hosts(ctx context.Context, phase certs.Phase, signer boot
 
 // gated changes something on a host, and waits until all is well if that has changed anything.
 func (w *rotatingEtcd) gated(ctx context.Context, h v1alpha1.Host, phase certs.Phase, change func() (changed bool, err error)) error {
-	if w.held != nil {
-		if err := w.held.Await(); err != nil {
-			return err
-		}
+	if err := w.may(); err != nil {
+		return err
 	}
 	changed, err := change()
 	if err != nil {

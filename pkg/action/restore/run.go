@@ -31,6 +31,8 @@ const (
 func (r *Restore) Run(ctx context.Context) (Result, error) {
 	result := Result{Plan: r.Plan}
 	members, planes := r.hosts(r.Plan.Members), r.planes()
+	release := func() {}
+	defer func() { release() }()
 	steps := []step{
 		// Until the end of the second nothing of the cluster was touched, but by a salvage.
 		{"bring the snapshot to " + strings.Join(r.Plan.Members, ", "), func() error { return r.distribute(ctx, members) }},
@@ -59,6 +61,10 @@ func (r *Restore) Run(ctx context.Context) (Result, error) {
 				return err
 			}
 			if result.Ended, result.Removed, err = c.end(ctx, r.Plan.Lost); err != nil {
+				return err
+			}
+			// From now on others could begin, and hosts are changed until the end.
+			if release, err = c.hold(ctx, r.Plan.ID, r.sink); err != nil {
 				return err
 			}
 			result.Settled = c.settle(ctx)
