@@ -49,7 +49,7 @@ func Serve(t *testing.T) *API {
 // Config is the way to it.
 func (a *API) Config() *rest.Config { return &rest.Config{Host: a.url} }
 
-// Away has it answer nobody, or everybody again.
+// Away has it serve nobody, as without its etcd, or everybody again.
 func (a *API) Away(away bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,10 +96,10 @@ func (a *API) store(l *coordinationv1.Lease) {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.away {
-		panic(http.ErrAbortHandler)
+	code, answer := status(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable)
+	if !a.away {
+		code, answer = a.answer(r)
 	}
-	code, answer := a.answer(r)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
