@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
 )
 
@@ -177,7 +178,7 @@ func (r *Restore) distribute(ctx context.Context, members []v1alpha1.Host) error
 		switch {
 		case r.from.object != nil:
 			spec.Store, spec.Folder, spec.Part, spec.Key = r.from.object.Store, r.from.object.Folder, r.from.object.Part, r.from.object.Key
-			_, err := r.step(ctx, h, restore.Fetch, stageTimeout, spec)
+			_, err := r.step(ctx, h, restore.Fetch, offsite.Timeout, spec)
 			return err
 		case r.from.host == h.Name && r.from.backup != "":
 			spec.Backup = r.from.backup
