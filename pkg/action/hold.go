@@ -105,6 +105,9 @@ func (h *Held) Context() context.Context {
 	return h.hold.Context()
 }
 
+// Holds tells whether there is a claim.
+func (h *Held) Holds() bool { return h.hold != nil }
+
 // May comes before each host: it waits until the cluster knows that the command is at work.
 func (h *Held) May() error {
 	if h.hold == nil || h.mends {

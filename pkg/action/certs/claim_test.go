@@ -71,6 +71,22 @@ func TestRenewOverSSHHolds(t *testing.T) {
 	}
 }
 
+// TestRescueHoldsOnceItCan: an API that is away at first is told as soon as it is back.
+func TestRescueHoldsOnceItCan(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	api := claimtest.Serve(t)
+	api.Away(true)
+	inner := newHosts(t, c, etcdCA, time.Millisecond)
+	inner.onReady = func() { api.Away(false) }
+	hs := &claimed{Runner: inner, api: api}
+	if _, err := inner.rescue(t, Options{Cluster: c, Hosts: hs, Config: api.Config(), StateDir: kept(t, etcdCA), Only: []string{"cp1", "w1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if first, last := hs.while[0], hs.while[len(hs.while)-1]; first != "" || !strings.Contains(last, "kubectl ha certs rescue on ") || api.Holder() != "" {
+		t.Errorf("%q has the claim at first, %q after the API is back, %q at the end", first, last, api.Holder())
+	}
+}
+
 // TestRescueHolds: no Operation begins during a rescue. One that is in progress, and an API that is away,
 // do not stop it; another command does.
 func TestRescueHolds(t *testing.T) {

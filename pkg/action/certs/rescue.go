@@ -59,7 +59,9 @@ type rescuer struct {
 	// ready waits until a control plane's apiserver answers.
 	ready func(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) error
 	// api is the way to the API; nil where there is none.
-	api    func(ctx context.Context) *rest.Config
+	api func(ctx context.Context) *rest.Config
+	// held is the claim on the cluster; nil before there was a try.
+	held   *action.Held
 	found  map[string]certs.LookData
 	result Result
 	errs   []error
@@ -284,10 +286,10 @@ func (r *rescuer) controlPlanes(ctx context.Context) {
 				touched = r.step(ctx, h, part.kind, title(signed), func(step string) (certs.Data, error) { return r.bySigner(ctx, h, signed, step) }) || touched
 			}
 		}
-		if touched {
-			r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
-				return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, report.Warnings(r.sink))
-			})
+		if touched && r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
+			return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, report.Warnings(r.sink))
+		}) {
+			r.claimAgain(ctx)
 		}
 	}
 }

@@ -24,18 +24,36 @@ func (r *rescuer) claimed(ctx context.Context, do func()) error {
 		return action.OfRun(err)
 	}
 	defer unlock()
+	if err := r.claim(ctx); err != nil {
+		return err
+	}
+	defer func() { r.held.Release() }()
+	do()
+	return nil
+}
+
+func (r *rescuer) claim(ctx context.Context) error {
 	held, err := action.Hold{Config: r.api(ctx), StateDir: r.StateDir, Command: "kubectl ha certs rescue", Mends: true, Passes: func(b *operations.BusyError) bool {
 		if b.Command == "" {
 			action.Warn(r.sink, "", "%v; the rescue does not wait for that", b)
 		}
 		return b.Command == ""
 	}}.Take(ctx, r.sink)
-	if err != nil {
-		return err
+	if err == nil {
+		r.held = held
 	}
-	defer held.Release()
-	do()
-	return nil
+	return err
+}
+
+// claimAgain comes when an apiserver answers that did not: from then on others could begin. Nothing that is
+// in its way ends a rescue in the middle.
+func (r *rescuer) claimAgain(ctx context.Context) {
+	if r.held == nil || r.held.Holds() {
+		return
+	}
+	if err := r.claim(ctx); err != nil && ctx.Err() == nil {
+		action.Warn(r.sink, "", "operations are not kept from beginning meanwhile: %v", err)
+	}
 }
 
 // apiOf is the way to the API through the hosts; nil where there is none.

@@ -41,6 +41,8 @@ type hosts struct {
 	mu       sync.Mutex
 	// done are "task host", in order.
 	done []string
+	// onReady, when set, is called when an apiserver is ready.
+	onReady func()
 	// away can't be reached.
 	away map[string]bool
 }
@@ -262,6 +264,9 @@ func (hs *hosts) rescue(t *testing.T, o Options) (Result, error) {
 			hs.mu.Lock()
 			defer hs.mu.Unlock()
 			hs.done = append(hs.done, "ready "+h.Name)
+			if hs.onReady != nil {
+				hs.onReady()
+			}
 			return nil
 		}}
 	return r.run(t.Context())
