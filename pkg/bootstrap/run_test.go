@@ -425,6 +425,9 @@ func TestBootstrapHolds(t *testing.T) {
 	if _, err := w.run(telling); err == nil || len(said) > 0 {
 		t.Fatalf("%v, %v", err, said)
 	}
+	if slices.ContainsFunc(w.events, func(e report.Event) bool { return strings.Contains(e.Message, "not kept from beginning") }) {
+		t.Error("a cluster that is made was to be told")
+	}
 	w.hosts.failAt = ""
 	w.hosts.take()
 	refused = errors.New("an upgrade is in progress")
