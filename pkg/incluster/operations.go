@@ -69,7 +69,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	if err != nil {
 		return nil, err
 	}
-	if err := o.refuse(ctx); err != nil {
+	if err := o.Refuse(ctx, nil); err != nil {
 		return nil, err
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
@@ -272,18 +272,14 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, agents)
 }
 
-// refuse returns a BusyError when an Operation is unfinished, in progress or waiting.
-func (o *Operations) refuse(ctx context.Context) error {
+// Refuse returns a BusyError when an Operation is unfinished, in progress or waiting, but for those that
+// pass (nil: none).
+func (o *Operations) Refuse(ctx context.Context, passes func(v1alpha1.OperationSpec) bool) error {
 	all, err := o.ops.Heads(ctx)
 	if err != nil {
 		return err
 	}
-	for _, op := range all {
-		if operations.Unfinished(op) {
-			return operations.Busy(&op)
-		}
-	}
-	return nil
+	return operations.Refuse(all, passes)
 }
 
 func phase(op *v1alpha1.Operation) string {

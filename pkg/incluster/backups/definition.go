@@ -189,7 +189,11 @@ func finish(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err := Gather(&m, hosts, all); err != nil {
 		return engine.Outcome{}, err
 	}
-	if _, err := atTarget(ctx, t, "manifest", offsite.TargetSpec{Finish: &m, Tidy: true}); err != nil {
+	ops, err := operations.New(t.Clients.Dynamic).Heads(ctx)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	if _, err := atTarget(ctx, t, "manifest", offsite.TargetSpec{Finish: &m, Tidy: true, Spared: InProgress(ops)}); err != nil {
 		return engine.Outcome{}, err
 	}
 	made.Created, made.Revision, made.Bytes = m.Created, m.Revision, m.Size()
