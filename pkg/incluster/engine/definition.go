@@ -25,6 +25,12 @@ type Definition struct {
 	// Steps carry out the plan's steps, by the part of their ID before the slash:
 	// promote/cp2 is carried out by Steps["promote"].
 	Steps map[string]Step
+	// Opens is the kind of steps that open turns of nodes: what comes directly after such a step, and
+	// is about a node, is the first step of that node's turn, and what comes after that is of it too.
+	// No more turns begin than the step's Turns allow. Empty: there are none.
+	Opens string
+	// AtOnce bounds the steps of no turn that run at the same time. Zero: no bound.
+	AtOnce int
 	// End, if set, gives back what was lent for an Operation. It is called in every end, also
 	// of one without a plan, before the Operation may go, and may be called again.
 	End func(ctx context.Context, env Env) error
@@ -73,6 +79,9 @@ type Env struct {
 	Operation *v1alpha1.Operation
 	// Runner gives the way to run a task on a node as this Job.
 	Runner func(Job) transport.Runner
+	// Unready are the workers that are not ready, with the reason; nil while that is not known. It is
+	// set for plans with turns of nodes.
+	Unready func() map[string]string
 }
 
 // Job is the identity of a node task: whoever asks for the same again gets the

@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 )
@@ -53,7 +49,7 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: operations.Owner(turn.Operation), LostAfter: n.LostAfter})
 	result, err := runner.Run(ctx, turn.Step.Node, req, turn.Sink)
 	if errors.Is(context.Cause(ctx), errInterrupted) {
-		return Outcome{}, errors.Join(err, removeJob(ctx, turn))
+		return Outcome{}, errors.Join(err, removeJob(context.WithoutCancel(ctx), turn.Clients.Kube, turn.Step))
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -71,22 +67,6 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 		return Outcome{Message: "1 change"}, nil
 	}
 	return Outcome{Message: fmt.Sprintf("%d changes", len(result.Changes))}, nil
-}
-
-// removeTimeout bounds the removal of a Job that nobody waits for.
-const removeTimeout = 30 * time.Second
-
-// removeJob ends a task: its kubelet tells it to end, and it has what is left of
-// its grace to do so.
-func removeJob(ctx context.Context, turn Turn) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
-	defer cancel()
-	background := metav1.DeletePropagationBackground
-	err := turn.Clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(ctx, turn.Step.Job, metav1.DeleteOptions{PropagationPolicy: &background})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("end the task on %s: %w", turn.Step.Node, err)
-	}
-	return nil
 }
 
 // TaskError is a task that ran and failed.
