@@ -40,6 +40,7 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, decision, error
 		return op, d, err
 	}
 	r.kept = true
+	r.dropJobs(ctx, op, r.unwritten)
 	r.unwritten = nil
 	for _, id := range d.interrupt {
 		if r.running[id] != nil && interruptible(r.step(op, id), op) {

@@ -40,7 +40,7 @@ type Definition struct {
 // It must be idempotent: after a coordinator's death the next one runs the same
 // attempt again.
 //
-// A Step may have more powers: Retrier, Interruptible and Abortable.
+// A Step may have more powers: Retrier, Interruptible, Abortable and JobKeeper.
 type Step interface {
 	Run(ctx context.Context, turn Turn) (Outcome, error)
 }
@@ -56,6 +56,10 @@ type Interruptible interface{ Interruptible() bool }
 // Abortable is a Step that may be ended in its middle when the Operation is
 // aborted, instead of being waited for, since nothing is left half done by it.
 type Abortable interface{ Abortable() bool }
+
+// JobKeeper is a Step whose Job may be asked again for what its task has answered, after it has ended
+// well. Other Jobs go then.
+type JobKeeper interface{ KeepsJob() bool }
 
 // Lost is an error of an attempt of which nobody knows how it ended: its node
 // or its pod went away. Errors are asked by errors.As.

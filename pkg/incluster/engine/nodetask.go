@@ -26,6 +26,8 @@ type NodeTask struct {
 	// MayAbort says that the task may be ended in its middle when the Operation is
 	// aborted; its Job is then removed.
 	MayAbort bool
+	// KeepJob keeps the Job when the task has ended well: other steps ask it for the answer.
+	KeepJob bool
 	// Message makes a line for people of a task's result. Default: how many
 	// changes there were.
 	Message func(node.Result) string
@@ -36,6 +38,9 @@ func (n NodeTask) Retries() int { return n.LostRetries }
 
 // Abortable is MayAbort.
 func (n NodeTask) Abortable() bool { return n.MayAbort }
+
+// KeepsJob is KeepJob.
+func (n NodeTask) KeepsJob() bool { return n.KeepJob }
 
 // Run runs the task as the step's Job, or awaits the Job when it is there
 // already. A failed task's error has the short message first, then what to do

@@ -103,6 +103,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		}
 		if op.Status.Phase.Final() {
 			r.Sink.Emit(report.Event{Kind: report.Info, Message: fmt.Sprintf("%s: %s", op.Status.Phase, op.Status.Message)})
+			r.wait.Wait() // for the last Jobs to go
 			err = r.release(ctx, op)
 			r.sendEvents(ctx)
 			return err

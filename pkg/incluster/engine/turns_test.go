@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +19,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
+	"github.com/kubectl-ha/kubectl-ha/test/poll"
 )
 
 // shift is a real apiserver with workers that have turns: cordon, task, uncordon.
@@ -226,5 +229,45 @@ func TestOthersNotReady(t *testing.T) {
 	s.phase(v1alpha1.OperationSucceeded)
 	if s.most != 1 {
 		t.Errorf("%d were out", s.most)
+	}
+}
+
+// TestJobsGo: the Job of a step goes when its end is written, but that of one that has failed, and that
+// of one that may be asked again.
+func TestJobsGo(t *testing.T) {
+	s := newShift(t, 2, 1, 4)
+	s.nodes.tasks["b/w2"] = badly
+	jobs := s.clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace)
+	config := s.config("one")
+	config.Runner = func(j engine.Job) transport.Runner {
+		return &fakeRunner{nodes: s.nodes, job: j, before: func(ctx context.Context) error {
+			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: j.Name}}
+			pod := &job.Spec.Template.Spec
+			pod.RestartPolicy, pod.Containers = corev1.RestartPolicyNever, []corev1.Container{{Name: "c", Image: "i"}}
+			_, err := jobs.Create(ctx, job, metav1.CreateOptions{})
+			return err
+		}}
+	}
+	// What is asked again is of another kind.
+	def := config.Definitions[v1alpha1.OperationJoin]
+	kept := def.Steps["b"].(engine.NodeTask)
+	kept.KeepJob = true
+	def.Steps["a"] = kept
+	s.steps = slices.Insert(s.steps, 0, v1alpha1.StepStatus{ID: "a/w1", Node: "w1", State: v1alpha1.StepPending})
+	s.nodes.tasks["a/w1"] = well
+	s.finished(s.start(config))
+	var left []string
+	if !poll.Until(deadline, func() bool {
+		list, err := jobs.List(t.Context(), metav1.ListOptions{})
+		left = nil
+		for _, j := range list.Items {
+			left = append(left, j.Name)
+		}
+		return err == nil && len(left) <= 2
+	}) {
+		t.Errorf("left are %v", left)
+	}
+	if want := []string{engine.JobName("shift", "a/w1", 1), engine.JobName("shift", "b/w2", 1)}; !slices.Equal(left, want) {
+		t.Errorf("left are %v, want %v", left, want)
 	}
 }
