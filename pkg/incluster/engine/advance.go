@@ -71,7 +71,7 @@ func (r *run) opens(op *v1alpha1.Operation) string { return r.Definitions[op.Spe
 // lookAround is which workers are not ready. Nobody watches them for a plan without turns of nodes.
 func (r *run) lookAround(ctx context.Context) map[string]string {
 	if r.workers == nil && len(r.board.turns) > 0 {
-		r.workers = watchWorkers(ctx, r.Clients.Kube, r.Sink)
+		r.workers = watchWorkers(ctx, r.Clients.Kube, r.Cluster, r.Sink)
 	}
 	return r.workers.Unready()
 }

@@ -140,13 +140,13 @@ func (b *board) after(i int, id string) {
 	}
 	b.wait(i, j)
 	before := b.places[j]
+	_, node, _ := strings.Cut(p.id, "/")
 	switch {
-	case before.group >= 0:
-		_, node, _ := strings.Cut(p.id, "/")
+	case before.group >= 0 && node != "":
 		p.turn, p.first = len(b.turns), true
 		b.turnOf[node] = p.turn
 		b.turns = append(b.turns, nodeTurn{node: node, group: before.group, barrier: -1})
-	case before.turn >= 0 && p.turn < 0:
+	case before.turn >= 0 && p.turn < 0 && b.turns[before.turn].node == node:
 		p.turn = before.turn
 	}
 }

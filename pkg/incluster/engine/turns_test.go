@@ -100,6 +100,10 @@ func (s *shift) config(identity string) engine.Config {
 	def := c.Definitions[v1alpha1.OperationJoin]
 	def.Plan = func(context.Context, engine.Env) ([]v1alpha1.StepStatus, error) { return slices.Clone(s.steps), nil }
 	def.Opens, def.End = "workers", nil
+	c.Cluster = &v1alpha1.Cluster{}
+	for _, name := range []string{"w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "other"} {
+		c.Cluster.Spec.Hosts = append(c.Cluster.Spec.Hosts, v1alpha1.Host{Name: name, Roles: []v1alpha1.Role{v1alpha1.RoleWorker}})
+	}
 	def.Steps["cordon"], def.Steps["uncordon"] = engine.Func{Do: s.cordon(true)}, engine.Func{Do: s.cordon(false)}
 	def.Steps["workers"] = engine.Func{Do: func(context.Context, engine.Turn) (engine.Outcome, error) { return engine.Outcome{}, nil }, Gate: true}
 	c.Definitions = map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationJoin: def}
@@ -209,10 +213,12 @@ func TestTooManyFail(t *testing.T) {
 // lasts a person is asked, and nothing else was done.
 func TestOthersNotReady(t *testing.T) {
 	s := newShift(t, 1, 0, 2)
-	if _, err := s.clients.Kube.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"other", "stranger", "cp1"} {
+		if _, err := s.clients.Kube.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		s.ready(name, corev1.ConditionUnknown)
 	}
-	s.ready("other", corev1.ConditionUnknown)
 	config := s.config("one")
 	config.Patience = 2 * time.Second
 	s.start(config)

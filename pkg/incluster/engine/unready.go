@@ -14,15 +14,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/ready"
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// controlPlaneLabel is kubeadm's, of control planes.
-const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
-
-// workers watches which workers are not ready, as long as a plan has turns of nodes: a list of 5,000
-// nodes has 50 MB, and is of use for a moment.
+// workers watches which workers of the Cluster document are not ready, as long as a plan has turns of
+// nodes: a list of 5,000 nodes has 50 MB, and is of use for a moment. Other nodes come and go by others'
+// hands, and hold up nobody.
 type workers struct {
+	// ours are the workers.
+	ours map[string]bool
 	// changed has a value when something has.
 	changed chan struct{}
 
@@ -33,8 +34,11 @@ type workers struct {
 
 // watchWorkers begins to watch, until the context ends. Failures are told and tried again: as long as
 // it is not known who is ready no turn begins.
-func watchWorkers(ctx context.Context, kube kubernetes.Interface, sink report.Sink) *workers {
-	w := &workers{changed: make(chan struct{}, 1), unready: map[string]string{}}
+func watchWorkers(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster, sink report.Sink) *workers {
+	w := &workers{ours: map[string]bool{}, changed: make(chan struct{}, 1), unready: map[string]string{}}
+	for _, h := range c.Workers() {
+		w.ours[h.Name] = true
+	}
 	told := func(err error) {
 		if ctx.Err() == nil {
 			sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Message: "which nodes are ready can't be told: " + err.Error()})
@@ -81,9 +85,6 @@ func slim(o any) (any, error) {
 		return o, nil
 	}
 	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion}}
-	if v, ok := n.Labels[controlPlaneLabel]; ok {
-		out.Labels = map[string]string{controlPlaneLabel: v}
-	}
 	if c := ready.NodeCondition(n); c != nil {
 		out.Status.Conditions = []corev1.NodeCondition{*c}
 	}
@@ -92,17 +93,15 @@ func slim(o any) (any, error) {
 
 func (w *workers) saw(o any) {
 	n, ok := o.(*corev1.Node)
-	if !ok {
+	if !ok || !w.ours[n.Name] {
 		return
 	}
 	why := ""
-	if _, controlPlane := n.Labels[controlPlaneLabel]; !controlPlane {
-		switch c := ready.NodeCondition(n); {
-		case c == nil:
-			why = "it has no Ready condition"
-		case c.Status != corev1.ConditionTrue:
-			why = c.Reason + ", " + c.Message
-		}
+	switch c := ready.NodeCondition(n); {
+	case c == nil:
+		why = "it has no Ready condition"
+	case c.Status != corev1.ConditionTrue:
+		why = c.Reason + ", " + c.Message
 	}
 	w.set(n.Name, why)
 }
