@@ -45,8 +45,8 @@ func Definition() engine.Definition {
 			return Plan(env.Operation.Spec.Backup, env.Cluster, list.Items)
 		},
 		Steps: map[string]engine.Step{
-			StepBackup: engine.NodeTask{Request: take, LostRetries: lostRetries, LostAfter: lostAfter, Message: taken},
-			stepSend:   engine.NodeTask{Request: send, LostRetries: lostRetries, LostAfter: lostAfter, MayAbort: true, Message: sent},
+			StepBackup: engine.NodeTask{KeepJob: true, Request: take, LostRetries: lostRetries, LostAfter: lostAfter, Message: taken},
+			stepSend:   engine.NodeTask{KeepJob: true, Request: send, LostRetries: lostRetries, LostAfter: lostAfter, MayAbort: true, Message: sent},
 			stepFinish: engine.Func{Do: finish, Timeout: funcTimeout},
 			stepRetain: engine.Func{Do: retain, Timeout: funcTimeout},
 		},

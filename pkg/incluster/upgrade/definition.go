@@ -29,6 +29,7 @@ func Definition() engine.Definition {
 		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
 		stepHolders:      engine.Func{Do: oneHolder, Timeout: holdersTimeout},
 		stepVIPBack:      task(drainVIP(false), saying("it may come back")),
+		stepWorkers:      engine.Func{Do: begun, Timeout: othersTimeout, Gate: true},
 		stepUncordon:     engine.Func{Do: drain.Uncordon, Timeout: time.Minute},
 		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},
 		stepReport:       engine.Func{Do: sumUp, Timeout: time.Minute},
@@ -45,9 +46,15 @@ func Definition() engine.Definition {
 			}
 			return Plan(env.Operation, env.Cluster, o)
 		},
-		Steps: steps,
+		Steps:  steps,
+		Opens:  stepWorkers,
+		AtOnce: looksAtOnce,
 	}
 }
+
+// looksAtOnce is how many nodes are looked at at the same time before anything is done. Each is a Job,
+// and a pod.
+const looksAtOnce = 100
 
 // drainOf is the drain of the step's node.
 func drainOf(t engine.Turn) drain.Drain {

@@ -1,10 +1,7 @@
 package upgrade
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
@@ -15,9 +12,13 @@ type NodePlan struct {
 	ControlPlane bool   `json:"controlPlane"`
 	From         string `json:"from"`
 	To           string `json:"to"`
-	// Turn is when: nodes with the same number are out at the same time at most.
-	// Zero: nothing is done to it.
+	// Turn is about when: a worker's turn begins as soon as one before it has ended, so that
+	// nodes with the same number are out at the same time where all take as long. Zero: nothing is
+	// done to it.
 	Turn int `json:"turn"`
+	// Group is the worker's value of the label by which they come in groups, NoGroup without it.
+	// Empty: they do not.
+	Group string `json:"group,omitempty"`
 	// Static says that its control plane is upgraded, Kubelet that its kubelet is.
 	Static  bool `json:"static"`
 	Kubelet bool `json:"kubelet"`
@@ -36,7 +37,7 @@ type NodePlan struct {
 // Nodes says what is done to each node, in the order in which it is: the control
 // planes first, of which the holder of the virtual IP is the last. It is pure.
 func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]NodePlan, error) {
-	abreast, err := abreast(spec.MaxUnavailable, len(c.Workers()))
+	workers, err := groups(c, spec, o)
 	if err != nil {
 		return nil, err
 	}
@@ -58,17 +59,20 @@ func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]No
 		}
 		out = append(out, p)
 	}
-	at := 0
-	for _, h := range c.Workers() {
-		n := o.Nodes[h.Name]
-		p := NodePlan{Node: h.Name, From: n.Kubelet, To: spec.Version, Drained: true, Disruption: "none"}
-		if inScope(h, spec.Only) && n.Kubelet != spec.Version {
-			p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
-			p.Turn = turn + 1 + at/abreast
-			p.LosesData = o.losesData(p)
-			at++
+	for _, g := range workers {
+		at := 0
+		for _, h := range g.hosts {
+			n := o.Nodes[h.Name]
+			p := NodePlan{Node: h.Name, Group: g.name, From: n.Kubelet, To: spec.Version, Drained: true, Disruption: "none"}
+			if inScope(h, spec.Only) && n.Kubelet != spec.Version {
+				p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
+				p.Turn = turn + 1 + at/g.atOnce
+				p.LosesData = o.losesData(p)
+				at++
+			}
+			out = append(out, p)
 		}
-		out = append(out, p)
+		turn += (at + g.atOnce - 1) / g.atOnce
 	}
 	return out, nil
 }
@@ -122,21 +126,4 @@ func inScope(h v1alpha1.Host, only v1alpha1.UpgradeScope) bool {
 // drained tells whether a node's pods have to leave it.
 func drained(h v1alpha1.Host, spec *v1alpha1.UpgradeSpec) bool {
 	return inScope(h, spec.Only) && (!h.Has(v1alpha1.RoleControlPlane) || spec.DrainControlPlanes)
-}
-
-// abreast is how many workers are out at the same time: a number, or a percentage
-// rounded down, but at least one.
-func abreast(most string, workers int) (int, error) {
-	if most == "" {
-		most = v1alpha1.DefaultMaxUnavailable
-	}
-	number, percent := strings.CutSuffix(most, "%")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || percent && n > 100 {
-		return 0, fmt.Errorf("at most %q nodes unavailable: write a number such as 1, or a percentage such as 25%%", most)
-	}
-	if percent {
-		n = workers * n / 100
-	}
-	return max(n, 1), nil
 }

@@ -25,10 +25,12 @@ const (
 	stepHolders      = "one-holder"
 	stepVIPBack      = "vip-back"
 	stepUncordon     = "uncordon"
-	stepRollback     = "rollback"
-	stepConfigured   = "kubeadm-config"
-	stepRecord       = "record"
-	stepReport       = "report"
+	// stepWorkers opens the turns of workers.
+	stepWorkers    = "workers"
+	stepRollback   = "rollback"
+	stepConfigured = "kubeadm-config"
+	stepRecord     = "record"
+	stepReport     = "report"
 	// The clean-up: what is still as a step of a node left it.
 	stepSettle     = "settle"
 	stepVIPRestore = "vip-restore"
@@ -46,6 +48,10 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 	if err != nil {
 		return nil, err
 	}
+	workers, err := groups(c, spec, o)
+	if err != nil {
+		return nil, err
+	}
 	p := &planner{c: c, spec: spec}
 	p.add(step(stepPreflight, "look whether the cluster is fit for "+spec.Version))
 	p.before(nodes, o)
@@ -60,7 +66,7 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 	if spec.Only != v1alpha1.UpgradeNodes {
 		p.settings()
 	}
-	p.workers(nodes)
+	p.workers(nodes, workers)
 	// After the last steps only: whatever a pending step comes after directly is done
 	// again when a failed Operation is resumed and its clean-up has undone it.
 	p.add(step(stepReport, "sum up", p.last...))
@@ -87,7 +93,8 @@ func (p *planner) before(nodes []NodePlan, o Observation) {
 	var ready []string
 	for _, n := range nodes {
 		if n.Turn > 0 {
-			ready = append(ready, p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight)))
+			p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight))
+			ready = []string{v1alpha1.AfterAll(stepContent)}
 		}
 	}
 	if p.spec.Only == v1alpha1.UpgradeNodes || !slices.ContainsFunc(nodes, func(n NodePlan) bool { return n.Static }) {
@@ -183,31 +190,6 @@ func (p *planner) settings() {
 	ready := p.add(step(join.SettingCoreDNSReady, "wait until CoreDNS runs on every control plane", dns))
 	record := p.add(step(stepRecord, "note "+p.spec.Version+" in the stored Cluster document", p.last...))
 	p.last = []string{proxy, info, ready, record}
-}
-
-// workers come in as many lanes as may be out at the same time: each waits for
-// the one before it in its lane.
-func (p *planner) workers(nodes []NodePlan) {
-	// Nodes has parsed it.
-	lanes, _ := abreast(p.spec.MaxUnavailable, len(p.c.Workers()))
-	before := make([][]string, lanes)
-	for i := range before {
-		before[i] = p.last
-	}
-	at := 0
-	for _, n := range nodes {
-		if n.ControlPlane || n.Turn == 0 {
-			continue
-		}
-		lane := at % lanes
-		at++
-		drained := p.drain(n.Node, before[lane]...)
-		p.kubelet(n, []string{drained})
-		before[lane] = []string{p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", p.gate(n)))}
-	}
-	p.last = slices.Concat(before...)
-	slices.Sort(p.last)
-	p.last = slices.Compact(p.last)
 }
 
 // cleanUp takes back what is still in effect of a turn that was not finished.
