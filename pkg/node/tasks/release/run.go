@@ -133,6 +133,9 @@ func takeBack(ctx context.Context, h *host.Host, m host.Made) (kept bool, err er
 		return false, nil // It goes as a whole.
 	case m.Kind == "image":
 		return false, nil // The agent's are gone, and others are what nodes run.
+	case (m.Kind == host.KindDirectory || m.Kind == host.KindEmptyDirectory) && !m.Whole && m.Original == nil:
+		_, _, err := h.RestoreDirectory(ctx, m) // When nothing is in it.
+		return false, err
 	case !strings.Contains(m.Target, mark):
 		there, err := h.Exists(m.Target)
 		return there && err == nil && m.Kind != host.KindUnit, err
