@@ -102,6 +102,10 @@ func (o Observation) kept(*v1alpha1.Cluster) []report.Finding {
 	return out
 }
 
+// upgradedKubelet is where upgrades put the kubelet, as kubeadm's guide has it without packages.
+// https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/
+const upgradedKubelet = "/usr/local/bin/kubelet"
+
 // hostsOwn is how the hosts are set up by others.
 func (o Observation) hostsOwn(c *v1alpha1.Cluster) []report.Finding {
 	var out []report.Finding
@@ -124,6 +128,10 @@ func (o Observation) hostsOwn(c *v1alpha1.Cluster) []report.Finding {
 		}
 		if f.CgroupDriver == "cgroupfs" {
 			out = append(out, finding(checkHosts, node, SeverityInfo, "", "its kubelet's cgroup driver is cgroupfs; it is kept"))
+		}
+		if f.Kubelet != "" && f.Kubelet != upgradedKubelet {
+			out = append(out, finding(checkHosts, node, report.SeverityWarning, "upgrade kubeadm, kubelet and kubectl there by the package manager",
+				"its kubelet is %s, as packages have it: kubectl ha upgrade replaces %s, and refuses this host", f.Kubelet, upgradedKubelet))
 		}
 		for _, m := range f.Missed {
 			out = append(out, finding(checkHosts, node, report.SeverityWarning, "", "could not be read: %s", m))
@@ -155,6 +163,8 @@ func (o Observation) skew(*v1alpha1.Cluster) []report.Finding {
 			out = append(out, finding(checkVersions, n.Name, report.SeverityError, "bring the control planes to that version first", "its kubelet (%s) is newer than kubeadm's configuration (%s)", text, o.Kubeadm.KubernetesVersion))
 		case v.Minor()+oldest < want.Minor():
 			out = append(out, finding(checkVersions, n.Name, report.SeverityError, "upgrade it by hand first", "its kubelet (%s) is more than %d minor versions older than the control planes (%s)", text, oldest, o.Kubeadm.KubernetesVersion))
+		case v.Minor() <= 35 && strings.HasPrefix(n.Status.NodeInfo.ContainerRuntimeVersion, "containerd://1."):
+			out = append(out, finding(checkVersions, n.Name, report.SeverityWarning, "bring containerd 2 to it before an upgrade to v1.36", "it runs %s; Kubernetes 1.35 is the last that goes with containerd 1", n.Status.NodeInfo.ContainerRuntimeVersion))
 		}
 	}
 	if len(have) > 1 {
