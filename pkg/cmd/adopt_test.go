@@ -18,8 +18,8 @@ import (
 )
 
 // another is what kubeadm leaves in the API of a cluster with stacked etcd, in which
-// kube-proxy goes to the first control plane. Its hosts have addresses that
-// no machine has (RFC 1122, 3.2.1.3), at which the kernel refuses to connect.
+// kube-proxy goes to the first control plane. Its hosts are addresses of this machine
+// where nobody listens.
 func another(t *testing.T, s *kubetest.Server) kubernetes.Interface {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(s.Config)
@@ -36,10 +36,10 @@ func another(t *testing.T, s *kubetest.Server) kubernetes.Interface {
 		return "apiVersion: v1\nkind: Config\nclusters:\n- name: c\n  cluster:\n    server: " + server + "\n"
 	}
 	for _, m := range []struct{ namespace, name, key, content string }{
-		{"kube-system", "kubeadm-config", "ClusterConfiguration", "clusterName: prod\ncontrolPlaneEndpoint: 0.0.0.100:6443\nkubernetesVersion: v1.36.3\nimageRepository: registry.k8s.io\n" +
+		{"kube-system", "kubeadm-config", "ClusterConfiguration", "clusterName: prod\ncontrolPlaneEndpoint: 127.0.0.100:6443\nkubernetesVersion: v1.36.3\nimageRepository: registry.k8s.io\n" +
 			"etcd: {local: {dataDir: /var/lib/etcd}}\nnetworking: {dnsDomain: cluster.local, podSubnet: 10.1.0.0/16, serviceSubnet: 10.96.0.0/16}\n"},
-		{"kube-system", "kube-proxy", "kubeconfig.conf", login("https://0.0.0.11:6443")},
-		{"kube-public", "cluster-info", "kubeconfig", login("https://0.0.0.100:6443")},
+		{"kube-system", "kube-proxy", "kubeconfig.conf", login("https://127.0.0.11:6443")},
+		{"kube-public", "cluster-info", "kubeconfig", login("https://127.0.0.100:6443")},
 	} {
 		_, err := kube.CoreV1().ConfigMaps(m.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: m.name}, Data: map[string]string{m.key: m.content}}, metav1.CreateOptions{})
 		check(err)
@@ -52,7 +52,7 @@ func another(t *testing.T, s *kubetest.Server) kubernetes.Interface {
 		}
 		made, err := kube.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{})
 		check(err)
-		made.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("0.0.0.%d", 11+i)}}
+		made.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("127.0.0.%d", 11+i)}}
 		made.Status.NodeInfo.KubeletVersion = "v1.36.3"
 		made.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 		_, err = kube.CoreV1().Nodes().UpdateStatus(t.Context(), made, metav1.UpdateOptions{})
@@ -111,7 +111,7 @@ func TestAnothersCluster(t *testing.T) {
 		t.Errorf("doctor --fix: %d %s", code, errOut)
 	}
 	code, out, errOut = run(t, "adopt", "--dry-run", "--kubeconfig", s.Kubeconfig)
-	if code != cli.ExitOK || !strings.Contains(out, "topology: stacked") || !strings.Contains(out, "virtualIP: 0.0.0.100") ||
+	if code != cli.ExitOK || !strings.Contains(out, "topology: stacked") || !strings.Contains(out, "virtualIP: 127.0.0.100") ||
 		!strings.Contains(out, "managedBy: others") || strings.Contains(out, "routerID") || !strings.Contains(errOut, "does not keep") || !strings.Contains(errOut, "upgrade, certs rotate-ca") {
 		t.Errorf("adopt --dry-run: %d %s %s", code, out, errOut)
 	}

@@ -74,7 +74,8 @@ func (v *validator) address(path, value string) (netip.Addr, bool) {
 		v.fail(path, "%q is no IP address (names are not resolved here)", value)
 	case a.Zone() != "":
 		v.fail(path, "%s has a zone; write the address alone", value)
-	case a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast():
+	case v.c.KeepsVirtualIP() && (a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast()):
+		// Where others made the cluster it is what a node reports: a fact, and no wish.
 		v.fail(path, "%s can't be reached from other hosts; write the address that the others use", value)
 	default:
 		return a, true
