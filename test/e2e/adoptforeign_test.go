@@ -18,11 +18,36 @@ import (
 // hand, is adopted, looked at, upgraded and released; what its owners set up is as it was.
 func TestAdoptedKeepalived(t *testing.T) {
 	f := newForeign(t, "e2e-foreign", "VIP:6443", labSize{controlPlanes: 3, workers: 1}, keepalived(t))
+	f.life(t, foreignTold{adopt: []string{"does not keep", fmt.Sprintf("router %d", foreignRouter)}, stored: "virtualIP: " + f.vip, plan: f.endpoint + " is not kubectl ha's", status: f.endpoint + ", held by "})
+}
+
+// TestAdoptedName: the same where the endpoint is a name that the hosts alone know.
+func TestAdoptedName(t *testing.T) {
+	f := newForeign(t, "e2e-foreign-name", "api.foreign.example:6443", labSize{controlPlanes: 2, workers: 1}, named(t))
+	f.life(t, foreignTold{adopt: []string{"is a name", fmt.Sprintf("router %d", foreignRouter)}, stored: "address: " + f.endpoint, plan: f.endpoint + " is not kubectl ha's", status: f.endpoint})
+}
+
+// TestAdoptedNodeEndpoint: one control plane, whose own address is the endpoint: it is told, and
+// not taken for a virtual IP.
+func TestAdoptedNodeEndpoint(t *testing.T) {
+	f := newForeign(t, "e2e-foreign-node", "CP1:6443", labSize{controlPlanes: 1, workers: 1}, nothing)
+	f.life(t, foreignTold{adopt: []string{"is the own address of cp1"}, stored: "address: " + f.endpoint, plan: "all requests fail until its apiserver is back", status: f.endpoint})
+}
+
+// foreignTold is what is said of a cluster's endpoint on its way.
+type foreignTold struct {
+	adopt                []string
+	stored, plan, status string
+}
+
+// life is all that is done to an adopted cluster, until it is released.
+func (f *foreign) life(t *testing.T, want foreignTold) {
+	t.Helper()
 	before := f.owners(t)
 	f.dryRun(t)
-	f.adopted(t)
-	f.looks(t)
-	f.upgraded(t)
+	f.adopted(t, want)
+	f.looks(t, want)
+	f.upgraded(t, want)
 	f.unchanged(t, before)
 	f.released(t)
 	f.unchanged(t, before)
@@ -56,8 +81,8 @@ func (f *foreign) owners(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, h := range f.names("control-plane") {
-		out[h] = f.exec(t, h, "sha256sum", "/etc/keepalived/keepalived.conf", "/etc/keepalived/check_apiserver.sh", "/etc/containerd/config.toml",
-			"/etc/containerd/certs.d/registry.k8s.io/hosts.toml", "/etc/systemd/system/kubelet.service", "/etc/systemd/system/containerd.service", "/etc/cni/net.d/10-bridge.conflist")
+		// keepalived is there in some.
+		out[h] = f.exec(t, h, "sh", "-c", "sha256sum /etc/keepalived/* /etc/containerd/config.toml /etc/containerd/certs.d/*/* /etc/systemd/system/kubelet.service /etc/systemd/system/containerd.service /etc/cni/net.d/*; true")
 	}
 	return out
 }
@@ -84,7 +109,7 @@ func (f *foreign) dryRun(t *testing.T) {
 }
 
 // adopted has the cluster adopted. The document is given what a lab's hosts need of kubeadm.
-func (f *foreign) adopted(t *testing.T) {
+func (f *foreign) adopted(t *testing.T, want foreignTold) {
 	t.Helper()
 	start := time.Now()
 	r := f.adopt(t)
@@ -92,9 +117,9 @@ func (f *foreign) adopted(t *testing.T) {
 		t.Fatalf("adopt: %s", r)
 	}
 	t.Logf("adopted in %s:\n%s", time.Since(start).Round(time.Second), r.stderr)
-	for _, want := range []string{"does not keep", fmt.Sprintf("router %d", foreignRouter), "upgrade, certs rotate-ca"} {
-		if !strings.Contains(r.stderr, want) {
-			t.Errorf("adopt does not tell %q: %s", want, r.stderr)
+	for _, text := range append(want.adopt, "upgrade, certs rotate-ca") {
+		if !strings.Contains(r.stderr, text) {
+			t.Errorf("adopt does not tell %q: %s", text, r.stderr)
 		}
 	}
 	ctx, maps := context.Background(), f.client.CoreV1().ConfigMaps("ha-system")
@@ -103,7 +128,7 @@ func (f *foreign) adopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := stored.Data["cluster.yaml"]
-	if !strings.Contains(text, "virtualIP: "+f.vip) || !strings.Contains(text, "managedBy: others") || strings.Contains(text, "routerID") {
+	if !strings.Contains(text, want.stored) || !strings.Contains(text, "managedBy: others") || strings.Contains(text, "routerID") {
 		t.Errorf("stored is\n%s", text)
 	}
 	stored.Data["cluster.yaml"] = strings.Replace(text, "\nspec:\n", "\nspec:\n  kubeadm: {ignorePreflightErrors: [SystemVerification, Swap]}\n", 1)
@@ -113,11 +138,13 @@ func (f *foreign) adopted(t *testing.T) {
 }
 
 // looks: status and doctor see a cluster in which nothing is wrong.
-func (f *foreign) looks(t *testing.T) {
+func (f *foreign) looks(t *testing.T, want foreignTold) {
 	t.Helper()
-	if r := f.ha(t, suiteDeadline, "status", "--kubeconfig", f.kubeconfig); r.code != 0 || !strings.Contains(r.stdout, "held by") {
-		t.Errorf("status: %s", r)
+	s := f.ha(t, suiteDeadline, "status", "--kubeconfig", f.kubeconfig)
+	if !strings.Contains(s.stdout, want.status) || strings.Contains(s.stdout, "✗") {
+		t.Errorf("status: %s", s)
 	}
+	t.Logf("status: %s", s)
 	r := f.ha(t, suiteDeadline, "doctor", "--kubeconfig", f.kubeconfig, "-o", "json")
 	var d struct {
 		Checks []struct{ ID, State, Skipped string }
@@ -136,7 +163,7 @@ func (f *foreign) looks(t *testing.T) {
 			t.Logf("doctor: %+v", check)
 		}
 	}
-	for _, id := range []string{"stable-endpoint", "kube-proxy-endpoint", "one-holder", "address-watch", "control-planes"} {
+	for _, id := range []string{"kube-proxy-endpoint", "join-endpoint", "kubeconfig-endpoint", "one-holder", "address-watch"} {
 		if seen[id] != "ok" {
 			t.Errorf("doctor: %s is %q", id, seen[id])
 		}
@@ -145,16 +172,15 @@ func (f *foreign) looks(t *testing.T) {
 
 // upgraded: the plan says what the endpoint's own mechanism costs, and the upgrade costs no more:
 // the address stays where it is, and requests fail only while the holder's apiserver restarts.
-func (f *foreign) upgraded(t *testing.T) {
+func (f *foreign) upgraded(t *testing.T, want foreignTold) {
 	t.Helper()
 	newer := &lab{name: f.name, dir: f.dir, version: suite.version, cached: f.cached}
 	bundle := newer.bundle(t)
 	plan := f.ha(t, suiteDeadline, "upgrade", suite.version, "--bundle", bundle, "--dry-run", "--kubeconfig", f.kubeconfig)
-	if !strings.Contains(plan.stdout, "is not kubectl ha's") || strings.Contains(plan.stdout, "move the virtual IP") {
+	if !strings.Contains(plan.stdout, want.plan) || strings.Contains(plan.stdout, "move the virtual IP") {
 		t.Errorf("the plan: %s", plan)
 	}
-	p := f.prober(t, f.vip)
-	p.every = 50 * time.Millisecond
+	p := f.asked(t)
 	start, stop := time.Now(), p.start()
 	t.Cleanup(stop)
 	writes := f.writer(t)
@@ -165,9 +191,9 @@ func (f *foreign) upgraded(t *testing.T) {
 		t.Fatalf("the upgrade: %s", tail(r.String(), 8000))
 	}
 	o := p.outageSince(start)
-	t.Logf("the upgrade took %s; through keepalived's address: %s; %d writes were acknowledged", time.Since(start).Round(time.Second), o, len(written))
+	t.Logf("the upgrade took %s; through %s: %s; %d writes were acknowledged", time.Since(start).Round(time.Second), f.endpoint, o, len(written))
 	// The holder's apiserver restarts once, and once more for what its kubelet changes.
-	if failed := float64(o.failed) / float64(max(1, o.requests)); failed > 0.1 {
+	if failed := float64(o.failed) / float64(max(1, o.requests)); failed > 0.2 {
 		t.Errorf("more than the holder's restarts: %s\n%s", o, p.timeline(start))
 	}
 	for _, name := range written {

@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/base64"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -96,12 +98,12 @@ type foreign struct {
 }
 
 // newForeign makes a cluster of the older version by kubeadm's commands and what its guide has
-// one do by hand: stacked etcd, keepalived as before is called for each control plane before it
-// joins. Nothing of kubectl-ha has part in it.
+// one do by hand; before is called for each host before kubeadm is, in order. In endpoint VIP is the
+// lab's virtual IP, and CP1 the first control plane's address. Nothing of kubectl-ha has part in it.
 func newForeign(t *testing.T, name, endpoint string, size labSize, before func(f *foreign, host string)) *foreign {
 	t.Helper()
 	l := ownLab(t, name, suite.other, size)
-	f := &foreign{cluster: l.cluster(t, name, ""), endpoint: strings.ReplaceAll(endpoint, "VIP", l.cached.VirtualIP)}
+	f := &foreign{cluster: l.cluster(t, name, ""), endpoint: strings.NewReplacer("VIP", l.cached.VirtualIP, "CP1", hostAddress(l, "cp1")).Replace(endpoint)}
 	all := f.names("control-plane", "worker")
 	for _, h := range all {
 		f.install(t, h)
@@ -120,13 +122,45 @@ func newForeign(t *testing.T, name, endpoint string, size labSize, before func(f
 			t.Fatalf("%s on %s: %s", strings.Join(argv[:2], " "), h, r)
 		}
 	}
-	if err := os.WriteFile(f.kubeconfig, []byte(f.exec(t, first, "cat", "/etc/kubernetes/admin.conf")), 0o600); err != nil {
+	access := f.exec(t, first, "cat", "/etc/kubernetes/admin.conf")
+	if f.dnsName() != "" {
+		// This machine does not know the name.
+		access = strings.Replace(access, "server: https://"+f.endpoint, "server: https://"+f.vip+":6443\n    tls-server-name: "+f.dnsName(), 1)
+	}
+	if err := os.WriteFile(f.kubeconfig, []byte(access), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f.connect(t)
 	f.well(t)
 	t.Logf("kubeadm alone made a cluster of %d nodes in %s", len(all), time.Since(start).Round(time.Second))
 	return f
+}
+
+// dnsName is the endpoint's name; empty when it is an address.
+func (f *foreign) dnsName() string {
+	host, _, err := net.SplitHostPort(f.endpoint)
+	if err != nil || net.ParseIP(host) != nil {
+		return ""
+	}
+	return host
+}
+
+// asked is a prober of the address that this machine knows for the endpoint.
+func (f *foreign) asked(t *testing.T) *prober {
+	t.Helper()
+	host, _, err := net.SplitHostPort(f.endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.dnsName() != "" {
+		host = f.vip
+	}
+	p := f.prober(t, host)
+	if transport, ok := p.client.Transport.(*http.Transport); ok {
+		transport.TLSClientConfig.ServerName = f.dnsName()
+	}
+	p.every = 50 * time.Millisecond
+	return p
 }
 
 // write puts a file on a host.
@@ -180,7 +214,7 @@ func (f *foreign) subnet(host string) string {
 // pods sets up the pod network: a bridge on each host, and routes between them.
 func (f *foreign) pods(t *testing.T, host string) {
 	t.Helper()
-	f.write(t, host, "/etc/cni/net.d/10-bridge.conflist", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"hairpinMode":true,`+
+	f.write(t, host, "/etc/cni/net.d/10-bridge.conflist", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,"hairpinMode":true,`+
 		`"ipam":{"type":"host-local","ranges":[[{"subnet":"`+f.subnet(host)+`"}]],"routes":[{"dst":"0.0.0.0/0"}]}},{"type":"portmap","capabilities":{"portMappings":true}}]}`)
 	for _, other := range f.names("control-plane", "worker") {
 		if other != host {
@@ -293,3 +327,16 @@ vrrp_instance VI_1 {
 		}
 	}
 }
+
+// named has hosts know the endpoint's name for the virtual IP, which keepalived keeps.
+func named(t *testing.T) func(f *foreign, host string) {
+	keep := keepalived(t)
+	return func(f *foreign, host string) {
+		t.Helper()
+		f.exec(t, host, "sh", "-c", "echo "+f.vip+" "+f.dnsName()+" >> /etc/hosts")
+		keep(f, host)
+	}
+}
+
+// nothing is done by hand.
+func nothing(*foreign, string) {}
