@@ -27,7 +27,7 @@ func Verbs(c *v1alpha1.Cluster) []Verb {
 	return []Verb{
 		{"upgrade, certs rotate-ca", restart + ". kube-proxy, cluster-info and CoreDNS are left to kubeadm"},
 		{"certs renew, etcd, backup", "nothing of the endpoint is touched"},
-		{"node add, remove, replace", "control planes: you tell your endpoint's mechanism of them; kubectl ha does not"},
+		{"node add, remove, replace", "you tell your endpoint's mechanism of control planes; one that is there is removed by kubeadm reset first"},
 		{"loadbalancer install", balancer},
 		{"bootstrap, uninstall", "refused: others made this cluster. adopt --release takes kubectl ha out of it"},
 	}

@@ -35,8 +35,14 @@ func TestForeignEndpoint(t *testing.T) {
 		}
 	}
 	c := foreign(4, 1)
-	steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp4"}, c, well(c))
-	check("a control plane leaves", steps, err, "it restarts (the virtual IP 10.0.0.100:6443 is not kubectl ha's")
+	steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp4"}, c, lose(well(c), "cp4"))
+	check("a control plane is lost", steps, err, "it restarts (the virtual IP 10.0.0.100:6443 is not kubectl ha's")
+	steps, err = PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "w1"}, c, well(c))
+	check("a worker leaves", steps, err, "move the pods away from w1")
+	// kubeadm's static pods would run on where nobody knows of them.
+	if _, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp4"}, c, well(c)); err == nil || !strings.Contains(err.Error(), "kubeadm reset") {
+		t.Errorf("a control plane that others made leaves: %v", err)
+	}
 	steps, err = PlanAdd(&v1alpha1.AddNodeSpec{Nodes: []string{"cp4"}}, c, change(well(c), "cp4"))
 	check("a control plane comes", steps, err, "make it a control plane")
 	for _, keeps := range []bool{true, false} {
