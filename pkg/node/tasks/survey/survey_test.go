@@ -50,6 +50,9 @@ func TestParse(t *testing.T) {
 		"kubeadm's guide": {guide, Keepalived{Interface: "eth0", RouterID: 77, Addresses: []string{"192.0.2.100"}, Checks: true}},
 		"a brace of its own line": {"vrrp_instance A\n{\n interface ens3\n virtual_router_id 5\n advert_int 0.2\n virtual_ipaddress\n {\n  fd00::1\n  192.0.2.9\n }\n}\n",
 			Keepalived{Interface: "ens3", RouterID: 5, Seconds: 0.2, Addresses: []string{"fd00::1", "192.0.2.9"}}},
+		"files that are tracked, as kubectl-ha has them": {"track_file apiserver {\n file /run/x\n weight -2\n}\nvrrp_instance kubernetes {\n interface eth0\n virtual_router_id 50\n advert_int 0.2\n" +
+			" unicast_peer {\n  192.0.2.2\n }\n virtual_ipaddress {\n  192.0.2.100/24 dev eth0\n }\n track_file {\n  apiserver\n }\n}\n",
+			Keepalived{Interface: "eth0", RouterID: 50, Seconds: 0.2, Addresses: []string{"192.0.2.100"}, Checks: true}},
 		"on one line":          {"vrrp_instance A { interface e\n virtual_router_id 9\n virtual_ipaddress { 192.0.2.9/32 } }", Keepalived{Interface: "e", RouterID: 9, Addresses: []string{"192.0.2.9"}}},
 		"the first of several": {"vrrp_instance A {\n virtual_router_id 1\n}\nvrrp_instance B {\n virtual_router_id 2\n}\n", Keepalived{RouterID: 1}},
 		"no instance":          {"global_defs {\n router_id X\n}\n", Keepalived{}},
