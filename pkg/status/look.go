@@ -135,6 +135,7 @@ func (l *Looker) describe(r *Report, o *objects) {
 		return
 	}
 	r.Cluster, r.API.VirtualIP, r.API.Endpoint = c.Metadata.Name, c.Spec.VirtualIP, c.Endpoint()
+	r.API.Others = !c.KeepsVirtualIP()
 	if r.Version == "" {
 		r.Version = c.Spec.KubernetesVersion
 	}

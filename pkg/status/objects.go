@@ -171,7 +171,8 @@ func document(ctx context.Context, c *client.Clients) (*v1alpha1.Cluster, error)
 	if err != nil {
 		return nil, err
 	}
-	return adopt.Cluster(seen, "")
+	found, _, err := adopt.Cluster(seen, "")
+	return found, err
 }
 
 // leaderOf is the node of a lease's holder, which is "node_uuid"; empty when the

@@ -90,7 +90,7 @@ func (w *rotatingEtcd) issue(ctx context.Context, h v1alpha1.Host, signer bootst
 // trust has a host trust what is trusted in a phase. Its apiserver is restarted, while the virtual IP
 // is elsewhere, and so is its member; neither if there is nothing to change.
 func (w *rotatingEtcd) trust(ctx context.Context, h v1alpha1.Host, phase certs.Phase, signer bootstrap.Signer) (changed bool, err error) {
-	moves := h.Has(v1alpha1.RoleControlPlane) && len(w.Cluster.ControlPlanes()) > 1
+	moves := h.Has(v1alpha1.RoleControlPlane) && w.Cluster.MovesVirtualIP()
 	pending, err := w.trustOf(ctx, h, phase, signer, true)
 	if err != nil || !pending {
 		if err == nil && moves { // An earlier run may have been cut off before this.

@@ -32,6 +32,9 @@ func (v *validator) etcd() {
 	switch e.Topology {
 	case EtcdExternal:
 	case EtcdStacked:
+		if !v.c.KeepsVirtualIP() {
+			break // It is there already, and others made it.
+		}
 		v.fail("spec.etcd.topology", "stacked is not supported yet, use external (etcd under systemd, on the control planes unless hosts have the role etcd)")
 	default:
 		v.oneOf("spec.etcd.topology", string(e.Topology), string(EtcdExternal))

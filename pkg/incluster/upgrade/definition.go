@@ -74,12 +74,16 @@ func (e elsewhere) Run(ctx context.Context, t engine.Turn) (engine.Outcome, erro
 	if !ok || !h.Has(v1alpha1.RoleControlPlane) {
 		return e.NodeTask.Run(ctx, t)
 	}
-	if t.Step.Attempt > 1 && len(t.Cluster.ControlPlanes()) > 1 {
+	if t.Step.Attempt > 1 && t.Cluster.MovesVirtualIP() {
 		again := t
 		again.Step.Job = engine.JobName(t.Operation.Name, t.Step.ID+"/"+stepVIPAway, t.Step.Attempt)
 		if _, err := task(drainVIP(true), nil).Run(ctx, again); err != nil {
 			return engine.Outcome{}, err
 		}
+	}
+	if t.Cluster.EndpointIsLocal() {
+		// It is another one on each host, and says nothing of the cluster.
+		return e.NodeTask.Run(ctx, t)
 	}
 	end, err := probe(ctx, t.Clients.Config, t.Cluster.Endpoint())
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 )
 
 // NodePlan is what an Upgrade does to one node.
@@ -54,7 +55,7 @@ func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]No
 		}
 		if p.Static || p.Kubelet {
 			turn++
-			p.Turn, p.Disruption = turn, controlPlaneDisruption(len(c.ControlPlanes()), p)
+			p.Turn, p.Disruption = turn, controlPlaneDisruption(c, p)
 			p.LosesData = o.losesData(p)
 		}
 		out = append(out, p)
@@ -85,11 +86,17 @@ func (o Observation) losesData(p NodePlan) []string {
 	return o.Local[p.Node]
 }
 
-func controlPlaneDisruption(controlPlanes int, p NodePlan) string {
+func controlPlaneDisruption(c *v1alpha1.Cluster, p NodePlan) string {
 	switch {
 	case !p.Static:
 		return "its kubelet restarts; its pods keep running"
-	case controlPlanes == 1:
+	case !c.KeepsVirtualIP():
+		pods := "its pods keep running"
+		if p.Drained {
+			pods = "its pods move to other nodes"
+		}
+		return "its apiserver restarts; " + endpoint.Cost(c, p.Node) + "; " + pods
+	case len(c.ControlPlanes()) == 1:
 		return "the API is away while its apiserver restarts"
 	case p.Drained:
 		return "its apiserver restarts while the virtual IP is elsewhere; its pods move to other nodes"
