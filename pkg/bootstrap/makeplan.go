@@ -290,7 +290,7 @@ func (p *planner) init() {
 		s.Title = "make the first control plane, with its etcd member"
 		spec.Stacked = &etcdmember.Stacked{Name: h.Name, Address: h.Address, DataDir: p.c.Spec.Etcd.DataDir}
 	} else {
-		s.After = append(s.After, tasks.EtcdHealth)
+		s.After = slices.Insert(s.After, 1, tasks.EtcdHealth)
 	}
 	s.Spec = spec
 	if p.made {
