@@ -198,8 +198,8 @@ type Etcd struct {
 	// on its command line: a duration is 20s or 1h. What the version of etcd does not
 	// have is refused. Changed ones
 	// are applied by the next bootstrap, which restarts one member after the other
-	// and only while the others have a quorum. With stacked they are for the members that are made
-	// from then on.
+	// and only while the others have a quorum. With stacked those count with which the cluster
+	// was made; kubeadm keeps them.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 

