@@ -115,7 +115,7 @@ func problemsOf(s statusReport) []string {
 
 // stackedBackup: each control plane has one, which can be read back.
 func (c *cluster) stackedBackup(t *testing.T) {
-	if r := c.ha(t, 5*time.Minute, "backup", "create", "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
+	if r := c.ha(t, 5*time.Minute, "backup", "create", "--kubeconfig", c.kubeconfig); r.code != 0 {
 		t.Fatalf("backup create: %s", tail(r.String(), 4000))
 	}
 	c.checkBackups(t)
