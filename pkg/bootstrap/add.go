@@ -147,7 +147,7 @@ func (cfg AddConfig) open(ctx context.Context, o Observation) (Bundle, error) {
 }
 
 func (cfg AddConfig) anyMember() bool {
-	return slices.ContainsFunc(cfg.Cluster.EtcdMembers(), func(h v1alpha1.Host) bool { return slices.Contains(cfg.Names, h.Name) })
+	return !cfg.Cluster.Stacked() && slices.ContainsFunc(cfg.Cluster.EtcdMembers(), func(h v1alpha1.Host) bool { return slices.Contains(cfg.Names, h.Name) })
 }
 
 // ownCA notes the CA of the members' certificates that were brought.
@@ -228,7 +228,7 @@ func MakeAddPlan(c *v1alpha1.Cluster, names []string, o Observation, in Inputs) 
 	}
 	before := ""
 	for _, h := range hosts {
-		if isIn(c.EtcdMembers(), h) {
+		if isIn(c.EtcdMembers(), h) && !c.Stacked() {
 			before = p.etcdJoins(h, before)
 		}
 	}

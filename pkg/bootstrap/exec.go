@@ -167,8 +167,7 @@ func (e *executor) health(ctx context.Context, s plan.Step, spec etcdmember.Heal
 }
 
 func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.InitSpec) (plan.Outcome, error) {
-	client, err := e.authority.client("kube-apiserver-etcd-client", 0)
-	if err != nil {
+	if err := e.etcdFor(&spec); err != nil {
 		return plan.Outcome{}, err
 	}
 	token, err := kubeadm.NewToken()
@@ -176,7 +175,6 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 		return plan.Outcome{}, err
 	}
 	begun := time.Now()
-	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.trusted, client.CertPEM, client.KeyPEM
 	own, proxy := e.cfg.OwnCAs[certs.AuthorityKubernetes], e.cfg.OwnCAs[certs.AuthorityFrontProxy]
 	spec.CA, spec.CAKey, spec.FrontProxyCA, spec.FrontProxyCAKey = own.CertPEM, own.KeyPEM, proxy.CertPEM, proxy.KeyPEM
 	spec.Config, err = kubeadm.Init(e.cfg.Cluster, kubeadm.InitParams{Host: e.source, Token: token, TokenTTL: tokenLife,
@@ -199,6 +197,19 @@ func (e *executor) init(ctx context.Context, s plan.Step, spec controlplane.Init
 		e.token, e.tokenFrom = token, begun
 	}
 	return outcome, nil
+}
+
+// etcdFor puts in what the first control plane needs for etcd: a login to an external one, or for kubeadm's
+// own the CA that the user has given.
+func (e *executor) etcdFor(spec *controlplane.InitSpec) error {
+	if spec.Stacked != nil {
+		own := e.cfg.OwnCAs[certs.AuthorityEtcd]
+		spec.EtcdCA, spec.EtcdCAKey = own.CertPEM, own.KeyPEM
+		return nil
+	}
+	client, err := e.authority.client("kube-apiserver-etcd-client", 0)
+	spec.EtcdCA, spec.EtcdCert, spec.EtcdKey = e.authority.trusted, client.CertPEM, client.KeyPEM
+	return err
 }
 
 func (e *executor) joinNode(ctx context.Context, s plan.Step, spec controlplane.JoinNodeSpec) (plan.Outcome, error) {

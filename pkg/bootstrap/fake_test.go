@@ -334,8 +334,21 @@ func (f *fakeHosts) health(spec etcdmember.HealthSpec) (any, bool, error) {
 }
 
 func (f *fakeHosts) init(facts *observe.Facts, spec controlplane.InitSpec) (any, bool, error) {
-	if _, _, err := f.health(etcdmember.HealthSpec{Cert: spec.EtcdCert, CA: spec.EtcdCA}); err != nil {
-		return nil, false, err
+	switch {
+	case spec.Stacked == nil:
+		if _, _, err := f.health(etcdmember.HealthSpec{Cert: spec.EtcdCert, CA: spec.EtcdCA}); err != nil {
+			return nil, false, err
+		}
+	case len(spec.EtcdCert)+len(spec.EtcdKey) > 0 || !f.c.Stacked() || len(spec.EtcdCA) > 0 && !pki.Holds(spec.EtcdCAKey, spec.EtcdCA):
+		return nil, false, fmt.Errorf("not for kubeadm's own etcd: %+v", spec.Stacked)
+	default:
+		facts.State.StackedEtcd, facts.State.EtcdData, facts.State.KubeadmEtcdCA = true, true, "kubeadm's"
+		if len(spec.EtcdCA) > 0 {
+			var err error
+			if facts.State.KubeadmEtcdCA, err = fingerprint(spec.EtcdCA); err != nil {
+				return nil, false, err
+			}
+		}
 	}
 	if !strings.Contains(string(spec.Config), "InitConfiguration") || facts.Commands["keepalived"] == "" {
 		return nil, false, errors.New("not ready for kubeadm init")
@@ -380,6 +393,10 @@ func (f *fakeHosts) promote() (changed bool, err error) {
 		if !facts.State.ControlPlane {
 			facts.State.ControlPlane, facts.State.APIServerReady, facts.State.ClusterCA = true, true, f.clusterCA
 			facts.State.FrontProxyCA = f.frontProxyCA
+			if f.c.Stacked() {
+				facts.State.StackedEtcd, facts.State.EtcdData = true, true
+				facts.State.KubeadmEtcdCA = f.facts[f.c.First().Name].State.KubeadmEtcdCA
+			}
 			facts.Ours.Done = append(facts.Ours.Done, tasks.Promote)
 			changed = true
 		}
@@ -432,6 +449,11 @@ func (f *fakeHosts) take() []string {
 type fakeBundle struct{}
 
 func (fakeBundle) Contents() bundle.Contents { return testContents() }
+
+// stackedBundle has kubeadm's etcd image instead of etcd's programs.
+type stackedBundle struct{ fakeBundle }
+
+func (stackedBundle) Contents() bundle.Contents { return stackedContents() }
 
 func (fakeBundle) Blob(_ context.Context, d digest.Digest) (io.ReadCloser, int64, error) {
 	for _, content := range []string{testBlob, testConfig} {

@@ -54,15 +54,8 @@ func MakePlan(c *v1alpha1.Cluster, o Observation, in Inputs) (plan.Plan, error) 
 			p.images(h)
 		}
 	}
-	for _, h := range p.members() {
-		p.etcd(h)
-	}
-	for _, h := range p.members() {
-		p.renewMember(h)
-	}
-	p.etcdHealth()
-	for _, h := range c.ControlPlanes() {
-		p.renewLogin(h)
+	if !c.Stacked() { // kubeadm makes its own etcd, with each control plane.
+		p.externalEtcd()
 	}
 	for _, h := range p.holdersFirst() {
 		p.vip(h)
@@ -211,6 +204,20 @@ func (p *planner) tidyUp(hosts []v1alpha1.Host) {
 	}
 }
 
+// externalEtcd are the members under systemd, from their start to the logins to them.
+func (p *planner) externalEtcd() {
+	for _, h := range p.members() {
+		p.etcd(h)
+	}
+	for _, h := range p.members() {
+		p.renewMember(h)
+	}
+	p.etcdHealth()
+	for _, h := range p.c.ControlPlanes() {
+		p.renewLogin(h)
+	}
+}
+
 // etcd starts the member, or restarts it with settings that have changed:
 // one after the other, when those that are away have been started. The task itself
 // sees to the quorum.
@@ -276,10 +283,16 @@ func (p *planner) etcdHealth() {
 
 func (p *planner) init() {
 	h := p.source
+	spec := controlplane.InitSpec{Patches: p.c.Spec.Kubeadm.Patches, LocalEndpoint: p.c.APIServerURL(h.Address), VirtualEndpoint: p.c.EndpointURL()}
 	s := plan.Step{ID: id(tasks.Init, h), Host: h.Name, Task: tasks.Init, Timeout: initTimeout, Title: "make the first control plane",
-		After: []string{id(tasks.Images, h), tasks.EtcdHealth, id(tasks.VIP, h)},
-		Spec: controlplane.InitSpec{Patches: p.c.Spec.Kubeadm.Patches, LocalEndpoint: p.c.APIServerURL(h.Address),
-			VirtualEndpoint: p.c.EndpointURL()}}
+		After: []string{id(tasks.Images, h), id(tasks.VIP, h)}}
+	if p.c.Stacked() {
+		s.Title = "make the first control plane, with its etcd member"
+		spec.Stacked = &etcdmember.Stacked{Name: h.Name, Address: h.Address, DataDir: p.c.Spec.Etcd.DataDir}
+	} else {
+		s.After = slices.Insert(s.After, 1, tasks.EtcdHealth)
+	}
+	s.Spec = spec
 	if p.made {
 		s.Skip = "it is one"
 	}

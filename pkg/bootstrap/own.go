@@ -188,7 +188,9 @@ func keepAuthority(ctx context.Context, store *pki.Store, cluster string, own Ow
 
 // ownInputs are the Inputs with the user's own CAs. It is an *OtherCA when this machine's state has another
 // etcd CA for the cluster, or the same for another cluster.
-func ownInputs(in Inputs, own OwnCAs, stateDir string) (Inputs, error) {
+//
+// With stacked etcd the CA is kubeadm's, and on the hosts; what is on this machine says nothing about it.
+func ownInputs(in Inputs, own OwnCAs, stateDir string, stacked bool) (Inputs, error) {
 	in.Notes = own.notes()
 	in.OwnCAs = map[certs.Authority]string{}
 	for a, pair := range own {
@@ -202,7 +204,7 @@ func ownInputs(in Inputs, own OwnCAs, stateDir string) (Inputs, error) {
 	switch {
 	case !given, slices.Contains(in.EtcdCAs, theirs):
 		return in, nil
-	case len(in.EtcdCAs) > 0:
+	case len(in.EtcdCAs) > 0 && !stacked:
 		return in, &OtherCA{fmt.Sprintf("spec.pki.etcd is another CA (%.16s) than the cluster's etcd CA on this machine (%.16s, in %s)", theirs, in.EtcdCAs[0], stateDir),
 			"the etcd CA of a cluster is replaced by kubectl ha certs rotate-ca etcd --ca-cert FILE --ca-key FILE; remove spec.pki.etcd from the file until then. If no host has been set up by an earlier run, move that directory away and run this again"}
 	}
@@ -214,7 +216,9 @@ func ownInputs(in Inputs, own OwnCAs, stateDir string) (Inputs, error) {
 		return in, &OtherCA{fmt.Sprintf("spec.pki.etcd is the etcd CA of another cluster, whose state is in %s", other),
 			"create one for this cluster, such as another intermediate CA: members of one cluster could log in to the other's, and clusters are told apart by it"}
 	}
-	in.Identity, in.EtcdCAs = theirs, []string{theirs}
+	if !stacked {
+		in.Identity, in.EtcdCAs = theirs, []string{theirs}
+	}
 	return in, nil
 }
 

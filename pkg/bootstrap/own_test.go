@@ -140,11 +140,11 @@ func TestOwnCADuringARotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ownInputs(in, own, dir); err != nil {
+	if _, err := ownInputs(in, own, dir, false); err != nil {
 		t.Errorf("the former one: %v", err)
 	}
 	var other *OtherCA
-	if _, err := ownInputs(in, threeOwn(t), dir); !errors.As(err, &other) {
+	if _, err := ownInputs(in, threeOwn(t), dir, false); !errors.As(err, &other) {
 		t.Errorf("another one: %v", err)
 	}
 }

@@ -59,7 +59,7 @@ func Preflight(c *v1alpha1.Cluster, o Observation, in Inputs) []report.Finding {
 		}
 		for _, check := range []func(v1alpha1.Host, HostObservation){
 			k.belongs, k.system, k.cgroups, k.size, k.disk, k.swap, k.commands, k.programs,
-			k.ports, k.address, k.keepalived, k.virtualIP, k.etcdData,
+			k.ports, k.address, k.keepalived, k.virtualIP, k.etcdData, k.topology,
 		} {
 			check(h, seen)
 		}

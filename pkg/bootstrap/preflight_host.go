@@ -217,9 +217,23 @@ func (k *checker) etcdData(h v1alpha1.Host, o HostObservation) {
 		k.err(h.Name, "etcd-data", "if it is of no use any more, move it away; or set spec.etcd.dataDir",
 			"there is etcd data in %s that kubectl ha did not make", k.c.Spec.Etcd.DataDir)
 	}
-	if isIn(k.c.EtcdMembers(), h) && !o.Facts.State.EtcdData && !k.in.Running && k.inUse() {
+	// A control plane that is still to be made has no member of kubeadm's own etcd yet.
+	begun := !k.c.Stacked() || o.controlPlaneMade()
+	if isIn(k.c.EtcdMembers(), h) && !o.Facts.State.EtcdData && !k.in.Running && k.inUse() && begun {
 		k.err(h.Name, "etcd-lost", "a new member is added with kubectl ha node add, a lost one replaced with kubectl ha node replace; restore "+k.c.Spec.Etcd.DataDir+" if it is on a disk that is not mounted",
 			"the cluster is in use, but this etcd member has no data in %s", k.c.Spec.Etcd.DataDir)
+	}
+}
+
+// topology: etcd stays where it was made.
+func (k *checker) topology(h v1alpha1.Host, o HostObservation) {
+	const hint = "put spec.etcd.topology back; another topology takes a new cluster"
+	switch {
+	case !k.ours(h.Name):
+	case k.c.Stacked() && o.done(tasks.Etcd):
+		k.err(h.Name, "etcd-topology", hint, "etcd runs under systemd there, and spec.etcd.topology is %s", k.c.Spec.Etcd.Topology)
+	case !k.c.Stacked() && o.Facts.State.StackedEtcd:
+		k.err(h.Name, "etcd-topology", hint, "etcd is a static pod of kubeadm's there, and spec.etcd.topology is %s", k.c.Spec.Etcd.Topology)
 	}
 }
 

@@ -171,7 +171,18 @@ func (k *checker) architectures() {
 	}
 	if err := k.in.Contents.Check(k.c.Spec.KubernetesVersion, archs[0], k.c.Spec.Network.Plugin); err != nil {
 		k.err("", "bundle", "", "%v", err)
+		return
 	}
+	if k.needsEtcd() {
+		if err := k.in.Contents.CheckEtcd(k.c); err != nil {
+			k.err("", "bundle", "", "%v", err)
+		}
+	}
+}
+
+// needsEtcd tells whether any of the hosts that were looked at has an etcd member, or is to have one.
+func (k *checker) needsEtcd() bool {
+	return slices.ContainsFunc(k.seen(), func(h v1alpha1.Host) bool { return isIn(k.c.EtcdMembers(), h) })
 }
 
 // authorities: one etcd CA, whose key is here, and one cluster CA.
@@ -212,8 +223,8 @@ func (k *checker) authorities() {
 	}
 }
 
-// ownCAs: hosts that have a CA already have the one that the user has given. etcd's is compared with what
-// is on this machine.
+// ownCAs: hosts that have a CA already have the one that the user has given. That of external etcd is
+// compared with what is on this machine.
 func (k *checker) ownCAs() {
 	for _, f := range ownFields(v1alpha1.PKI{}) {
 		want, given := k.in.OwnCAs[f.authority]
@@ -224,6 +235,9 @@ func (k *checker) ownCAs() {
 		for _, h := range k.seen() {
 			s := k.o[h.Name].Facts.State
 			has := map[certs.Authority]string{certs.AuthorityKubernetes: s.ClusterCA, certs.AuthorityFrontProxy: s.FrontProxyCA}[f.authority]
+			if f.authority == certs.AuthorityEtcd && k.c.Stacked() {
+				has = s.KubeadmEtcdCA
+			}
 			if has != "" && has != want && k.ours(h.Name) {
 				others[has] = append(others[has], h.Name)
 			}

@@ -140,11 +140,16 @@ func agentDigest(ctx context.Context, of func(ctx context.Context, arch string) 
 }
 
 // LocalInputs are the Inputs as far as this workstation knows them: the etcd CA in the
-// cluster's state directory. Nothing is made.
+// cluster's state directory, or with stacked etcd what it is known by. Nothing is made.
 func LocalInputs(ctx context.Context, stateDir string, c *v1alpha1.Cluster) (Inputs, error) {
 	auth, err := openAuthority(ctx, stateDir, c.Metadata.Name)
 	if err != nil {
 		return Inputs{}, err
+	}
+	if c.Stacked() {
+		// No CA of this machine signs for the members.
+		identity, err := stackedIdentity(auth, stateDir)
+		return Inputs{Identity: identity}, err
 	}
 	all, err := auth.fingerprints()
 	return Inputs{Identity: auth.identity(), EtcdCAs: all}, err
@@ -156,7 +161,7 @@ func look(ctx context.Context, cfg Config, r *Result, sink report.Sink) (Inputs,
 	started := time.Now()
 	in, err := LocalInputs(ctx, cfg.StateDir, cfg.Cluster)
 	if err == nil {
-		in, err = ownInputs(in, cfg.OwnCAs, cfg.StateDir)
+		in, err = ownInputs(in, cfg.OwnCAs, cfg.StateDir, cfg.Cluster.Stacked())
 	}
 	if err != nil {
 		return in, nil, err
@@ -217,7 +222,11 @@ func warn(findings []report.Finding, sink report.Sink) {
 // first host is touched.
 func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Result, sink report.Sink) error {
 	started := time.Now()
-	auth, err := makeAuthority(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, cfg.OwnCAs)
+	makes := makeAuthority
+	if cfg.Cluster.Stacked() {
+		makes = makeIdentity
+	}
+	auth, err := makes(ctx, cfg.StateDir, cfg.Cluster.Metadata.Name, cfg.OwnCAs)
 	if err != nil {
 		return err
 	}

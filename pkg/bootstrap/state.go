@@ -31,6 +31,10 @@ func roles(c *v1alpha1.Cluster, h v1alpha1.Host) []v1alpha1.Role {
 	if len(out) == 0 {
 		out = append(out, v1alpha1.RoleWorker)
 	}
+	if c.Stacked() {
+		// The member is a static pod: the host needs an image, and no programs.
+		return slices.DeleteFunc(out, func(r v1alpha1.Role) bool { return r == v1alpha1.RoleEtcd })
+	}
 	if isIn(c.EtcdMembers(), h) && !h.Has(v1alpha1.RoleEtcd) {
 		out = append(out, v1alpha1.RoleEtcd)
 	}

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
@@ -33,8 +35,10 @@ const (
 type CreateOptions struct {
 	// KubernetesVersion, such as v1.36.3. Empty for images only.
 	KubernetesVersion string
-	// EtcdVersion defaults to DefaultEtcdVersion.
+	// EtcdVersion defaults to DefaultEtcdVersion, and with StackedEtcd to kubeadm's choice.
 	EtcdVersion string
+	// StackedEtcd puts kubeadm's etcd image in, for control planes, instead of etcd's programs.
+	StackedEtcd bool
 	// Arch is the hosts' architecture, amd64 or arm64. Default amd64.
 	Arch string
 	// Archs are the hosts' architectures where there are several; it goes
@@ -163,8 +167,39 @@ func (o *CreateOptions) complete() error {
 	if o.KubernetesVersion == "" {
 		return checkVersions(o.Archs, nil)
 	}
-	set(&o.EtcdVersion, DefaultEtcdVersion)
-	return checkVersions(o.Archs, map[string]string{"Kubernetes": o.KubernetesVersion, "etcd": o.EtcdVersion})
+	versions := map[string]string{"Kubernetes": o.KubernetesVersion}
+	if !o.StackedEtcd {
+		set(&o.EtcdVersion, DefaultEtcdVersion)
+	}
+	if o.EtcdVersion != "" {
+		versions["etcd"] = o.EtcdVersion
+	}
+	return checkVersions(o.Archs, versions)
+}
+
+func (o CreateOptions) etcdImage() etcdImage { return etcdImage{o.StackedEtcd, o.EtcdVersion} }
+
+// etcdVersion is that of the etcd image among references, empty when there is none: v3.6.8 of etcd:3.6.8-0.
+func etcdVersion(refs []string) string {
+	for _, ref := range refs {
+		if version, ok := etcdVersionOf(ref); ok {
+			return version
+		}
+	}
+	return ""
+}
+
+func etcdVersionOf(ref string) (string, bool) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil || path.Base(reference.Path(named)) != etcdName {
+		return "", false
+	}
+	tagged, ok := named.(reference.Tagged)
+	if !ok {
+		return "", false
+	}
+	version, _, _ := strings.Cut(tagged.Tag(), "-")
+	return "v" + strings.TrimPrefix(version, "v"), true
 }
 
 // creation is one run of Create.
@@ -194,6 +229,9 @@ func (c *creation) run(ctx context.Context) (_ Contents, err error) {
 		contents.RuncVersion, contents.CNIVersion = RuncVersion, CNIVersion
 		if contents.Binaries, listed, err = c.kubernetes(ctx); err != nil {
 			return Contents{}, err
+		}
+		if c.opts.StackedEtcd {
+			contents.EtcdVersion = etcdVersion(listed)
 		}
 	}
 	named, err := ImagesInManifests(c.opts.Manifests)
@@ -284,6 +322,9 @@ func (c *creation) binaries(ctx context.Context) ([]Binary, map[string]digest.Di
 	var items []download
 	for _, arch := range c.opts.Archs {
 		items = append(items, catalogue(c.opts.KubernetesVersion, c.opts.EtcdVersion, arch)...)
+	}
+	if c.opts.StackedEtcd {
+		items = slices.DeleteFunc(items, func(d download) bool { return d.component == ComponentEtcd })
 	}
 	if c.opts.Mirror == "" || !c.opts.TrustMirror {
 		for i, item := range items {

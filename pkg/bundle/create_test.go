@@ -302,3 +302,55 @@ func notFound(m *fakeMirror, path string) {
 		return true
 	})
 }
+
+// TestCreateForStackedEtcd: kubeadm's etcd image is for control planes, in the version that is wanted, and etcd's
+// programs stay away.
+func TestCreateForStackedEtcd(t *testing.T) {
+	for version, tag := range map[string]string{"": "3.6.8-0", "v3.6.16": "3.6.16-0"} {
+		t.Run(tag, func(t *testing.T) {
+			m := newFakeMirror(t)
+			m.seed()
+			m.push("registry.k8s.io/etcd:"+tag, "amd64")
+			opts := m.options(t)
+			opts.StackedEtcd, opts.EtcdVersion = true, version
+			contents, err := Create(t.Context(), opts, nil)
+			must(t, err)
+			image, ok := contents.Image("registry.k8s.io/etcd:" + tag)
+			if !ok || !slices.Equal(image.For, []v1alpha1.Role{v1alpha1.RoleControlPlane}) {
+				t.Errorf("the image %+v", image)
+			}
+			if want := "v" + strings.TrimSuffix(tag, "-0"); contents.EtcdVersion != want {
+				t.Errorf("etcd %s, want %s", contents.EtcdVersion, want)
+			}
+			if _, there := contents.Binary("etcd"); there {
+				t.Error("etcd's program is in it")
+			}
+			c := &v1alpha1.Cluster{}
+			for _, tc := range []struct {
+				topology v1alpha1.EtcdTopology
+				version  string
+				want     string
+			}{
+				{v1alpha1.EtcdStacked, "", ""}, {v1alpha1.EtcdStacked, contents.EtcdVersion, ""},
+				{v1alpha1.EtcdStacked, "v3.5.30", "spec.etcd.version is v3.5.30"}, {v1alpha1.EtcdExternal, "", "has no etcd programs"},
+			} {
+				c.Spec.Etcd = v1alpha1.Etcd{Topology: tc.topology, Version: tc.version}
+				if err := contents.CheckEtcd(c); (err != nil) != (tc.want != "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("%+v: %v, want %q", c.Spec.Etcd, err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+// TestTableWithEtcd: where kubeadm can't be asked, its image is known all the same.
+func TestTableWithEtcd(t *testing.T) {
+	for _, tc := range []struct{ kubernetes, version, want string }{
+		{"v1.35.4", "", "registry.k8s.io/etcd:3.6.6-0"}, {"v1.36.3", "", "registry.k8s.io/etcd:3.6.8-0"}, {"v1.37.2", "v3.7.3", "registry.k8s.io/etcd:3.7.3-0"},
+	} {
+		got, err := kubeadmTable(tc.kubernetes, KubernetesRegistry, etcdImage{true, tc.version})
+		if err != nil || !slices.Contains(got, tc.want) {
+			t.Errorf("%+v: %v, %v", tc, got, err)
+		}
+	}
+}

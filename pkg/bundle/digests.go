@@ -78,7 +78,7 @@ func FixedByRelease() []Fixed {
 	}
 	images := append(flannelImages(), HAProxyImage, NginxImage)
 	for _, tags := range kubeadmTagsByMinor() {
-		images = append(images, KubernetesRegistry+"/coredns/coredns:"+tags.coreDNS, KubernetesRegistry+"/pause:"+tags.pause)
+		images = append(images, KubernetesRegistry+"/coredns/coredns:"+tags.coreDNS, KubernetesRegistry+"/pause:"+tags.pause, KubernetesRegistry+"/"+etcdName+":"+tags.etcd)
 	}
 	for _, ref := range images {
 		out = append(out, Fixed{Name: ref})

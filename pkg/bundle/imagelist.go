@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,18 @@ func (w wantedImage) source() string {
 	return w.transport
 }
 
-// kubeadmTable is kubeadm's list for a known minor version, without etcd.
-func kubeadmTable(kubernetes, registry string) ([]string, error) {
+// etcdName is the last part of the name of kubeadm's etcd image.
+const etcdName = "etcd"
+
+// etcdImage says whether kubeadm's etcd image is wanted, which it is for stacked etcd, and of which version;
+// without one it is kubeadm's choice.
+type etcdImage struct {
+	wanted  bool
+	version string
+}
+
+// kubeadmTable is kubeadm's list for a known minor version.
+func kubeadmTable(kubernetes, registry string, etcd etcdImage) ([]string, error) {
 	v, err := version.ParseSemantic(kubernetes)
 	if err != nil {
 		return nil, err
@@ -67,18 +78,22 @@ func kubeadmTable(kubernetes, registry string) ([]string, error) {
 	if registry == KubernetesRegistry {
 		dns += "/coredns"
 	}
-	return []string{
+	out := []string{
 		registry + "/kube-apiserver:" + kubernetes,
 		registry + "/kube-controller-manager:" + kubernetes,
 		registry + "/kube-scheduler:" + kubernetes,
 		registry + "/kube-proxy:" + kubernetes,
 		dns + ":" + tags.coreDNS,
 		registry + "/pause:" + tags.pause,
-	}, nil
+	}
+	if etcd.wanted {
+		out = append(out, registry+"/"+etcdName+":"+cmp.Or(v1alpha1.EtcdImageTag(etcd.version), tags.etcd))
+	}
+	return out, nil
 }
 
-// kubeadmList asks kubeadm itself, without etcd.
-func kubeadmList(ctx context.Context, kubeadm, kubernetes, registry string) ([]string, error) {
+// kubeadmList asks kubeadm itself.
+func kubeadmList(ctx context.Context, kubeadm, kubernetes, registry string, etcd etcdImage) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, kubeadmTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, kubeadm, "config", "images", "list",
@@ -96,9 +111,16 @@ func kubeadmList(ctx context.Context, kubeadm, kubernetes, registry string) ([]s
 		if err != nil {
 			return nil, fmt.Errorf("kubeadm config images list: %.200q: %w", line, err)
 		}
-		if path.Base(reference.Path(named)) != "etcd" {
-			out = append(out, line)
+		if path.Base(reference.Path(named)) == etcdName {
+			if !etcd.wanted {
+				continue
+			}
+			// kubeadm can be told its tag by a configuration alone, and takes no part of one for this.
+			if tag := v1alpha1.EtcdImageTag(etcd.version); tag != "" {
+				line = reference.TrimNamed(named).Name() + ":" + tag
+			}
 		}
+		out = append(out, line)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("kubeadm config images list: it lists nothing")
@@ -117,7 +139,7 @@ func kubeadmImages(ctx context.Context, downloads *Store, kubeadm map[string]dig
 		}
 		why = err
 	}
-	refs, err = kubeadmTable(opts.KubernetesVersion, opts.Registry)
+	refs, err = kubeadmTable(opts.KubernetesVersion, opts.Registry, opts.etcdImage())
 	if err != nil {
 		return nil, nil, errors.Join(why, err)
 	}
@@ -141,7 +163,7 @@ func runKubeadm(ctx context.Context, downloads *Store, kubeadm digest.Digest, op
 	if err := os.Chmod(program, fs.FileMode(0o755)); err != nil {
 		return nil, err
 	}
-	return kubeadmList(ctx, program, opts.KubernetesVersion, opts.Registry)
+	return kubeadmList(ctx, program, opts.KubernetesVersion, opts.Registry, opts.etcdImage())
 }
 
 // wantedImages says which image goes to whom, sorted by reference, then by
@@ -234,7 +256,7 @@ func controlPlaneOnly(ref string) bool {
 		return false
 	}
 	switch path.Base(reference.Path(named)) {
-	case "kube-apiserver", "kube-controller-manager", "kube-scheduler":
+	case "kube-apiserver", "kube-controller-manager", "kube-scheduler", etcdName:
 		return true
 	default:
 		return false

@@ -6,16 +6,15 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
-// KubernetesImages lists the images that a cluster of a known Kubernetes version
-// runs on: kubeadm's without etcd, and the network plugin's. They have a
-// reference and roles, and no digests, since nothing is asked for them. registry
-// is KubernetesRegistry when empty.
-func KubernetesImages(kubernetes, registry string, plugin v1alpha1.NetworkPlugin) ([]Image, error) {
-	refs, err := kubeadmTable(kubernetes, cmp.Or(registry, KubernetesRegistry))
+// KubernetesImages lists the images that a cluster runs on at a known Kubernetes
+// version: kubeadm's, with etcd's only where that is stacked, and the network plugin's. They have a
+// reference and roles, and no digests, since nothing is asked for them.
+func KubernetesImages(kubernetes string, c *v1alpha1.Cluster) ([]Image, error) {
+	refs, err := kubeadmTable(kubernetes, cmp.Or(c.Spec.Images.Registry, KubernetesRegistry), etcdImage{c.Stacked(), c.Spec.Etcd.Version})
 	if err != nil {
 		return nil, err
 	}
-	if plugin == v1alpha1.NetworkPluginFlannel {
+	if c.Spec.Network.Plugin == v1alpha1.NetworkPluginFlannel {
 		refs = append(refs, flannelImages()...)
 	}
 	var out []Image

@@ -64,9 +64,9 @@ func TestKubeadmTable(t *testing.T) {
 	must(t, err)
 	version := strings.TrimSpace(string(out))
 	for _, registry := range []string{KubernetesRegistry, "mirror.example.com/k8s"} {
-		want, err := kubeadmList(t.Context(), kubeadm, version, registry)
+		want, err := kubeadmList(t.Context(), kubeadm, version, registry, etcdImage{wanted: true})
 		must(t, err)
-		got, err := kubeadmTable(version, registry)
+		got, err := kubeadmTable(version, registry, etcdImage{wanted: true})
 		must(t, err)
 		slices.Sort(want)
 		slices.Sort(got)

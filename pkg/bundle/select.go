@@ -195,6 +195,28 @@ func (c Contents) Binary(name string) (Binary, bool) {
 // Size is the number of bytes of all blobs, each counted once.
 func (c Contents) Size() int64 { return SizeOf(c.Blobs()) }
 
+// CheckEtcd tells whether the bundle has what a cluster's etcd is made of: programs, or with stacked etcd
+// kubeadm's image. The error says what to do.
+func (c Contents) CheckEtcd(cluster *v1alpha1.Cluster) error {
+	version, image := "", false
+	for _, i := range c.Images {
+		if version, image = etcdVersionOf(i.Ref); image {
+			break
+		}
+	}
+	_, programs := c.Binary(etcdName)
+	want := cluster.Spec.Etcd.Version
+	switch {
+	case cluster.Stacked() && !image:
+		return fmt.Errorf("the bundle has no etcd image, and spec.etcd.topology is %s: make it anew with `kubectl ha bundle create -f FILE`, or with --stacked-etcd", v1alpha1.EtcdStacked)
+	case cluster.Stacked() && want != "" && want != version:
+		return fmt.Errorf("the bundle has the image of etcd %s, and spec.etcd.version is %s: make it anew with `kubectl ha bundle create -f FILE`", version, want)
+	case !cluster.Stacked() && !programs:
+		return fmt.Errorf("the bundle has no etcd programs, and spec.etcd.topology is %s: make it anew with `kubectl ha bundle create -f FILE`, or without --stacked-etcd", v1alpha1.EtcdExternal)
+	}
+	return nil
+}
+
 func flannelImages() []string { return []string{FlannelImage, FlannelCNIPluginImage} }
 
 // normalizeRef writes a reference as pods' images are looked up by containerd:

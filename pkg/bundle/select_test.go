@@ -162,7 +162,7 @@ func TestPullLocation(t *testing.T) {
 }
 
 func TestWantedImages(t *testing.T) {
-	table, err := kubeadmTable("v1.34.9", KubernetesRegistry)
+	table, err := kubeadmTable("v1.34.9", KubernetesRegistry, etcdImage{})
 	must(t, err)
 	got, err := wantedImages(table, nil, CreateOptions{Archs: []string{"amd64"}, ExtraImages: []string{"nginx", "docker.io/library/nginx:latest",
 		"registry.k8s.io/kube-apiserver:v1.34.9"}, NetworkPlugin: v1alpha1.NetworkPluginFlannel})
@@ -180,13 +180,13 @@ func TestWantedImages(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("got\n%s", strings.Join(lines, "\n"))
 	}
-	if _, err := kubeadmTable("v1.99.0", KubernetesRegistry); err == nil || !strings.Contains(err.Error(), "v1.99.0") {
+	if _, err := kubeadmTable("v1.99.0", KubernetesRegistry, etcdImage{}); err == nil || !strings.Contains(err.Error(), "v1.99.0") {
 		t.Errorf("an unknown minor: %v", err)
 	}
 }
 
 func TestKubeadmListFails(t *testing.T) {
-	if _, err := kubeadmList(t.Context(), "testdata/none", "v1.36.3", KubernetesRegistry); err == nil {
+	if _, err := kubeadmList(t.Context(), "testdata/none", "v1.36.3", KubernetesRegistry, etcdImage{}); err == nil {
 		t.Error("a kubeadm that is not there listed images")
 	}
 }

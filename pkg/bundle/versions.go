@@ -32,10 +32,10 @@ const (
 )
 
 // kubeadmTags are the tags that are not Kubernetes' own version in the list of
-// images of one minor version: CoreDNSVersion and PauseVersion of
+// images of one minor version: CoreDNSVersion, PauseVersion and DefaultEtcdVersion of
 // https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/constants/constants.go
 // in that minor's branch. They are only used where kubeadm itself can't be run.
-type kubeadmTags struct{ coreDNS, pause string }
+type kubeadmTags struct{ coreDNS, pause, etcd string }
 
 // tagsOf looks a minor version up; false when it is not known.
 func tagsOf(minor uint) (kubeadmTags, bool) {
@@ -45,10 +45,10 @@ func tagsOf(minor uint) (kubeadmTags, bool) {
 
 func kubeadmTagsByMinor() map[uint]kubeadmTags {
 	return map[uint]kubeadmTags{
-		34: {coreDNS: "v1.12.1", pause: "3.10.1"},
-		35: {coreDNS: "v1.13.1", pause: "3.10.1"},
-		36: {coreDNS: "v1.14.2", pause: "3.10.2"},
-		37: {coreDNS: "v1.14.6", pause: "3.10.2"},
+		34: {coreDNS: "v1.12.1", pause: "3.10.1", etcd: "3.6.5-0"},
+		35: {coreDNS: "v1.13.1", pause: "3.10.1", etcd: "3.6.6-0"},
+		36: {coreDNS: "v1.14.2", pause: "3.10.2", etcd: "3.6.8-0"},
+		37: {coreDNS: "v1.14.6", pause: "3.10.2", etcd: "3.7.0-0"},
 	}
 }
 

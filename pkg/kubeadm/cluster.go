@@ -1,6 +1,7 @@
 package kubeadm
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -34,17 +35,36 @@ func clusterConfiguration(c *v1alpha1.Cluster) (object, error) {
 			"dnsDomain":     c.Spec.Network.DNSDomain,
 		},
 		"apiServer": object{"certSANs": list(certSANs(c))},
-		"etcd": object{"external": object{
-			"endpoints": list(c.EtcdEndpoints()),
-			"caFile":    EtcdCAFile,
-			"certFile":  EtcdClientCertFile,
-			"keyFile":   EtcdClientKeyFile,
-		}},
+		"etcd":      etcd(c),
 	}
 	if registry := c.Spec.Images.Registry; registry != "" {
 		fixed["imageRepository"] = registry
 	}
 	return layers("spec.kubeadm.clusterConfiguration", defaultClusterConfiguration(), c.Spec.Kubeadm.ClusterConfiguration, fixed)
+}
+
+// etcd says where it is: the members' addresses, or the settings of kubeadm's own.
+func etcd(c *v1alpha1.Cluster) object {
+	if !c.Stacked() {
+		return object{"external": object{
+			"endpoints": list(c.EtcdEndpoints()),
+			"caFile":    EtcdCAFile,
+			"certFile":  EtcdClientCertFile,
+			"keyFile":   EtcdClientKeyFile,
+		}}
+	}
+	local := object{"dataDir": c.Spec.Etcd.DataDir}
+	if tag := v1alpha1.EtcdImageTag(c.Spec.Etcd.Version); tag != "" {
+		local["imageTag"] = tag
+	}
+	if args := c.Spec.Etcd.ExtraArgs; len(args) > 0 {
+		var all []any
+		for _, name := range slices.Sorted(maps.Keys(args)) {
+			all = append(all, object{"name": name, "value": args[name]})
+		}
+		local["extraArgs"] = all
+	}
+	return object{"local": local}
 }
 
 // shutdownDelay is for how long an apiserver that is asked to end still serves everybody,

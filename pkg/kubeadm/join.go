@@ -2,9 +2,14 @@ package kubeadm
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
+
+// EtcdPatience is how long kubeadm waits until a new member of its own etcd has all data, unless the Cluster
+// says otherwise (timeouts.etcdAPICall). kubeadm's own two minutes are too short for a large database.
+const EtcdPatience = 4 * time.Minute
 
 // JoinParams are what `kubeadm join` needs besides the Cluster.
 type JoinParams struct {
@@ -81,6 +86,9 @@ func joinConfiguration(c *v1alpha1.Cluster, p JoinParams, more object) (object, 
 	if p.PatchesDir != "" {
 		ours["patches"] = object{"directory": p.PatchesDir}
 	}
-	return layers("spec.kubeadm.joinConfiguration",
-		object{"nodeRegistration": defaults}, c.Spec.Kubeadm.JoinConfiguration, ours, more)
+	under := object{"nodeRegistration": defaults}
+	if c.Stacked() && more != nil {
+		under["timeouts"] = object{"etcdAPICall": EtcdPatience.String()}
+	}
+	return layers("spec.kubeadm.joinConfiguration", under, c.Spec.Kubeadm.JoinConfiguration, ours, more)
 }

@@ -22,7 +22,7 @@ type UpgradeParams struct {
 // first control plane and `kubeadm upgrade node` on every other node. It holds no
 // secret.
 //
-// etcd is external and never kubeadm's to upgrade. Certificates are renewed, as
+// External etcd is never kubeadm's to upgrade; stacked etcd is, before the rest of a control plane. Certificates are renewed, as
 // kubeadm does by default, so that a cluster that is upgraded each year never
 // sees one expire. Images are there before; should one not be, kubeadm pulls it
 // before it changes anything.
@@ -33,7 +33,7 @@ func Upgrade(c *v1alpha1.Cluster, p UpgradeParams) ([]byte, error) {
 	}
 	both := object{
 		"certificateRenewal": true,
-		"etcdUpgrade":        false,
+		"etcdUpgrade":        c.Stacked(),
 		"imagePullPolicy":    "IfNotPresent",
 	}
 	if all := slices.Concat(c.Spec.Kubeadm.IgnorePreflightErrors, p.IgnorePreflightErrors); len(all) > 0 {

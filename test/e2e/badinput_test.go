@@ -116,8 +116,8 @@ func fileMistakes() []badInput {
 		{name: "misspelt field", code: exitUsage, says: []string{"kubernetesVersoin", "kubernetesVersion"}, edit: replace("kubernetesVersion:", "kubernetesVersoin:")},
 		{name: "version too old", code: exitUsage, says: []string{"v1.33.0", "1.34"}, edit: func(_ *lab, s string) string { return strings.Replace(s, suite.version, "v1.33.0", 1) }},
 		{name: "version too new", code: exitUsage, says: []string{"v1.38.0", "1.37"}, edit: func(_ *lab, s string) string { return strings.Replace(s, suite.version, "v1.38.0", 1) }},
-		{name: "stacked etcd", code: exitUsage, says: []string{"stacked", "external"}, edit: func(_ *lab, s string) string {
-			return strings.Replace(s, "\nspec:\n", "\nspec:\n  etcd:\n    topology: stacked\n", 1)
+		{name: "stacked etcd with an etcd host", code: exitUsage, says: []string{"stacked", "external"}, edit: func(_ *lab, s string) string {
+			return strings.Replace(strings.Replace(s, "\nspec:\n", "\nspec:\n  etcd:\n    topology: stacked\n", 1), "- worker\n", "- worker\n    - etcd\n", 1)
 		}},
 		{name: "duplicate address", code: exitUsage, says: []string{"address"}, edit: func(l *lab, s string) string {
 			return strings.ReplaceAll(s, hostAddress(l, "cp2"), hostAddress(l, "cp1"))

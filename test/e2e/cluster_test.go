@@ -67,16 +67,27 @@ func reuse(t testing.TB, dir string) *cluster {
 // before anything is timed or interrupted, and returns its path.
 func (l *lab) bundle(t testing.TB) string {
 	t.Helper()
-	if out := suite.bundles[l.version]; out != "" {
+	if out := suite.bundles[l.bundleKey()]; out != "" {
 		return out
 	}
-	out := filepath.Join(suite.dir, "bundle-"+l.version+".tar")
-	r := l.ha(t, 5*time.Minute, "bundle", "create", "--kubernetes-version", l.version, "--mirror", l.cached.Mirror, "--trust-mirror", "--out", out)
-	if r.code != 0 {
+	out := filepath.Join(suite.dir, "bundle-"+l.bundleKey()+".tar")
+	args := []string{"bundle", "create", "--kubernetes-version", l.version, "--mirror", l.cached.Mirror, "--trust-mirror", "--out", out}
+	if l.stacked {
+		args = append(args, "--stacked-etcd")
+	}
+	if r := l.ha(t, 5*time.Minute, args...); r.code != 0 {
 		t.Fatalf("bundle create: %s", r)
 	}
-	suite.bundles[l.version] = out
+	suite.bundles[l.bundleKey()] = out
 	return out
+}
+
+// bundleKey tells the lab's bundle from others in suite.bundles.
+func (l *lab) bundleKey() string {
+	if l.stacked {
+		return l.version + "-stacked"
+	}
+	return l.version
 }
 
 // ownLab brings a lab up that goes with the test.
@@ -110,7 +121,7 @@ func (c *cluster) bootstrap(t testing.TB) {
 }
 
 func (c *cluster) bootstrapArgs() []string {
-	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundles[c.version],
+	return []string{"bootstrap", "-f", c.file, "--bundle", suite.bundles[c.bundleKey()],
 		"--yes", "-o", "json", "--kubeconfig-out", c.kubeconfig}
 }
 
@@ -237,6 +248,11 @@ func (c *cluster) members(t testing.TB) []string {
 // etcdctl runs etcdctl on a member with the member's own certificate.
 func (c *cluster) etcdctl(t testing.TB, host string, args ...string) result {
 	t.Helper()
+	if c.stacked {
+		const pki = "/etc/kubernetes/pki/etcd/"
+		return c.try(t, host, nil, append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=10s", "-n", "kube-system", "exec", "etcd-" + host, "--",
+			"etcdctl", "--endpoints=https://127.0.0.1:2379", "--command-timeout=3s", "--cacert=" + pki + "ca.crt", "--cert=" + pki + "healthcheck-client.crt", "--key=" + pki + "healthcheck-client.key"}, args...)...)
+	}
 	return c.try(t, host, nil, append([]string{"/usr/local/bin/etcdctl", "--endpoints=https://127.0.0.1:2379", "--command-timeout=3s",
 		"--cacert=/etc/etcd/pki/ca.crt", "--cert=/etc/etcd/pki/server.crt", "--key=/etc/etcd/pki/server.key"}, args...)...)
 }

@@ -85,6 +85,8 @@ type lab struct {
 	dir  string
 	// version is the Kubernetes version of its Cluster file.
 	version string
+	// stacked: etcd is kubeadm's own in its Cluster file.
+	stacked bool
 	// cached is what `lab status` said when the lab came up: names and addresses.
 	cached labStatus
 }
@@ -229,6 +231,9 @@ func (l *lab) down() error {
 func (l *lab) file(t testing.TB, edit func(string) string) string {
 	t.Helper()
 	text := l.run(t, "config", "--kubernetes-version", l.version)
+	if l.stacked {
+		text = strings.Replace(text, "\nspec:\n", "\nspec:\n  etcd: {topology: stacked}\n", 1)
+	}
 	if edit != nil {
 		changed := edit(text)
 		if changed == text {

@@ -25,7 +25,7 @@ func TestLearnerOfADeadHost(t *testing.T) {
 	c.run(t, "kill", "cp4")
 	file, verb := c.with(t, "cp5"), "kubectl ha node remove --etcd-member "+peer("cp4")
 	add := func() result {
-		return c.ha(t, replaceDeadline, "node", "add", "cp5", "-f", file, "--bundle", suite.bundles[c.version], "--kubeconfig", c.kubeconfig, "--yes")
+		return c.ha(t, replaceDeadline, "node", "add", "cp5", "-f", file, "--bundle", suite.bundles[c.bundleKey()], "--kubeconfig", c.kubeconfig, "--yes")
 	}
 	remove := func(args ...string) result {
 		return c.ha(t, replaceDeadline, append([]string{"node", "remove", "--kubeconfig", c.kubeconfig, "--yes"}, args...)...)

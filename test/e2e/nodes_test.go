@@ -69,7 +69,7 @@ func TestWorkerLeavesAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	for from, to := range map[string]string{script: "add.sh", c.haArgv()[2]: "kubectl-ha", suite.bundles[c.version]: "bundle.tar"} {
+	for from, to := range map[string]string{script: "add.sh", c.haArgv()[2]: "kubectl-ha", suite.bundles[c.bundleKey()]: "bundle.tar"} {
 		c.run(t, "cp", from, "w1:/root/"+to)
 	}
 	if r := c.tryFor(t, "w1", 5*time.Minute, nil, "sh", "/root/add.sh", "/root/kubectl-ha", "/root/bundle.tar"); r.code != 0 || !strings.Contains(r.stdout, "joined") {
@@ -84,7 +84,7 @@ func TestWorkerLeavesAndComesBack(t *testing.T) {
 	if stored := c.storedCluster(t); !strings.Contains(stored, "name: w1\n") {
 		t.Errorf("w1 is not in the stored Cluster document: %s", stored)
 	}
-	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.version], "--yes"); r.code != 0 {
+	if r := c.ha(t, 5*time.Minute, "node", "add", "w1", "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.bundleKey()], "--yes"); r.code != 0 {
 		t.Errorf("once more: %s", tail(r.String(), 2000))
 	}
 	c.removeUncleaned(t, "w1")
@@ -110,7 +110,7 @@ func TestControlPlaneLeavesAndComesBack(t *testing.T) {
 	began := time.Now()
 	c.removeWell(t, host)
 	start := time.Now()
-	if r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.version], "--yes"); r.code != 0 {
+	if r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.bundleKey()], "--yes"); r.code != 0 {
 		t.Fatalf("node add: %s", tail(r.String(), 6000))
 	}
 	t.Logf("%s was added again in %s", host, time.Since(start).Round(time.Second))
@@ -271,7 +271,7 @@ func (c *cluster) with(t *testing.T, fresh string) string {
 func (c *cluster) replace(t *testing.T, file, old, fresh string) {
 	t.Helper()
 	start := time.Now()
-	r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.version], "--kubeconfig", c.kubeconfig, "--yes")
+	r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.bundleKey()], "--kubeconfig", c.kubeconfig, "--yes")
 	if r.code != 0 {
 		t.Fatalf("replace %s by %s: %s", old, fresh, tail(r.String(), 6000))
 	}
@@ -321,7 +321,7 @@ func (c *cluster) replaceLost(t *testing.T, old, fresh string) {
 		}
 	}
 	c.checkReplaced(t, old, fresh)
-	if r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.version], "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
+	if r := c.ha(t, replaceDeadline, "node", "replace", old, fresh, "-f", file, "--bundle", suite.bundles[c.bundleKey()], "--kubeconfig", c.kubeconfig, "--yes"); r.code != 0 {
 		t.Errorf("the same once more: %s", r)
 	}
 }

@@ -110,7 +110,7 @@ func TestOwnCAs(t *testing.T) {
 	own := newOwnCAs(t)
 	c := l.cluster(t, "ownca", l.file(t, own.spec))
 	c.bundle(t)
-	dry := c.ha(t, suiteDeadline, "bootstrap", "-f", c.file, "--bundle", suite.bundles[c.version], "--dry-run")
+	dry := c.ha(t, suiteDeadline, "bootstrap", "-f", c.file, "--bundle", suite.bundles[c.bundleKey()], "--dry-run")
 	for name, pair := range own.all {
 		if dry.code != 0 || !strings.Contains(dry.stdout, pki.Describe(pair.CertPEM)) {
 			t.Errorf("the plan does not show the CA for %s: %s", name, tail(dry.String(), 3000))
@@ -129,7 +129,7 @@ func TestOwnCAs(t *testing.T) {
 	})
 	t.Run("other CAs", func(t *testing.T) {
 		other := newOwnCAs(t)
-		r := c.ha(t, suiteDeadline, "bootstrap", "-f", l.file(t, other.spec), "--bundle", suite.bundles[c.version], "--yes", "--kubeconfig-out", c.kubeconfig)
+		r := c.ha(t, suiteDeadline, "bootstrap", "-f", l.file(t, other.spec), "--bundle", suite.bundles[c.bundleKey()], "--yes", "--kubeconfig-out", c.kubeconfig)
 		if r.code == 0 || !strings.Contains(r.String(), "certs rotate-ca etcd") {
 			t.Errorf("other CAs for a cluster that runs: %s", tail(r.String(), 3000))
 		}

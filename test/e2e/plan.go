@@ -51,6 +51,7 @@ type need struct {
 func needs() []need {
 	return []need{
 		{test: "TestSeparateEtcdHosts", on: own},
+		{test: "TestStacked", on: own},
 		{test: "TestCoordinatorLost", on: own, tier: long, left: "TestEngine and TestCoordinators, with a real API server; TestBootstrapInterrupted kills who has them made"},
 		{test: "TestBadInput", on: own},
 		{test: "TestUninstall", on: own, tier: long, left: "TestWorkerLeavesAndComesBack takes it off one host"},

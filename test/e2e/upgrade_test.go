@@ -26,7 +26,7 @@ const upgradeDeadline = 25 * time.Minute
 // application with a budget.
 func (c *cluster) upgradeInUse(t *testing.T) {
 	t.Helper()
-	newer := &lab{name: c.name, dir: c.dir, version: suite.version, cached: c.cached}
+	newer := &lab{name: c.name, dir: c.dir, version: suite.version, stacked: c.stacked, cached: c.cached}
 	bundle := newer.bundle(t)
 	// Never down.
 	if r := c.ha(t, suiteDeadline, "upgrade", "v1.9.2", "--kubeconfig", c.kubeconfig, "--yes"); r.code == 0 || !strings.Contains(r.stdout+r.stderr, "older than "+suite.other) {

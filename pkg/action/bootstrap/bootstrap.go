@@ -96,7 +96,11 @@ func open(o Options) (bundles.Supply, error) {
 		return bundles.Supply{}, err
 	}
 	supply := bundles.Supply{Bundle: b}
-	if err := b.Contents().Check(o.Cluster.Spec.KubernetesVersion, "", o.Cluster.Spec.Network.Plugin); err != nil {
+	err = b.Contents().Check(o.Cluster.Spec.KubernetesVersion, "", o.Cluster.Spec.Network.Plugin)
+	if err == nil {
+		err = b.Contents().CheckEtcd(o.Cluster)
+	}
+	if err != nil {
 		supply.Close()
 		return bundles.Supply{}, action.As(action.Invalid, err)
 	}

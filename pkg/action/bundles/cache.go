@@ -76,7 +76,7 @@ func openVerified(ctx context.Context, path string) (*bundle.Bundle, error) {
 
 // Name names a bundle in the cache after all that decides on its contents.
 func Name(o bundle.CreateOptions) string {
-	if o.EtcdVersion == "" {
+	if o.EtcdVersion == "" && !o.StackedEtcd {
 		o.EtcdVersion = bundle.DefaultEtcdVersion
 	}
 	if o.Arch == "" {
@@ -84,10 +84,15 @@ func Name(o bundle.CreateOptions) string {
 	}
 	extra := slices.Clone(o.ExtraImages)
 	slices.Sort(extra)
-	// Plain strings and a map, whose keys are written in order: that always encodes.
-	key, _ := json.Marshal([]any{o.KubernetesVersion, o.EtcdVersion, bundle.ContainerdVersion, bundle.RuncVersion, bundle.CNIVersion,
+	// Plain strings and a map, whose keys are written in order: that always encodes. Names of bundles for external
+	// etcd are as they were before there was the other.
+	parts := []any{o.KubernetesVersion, o.EtcdVersion, bundle.ContainerdVersion, bundle.RuncVersion, bundle.CNIVersion,
 		bundle.FlannelImage, bundle.FlannelCNIPluginImage,
-		o.Registry, o.Mirror, o.Mirrors, o.TrustMirror, bundle.ReleaseDigestsFile, extra, o.NetworkPlugin})
+		o.Registry, o.Mirror, o.Mirrors, o.TrustMirror, bundle.ReleaseDigestsFile, extra, o.NetworkPlugin}
+	if o.StackedEtcd {
+		parts = append(parts, v1alpha1.EtcdStacked)
+	}
+	key, _ := json.Marshal(parts)
 	sum := sha256.Sum256(key)
 	return o.KubernetesVersion + "-" + o.Arch + "-" + hex.EncodeToString(sum[:6]) + ".tar"
 }
@@ -133,6 +138,7 @@ func WithClusterSources(opts bundle.CreateOptions, c *v1alpha1.Cluster) bundle.C
 			*f.to = f.from
 		}
 	}
+	opts.StackedEtcd = opts.StackedEtcd || c.Stacked()
 	if opts.NetworkPlugin == "" {
 		opts.NetworkPlugin = c.Spec.Network.Plugin
 	}

@@ -44,7 +44,7 @@ func OfKubernetes(ctx context.Context, kube kubernetes.Interface, flag, version 
 	if err != nil {
 		return nil, action.OfCluster(err)
 	}
-	list, err := bundle.KubernetesImages(version, cluster.Spec.Images.Registry, cluster.Spec.Network.Plugin)
+	list, err := bundle.KubernetesImages(version, cluster)
 	if err != nil {
 		return nil, action.Invalidf("--%s: %w", flag, err)
 	}

@@ -23,6 +23,9 @@ const checkCertificates = "certificates"
 // takesCertificates tells whether a host comes that gets a login to etcd from the control planes,
 // which give none away in the second half of its life, or that becomes a member of etcd.
 func (a *adding) takesCertificates() bool {
+	if a.merged.Stacked() {
+		return false // kubeadm signs for each host there, by the CA on it.
+	}
 	return slices.ContainsFunc(a.Names, func(name string) bool {
 		h, _ := a.merged.Host(name)
 		return h.Has(v1alpha1.RoleControlPlane) || h.Has(v1alpha1.RoleEtcd)

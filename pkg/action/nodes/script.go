@@ -71,7 +71,7 @@ func (a *adding) script(ctx context.Context) (*Script, error) {
 		return nil, err
 	}
 	e := JoinRequest{Host: h.Name, Cluster: string(document), AgentImage: a.image}
-	if h.Has(v1alpha1.RoleEtcd) {
+	if h.Has(v1alpha1.RoleEtcd) && !a.merged.Stacked() {
 		files, err := bootstrap.SignMember(ctx, a.StateDir, a.merged.Metadata.Name, h)
 		if err != nil {
 			return nil, fmt.Errorf("%w: it must sign the certificates of a new etcd member; run this on the machine that created the cluster", err)

@@ -120,7 +120,8 @@ type Role string
 const (
 	// RoleControlPlane runs apiserver, controller-manager, scheduler, keepalived.
 	RoleControlPlane Role = "control-plane"
-	// RoleEtcd runs an etcd member. When no host has it, every control plane does.
+	// RoleEtcd runs an etcd member. When no host has it, every control plane does. With
+	// spec.etcd.topology stacked it means nothing: the control planes are the members.
 	RoleEtcd Role = "etcd"
 	// RoleWorker runs workloads. A control plane that is a worker as well is
 	// not tainted.
@@ -204,7 +205,7 @@ type EtcdTopology string
 const (
 	// EtcdExternal runs etcd under systemd, outside kubeadm. The default.
 	EtcdExternal EtcdTopology = "external"
-	// EtcdStacked is kubeadm's own etcd. Not supported for now.
+	// EtcdStacked is kubeadm's own etcd: a static pod on every control plane.
 	EtcdStacked EtcdTopology = "stacked"
 )
 
@@ -212,9 +213,12 @@ const (
 
 // Etcd is the etcd cluster.
 type Etcd struct {
-	// Topology is external. Default external.
+	// Topology is external or stacked. External etcd runs under systemd, on the control planes or on
+	// hosts of its own. Stacked etcd is kubeadm's: a static pod on every control plane, with a CA whose
+	// key is on the control planes. It can't be changed later. Default external.
 	Topology EtcdTopology `json:"topology,omitempty"`
-	// Version is the version to run, such as v3.6.16. Default: the bundle's.
+	// Version is the version to run, such as v3.6.16. Default: the bundle's; with stacked, kubeadm's
+	// for the Kubernetes version. With stacked it is the image etcd:VERSION-0 (3.6.16-0).
 	Version string `json:"version,omitempty"`
 	// DataDir is each member's data directory. Default /var/lib/etcd.
 	DataDir string `json:"dataDir,omitempty"`
@@ -222,7 +226,8 @@ type Etcd struct {
 	// on its command line: a duration is 20s or 1h. What the version of etcd does not
 	// have is refused. Changed ones
 	// are applied by the next bootstrap, which restarts one member after the other
-	// and only while the others have a quorum.
+	// and only while the others have a quorum. With stacked those count with which the cluster
+	// was made; kubeadm keeps them.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
@@ -338,7 +343,8 @@ type PKI struct {
 	FrontProxy CA `json:"frontProxy,omitempty"`
 	// Etcd signs the certificates of etcd members and of etcd's clients. Its key is kept in the
 	// cluster's state directory on this machine, and is put on no host. The cluster is known by it:
-	// no two clusters may have the same.
+	// no two clusters may have the same. With stacked etcd it is kubeadm's etcd/ca.crt and
+	// etcd/ca.key, and is put on the control planes.
 	Etcd CA `json:"etcd,omitempty"`
 }
 

@@ -64,7 +64,7 @@ func (c *Cluster) defaultHosts() {
 		}
 		etcd = etcd || h.Has(RoleEtcd)
 	}
-	if etcd {
+	if etcd || c.Stacked() {
 		return
 	}
 	for i := range c.Spec.Hosts {

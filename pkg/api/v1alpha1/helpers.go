@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // EtcdClientPort is the port of every etcd member for clients.
 const EtcdClientPort = 2379
@@ -27,9 +30,26 @@ func (c *Cluster) ControlPlanes() []Host {
 	return c.hosts(func(h Host) bool { return h.Has(RoleControlPlane) })
 }
 
+// Stacked tells whether etcd is kubeadm's own: a static pod on every control plane.
+func (c *Cluster) Stacked() bool { return c.Spec.Etcd.Topology == EtcdStacked }
+
+// EtcdImageTag is the tag of kubeadm's etcd image for a version such as v3.6.16, empty for an empty
+// one, which leaves the choice to kubeadm. The number behind it counts Kubernetes' builds of one
+// version, of which the first is 0.
+// https://github.com/kubernetes/kubernetes/blob/master/cluster/images/etcd/README.md
+func EtcdImageTag(version string) string {
+	if version == "" {
+		return ""
+	}
+	return strings.TrimPrefix(version, "v") + "-0"
+}
+
 // EtcdMembers are the hosts that run etcd: those with the etcd role or, when
-// there is none, the control planes.
+// there is none, the control planes. With stacked etcd they are the control planes.
 func (c *Cluster) EtcdMembers() []Host {
+	if c.Stacked() {
+		return c.ControlPlanes()
+	}
 	if members := c.hosts(func(h Host) bool { return h.Has(RoleEtcd) }); len(members) > 0 {
 		return members
 	}

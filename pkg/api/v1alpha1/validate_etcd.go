@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,12 +33,9 @@ func (v *validator) etcd() {
 	switch e.Topology {
 	case EtcdExternal:
 	case EtcdStacked:
-		if !v.c.KeepsVirtualIP() {
-			break // It is there already, and others made it.
-		}
-		v.fail("spec.etcd.topology", "stacked is not supported yet, use external (etcd under systemd, on the control planes unless hosts have the role etcd)")
+		v.stacked()
 	default:
-		v.oneOf("spec.etcd.topology", string(e.Topology), string(EtcdExternal))
+		v.oneOf("spec.etcd.topology", string(e.Topology), string(EtcdExternal), string(EtcdStacked))
 	}
 	if e.Version != "" && !versionSyntax.MatchString(e.Version) {
 		v.fail("spec.etcd.version", "%q is no version; write it like v3.6.16", e.Version)
@@ -46,6 +44,16 @@ func (v *validator) etcd() {
 		v.fail("spec.etcd.dataDir", "%q is no absolute, clean path", e.DataDir)
 	}
 	v.add(CheckEtcdArgs(e.ExtraArgs, e.Version))
+}
+
+// stacked: kubeadm has a member on every control plane, and on no other host.
+func (v *validator) stacked() {
+	for i, h := range v.c.Spec.Hosts {
+		if h.Has(RoleEtcd) && !h.Has(RoleControlPlane) {
+			v.fail(fmt.Sprintf("spec.hosts[%d].roles", i), "%s has the role %s and is no control plane, but with spec.etcd.topology %s the control planes are the members; remove the role, or use %s",
+				h.Name, RoleEtcd, EtcdStacked, EtcdExternal)
+		}
+	}
 }
 
 // add takes over what another check has found.

@@ -87,7 +87,7 @@ func (v *validator) kubeadm() {
 		switch {
 		case !patchFileName.MatchString(name):
 			v.fail(at, "is no kubeadm patch file; name it like kube-apiserver0+merge.yaml")
-		case strings.HasPrefix(name, "etcd"):
+		case strings.HasPrefix(name, "etcd") && !v.c.Stacked():
 			v.warn(at, "has no effect: etcd is not run by kubeadm; use spec.etcd.extraArgs")
 		default:
 			v.patch(at, name, k.Patches[name])

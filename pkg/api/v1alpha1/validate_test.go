@@ -66,7 +66,18 @@ func TestValidateErrors(t *testing.T) {
 			s.PKI.Kubernetes, s.PKI.Etcd = CA{"ca.crt", "ca.key"}, CA{"etcd.crt", "ca.key"}
 		}, "spec.pki.etcd.keyFile: is a file of spec.pki.kubernetes, too"},
 		{"a CA's content", func(s *ClusterSpec) { s.PKI.Etcd = CA{"-----BEGIN CERTIFICATE-----", "k"} }, "spec.pki.etcd.certFile: is a file's content; write the file's path"},
-		{"stacked", func(s *ClusterSpec) { s.Etcd.Topology = EtcdStacked }, "spec.etcd.topology: stacked is not supported yet, use external"},
+		{"stacked with a member elsewhere", func(s *ClusterSpec) {
+			s.Etcd.Topology = EtcdStacked
+			s.Hosts[3].Roles = []Role{RoleWorker, RoleEtcd}
+		}, "has the role etcd and is no control plane, but with spec.etcd.topology stacked the control planes are the members"},
+		{"stacked with kubeadm's own settings", func(s *ClusterSpec) {
+			s.Etcd.Topology = EtcdStacked
+			s.Kubeadm.ClusterConfiguration = RawMap{"etcd": map[string]any{"local": map[string]any{}}}
+		}, "spec.kubeadm.clusterConfiguration.etcd: is set by kubectl ha; use spec.etcd instead"},
+		{"stacked with a patch that is none", func(s *ClusterSpec) {
+			s.Etcd.Topology = EtcdStacked
+			s.Kubeadm.Patches = map[string]string{"etcd0+strategic.yaml": "spec: {contaners: []}"}
+		}, `unknown field "spec.contaners"`},
 		{"topology", func(s *ClusterSpec) { s.Etcd.Topology = "extrenal" }, "did you mean external?"},
 		{"etcd version", func(s *ClusterSpec) { s.Etcd.Version = "three" }, "spec.etcd.version"},
 		{"etcd dir", func(s *ClusterSpec) { s.Etcd.DataDir = "etcd" }, "spec.etcd.dataDir"},
@@ -246,5 +257,27 @@ func TestSSHFor(t *testing.T) {
 	got := c.SSHFor(Host{SSH: &SSH{Host: "h", User: "v", Sudo: &no}})
 	if want := (SSH{Host: "h", User: "v", Port: 22, Sudo: &no, JumpHost: "j"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestStackedMembers: kubeadm has a member on every control plane, whatever roles a document has that an
+// earlier version has stored.
+func TestStackedMembers(t *testing.T) {
+	for name, roles := range map[string][]Role{"as written": {RoleControlPlane}, "as stored before": {RoleControlPlane, RoleEtcd}} {
+		c := load(t)
+		c.Spec.Etcd.Topology = EtcdStacked
+		for i := range 3 {
+			c.Spec.Hosts[i].Roles = roles
+		}
+		c.SetDefaults()
+		if errs, warnings := c.Validate(); len(errs) > 0 || len(warnings) > 0 {
+			t.Errorf("%s: %v, %v", name, errs, warnings)
+		}
+		if got := c.EtcdMembers(); len(got) != 3 || !reflect.DeepEqual(got, c.ControlPlanes()) {
+			t.Errorf("%s: the members are %v", name, got)
+		}
+		if got := c.Spec.Hosts[0].Roles; !reflect.DeepEqual(got, roles) {
+			t.Errorf("%s: the roles became %v", name, got)
+		}
 	}
 }

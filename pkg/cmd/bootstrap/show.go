@@ -52,7 +52,11 @@ func (o *options) summary(r bootstrap.Result, took time.Duration) error {
 	if got.Far {
 		fmt.Fprintf(&b, "This machine cannot reach %s; the kubeconfig was tested from a control plane node.\n", o.Cluster.Endpoint())
 	}
-	fmt.Fprintf(&b, "The only copy of the etcd CA key is in %s: keep a backup in a safe place.\n", o.StateDir)
+	if o.Cluster.Stacked() {
+		fmt.Fprintf(&b, "What the cluster is known by on its hosts is in %s: keep a backup of it.\n", o.StateDir)
+	} else {
+		fmt.Fprintf(&b, "The only copy of the etcd CA key is in %s: keep a backup in a safe place.\n", o.StateDir)
+	}
 	_, err := fmt.Fprint(o.Out, b.String())
 	return err
 }

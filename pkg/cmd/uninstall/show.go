@@ -42,6 +42,8 @@ func (o *options) report(r uninstall.Result, took time.Duration) error {
 	switch {
 	case r.Forgotten:
 		fmt.Fprintf(&b, "The local files of the cluster were deleted; remove %s.kubeconfig and other kubeconfigs yourself.\n", o.Cluster.Metadata.Name)
+	case len(r.Left()) == 0 && o.Cluster.Stacked():
+		fmt.Fprintf(&b, "What the cluster was known by stays in %s, for a cluster of the same name; --forget removes it.\n", o.StateDir)
 	case len(r.Left()) == 0:
 		fmt.Fprintf(&b, "The etcd CA stays in %s, for a cluster of the same name; --forget removes it.\n", o.StateDir)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
@@ -19,6 +20,8 @@ const (
 	// uploadTimeout is longer than kubeadm asks an API server that does not answer.
 	uploadTimeout  = 4 * time.Minute
 	promoteTimeout = 6 * time.Minute
+	// stackedTimeout is that of a promotion that adds a member to etcd, which has to get all data.
+	stackedTimeout = 20 * time.Minute
 	// lostRetries is how often a task is begun anew when its node went away: all
 	// of them are idempotent.
 	lostRetries = 3
@@ -85,7 +88,7 @@ func uploadCerts(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	return node.NewRequest(tasks.UploadCerts, uploadTimeout, controlplane.UploadCertsSpec{Config: config})
+	return node.NewRequest(tasks.UploadCerts, uploadTimeout, controlplane.UploadCertsSpec{Config: config, Stacked: t.Cluster.Stacked()})
 }
 
 func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
@@ -122,10 +125,26 @@ func promote(ctx context.Context, t engine.Turn) (node.Request, error) {
 	if err != nil {
 		return node.Request{}, err
 	}
-	return node.NewRequest(tasks.Promote, promoteTimeout, controlplane.PromoteSpec{
+	spec := controlplane.PromoteSpec{
 		Config: config, Patches: t.Cluster.Spec.Kubeadm.Patches,
 		LocalEndpoint: t.Cluster.APIServerURL(h.Address),
-	})
+	}
+	timeout := promoteTimeout
+	if t.Cluster.Stacked() {
+		spec.Stacked, timeout = stackedMember(t.Cluster, h), stackedTimeout
+	}
+	return node.NewRequest(tasks.Promote, timeout, spec)
+}
+
+// stackedMember is the member of kubeadm's own etcd on a host that becomes a control plane.
+func stackedMember(c *v1alpha1.Cluster, h v1alpha1.Host) *etcdmember.Stacked {
+	out := &etcdmember.Stacked{Name: h.Name, Address: h.Address, DataDir: c.Spec.Etcd.DataDir, Members: map[string]string{}}
+	for _, m := range c.EtcdMembers() {
+		if m.Name != h.Name {
+			out.Members[m.Name] = m.Address
+		}
+	}
+	return out
 }
 
 // patchesDir is where the task puts kubeadm's patch files; empty without any.

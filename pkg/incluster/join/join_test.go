@@ -89,6 +89,8 @@ func TestPlan(t *testing.T) {
 	none.Spec.Network.Plugin = v1alpha1.NetworkPluginNone
 	half := joined()
 	half.Nodes["cp2"] = Node{ControlPlane: true}
+	stacked := cluster()
+	stacked.Spec.Etcd.Topology, stacked.Spec.Hosts = v1alpha1.EtcdStacked, stacked.Spec.Hosts[:4]
 	for name, c := range map[string]struct {
 		c     *v1alpha1.Cluster
 		o     Observation
@@ -99,6 +101,12 @@ func TestPlan(t *testing.T) {
 			"coredns network kube-proxy- cluster-info- labels upload-certs/cp1 promote/cp2<upload-certs/cp1 promote/cp3<upload-certs/cp1 " +
 				"nodes-ready<promote/cp2,promote/cp3,network coredns-ready<promote/cp2,promote/cp3,coredns,network clean-up"},
 		"half": {cluster(), half, []string{"cp2", "cp3"},
+			"coredns network kube-proxy- cluster-info- labels upload-certs/cp1 promote/cp2- promote/cp3<upload-certs/cp1 " +
+				"nodes-ready<promote/cp3,network coredns-ready<promote/cp3,coredns,network clean-up"},
+		"stacked: one learner at a time": {stacked, joined(), []string{"cp2", "cp3"},
+			"coredns network kube-proxy- cluster-info- labels upload-certs/cp1 promote/cp2<upload-certs/cp1 promote/cp3<upload-certs/cp1,promote/cp2 " +
+				"nodes-ready<promote/cp2,promote/cp3,network coredns-ready<promote/cp2,promote/cp3,coredns,network clean-up"},
+		"stacked, half": {stacked, half, []string{"cp2", "cp3"},
 			"coredns network kube-proxy- cluster-info- labels upload-certs/cp1 promote/cp2- promote/cp3<upload-certs/cp1 " +
 				"nodes-ready<promote/cp3,network coredns-ready<promote/cp3,coredns,network clean-up"},
 		"nothing": {cluster(), healthy(), nil,

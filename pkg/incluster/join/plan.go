@@ -139,7 +139,8 @@ func (p *planner) network(c *v1alpha1.Cluster, o Observation) {
 }
 
 // promotions adds the upload of the certificates and each promotion, and
-// returns the promotions' IDs.
+// returns the promotions' IDs. With stacked etcd one comes after the other: each adds a member to
+// etcd, which takes one learner at a time.
 func (p *planner) promotions(spec *v1alpha1.JoinSpec, c *v1alpha1.Cluster, o Observation) ([]string, error) {
 	var left []string
 	for _, name := range spec.ControlPlanes {
@@ -165,6 +166,9 @@ func (p *planner) promotions(spec *v1alpha1.JoinSpec, c *v1alpha1.Cluster, o Obs
 			continue
 		}
 		s.After = []string{upload}
+		if c.Stacked() && len(ids) > 0 {
+			s.After = append(s.After, ids[len(ids)-1])
+		}
 		p.add(s, "")
 		ids = append(ids, s.ID)
 	}

@@ -59,6 +59,7 @@ func steps() map[string]engine.Step {
 		stepDrain:         drainHost{drain.Step{Of: drainOf}},
 		stepVIPAway:       unlessLost{task(moveVIP(true), saying("it is elsewhere"))},
 		stepEndpoints:     task(endpoints, restarted),
+		stepKubeletAway:   unlessLost{task(kubeletAway, nil)},
 		stepLeave:         task(leave, answered),
 		stepDrop:          task(dropMember, dropped),
 		stepRetire:        unlessLost{task(retire, retired)},

@@ -17,6 +17,7 @@ const (
 	stepDrain         = "drain"
 	stepVIPAway       = "vip-away"
 	stepEndpoints     = "endpoints"
+	stepKubeletAway   = "kubelet-away"
 	stepLeave         = "etcd-leave"
 	stepDrop          = "etcd-drop"
 	stepRetire        = "retire"
@@ -75,8 +76,12 @@ func skipped(s v1alpha1.StepStatus, why string) v1alpha1.StepStatus {
 }
 
 // endpoints tells every apiserver of the etcd members, one after the other, since that
-// restarts it. One that is away has the old list, with which it can live.
+// restarts it. One that is away has the old list, with which it can live. With stacked etcd each
+// uses the member on its own host, whoever else there is.
 func (p *planner) endpoints(but ...string) {
+	if p.c.Stacked() {
+		return
+	}
 	for _, h := range p.c.ControlPlanes() {
 		n := p.o.Nodes[h.Name]
 		if slices.Contains(but, h.Name) || !n.ControlPlane {
@@ -182,7 +187,8 @@ func PlanAdd(spec *v1alpha1.AddNodeSpec, c *v1alpha1.Cluster, o Observation) ([]
 	return p.steps, nil
 }
 
-// promotions makes control planes of the new nodes, from one that runs.
+// promotions makes control planes of the new nodes, from one that runs. With stacked etcd one comes after
+// the other: each adds a member to etcd, which takes one learner at a time.
 func (p *planner) promotions(fresh []string) {
 	var source string
 	for _, h := range p.c.ControlPlanes() {
@@ -196,6 +202,9 @@ func (p *planner) promotions(fresh []string) {
 	var all []string
 	for _, name := range fresh {
 		s := onNode(stepPromote, name, "make it a control plane", p.last...)
+		if p.c.Stacked() && len(all) > 0 {
+			s.After = append(s.After, all[len(all)-1])
+		}
 		if n := p.o.Nodes[name]; n.ControlPlane && n.NotReady == "" {
 			s = skipped(s, "it is one, and Ready")
 		}
@@ -228,6 +237,10 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 	}
 	if here {
 		p.leaves(spec.Node, controlPlane)
+		if etcd && c.Stacked() {
+			// Its own API server ends with its member, and the kubelet is still to be told what to do.
+			p.then(onNode(stepKubeletAway, spec.Node, "have the kubelet use the API server of another control plane"))
+		}
 	}
 	if etcd && here {
 		// While all members are there, the apiservers learn to do without this one.

@@ -34,11 +34,6 @@ func fixKubeadmConfig(ctx context.Context, t engine.Turn) (engine.Outcome, error
 // ofHosts sets what depends on the hosts in kubeadm's ClusterConfiguration. It is pure.
 func ofHosts(c *v1alpha1.Cluster, gone *v1alpha1.Host) func(kubeadmconfig.Fields) (bool, error) {
 	return func(fields kubeadmconfig.Fields) (bool, error) {
-		external := fields.Object("etcd").Object("external")
-		endpoints := external.Texts("endpoints")
-		if len(endpoints) == 0 {
-			return false, errors.New("the ClusterConfiguration has no external etcd")
-		}
 		server := fields.Object("apiServer")
 		before := server.Texts("certSANs")
 		names := slices.Clone(before)
@@ -50,13 +45,23 @@ func ofHosts(c *v1alpha1.Cluster, gone *v1alpha1.Host) func(kubeadmconfig.Fields
 				names = append(names, s)
 			}
 		}
+		server["certSANs"] = names
+		changed := !slices.Equal(names, before)
+		if c.Stacked() {
+			return changed, nil // Who the members are etcd alone knows.
+		}
+		external := fields.Object("etcd").Object("external")
+		endpoints := external.Texts("endpoints")
+		if len(endpoints) == 0 {
+			return false, errors.New("the ClusterConfiguration has no external etcd")
+		}
 		// kubeadm 1.36 and later write the same list down once more, for health checks; one
 		// that somebody has made otherwise is theirs.
 		if same := external.Texts("httpEndpoints"); same != nil && slices.Equal(same, endpoints) {
 			external["httpEndpoints"] = c.EtcdEndpoints()
 		}
-		external["endpoints"], server["certSANs"] = c.EtcdEndpoints(), names
-		return !slices.Equal(names, before) || !slices.Equal(c.EtcdEndpoints(), endpoints), nil
+		external["endpoints"] = c.EtcdEndpoints()
+		return changed || !slices.Equal(c.EtcdEndpoints(), endpoints), nil
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/follow"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/loadbalancer"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
 )
 
@@ -108,6 +109,15 @@ func endpoints(_ context.Context, t engine.Turn) (node.Request, error) {
 		EtcdEndpoints: c.EtcdEndpoints(), EtcdMembers: members(c), Elsewhere: c.MovesVirtualIP(),
 		LocalEndpoint: c.APIServerURL(h.Address),
 	})
+}
+
+// kubeletAway points the kubelet of a control plane that leaves at the endpoint of all kubelets.
+func kubeletAway(_ context.Context, t engine.Turn) (node.Request, error) {
+	h, ok := t.Cluster.Host(t.Step.Node)
+	if !ok {
+		return node.Request{}, fmt.Errorf("the stored Cluster document has no host %s", t.Step.Node)
+	}
+	return request(tasks.KubeletEndpoint, peersTimeout, loadbalancer.KubeletSpec{Server: t.Cluster.URLFor(v1alpha1.UseForKubelets), From: []string{t.Cluster.APIServerURL(h.Address)}})
 }
 
 func peers(_ context.Context, t engine.Turn) (node.Request, error) {

@@ -15,7 +15,7 @@ func ImagesOf(c *v1alpha1.Cluster, version string) ([]v1alpha1.PushedImage, erro
 	if _, err := v1alpha1.MinorOf(version); err != nil {
 		return nil, nil //nolint:nilerr // see above
 	}
-	list, err := bundle.KubernetesImages(version, c.Spec.Images.Registry, c.Spec.Network.Plugin)
+	list, err := bundle.KubernetesImages(version, c)
 	if err != nil {
 		return nil, err
 	}

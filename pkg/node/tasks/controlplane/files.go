@@ -26,6 +26,7 @@ const (
 	bootstrapConf = kubernetesDir + "/bootstrap-kubelet.conf"
 
 	apiserverManifest = manifestsDir + "/kube-apiserver.yaml"
+	etcdManifest      = manifestsDir + "/etcd.yaml"
 
 	kubeletUnit = "kubelet.service"
 )
@@ -39,14 +40,21 @@ var kubeletFiles = []string{bootstrapConf, kubeletConf, caCert,
 	"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/instance-config.yaml"}
 
 // controlPlaneFiles are what kubeadm makes for a control plane besides.
-func controlPlaneFiles() []string {
+func controlPlaneFiles(stacked bool) []string {
 	files := slices.Clone(kubeconfigs)
-	for _, p := range slices.Concat(authorities, leaves, []pair{serviceAccount}) {
+	for _, p := range append(slices.Concat(authorities(stacked), leaves(stacked)), serviceAccount) {
 		files = append(files, p.first(), p.second())
 	}
-	return append(files, etcdCA, etcdClientCert, etcdClientKey,
-		apiserverManifest, manifestsDir+"/kube-controller-manager.yaml", manifestsDir+"/kube-scheduler.yaml")
+	if stacked {
+		files = append(files, etcdManifest)
+	} else {
+		files = append(files, etcdCA, etcdClientCert, etcdClientKey)
+	}
+	return append(files, apiserverManifest, manifestsDir+"/kube-controller-manager.yaml", manifestsDir+"/kube-scheduler.yaml")
 }
+
+// etcdPorts are those that kubeadm wants free for its own etcd.
+var etcdPorts = []string{"2379", "2380"}
 
 // controlPlanePorts maps the ports that kubeadm wants free to the manifest of
 // who has them after an unfinished run. The apiserver's own may be any.

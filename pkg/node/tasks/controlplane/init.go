@@ -53,14 +53,14 @@ func Init(ctx context.Context, env node.Env, spec InitSpec) (any, error) {
 // initialise runs kubeadm init, for the first time or to end what was begun.
 func initialise(ctx context.Context, env node.Env, spec InitSpec) error {
 	h := env.Host
-	begun, err := workInit.start(ctx, h, append(controlPlaneFiles(), kubeletFiles...), caCert, apiserverManifest, adminConf, kubeletConf, bootstrapConf)
+	begun, err := workInit.start(ctx, h, append(controlPlaneFiles(spec.Stacked != nil), kubeletFiles...), caCert, apiserverManifest, adminConf, kubeletConf, bootstrapConf)
 	if err != nil {
 		return err
 	}
 	if err := WaitOther(ctx, env); err != nil {
 		return err
 	}
-	if err := tidy(ctx, h, true); err != nil {
+	if err := tidy(ctx, h, true, spec.Stacked != nil); err != nil {
 		return err
 	}
 	if err := spec.write(ctx, h); err != nil {
@@ -71,6 +71,13 @@ func initialise(ctx context.Context, env node.Env, spec InitSpec) error {
 		if ignore, err = ownInitRemains(ctx, h, spec.LocalEndpoint); err != nil {
 			return err
 		}
+	}
+	if spec.Stacked != nil {
+		more, err := ownEtcd(ctx, h, *spec.Stacked, begun)
+		if err != nil {
+			return err
+		}
+		ignore = append(ignore, more...)
 	}
 	args := append([]string{"init"}, fromStdin...)
 	// Neither the token nor the certificate key may get into the output.
@@ -90,6 +97,21 @@ func (spec InitSpec) write(ctx context.Context, h *host.Host) error {
 	if err := writePatches(ctx, h, spec.Patches); err != nil {
 		return err
 	}
+	if err := spec.writeEtcd(ctx, h); err != nil {
+		return err
+	}
+	if err := writeAuthority(ctx, h, caCert, pkiDir+"/ca.key", spec.CA, spec.CAKey); err != nil {
+		return err
+	}
+	return writeAuthority(ctx, h, pkiDir+"/front-proxy-ca.crt", pkiDir+"/front-proxy-ca.key", spec.FrontProxyCA, spec.FrontProxyCAKey)
+}
+
+// writeEtcd puts there what is for etcd: the apiserver's login to an external one, or the user's own CA
+// for kubeadm's own.
+func (spec InitSpec) writeEtcd(ctx context.Context, h *host.Host) error {
+	if spec.Stacked != nil {
+		return writeAuthority(ctx, h, etcdCA, pkiDir+"/etcd/ca.key", spec.EtcdCA, spec.EtcdCAKey)
+	}
 	for _, f := range []host.File{
 		{Path: etcdCA, Mode: 0o644, Content: spec.EtcdCA, Note: "etcd's CA certificate, for the apiserver"},
 		{Path: etcdClientCert, Mode: 0o644, Content: spec.EtcdCert, Note: "the apiserver's client certificate for etcd"},
@@ -102,10 +124,7 @@ func (spec InitSpec) write(ctx context.Context, h *host.Host) error {
 			return err
 		}
 	}
-	if err := writeAuthority(ctx, h, caCert, pkiDir+"/ca.key", spec.CA, spec.CAKey); err != nil {
-		return err
-	}
-	return writeAuthority(ctx, h, pkiDir+"/front-proxy-ca.crt", pkiDir+"/front-proxy-ca.key", spec.FrontProxyCA, spec.FrontProxyCAKey)
+	return nil
 }
 
 // writeAuthority puts a CA of the user's own where kubeadm looks for one before it makes one. What is there

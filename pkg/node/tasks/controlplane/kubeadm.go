@@ -8,12 +8,17 @@ import (
 	"strings"
 	"time"
 
+	kubeadmdoc "github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // kubeadmTimeout bounds a run of kubeadm, whose own waits are shorter.
 const kubeadmTimeout = 5 * time.Minute
+
+// etcdJoinTimeout bounds the phase that waits until a new etcd member has all data: kubeadm's own bound
+// (kubeadm.EtcdPatience) is shorter, and is for each of two waits.
+const etcdJoinTimeout = 2*kubeadmdoc.EtcdPatience + 2*time.Minute
 
 // fromStdin makes kubeadm read its configuration from standard input.
 var fromStdin = []string{"--config", "/dev/stdin"}
@@ -103,6 +108,8 @@ func describe(phase string) string {
 		"preflight":           "checking the host",
 		"certs":               "making certificates",
 		"kubeconfig":          "writing kubeconfigs",
+		"etcd":                "writing etcd's manifest, and waiting for the member",
+		"check-etcd":          "looking at etcd",
 		"control-plane":       "writing the control plane's manifests",
 		"control-plane-check": "waiting for the control plane",
 		"kubelet-start":       "starting the kubelet",
@@ -143,7 +150,7 @@ func redact(output string, config []byte) string {
 
 // otherTimeout bounds the wait for a kubeadm that outlived its agent: as long as
 // that one may take.
-const otherTimeout = kubeadmTimeout + 30*time.Second
+const otherTimeout = max(kubeadmTimeout, etcdJoinTimeout) + 30*time.Second
 
 // WaitOther waits until no other kubeadm runs on the host: that of an agent whose
 // connection was lost, which finishes what it has begun, or of one that was

@@ -46,6 +46,11 @@ func TestMend(t *testing.T) {
 		{name: "a leaf without its key", left: remains{pairs: map[string]condition{"ca": whole, "apiserver": keyless}}, remove: pair("apiserver")},
 		{name: "a leaf's key alone, started", left: remains{started: true, pairs: map[string]condition{"apiserver": headless}}, err: "the apiserver uses them"},
 		{name: "a broken kubeconfig, started", left: remains{started: true, brokenConfigs: []string{kubeletConf}}, remove: []string{kubeletConf}},
+		{name: "etcd's CA by half", left: remains{stacked: true, pairs: map[string]condition{"ca": whole, "apiserver": whole, "etcd/ca": headless}}, remove: pair("etcd/ca")},
+		{name: "etcd's CA by half, and a login by it", left: remains{stacked: true, pairs: map[string]condition{"etcd/ca": headless, "apiserver-etcd-client": whole}}, err: "etcd/ca.key"},
+		{name: "etcd's CA by half, etcd external", left: remains{pairs: map[string]condition{"etcd/ca": headless}}},
+		{name: "a member's key alone", left: remains{stacked: true, pairs: map[string]condition{"etcd/ca": whole, "etcd/peer": headless}}, remove: pair("etcd/peer")},
+		{name: "a member's key alone, started", left: remains{stacked: true, started: true, pairs: map[string]condition{"etcd/server": headless}}, err: "etcd/server.crt"},
 		{name: "the cluster's CA by half", foreign: true, left: remains{pairs: map[string]condition{"ca": keyless, "apiserver": headless}}, remove: pair("apiserver")},
 	}
 	for _, tt := range tests {
@@ -75,13 +80,13 @@ func TestInspect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			for path, content := range map[string]string{leaves[0].first(): tt.key, leaves[0].second(): tt.crt} {
+			w, leaf := newWorld(t), leaves(false)[0]
+			for path, content := range map[string]string{leaf.first(): tt.key, leaf.second(): tt.crt} {
 				if content != "-" {
 					w.put(path, content)
 				}
 			}
-			if got, err := inspect(w.env().Host, leaves[0]); err != nil || got != tt.want {
+			if got, err := inspect(w.env().Host, leaf); err != nil || got != tt.want {
 				t.Errorf("inspect = %v, %v, want %v", got, err, tt.want)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -26,13 +27,31 @@ type pair struct {
 func (p pair) first() string  { return pkiDir + "/" + p.name + p.private }
 func (p pair) second() string { return pkiDir + "/" + p.name + p.public }
 
-// What kubeadm makes with an external etcd; the client for that is ours to give.
-var (
-	authorities = []pair{{"ca", ".key", ".crt", ""}, {"front-proxy-ca", ".key", ".crt", ""}}
-	leaves      = []pair{{"apiserver", ".key", ".crt", "ca"}, {"apiserver-kubelet-client", ".key", ".crt", "ca"},
+var serviceAccount = pair{"sa", ".key", ".pub", ""}
+
+// authorities are the CAs that kubeadm makes. With an external etcd that one's is not its.
+func authorities(stacked bool) []pair {
+	out := []pair{{"ca", ".key", ".crt", ""}, {"front-proxy-ca", ".key", ".crt", ""}}
+	if stacked {
+		out = append(out, pair{etcdAuthority, ".key", ".crt", ""})
+	}
+	return out
+}
+
+// leaves are what those sign. With an external etcd the client for that is ours to give.
+func leaves(stacked bool) []pair {
+	out := []pair{{"apiserver", ".key", ".crt", "ca"}, {"apiserver-kubelet-client", ".key", ".crt", "ca"},
 		{"front-proxy-client", ".key", ".crt", "front-proxy-ca"}}
-	serviceAccount = pair{"sa", ".key", ".pub", ""}
-)
+	if stacked {
+		for _, name := range []string{"etcd/server", "etcd/peer", "etcd/healthcheck-client", "apiserver-etcd-client"} {
+			out = append(out, pair{name, ".key", ".crt", etcdAuthority})
+		}
+	}
+	return out
+}
+
+// etcdAuthority is kubeadm's CA for its own etcd.
+const etcdAuthority = "etcd/ca"
 
 // condition is how much of a pair or file is there.
 type condition int
@@ -83,8 +102,9 @@ func readPEM(h *host.Host, path string) (good, there bool, err error) {
 
 // remains is what an unfinished run of kubeadm left.
 type remains struct {
-	// started is true when an apiserver may have run: its manifest is there.
+	// started is true when an apiserver or an etcd may have run: its manifest is there.
 	started bool
+	stacked bool
 	pairs   map[string]condition
 	// brokenConfigs are kubeconfigs that can't be read.
 	brokenConfigs []string
@@ -93,13 +113,17 @@ type remains struct {
 	anyConfig bool
 }
 
-func look(h *host.Host) (remains, error) {
-	r := remains{pairs: map[string]condition{}}
-	var err error
-	if r.started, err = h.Exists(apiserverManifest); err != nil {
-		return r, err
+func look(h *host.Host, stacked bool) (remains, error) {
+	r := remains{stacked: stacked, pairs: map[string]condition{}}
+	for _, manifest := range []string{apiserverManifest, etcdManifest} {
+		there, err := h.Exists(manifest)
+		if err != nil {
+			return r, err
+		}
+		r.started = r.started || there
 	}
-	for _, p := range append(append([]pair{serviceAccount}, authorities...), leaves...) {
+	var err error
+	for _, p := range append(slices.Concat(authorities(stacked), leaves(stacked)), serviceAccount) {
 		if r.pairs[p.name], err = inspect(h, p); err != nil {
 			return r, err
 		}
@@ -134,7 +158,7 @@ func look(h *host.Host) (remains, error) {
 // With ownCA false the authorities come from the cluster, and kubeadm itself
 // writes them anew.
 func (r remains) mend(ownCA bool) (remove []string, err error) {
-	for _, p := range append(append([]pair{}, authorities...), serviceAccount) {
+	for _, p := range append(authorities(r.stacked), serviceAccount) {
 		c := r.pairs[p.name]
 		if !ownCA || c == missing || c == whole {
 			continue
@@ -145,7 +169,7 @@ func (r remains) mend(ownCA bool) (remove []string, err error) {
 		}
 		remove = append(remove, p.first(), p.second())
 	}
-	for _, p := range leaves {
+	for _, p := range leaves(r.stacked) {
 		c := r.pairs[p.name]
 		if c == missing || c == whole {
 			continue
@@ -165,7 +189,7 @@ func (r remains) usedAuthority(p pair) bool {
 	if p.name == "ca" && r.anyConfig {
 		return true
 	}
-	for _, l := range leaves {
+	for _, l := range leaves(r.stacked) {
 		if l.signer == p.name && r.pairs[l.name] != missing {
 			return true
 		}
@@ -174,8 +198,8 @@ func (r remains) usedAuthority(p pair) bool {
 }
 
 // tidy puts away what mend decides.
-func tidy(ctx context.Context, h *host.Host, ownCA bool) error {
-	r, err := look(h)
+func tidy(ctx context.Context, h *host.Host, ownCA, stacked bool) error {
+	r, err := look(h, stacked)
 	if err != nil {
 		return fmt.Errorf("look at what an earlier run of kubeadm left: %w", err)
 	}

@@ -19,22 +19,27 @@ import (
 // kubeadm uploads an empty value for a file of etcd's that is not there, and ends well;
 // the host that joins then lacks it. So all of them are looked for before.
 func UploadCerts(ctx context.Context, env node.Env, spec UploadCertsSpec) (any, error) {
-	if err := uploadable(env.Host); err != nil {
+	if err := uploadable(env.Host, spec.Stacked); err != nil {
 		return nil, err
 	}
 	args := append([]string{"init", "phase", "upload-certs", "--upload-certs", "--skip-certificate-key-print"}, fromStdin...)
 	return nil, kubeadm(ctx, env, "kubeadm init phase upload-certs", spec.Config, args...)
 }
 
-// sharedFiles are those that kubeadm uploads, with etcd external.
-func sharedFiles() []string {
-	return []string{caCert, pkiDir + "/ca.key", pkiDir + "/front-proxy-ca.crt", pkiDir + "/front-proxy-ca.key",
-		pkiDir + "/sa.key", pkiDir + "/sa.pub", etcdCA, etcdClientCert, etcdClientKey}
+// sharedFiles are those that kubeadm uploads: with external etcd the login to it, with its own the CA.
+// https://github.com/kubernetes/kubernetes/blob/v1.36.3/cmd/kubeadm/app/phases/copycerts/copycerts.go
+func sharedFiles(stacked bool) []string {
+	out := []string{caCert, pkiDir + "/ca.key", pkiDir + "/front-proxy-ca.crt", pkiDir + "/front-proxy-ca.key",
+		pkiDir + "/sa.key", pkiDir + "/sa.pub", etcdCA}
+	if stacked {
+		return append(out, pkiDir+"/etcd/ca.key")
+	}
+	return append(out, etcdClientCert, etcdClientKey)
 }
 
 // uploadable finds a file that is to be uploaded and is not there, or is empty.
-func uploadable(h *host.Host) error {
-	for _, path := range sharedFiles() {
+func uploadable(h *host.Host, stacked bool) error {
+	for _, path := range sharedFiles(stacked) {
 		raw, err := h.ReadFile(path)
 		if err == nil && len(bytes.TrimSpace(raw)) == 0 {
 			err = errors.New("it is empty")
@@ -44,6 +49,9 @@ func uploadable(h *host.Host) error {
 		}
 		hint := "copy it from another control plane, or from this host's backup (docs/disaster-recovery.md), and run the command again"
 		return host.WithHint(fmt.Errorf("this control plane's certificates can't be given to others: %s: %w", path, err), hint)
+	}
+	if stacked {
+		return nil // Every control plane's login is its own.
 	}
 	return fresh(h, time.Now())
 }

@@ -1,15 +1,21 @@
 package controlplane
 
+import "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+
 // InitSpec makes the first control plane.
 type InitSpec struct {
 	// Config is kubeadm's documents, YAML. It holds the token and certificate key.
 	Config []byte `json:"config"`
 	// Patches are kubeadm patch files by name.
 	Patches map[string]string `json:"patches,omitempty"`
-	// EtcdCA, EtcdCert and EtcdKey (PEM) are for the apiserver's etcd client.
-	EtcdCA   []byte `json:"etcdCA"`
-	EtcdCert []byte `json:"etcdCert"`
-	EtcdKey  []byte `json:"etcdKey"`
+	// EtcdCA, EtcdCert and EtcdKey (PEM) are for the apiserver's etcd client, where etcd is external.
+	EtcdCA   []byte `json:"etcdCA,omitempty"`
+	EtcdCert []byte `json:"etcdCert,omitempty"`
+	EtcdKey  []byte `json:"etcdKey,omitempty"`
+	// Stacked is the host's etcd member, where etcd is kubeadm's own; nil where it is external.
+	// EtcdCA and EtcdCAKey are the user's own CA for it then; without them kubeadm makes one.
+	Stacked   *etcdmember.Stacked `json:"stacked,omitempty"`
+	EtcdCAKey []byte              `json:"etcdCAKey,omitempty"`
 	// CA and CAKey, FrontProxyCA and FrontProxyCAKey (PEM) are the user's own CAs, one certificate each.
 	// Empty: kubeadm makes them.
 	CA              []byte `json:"ca,omitempty"`
@@ -41,10 +47,12 @@ type JoinNodeSpec struct {
 type UploadCertsSpec struct {
 	// Config is kubeadm's InitConfiguration, YAML, with the certificate key.
 	Config []byte `json:"config"`
+	// Stacked tells that etcd is kubeadm's own, whose CA is uploaded with its key.
+	Stacked bool `json:"stacked,omitempty"`
 }
 
 // PromoteSpec makes a control plane of a joined node, by kubeadm's phases
-// control-plane-prepare and control-plane-join.
+// control-plane-prepare and control-plane-join, and with stacked etcd etcd-join between them.
 type PromoteSpec struct {
 	// Config is kubeadm's JoinConfiguration, YAML, with token and certificate key.
 	Config  []byte            `json:"config"`
@@ -52,6 +60,8 @@ type PromoteSpec struct {
 	// LocalEndpoint is https://address:port of the apiserver to be on this
 	// host; the kubelet is pointed at it (kubernetes#127316), and the task ends when it is ready.
 	LocalEndpoint string `json:"localEndpoint"`
+	// Stacked is the host's etcd member, where etcd is kubeadm's own; nil where it is external.
+	Stacked *etcdmember.Stacked `json:"stacked,omitempty"`
 }
 
 // KubeconfigData is the result of the read-only task that reads admin.conf.

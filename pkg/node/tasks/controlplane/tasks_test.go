@@ -380,7 +380,7 @@ func TestPromoteResumes(t *testing.T) {
 			w.makeControlPlane(steps, w.shared())
 			if steps == 2 {
 				// Killed in the middle of a pair.
-				hosttestRemove(t, w, leaves[2].second())
+				hosttestRemove(t, w, leaves(false)[2].second())
 			}
 			return host.Output{}, &host.CommandError{Argv: c.Argv, Err: errors.New("killed")}
 		})
@@ -388,7 +388,7 @@ func TestPromoteResumes(t *testing.T) {
 			t.Fatal("an interrupted promotion ended well")
 		}
 		w.OnFunc(prepareLine, func(host.Command) (host.Output, error) {
-			if w.there(leaves[2].first()) != w.there(leaves[2].second()) {
+			if w.there(leaves(false)[2].first()) != w.there(leaves(false)[2].second()) {
 				t.Error("half a pair is still there")
 			}
 			w.makeControlPlane(4, w.shared())
@@ -475,7 +475,7 @@ func TestUploadCertsAndAdminKubeconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.put(etcdClientCert, string(login.CertPEM))
-		err = uploadable(w.env().Host)
+		err = uploadable(w.env().Host, false)
 		if refused != (err != nil) || refused && (!strings.Contains(err.Error(), "less than half") || !strings.Contains(host.Hint(err), "certs renew")) {
 			t.Errorf("one that lives for %s: %v", life, err)
 		}

@@ -200,7 +200,7 @@ func (w *world) makeControlPlane(steps int, shared string) {
 		w.put(pkiDir+"/sa.pub", w.keyPEM(w.caKey))
 	}
 	if steps > 1 {
-		for _, l := range leaves {
+		for _, l := range leaves(false) {
 			cert, key := w.client(l.name, time.Time{})
 			w.put(l.first(), key)
 			w.put(l.second(), cert)

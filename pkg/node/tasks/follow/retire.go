@@ -40,7 +40,9 @@ var services = [3]service{
 
 // staticPods are the manifests of a control plane, the apiserver's first.
 var staticPods = []string{apiserverManifest,
-	kubernetesDir + "/manifests/kube-controller-manager.yaml", kubernetesDir + "/manifests/kube-scheduler.yaml"}
+	kubernetesDir + "/manifests/kube-controller-manager.yaml", kubernetesDir + "/manifests/kube-scheduler.yaml",
+	// That of kubeadm's own etcd, whose member is out by now.
+	kubernetesDir + "/manifests/etcd.yaml"}
 
 // secrets are the keys and logins that make whoever has them a master of the cluster.
 var secrets = []string{
@@ -48,6 +50,7 @@ var secrets = []string{
 	kubernetesDir + "/controller-manager.conf", kubernetesDir + "/scheduler.conf",
 	pkiDir + "/ca.key", pkiDir + "/front-proxy-ca.key", pkiDir + "/sa.key",
 	pkiDir + "/apiserver.key", pkiDir + "/apiserver-kubelet-client.key", pkiDir + "/front-proxy-client.key", pkiDir + "/apiserver-etcd-client.key",
+	pkiDir + "/etcd/ca.key", pkiDir + "/etcd/server.key", pkiDir + "/etcd/peer.key", pkiDir + "/etcd/healthcheck-client.key",
 	etcdmember.PKIDir + "/server.key", etcdmember.PKIDir + "/peer.key",
 }
 

@@ -125,6 +125,11 @@ type State struct {
 	Due map[string]time.Time `json:"due,omitempty"`
 	// EtcdData is true when the data directory has a member.
 	EtcdData bool `json:"etcdData,omitempty"`
+	// KubeadmEtcdCA is that of the one below /etc/kubernetes/pki: what the apiserver trusts etcd by,
+	// which with stacked etcd is also the members'.
+	KubeadmEtcdCA string `json:"kubeadmEtcdCA,omitempty"`
+	// StackedEtcd is true when the static pod manifest of kubeadm's own etcd is there.
+	StackedEtcd bool `json:"stackedEtcd,omitempty"`
 	// EtcdActive is true when the etcd unit runs.
 	EtcdActive bool `json:"etcdActive,omitempty"`
 	// ClusterCA is the SHA-256 of /etc/kubernetes/pki/ca.crt's DER.

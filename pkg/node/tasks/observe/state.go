@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/kubeadm"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
@@ -42,6 +43,8 @@ const (
 func (o *observer) state() {
 	s := &o.facts.State
 	s.EtcdCA = o.certificateDigest(etcdmember.PKIDir + "/ca.crt")
+	s.KubeadmEtcdCA = o.certificateDigest(kubeadm.EtcdCAFile)
+	s.StackedEtcd = o.exists(manifestsDir + "/etcd.yaml")
 	s.ClusterCA = o.certificateDigest(clusterCA)
 	s.FrontProxyCA = o.certificateDigest(frontProxyCA)
 	s.EtcdData = o.exists(path.Join(o.spec.DataDir, "member"))

@@ -1,0 +1,152 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestStacked makes a cluster of the older Kubernetes version with kubeadm's own etcd, takes a control plane out and
+// adds it again, and upgrades it, etcd with it, while it is written to. In `make e2e-full` no request may be lost
+// meanwhile, and the cluster is taken off its hosts at the end.
+func TestStacked(t *testing.T) {
+	l := ownLab(t, "e2e-stacked", suite.other, labSize{controlPlanes: 3, workers: 1})
+	l.stacked = true
+	bare := l.bareness(t)
+	c := l.cluster(t, "stacked", "")
+	c.bootstrap(t)
+	c.settled(t)
+	c.checkShape(t)
+	c.checkStackedMembers(t)
+	c.checkSecondRun(t)
+	c.checkStackedHealth(t)
+	t.Run("backup", c.stackedBackup)
+	t.Run("a control plane leaves and comes back", c.stackedLeaves)
+	t.Run("upgrade", func(t *testing.T) {
+		c.upgradeInUse(t)
+		c.checkStackedMembers(t)
+		c.checkStackedHealth(t)
+	})
+	if suite.full {
+		t.Run("uninstall", func(t *testing.T) { c.uninstall(t, bare) })
+	}
+}
+
+// checkStackedMembers: each control plane has a member that votes, in a pod, and no unit of systemd's; all know each
+// other by their names; and the CA's key is where kubeadm has it, and on no worker.
+func (c *cluster) checkStackedMembers(t *testing.T) {
+	t.Helper()
+	planes := c.names("control-plane")
+	for _, h := range planes {
+		r := c.etcdctl(t, h, "member", "list", "-w", "json")
+		var list struct {
+			Members []struct {
+				Name    string `json:"name"`
+				Learner bool   `json:"isLearner"`
+			} `json:"members"`
+		}
+		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
+			t.Fatalf("etcdctl member list on %s: %v %s", h, err, r)
+		}
+		var members []string
+		for _, m := range list.Members {
+			if m.Learner {
+				t.Errorf("%s is a learner", m.Name)
+			}
+			members = append(members, m.Name)
+		}
+		slices.Sort(members)
+		slices.Sort(planes)
+		if !slices.Equal(members, planes) {
+			t.Errorf("on %s the members are %v, want %v", h, members, planes)
+		}
+		if r := c.try(t, h, nil, "systemctl", "is-active", "etcd"); strings.TrimSpace(r.stdout) == "active" {
+			t.Errorf("%s runs etcd under systemd", h)
+		}
+		if mode := strings.TrimSpace(c.exec(t, h, "stat", "-c", "%a", "/etc/kubernetes/pki/etcd/ca.key")); mode != "600" {
+			t.Errorf("%s: the mode of etcd's CA key is %s", h, mode)
+		}
+	}
+	for _, h := range c.names("worker") {
+		if r := c.try(t, h, nil, "find", "/etc/kubernetes/pki", "-name", "*.key"); strings.TrimSpace(r.stdout) != "" {
+			t.Errorf("%s has keys: %s", h, r)
+		}
+	}
+}
+
+// checkStackedHealth: all that looks at the cluster finds it well.
+func (c *cluster) checkStackedHealth(t *testing.T) {
+	t.Helper()
+	var s statusReport
+	eventually(t, time.Minute, "status is healthy", func() (bool, string) {
+		s = c.health(t)
+		return s.Health == "healthy", tail(strings.Join(problemsOf(s), "; "), 1000)
+	})
+	leaders := 0
+	for _, m := range s.Etcd {
+		if !m.Answers || !m.Measured {
+			t.Errorf("etcd: %+v", m)
+		}
+		if m.Leader {
+			leaders++
+		}
+	}
+	if len(s.Etcd) != c.planes() || leaders != 1 {
+		t.Errorf("%d members, %d leaders", len(s.Etcd), leaders)
+	}
+	for _, args := range [][]string{{"etcd", "status"}, {"etcd", "members"}, {"certs", "status"}, {"doctor"}} {
+		if r := c.ha(t, 3*time.Minute, append(args, "--kubeconfig", c.kubeconfig)...); r.code != 0 {
+			t.Errorf("%s: %s", strings.Join(args, " "), tail(r.String(), 4000))
+		}
+	}
+}
+
+func problemsOf(s statusReport) []string {
+	var out []string
+	for _, p := range s.Problems {
+		out = append(out, p.Subject+": "+p.Message)
+	}
+	return out
+}
+
+// stackedBackup: each control plane has one, which can be read back.
+func (c *cluster) stackedBackup(t *testing.T) {
+	if r := c.ha(t, 5*time.Minute, "backup", "create", "--kubeconfig", c.kubeconfig); r.code != 0 {
+		t.Fatalf("backup create: %s", tail(r.String(), 4000))
+	}
+	c.checkBackups(t)
+}
+
+// stackedLeaves: the first control plane of the document, well and with its member, is removed and cleaned, and
+// added again over SSH; no request fails.
+func (c *cluster) stackedLeaves(t *testing.T) {
+	const host = "cp1"
+	t.Logf("%s has the virtual IP", c.holder(t))
+	p := c.prober(t, c.vip)
+	p.every = 50 * time.Millisecond
+	if err := p.likeClientGo(); err != nil {
+		t.Fatal(err)
+	}
+	stop := p.start()
+	defer stop()
+	began := time.Now()
+	c.removeWell(t, host)
+	if members := c.etcdctl(t, "cp2", "member", "list"); strings.Count(members.stdout, "started") != 2 {
+		t.Errorf("etcd's members without %s: %s", host, members)
+	}
+	if r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.bundleKey()], "--yes"); r.code != 0 {
+		t.Fatalf("node add: %s", tail(r.String(), 6000))
+	}
+	stop()
+	if o := p.outageSince(began); o.failed > 0 {
+		t.Errorf("not lossless: %s\n%s", o, p.timeline(began))
+	} else {
+		t.Logf("%d requests, none failed", o.requests)
+	}
+	c.settled(t)
+	c.checkStackedMembers(t)
+}
