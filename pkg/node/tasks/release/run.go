@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/ctrd"
@@ -109,15 +110,27 @@ func removeImages(ctx context.Context, env node.Env, made []host.Made, images re
 		return 0, err
 	}
 	err = env.Host.Do(ctx, host.ActionRemove, fmt.Sprintf("the agent's images in containerd (%d)", len(refs)), "no registry has them", func(ctx context.Context) error {
-		removals, err := images(ctx, refs)
-		for _, r := range removals {
-			if r.Kept != "" {
-				err = errors.Join(err, host.WithHint(fmt.Errorf("the image %s stays: %s", r.Ref, r.Kept), "delete the pod that uses it, and run the command again"))
-			}
-		}
-		return err
+		return host.Until(ctx, containersGone, time.Second, func(ctx context.Context) error {
+			return removeUnused(ctx, env, refs, images)
+		}, func(seen error) error { return seen })
 	})
 	return len(refs), err
+}
+
+// containersGone bounds the wait for the containers of pods that were deleted: the kubelet removes
+// them when it collects garbage, once a minute.
+// https://kubernetes.io/docs/concepts/architecture/garbage-collection/#container-image-garbage-collection
+const containersGone = 3 * time.Minute
+
+func removeUnused(ctx context.Context, env node.Env, refs []string, images remover) error {
+	removals, err := images(ctx, refs)
+	for _, r := range removals {
+		if r.Kept != "" {
+			env.Progress("waiting for the kubelet to remove containers of pods that are gone")
+			err = errors.Join(err, host.WithHint(fmt.Errorf("the image %s stays: %s", r.Ref, r.Kept), "delete the pod that uses it, and run the command again"))
+		}
+	}
+	return err
 }
 
 func isAgent(ref string) bool {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bundle/ctrd"
@@ -150,9 +152,9 @@ func TestRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "", "an upgrade of this host is unfinished"},
-		"a container holds the image": {func(*testing.T, *host.Host) {}, "a container uses it", "a container uses it"},
+		"a container holds the image for good": {func(*testing.T, *host.Host) {}, "a container uses it", "a container uses it"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, inBubble(func(t *testing.T) {
 			h := adopted(t, t.TempDir())
 			use(t, h)
 			tt.prepare(t, h)
@@ -164,6 +166,33 @@ func TestRefused(t *testing.T) {
 			if !there(t, h, host.AgentPath) || !there(t, h, backup.Dir) {
 				t.Error("something is gone")
 			}
-		})
+		}))
 	}
+}
+
+// inBubble is a test in which waiting takes no time.
+func inBubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
+}
+
+// TestWaitsForContainers: the kubelet removes the containers of pods that are gone a little later.
+func TestWaitsForContainers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := adopted(t, t.TempDir())
+		use(t, h)
+		began := time.Now()
+		data, err := run(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, func(ctx context.Context, refs []string) ([]ctrd.Removal, error) {
+			var removed []string
+			if time.Since(began) < time.Minute {
+				return images(&removed, "a pod that is gone uses it")(ctx, refs)
+			}
+			return images(&removed, "")(ctx, refs)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, ok := data.(Data); !ok || d.Images != 1 || there(t, h, host.StateDir) {
+			t.Errorf("%+v", data)
+		}
+	})
 }
