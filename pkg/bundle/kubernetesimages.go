@@ -6,6 +6,19 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 )
 
+// KubeadmEtcd is the version of etcd, such as v3.6.8, that a cluster with stacked etcd has at a Kubernetes version:
+// the one that it names, or kubeadm's choice. Empty of a version that is not known.
+func KubeadmEtcd(kubernetes string, c *v1alpha1.Cluster) string {
+	if c.Spec.Etcd.Version != "" {
+		return c.Spec.Etcd.Version
+	}
+	refs, err := kubeadmTable(kubernetes, KubernetesRegistry, etcdImage{wanted: true})
+	if err != nil {
+		return ""
+	}
+	return etcdVersion(refs)
+}
+
 // KubernetesImages lists the images that a cluster runs on at a known Kubernetes
 // version: kubeadm's, with etcd's only where that is stacked, and the network plugin's. They have a
 // reference and roles, and no digests, since nothing is asked for them.

@@ -155,6 +155,20 @@ func step(s MemberStatus, have, to *version.Version) (out []Problem) {
 	return out
 }
 
+// BelowFloor is the version that every member has to have before the first one goes to a version, where a member
+// has an older one; empty when it may go. It is pure.
+func BelowFloor(have, to string) string {
+	a, errA := ParseVersion(have)
+	b, errB := ParseVersion(to)
+	if errA != nil || errB != nil || b.Minor() != a.Minor()+1 {
+		return ""
+	}
+	if floor := floorOf(b); a.LessThan(version.MustParseSemantic(floor)) {
+		return floor
+	}
+	return ""
+}
+
 func floorOf(to *version.Version) string {
 	if f, ok := floors()[to.Minor()]; ok {
 		return f

@@ -197,3 +197,14 @@ func TestOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestBelowFloor(t *testing.T) {
+	for pair, want := range map[[2]string]string{
+		{"3.5.24", "v3.6.8"}: "3.5.26", {"v3.5.26", "3.6.8"}: "", {"3.6.8", "3.7.0"}: "3.6.11", {"3.6.11", "3.7.0"}: "",
+		{"3.6.6", "3.6.8"}: "", {"3.5.1", "3.7.0"}: "", {"", "3.6.8"}: "", {"3.6.8", "x"}: "",
+	} {
+		if got := BelowFloor(pair[0], pair[1]); got != want {
+			t.Errorf("%s to %s: %q, want %q", pair[0], pair[1], got, want)
+		}
+	}
+}

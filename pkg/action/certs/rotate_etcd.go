@@ -110,7 +110,7 @@ func (o RotateOptions) prepareEtcd(ctx context.Context, sink report.Sink) (*rota
 	}
 	switch {
 	case w.Cluster.Spec.Etcd.Topology == v1alpha1.EtcdStacked:
-		return nil, action.Invalidf("the etcd members are static pods of kubeadm, whose CA is not kubectl-ha's")
+		return nil, action.Invalidf("the etcd members are static pods of kubeadm's, whose CA is on the control planes: it is not rotated by kubectl ha so far. kubectl ha certs renew renews what it has signed")
 	case len(o.CAs) > 0 || o.SignedDir != "":
 		return nil, action.Invalidf("the etcd CA is rotated where its key is, in the state directory: %s", o.StateDir)
 	case !o.DryRun && o.Hosts == nil:

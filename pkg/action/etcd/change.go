@@ -86,6 +86,9 @@ func CheckChange(o ChangeOptions) error {
 	if err := o.Trust.Requires(len(o.Files) == 1, "--bundle"); err != nil {
 		return err
 	}
+	if o.Cluster != nil && o.Cluster.Stacked() {
+		return action.Invalidf("the members are static pods of kubeadm's (spec.etcd.topology is stacked): their version comes with Kubernetes', by kubectl ha upgrade, and their settings are those of the cluster's making; see docs/etcd.md")
+	}
 	for _, v := range append(slices.Clone(o.Via), o.Version) {
 		if _, err := etcd.ParseVersion(v); o.Change != v1alpha1.EtcdApply && err != nil {
 			return action.As(action.Invalid, err)

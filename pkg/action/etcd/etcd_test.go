@@ -517,3 +517,15 @@ func TestReach(t *testing.T) {
 		}
 	}
 }
+
+// TestStackedIsKubeadms: version and settings of kubeadm's own members are not changed here.
+func TestStackedIsKubeadms(t *testing.T) {
+	c := &v1alpha1.Cluster{}
+	c.Spec.Etcd.Topology = v1alpha1.EtcdStacked
+	for _, change := range []v1alpha1.EtcdChange{v1alpha1.EtcdUpgrade, v1alpha1.EtcdDowngrade, v1alpha1.EtcdApply} {
+		err := CheckChange(ChangeOptions{Options: Options{Cluster: c}, Change: change, Version: "v3.6.16"})
+		if action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "kubectl ha upgrade") {
+			t.Errorf("%s: %v", change, err)
+		}
+	}
+}

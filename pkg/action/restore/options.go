@@ -106,6 +106,9 @@ func (o Options) check() error {
 		}
 	}
 	switch {
+	case o.Cluster.Stacked():
+		return action.Invalidf("%s", "etcd restore is for members under systemd, and these are static pods of kubeadm's (spec.etcd.topology is stacked). "+
+			"Nothing was changed; docs/disaster-recovery.md (Stacked etcd) says how a snapshot is restored there by hand")
 	case sources != 1:
 		return action.Invalidf("name one backup, one file, or --from-member")
 	case o.Store != nil && o.Backup == "":
@@ -220,14 +223,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return out
 }
 
-// KnownIdentity is the cluster's, when its etcd CA is on this machine; else empty.
+// KnownIdentity is the cluster's, when it is known on this machine; else empty.
 func KnownIdentity(ctx context.Context, stateDir string, c *v1alpha1.Cluster) (string, error) {
-	s, err := bootstrap.OpenSigner(ctx, stateDir, c, 0)
-	if errors.Is(err, bootstrap.ErrNoCA) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return s.Identity()
+	in, err := bootstrap.LocalInputs(ctx, stateDir, c)
+	return in.Identity, err
 }

@@ -688,3 +688,13 @@ func TestAuthorities(t *testing.T) {
 		}
 	}
 }
+
+// TestStackedIsRefused: before any host is asked, with what to do instead.
+func TestStackedIsRefused(t *testing.T) {
+	c := &v1alpha1.Cluster{}
+	c.Spec.Etcd.Topology = v1alpha1.EtcdStacked
+	err := Options{Cluster: c, Backup: "x"}.check()
+	if action.KindOf(err) != action.Invalid || !strings.Contains(err.Error(), "docs/disaster-recovery.md") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -166,6 +166,11 @@ func wantedImages(c *v1alpha1.Cluster, version string, archs []string, has *bund
 		if len(archs) == 0 {
 			return nil, nil
 		}
+		if c.Stacked() { // kubeadm would pull what it lacks, or fail.
+			if err := has.CheckEtcd(c); err != nil {
+				return nil, action.As(action.Invalid, err)
+			}
+		}
 		return feed.Pushed(has.ForArch(archs[0]).Images), nil
 	}
 	out, err := upgrade.ImagesOf(c, version)

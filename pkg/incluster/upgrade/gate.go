@@ -108,6 +108,9 @@ func serverUnwell(ctx context.Context, t engine.Turn, h v1alpha1.Host, n Node, t
 			return c + " is not ready", nil
 		}
 	}
+	if waits, err := memberUnwell(ctx, t.Cluster, h, n); waits != "" || err != nil {
+		return waits, err
+	}
 	d, err := t.Clients.Kube.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):

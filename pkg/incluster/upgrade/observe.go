@@ -59,6 +59,8 @@ type Node struct {
 	// StaticReady are those that are Ready.
 	Static      map[string]string
 	StaticReady map[string]bool
+	// Etcd is the version of kubeadm's own etcd, such as 3.6.8; empty where there is none.
+	Etcd string
 	// NotReady says why it is not Ready, empty when it is.
 	NotReady string
 	// Silent says since when nothing was heard of its kubelet; empty when it is heard of.
@@ -79,6 +81,8 @@ const (
 	apiserver         = "kube-apiserver"
 	controllerManager = "kube-controller-manager"
 	scheduler         = "kube-scheduler"
+	// etcdPod is kubeadm's own etcd, which has a version of its own.
+	etcdPod = "etcd"
 )
 
 func components() []string { return []string{apiserver, controllerManager, scheduler} }
@@ -209,6 +213,10 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 		component := p.Labels["component"]
 		if p.Spec.NodeName == n.Name && p.DeletionTimestamp == nil && slices.Contains(components(), component) && len(p.Spec.Containers) > 0 {
 			out.Static[component] = tag(p.Spec.Containers[0].Image)
+			out.StaticReady[component] = ready.Pod(&p)
+		}
+		if p.Spec.NodeName == n.Name && p.DeletionTimestamp == nil && component == etcdPod && len(p.Spec.Containers) > 0 {
+			out.Etcd, _, _ = strings.Cut(tag(p.Spec.Containers[0].Image), "-")
 			out.StaticReady[component] = ready.Pod(&p)
 		}
 	}

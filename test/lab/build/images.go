@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/test/lab/cache"
@@ -72,6 +73,13 @@ func (b *builder) allImages(ctx context.Context, l debianLayers) ([]image, error
 			images = append(images, img)
 		}
 	}
+	// Those that a Cluster file names for stacked etcd.
+	for _, v := range b.Etcd {
+		tag := strings.TrimPrefix(v, "v") + "-0"
+		if ref := "registry.k8s.io/etcd:" + tag; !seen[ref] {
+			images = append(images, b.etcdImage(ref, tag))
+		}
+	}
 	return images, nil
 }
 
@@ -116,17 +124,26 @@ func (b *builder) kubernetesImage(ctx context.Context, version, ref string, l de
 		program := filepath.Join(b.binaries("coredns", CoreDNSVersion), "coredns")
 		return image{ref: ref, files: []packed{{from: program, to: "coredns"}}, entrypoint: []string{"/coredns"}}, nil
 	case "etcd":
-		dir := b.binaries("etcd", newest(b.Etcd))
-		img := image{ref: ref}
-		for _, p := range []string{"etcd", "etcdctl", "etcdutl"} {
-			img.files = append(img.files, packed{from: filepath.Join(dir, p), to: "usr/local/bin/" + p})
-		}
-		return img, nil
+		return b.etcdImage(ref, tag), nil
 	case "pause":
 		program, err := b.buildPause(ctx, tag)
 		return image{ref: ref, files: []packed{{from: program, to: "pause"}}, entrypoint: []string{"/pause"}}, err
 	}
 	return image{}, fmt.Errorf("kubeadm %s wants image %q, and the lab does not know what is in it", version, ref)
+}
+
+// etcdImage is kubeadm's image of etcd: of the version in its tag (3.6.16-0) where that is built, else of the
+// newest one that is.
+func (b *builder) etcdImage(ref, tag string) image {
+	version := newest(b.Etcd)
+	if named, _, _ := strings.Cut(tag, "-"); slices.Contains(b.Etcd, "v"+named) {
+		version = "v" + named
+	}
+	img := image{ref: ref}
+	for _, p := range []string{"etcd", "etcdctl", "etcdutl"} {
+		img.files = append(img.files, packed{from: filepath.Join(b.binaries("etcd", version), p), to: "usr/local/bin/" + p})
+	}
+	return img
 }
 
 // buildPause compiles the program that holds a pod's namespaces.

@@ -36,6 +36,10 @@ const (
 // exchanges them.
 var components = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 
+// etcdComponent is the static pod of kubeadm's own etcd, which is there with stacked etcd alone and has a
+// version of its own.
+const etcdComponent = "etcd"
+
 // kubeletFiles are what kubeadm writes for a kubelet.
 var kubeletFiles = []string{kubeletConfig, kubeletFlags, instanceConfig}
 

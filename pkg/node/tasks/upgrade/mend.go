@@ -74,7 +74,7 @@ func read(h *host.Host, file string) ([]byte, error) {
 // moves the new one there, or of which a part is missing.
 func (k kept) brokenManifests(h *host.Host) ([]string, error) {
 	var out []string
-	for _, c := range components {
+	for _, c := range append(slices.Clone(components), etcdComponent) {
 		file := manifest(c)
 		if _, ok := k.Files[file]; !ok {
 			continue

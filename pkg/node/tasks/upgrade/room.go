@@ -30,6 +30,9 @@ func checkRoom(h *host.Host, rel release, free func(dir string) (int64, error)) 
 			need += info.Size()
 		}
 	}
+	if err := checkEtcdRoom(h, free); err != nil {
+		return err
+	}
 	for _, dir := range []string{host.StateDir, binDir} {
 		left, err := free(h.Path(dir))
 		if err != nil {

@@ -77,7 +77,9 @@ func takeBack(ctx context.Context, h *host.Host, p part, k kept) ([]string, erro
 
 // takeBack puts everything back that makes the version: manifests, binaries, the
 // kubelet's configuration. Certificates and kubeconfigs that kubeadm renewed are
-// as good for the old version; of these only the broken ones are put back.
+// as good for the old version; of these only the broken ones are put back. So it is with the manifest of
+// kubeadm's own etcd: the old API server is served by the new member, and once all members are new
+// the old one does not start with its data any more.
 func (k kept) takeBack(ctx context.Context, h *host.Host) ([]string, error) {
 	if err := k.whole(h); err != nil {
 		return nil, host.WithHint(err, "put the files back from a backup of this host, or take the node out of the cluster and add it again")
@@ -91,6 +93,9 @@ func (k kept) takeBack(ctx context.Context, h *host.Host) ([]string, error) {
 		files = append(files, k.under(dir)...)
 	}
 	for _, file := range files {
+		if file == manifest(etcdComponent) {
+			continue
+		}
 		now, err := k.putBack(ctx, h, file)
 		if err != nil {
 			return changed, err
@@ -119,13 +124,23 @@ func touched(h *host.Host, p part, workers bool) ([]string, error) {
 	}
 	files = append(files, kubeconfigs...)
 	files = append(files, kubeletFiles...)
-	entries, err := h.ReadDir(pkiDir)
+	dirs := []string{pkiDir}
+	stacked, err := h.Exists(manifest(etcdComponent))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		if ext := path.Ext(e.Name()); e.Type().IsRegular() && (ext == ".crt" || ext == ".key" || ext == ".pub") {
-			files = append(files, path.Join(pkiDir, e.Name()))
+	if stacked {
+		files, dirs = append(files, manifest(etcdComponent)), append(dirs, pkiDir+"/etcd")
+	}
+	for _, dir := range dirs {
+		entries, err := h.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if ext := path.Ext(e.Name()); e.Type().IsRegular() && (ext == ".crt" || ext == ".key" || ext == ".pub") {
+				files = append(files, path.Join(dir, e.Name()))
+			}
 		}
 	}
 	return files, nil

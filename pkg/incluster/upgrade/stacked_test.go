@@ -1,0 +1,84 @@
+package upgrade
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+)
+
+// TestStackedFloors: kubeadm brings its own etcd across a minor version from any patch release; upstream wants
+// every member at one that lets go of members that were removed.
+func TestStackedFloors(t *testing.T) {
+	for name, tc := range map[string]struct {
+		have, version, named string
+		external             bool
+		only                 v1alpha1.UpgradeScope
+		want                 string
+	}{
+		"within a minor version":               {have: "3.6.6", version: "v1.36.3"},
+		"to 3.6 from one too old":              {have: "3.5.24", version: "v1.36.3", want: "3.5.26 or later"},
+		"to 3.6 from the floor":                {have: "3.5.26", version: "v1.36.3"},
+		"to 3.7 from one too old":              {have: "3.6.8", version: "v1.37.2", want: "3.6.11 or later"},
+		"to 3.7 from a later one":              {have: "3.6.16", version: "v1.37.2"},
+		"to a version that the document names": {have: "3.6.8", version: "v1.37.2", named: "v3.6.16"},
+		"workers alone":                        {have: "3.6.8", version: "v1.37.2", only: v1alpha1.UpgradeNodes},
+		"external":                             {have: "3.6.8", version: "v1.37.2", external: true},
+		"what is not known":                    {have: "", version: "v1.37.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, o := storedDocument(), well("v1.36.3")
+			if !tc.external {
+				c.Spec.Etcd.Topology = v1alpha1.EtcdStacked
+			}
+			c.Spec.Etcd.Version = tc.named
+			o = change(o, "cp2", func(n *Node) { n.Etcd = tc.have })
+			found := checkStackedEtcd(c, &v1alpha1.UpgradeSpec{Version: tc.version, Only: tc.only}, o)
+			if tc.want == "" {
+				if len(found) > 0 {
+					t.Errorf("found %+v", found)
+				}
+				return
+			}
+			if len(found) != 1 || !found[0].Blocks || found[0].Node != "cp2" || !strings.Contains(found[0].Message, tc.want) || found[0].Hint == "" {
+				t.Errorf("found %+v, want %q", found, tc.want)
+			}
+		})
+	}
+}
+
+// TestStackedMember: a node tells its own etcd's version and whether it is ready, and a member that is not is waited for.
+func TestStackedMember(t *testing.T) {
+	pod := func(ready corev1.ConditionStatus) []corev1.Pod {
+		return []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"component": "etcd"}},
+			Spec:   corev1.PodSpec{NodeName: "cp1", Containers: []corev1.Container{{Image: "registry.k8s.io/etcd:3.6.8-0"}}},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}}}
+	}
+	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "cp1"}}
+	c := storedDocument()
+	for _, ready := range []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionFalse} {
+		n := nodeOf(node, nil, pod(ready), time.Now())
+		if n.Etcd != "3.6.8" || n.StaticReady[etcdPod] != (ready == corev1.ConditionTrue) {
+			t.Errorf("%s: %+v", ready, n)
+		}
+	}
+	n := nodeOf(node, nil, pod(corev1.ConditionFalse), time.Now())
+	if waits, err := memberUnwell(t.Context(), c, c.Spec.Hosts[0], n); waits != "" || err != nil {
+		t.Errorf("external: %q, %v", waits, err)
+	}
+	c.Spec.Etcd.Topology = v1alpha1.EtcdStacked
+	if waits, err := memberUnwell(t.Context(), c, c.Spec.Hosts[0], n); waits != "its etcd member is not ready" || err != nil {
+		t.Errorf("%q, %v", waits, err)
+	}
+	// Nobody answers at the loopback's port.
+	c.Spec.Hosts[0].Address = "127.0.7.99"
+	n = nodeOf(node, nil, pod(corev1.ConditionTrue), time.Now())
+	if waits, err := memberUnwell(t.Context(), c, c.Spec.Hosts[0], n); !strings.HasPrefix(waits, "its etcd member does not answer") || err != nil {
+		t.Errorf("%q, %v", waits, err)
+	}
+}
