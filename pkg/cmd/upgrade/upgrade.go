@@ -49,7 +49,8 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --bundle bundle.tar --max-unavailable 25%
 
 			# One zone at a time, 10% of its workers at once; up to 1% of all workers may fail
-			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --by topology.kubernetes.io/zone --max-unavailable 10% --max-failures 1%
+			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --by topology.kubernetes.io/zone \
+			  --max-unavailable 10% --max-failures 1%
 
 			# Print the Operation as a manifest, to commit and apply
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` -o yaml`),
