@@ -17,8 +17,9 @@ const TidyAfter = 24 * time.Hour
 
 // Tidy removes what interrupted uploads and failed backups of a cluster have left, once nobody has
 // written to it for TidyAfter: halves of objects, and folders that have no manifest. It tells which
-// folders. What is of other clusters stays. An error ends it for that one alone.
-func Tidy(ctx context.Context, s store.Store, identity string) (removed []string, err error) {
+// folders. What is of other clusters stays, and so do the backups that spared names: who makes them may
+// have paused for longer. An error ends it for that one alone.
+func Tidy(ctx context.Context, s store.Store, identity string, spared []string) (removed []string, err error) {
 	if !name.MatchString(identity) {
 		return nil, fmt.Errorf("%q can't be the identity of a cluster", identity)
 	}
@@ -29,6 +30,9 @@ func Tidy(ctx context.Context, s store.Store, identity string) (removed []string
 	since := lastWritten(objects, time.Now()).Add(-TidyAfter)
 	errs := []error{s.Tidy(ctx, identity+"/", since)}
 	for _, folder := range abandoned(objects, since) {
+		if slices.Contains(spared, folder) {
+			continue
+		}
 		// A list may be of a moment ago.
 		if _, err := Read(ctx, s, identity, folder); !errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -15,7 +15,7 @@ import (
 )
 
 // TestTidy: what a failed backup has left goes once it is old, and nothing else: no backup that is one,
-// none that is being sent, none that can't be read, nothing of another cluster or that is not ours.
+// none that is being sent or that was paused for days, none that can't be read, nothing of another cluster or that is not ours.
 func TestTidy(t *testing.T) {
 	dir, s := newFolder(t)
 	old := time.Now().Add(-TidyAfter - time.Hour)
@@ -30,13 +30,13 @@ func TestTidy(t *testing.T) {
 	made(t, s, "whole", id.Recipient(), random(t, 100))
 	for _, name := range []string{
 		identity + "/scheduled-1/cp1.host.tar.gz.age", identity + "/scheduled-1/etcd-snapshot.db.age", identity + "/by-hand/cp1.host.tar.gz.age",
-		identity + "/under-way/cp1.host.tar.gz.age", identity + "/garbled/manifest.json", identity + "/garbled/cp1.host.tar.gz.age",
+		identity + "/under-way/cp1.host.tar.gz.age", identity + "/paused/cp1.host.tar.gz.age", identity + "/garbled/manifest.json", identity + "/garbled/cp1.host.tar.gz.age",
 		identity + "/Not Ours/x", identity + "/readme", identity + "0/scheduled-1/cp1.host.tar.gz.age",
 	} {
 		write(name, old)
 	}
 	write(identity+"/under-way/etcd-snapshot.db.age", time.Now())
-	removed, err := Tidy(t.Context(), s, identity)
+	removed, err := Tidy(t.Context(), s, identity, []string{"paused"})
 	if err != nil || strings.Join(removed, " ") != "by-hand scheduled-1" {
 		t.Errorf("removed %v, %v", removed, err)
 	}
@@ -48,12 +48,12 @@ func TestTidy(t *testing.T) {
 	for _, o := range objects {
 		left = append(left, strings.ReplaceAll(o.Name, identity, "ID"))
 	}
-	want := "ID/Not Ours/x ID/garbled/cp1.host.tar.gz.age ID/garbled/manifest.json ID/readme ID/under-way/cp1.host.tar.gz.age ID/under-way/etcd-snapshot.db.age ID/whole/etcd-snapshot.db.age ID/whole/manifest.json ID0/scheduled-1/cp1.host.tar.gz.age"
+	want := "ID/Not Ours/x ID/garbled/cp1.host.tar.gz.age ID/garbled/manifest.json ID/paused/cp1.host.tar.gz.age ID/readme ID/under-way/cp1.host.tar.gz.age ID/under-way/etcd-snapshot.db.age ID/whole/etcd-snapshot.db.age ID/whole/manifest.json ID0/scheduled-1/cp1.host.tar.gz.age"
 	if strings.Join(left, " ") != want {
 		t.Errorf("left:\n%s\nwant:\n%s", strings.Join(left, " "), want)
 	}
 	for _, bad := range []string{"", "..", "a/b"} {
-		if _, err := Tidy(t.Context(), s, bad); err == nil {
+		if _, err := Tidy(t.Context(), s, bad, nil); err == nil {
 			t.Errorf("%q passes for an identity", bad)
 		}
 	}
@@ -90,7 +90,7 @@ func TestTidyWithoutTheRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	made(t, s, "whole", newIdentity(t).Recipient(), nil)
-	removed, err := Tidy(t.Context(), mayNot{s}, identity)
+	removed, err := Tidy(t.Context(), mayNot{s}, identity, nil)
 	if !errors.Is(err, fs.ErrPermission) || len(removed) > 0 {
 		t.Errorf("%v, %v", removed, err)
 	}

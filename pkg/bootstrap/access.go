@@ -47,6 +47,19 @@ func (a Access) RESTConfig() (*rest.Config, error) {
 	return cfg, nil
 }
 
+// ReachAPI is the way to the API of a cluster that was made, by the first control plane that tells it.
+func ReachAPI(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, sink report.Sink) (Access, error) {
+	var errs []error
+	for _, h := range c.ControlPlanes() {
+		a, err := access(ctx, hosts, c, h.Name, sink)
+		if err == nil || ctx.Err() != nil {
+			return a, err
+		}
+		errs = append(errs, err)
+	}
+	return Access{}, errors.Join(errs...)
+}
+
 // access asks a control plane for the administrator's kubeconfig.
 func access(ctx context.Context, hosts Hosts, c *v1alpha1.Cluster, source string, sink report.Sink) (Access, error) {
 	res, err := Call(ctx, hosts, source, node.Request{Cluster: c.Metadata.Name, Task: tasks.AdminKubeconfig,

@@ -233,7 +233,7 @@ func MakeAddPlan(c *v1alpha1.Cluster, names []string, o Observation, in Inputs) 
 		}
 	}
 	for _, h := range hosts {
-		if h.Has(v1alpha1.RoleControlPlane) {
+		if h.Has(v1alpha1.RoleControlPlane) && c.KeepsVirtualIP() {
 			p.vip(h)
 		}
 		if isIn(c.Nodes(), h) {

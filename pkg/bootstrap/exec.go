@@ -41,6 +41,8 @@ type executor struct {
 	// fresh: the source had no cluster CA when it was observed, so that kubeadm
 	// init makes the token.
 	fresh bool
+	// release ends what Config.Hold has begun; it may be called again. Nil: nothing has.
+	release func()
 	// members and discover, when set, give what is otherwise made or asked for here.
 	members  func(v1alpha1.Host) (MemberFiles, error)
 	discover func(context.Context) (token, caHash string, err error)
@@ -75,6 +77,9 @@ func (e *executor) run(ctx context.Context, s plan.Step) (plan.Outcome, error) {
 	}
 	switch s.Task {
 	case StepJoin:
+		if e.release != nil {
+			e.release()
+		}
 		return e.with(ctx, e.cfg.Join)
 	case StepKubeconfig:
 		return e.with(ctx, e.cfg.Kubeconfig)

@@ -14,7 +14,7 @@ func environment(c *v1alpha1.Cluster) []string {
 	if x.HTTPProxy == "" && x.HTTPSProxy == "" {
 		return nil
 	}
-	direct := []string{"localhost", "127.0.0.1", c.Spec.VirtualIP}
+	direct := []string{"localhost", "127.0.0.1", c.EndpointHost()}
 	for _, h := range c.Spec.Hosts {
 		direct = append(direct, h.Name, h.Address)
 	}

@@ -14,11 +14,14 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
-// targets are the ports of a cluster that runs that a new host needs: the API at the
-// virtual IP and, for what is to be a control plane or an etcd member, those of the
+// targets are the ports of a cluster that runs that a new host needs: the API at its
+// endpoint and, for what is to be a control plane or an etcd member, those of the
 // members. That one of them is away is no finding: any will do.
 func targets(c *v1alpha1.Cluster, h v1alpha1.Host, known Observation) (api reach.Target, etcd []reach.Target) {
-	api = reach.Target{Host: "the virtual IP", Address: c.Spec.VirtualIP, Port: c.Spec.APIServerPort}
+	api = reach.Target{Host: "the virtual IP", Address: c.EndpointHost(), Port: c.EndpointPort()}
+	if c.Spec.VirtualIP == "" {
+		api.Host = "the endpoint"
+	}
 	member := isIn(c.EtcdMembers(), h)
 	if !member && !h.Has(v1alpha1.RoleControlPlane) {
 		return api, nil
@@ -90,7 +93,7 @@ func judgeReach(c *v1alpha1.Cluster, h v1alpha1.Host, data reach.DialData) []rep
 	asked, answered, away := 0, 0, ""
 	for _, r := range data.Results {
 		connected := r.Outcome == reach.OK || r.Outcome == reach.WrongAnswer
-		if r.Address == c.Spec.VirtualIP {
+		if r.Address == c.EndpointHost() {
 			if !connected {
 				out = append(out, report.Finding{Node: h.Name, Check: checkReach, Severity: report.SeverityError,
 					Message: "it can't reach the API at " + c.Endpoint() + ": " + string(r.Outcome), Hint: "open this port in the firewalls on the way; is the cluster up?"})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -60,6 +61,9 @@ type Config struct {
 	// Confirm, when set, is asked with the plan, which has something pending
 	// beside what is always looked at; an error ends the bootstrap.
 	Confirm func(ctx context.Context, p plan.Plan) error
+	// Hold, when set, tells a cluster that runs already that this is at work on its hosts, until release; an
+	// error ends the bootstrap. Join comes after the release.
+	Hold func(ctx context.Context, a Access) (release func(), err error)
 	// Join makes the cluster complete from inside: the Join Operation.
 	Join func(ctx context.Context, a Access) (plan.Outcome, error)
 	// Kubeconfig writes the caller's kubeconfig and verifies it.
@@ -229,6 +233,10 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 	auth.life = cfg.CertificateLife
 	src, _ := source(cfg.Cluster, o)
 	e := &executor{cfg: cfg, sink: sink, authority: auth, identity: auth.identity(), source: src, fresh: o[src.Name].Facts.State.ClusterCA == ""}
+	if err := e.hold(ctx, o, r.Plan); err != nil {
+		return err
+	}
+	defer e.release()
 	e.blobs = newBlobs(cfg, src.Name, b, r.Plan.Pending())
 	if err := e.execute(ctx, started, r); err != nil {
 		return err
@@ -237,6 +245,35 @@ func carryOut(ctx context.Context, cfg Config, o Observation, b Bundle, r *Resul
 		sink.Emit(report.Event{Time: time.Now(), Kind: report.Info, Message: "nothing to do: the cluster " + cfg.Cluster.Metadata.Name + " is complete"})
 	}
 	return nil
+}
+
+// hold tells the cluster, when it runs and something is to be made on its hosts. One that can't be asked is
+// no reason to end: what is made may be what brings it back.
+func (e *executor) hold(ctx context.Context, o Observation, p plan.Plan) error {
+	e.release = func() {}
+	if e.cfg.Hold == nil || !LeftToMake(p) || !serves(e.cfg.Cluster, o) {
+		return nil
+	}
+	e.mu.Lock()
+	a, err := e.admin(ctx)
+	e.mu.Unlock()
+	if err != nil {
+		e.sink.Emit(report.Event{Time: time.Now(), Kind: report.Warning, Message: fmt.Sprintf("operations are not kept from beginning meanwhile: %v", err)})
+		return nil
+	}
+	release, err := e.cfg.Hold(ctx, a)
+	if err == nil {
+		e.release = release
+	}
+	return err
+}
+
+// serves tells whether the cluster has an apiserver that is ready.
+func serves(c *v1alpha1.Cluster, o Observation) bool {
+	return slices.ContainsFunc(c.ControlPlanes(), func(h v1alpha1.Host) bool {
+		seen := o[h.Name]
+		return seen.Err == nil && seen.Facts.State.ClusterCA != "" && seen.Facts.State.APIServerReady
+	})
 }
 
 // execute runs the result's plan, and notes in it how long that took since it began,

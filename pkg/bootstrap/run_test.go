@@ -395,3 +395,53 @@ func TestEtcdOnHostsOfItsOwn(t *testing.T) {
 		t.Error("a control plane got an etcd member")
 	}
 }
+
+// TestBootstrapHolds: a cluster that runs is told before anything is changed on its hosts, until its own
+// Join begins; one that is made is not, nor one that lacks nothing.
+func TestBootstrapHolds(t *testing.T) {
+	w := newWorld(t, nil)
+	var said []string
+	var refused error
+	telling := func(c *Config) {
+		join := c.Join
+		c.Hold = func(_ context.Context, a Access) (func(), error) {
+			if len(a.Kubeconfig) == 0 {
+				t.Error("no access")
+			}
+			for _, step := range w.hosts.take() {
+				if !looking(step) && step != "admin-kubeconfig" {
+					t.Errorf("%s was begun before", step)
+				}
+			}
+			said = append(said, "hold")
+			return func() { said = append(said, "release") }, refused
+		}
+		c.Join = func(ctx context.Context, a Access) (plan.Outcome, error) {
+			said = append(said, "join")
+			return join(ctx, a)
+		}
+	}
+	w.hosts.failAt = "join-node/w1"
+	if _, err := w.run(telling); err == nil || len(said) > 0 {
+		t.Fatalf("%v, %v", err, said)
+	}
+	if slices.ContainsFunc(w.events, func(e report.Event) bool { return strings.Contains(e.Message, "not kept from beginning") }) {
+		t.Error("a cluster that is made was to be told")
+	}
+	w.hosts.failAt = ""
+	w.hosts.take()
+	refused = errors.New("an upgrade is in progress")
+	if _, err := w.run(telling); !errors.Is(err, refused) || strings.Join(said, " ") != "hold" {
+		t.Errorf("%v, %v", err, said)
+	}
+	said, refused = nil, nil
+	w.hosts.take()
+	if _, err := w.run(telling); err != nil || !strings.HasPrefix(strings.Join(said, " "), "hold release join") {
+		t.Errorf("%v, %v", err, said)
+	}
+	w.whole()
+	said = nil
+	if _, err := w.run(telling); err != nil || slices.Contains(said, "hold") {
+		t.Errorf("a whole one: %v, %v", err, said)
+	}
+}

@@ -111,7 +111,8 @@ func TestAnothersCluster(t *testing.T) {
 		t.Errorf("doctor --fix: %d %s", code, errOut)
 	}
 	code, out, errOut = run(t, "adopt", "--dry-run", "--kubeconfig", s.Kubeconfig)
-	if code != cli.ExitOK || !strings.Contains(out, "topology: stacked") || !strings.Contains(out, "virtualIP: 127.0.0.100") {
+	if code != cli.ExitOK || !strings.Contains(out, "topology: stacked") || !strings.Contains(out, "virtualIP: 127.0.0.100") ||
+		!strings.Contains(out, "managedBy: others") || strings.Contains(out, "routerID") || !strings.Contains(errOut, "does not keep") || !strings.Contains(errOut, "upgrade, certs rotate-ca") {
 		t.Errorf("adopt --dry-run: %d %s %s", code, out, errOut)
 	}
 	if _, err := kube.CoreV1().Namespaces().Get(t.Context(), "ha-system", metav1.GetOptions{}); err == nil {

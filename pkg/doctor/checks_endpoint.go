@@ -41,9 +41,13 @@ func stableEndpoint(in Input) []Finding {
 	if in.Cluster == nil {
 		return nil
 	}
+	if in.Cluster.EndpointIsLocal() {
+		return []Finding{warning("", in.Cluster.Endpoint()+" is each host's own, and no address of the cluster",
+			"see that a proxy on every host leads there to all control planes; or set up a virtual IP or a load balancer")}
+	}
 	for _, h := range in.Cluster.ControlPlanes() {
-		if h.Address == in.Cluster.Spec.VirtualIP && len(in.Cluster.ControlPlanes()) > 1 {
-			return []Finding{problem("", fmt.Sprintf("%s is the address of %s itself", in.Cluster.Spec.VirtualIP, h.Name),
+		if h.Address == in.Cluster.EndpointHost() && len(in.Cluster.ControlPlanes()) > 1 {
+			return []Finding{problem("", fmt.Sprintf("%s is the address of %s itself", in.Cluster.EndpointHost(), h.Name),
 				"set up a virtual IP or a load balancer, put it into kubeadm's controlPlaneEndpoint and the apiservers' certificates")}
 		}
 	}

@@ -121,8 +121,16 @@ func TestFound(t *testing.T) {
 		"short timeout":                   {id: "balancer-timeouts", state: Warning, found: "timeout client is 50s", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["client"] = "50s" }},
 		"no endpoint":                     {id: "stable-endpoint", state: Problem, found: "is empty", spoil: func(in *Input) { in.Objects.Endpoint = "" }},
 		"no endpoint, and so no document": {id: "stable-endpoint", state: Problem, found: "is empty", spoil: func(in *Input) { in.Objects.Endpoint, in.Cluster = "", nil }},
-		"another endpoint":                {id: "stable-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.RepairClusterInfo, spoil: func(in *Input) { in.Objects.Endpoint = "192.0.2.1:6443" }},
-		"nginx's timeout":                 {id: "balancer-timeouts", state: Warning, found: "proxy_timeout is 10m", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["nginx"] = "10m" }},
+		"others' endpoint is a node": {id: "stable-endpoint", state: Problem, found: "address of cp2", spoil: func(in *Input) {
+			in.Objects.KubeProxy, in.Objects.ClusterInfo = "", ""
+			in.Cluster.Spec.VirtualIP, in.Cluster.Spec.Endpoint = "", v1alpha1.Endpoint{ManagedBy: v1alpha1.EndpointOthers, Address: "192.0.2.2:6443"}
+		}},
+		"others' endpoint is localhost": {id: "stable-endpoint", state: Warning, found: "each host's own", spoil: func(in *Input) {
+			in.Objects.KubeProxy, in.Objects.ClusterInfo = "", ""
+			in.Cluster.Spec.VirtualIP, in.Cluster.Spec.Endpoint = "", v1alpha1.Endpoint{ManagedBy: v1alpha1.EndpointOthers, Address: "localhost:6443"}
+		}},
+		"another endpoint": {id: "stable-endpoint", state: Problem, found: "192.0.2.1:6443", fix: v1alpha1.RepairClusterInfo, spoil: func(in *Input) { in.Objects.Endpoint = "192.0.2.1:6443" }},
+		"nginx's timeout":  {id: "balancer-timeouts", state: Warning, found: "proxy_timeout is 10m", spoil: func(in *Input) { in.Inspection.Facts["cp1"].Timeouts["nginx"] = "10m" }},
 		"own timeout": {id: "balancer-timeouts", state: Warning, found: "silent for 10m", spoil: func(in *Input) {
 			in.Objects.Balancer = &loadbalancer.Status{Installed: true, Pods: []loadbalancer.Pod{{Node: "cp1", IdleSeconds: 86400}, {Node: "cp2", IdleSeconds: 600}}}
 		}},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type Client struct {
 type endpoint struct {
 	url    string
 	client *clientv3.Client
+	// http is for what members tell there only.
+	http *http.Client
 }
 
 // Connect prepares to talk to the members at the endpoints (https://address:2379).
@@ -60,6 +63,8 @@ func ConnectVia(ctx context.Context, endpoints []string, id TLS, dial Dial) (*Cl
 			return dial(ctx, "tcp", address)
 		}))
 	}
+	// No Proxy: these are the cluster's own hosts.
+	asks := &http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone(), DialContext: dial}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c := &Client{}
 	for _, url := range endpoints {
 		if !strings.HasPrefix(url, "https://") {
@@ -80,7 +85,7 @@ func ConnectVia(ctx context.Context, endpoints []string, id TLS, dial Dial) (*Cl
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("connect to etcd at %s: %w", url, err), c.Close())
 		}
-		c.members = append(c.members, endpoint{url: url, client: client})
+		c.members = append(c.members, endpoint{url: url, client: client, http: asks})
 	}
 	return c, nil
 }
@@ -101,6 +106,7 @@ func (id TLS) config() (*tls.Config, error) {
 func (c *Client) Close() error {
 	var errs []error
 	for _, m := range c.members {
+		m.http.CloseIdleConnections()
 		if err := m.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 			errs = append(errs, fmt.Errorf("close the connection to %s: %w", m.url, err))
 		}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const (
@@ -19,13 +22,19 @@ const (
 )
 
 // RenewLog makes every member write a snapshot of its log, so that it does not read earlier entries at
-// its next start: 3.7 ends at those that 3.5 wrote in the form of its v2 API, of which 3.6 keeps up to
-// snapshotCount (TestRealLogOfBefore). Each entry asks for the alarms, which changes no data. It ends when
-// all members have applied as many entries; told says how many are left. The context has the deadline.
-func (c *Client) RenewLog(ctx context.Context, snapshotCount uint64, told func(left uint64)) error {
+// its next start: 3.7 ends at those that 3.5 wrote in the form of its v2 API, of which 3.6 keeps those since
+// its last snapshot (TestRealLogOfBefore). Each entry asks for the alarms, which changes no data. It ends when
+// every member has told that it has written one, whatever number of entries it was started with for that;
+// a member that does not tell has to apply one more than snapshotCount. told says of how many members that
+// is still awaited. The context has the deadline.
+func (c *Client) RenewLog(ctx context.Context, snapshotCount uint64, told func(left int)) error {
 	target := uint64(0)
 	for _, s := range c.View(ctx).Status {
-		target = max(target, s.Applied+snapshotCount+1)
+		target = max(target, s.Applied)
+	}
+	logs := map[string]*memberLog{}
+	for _, m := range c.members {
+		logs[m.url] = &memberLog{target: target, count: snapshotCount}
 	}
 	asked, err := c.leading(ctx)
 	if err != nil {
@@ -59,12 +68,7 @@ func (c *Client) RenewLog(ctx context.Context, snapshotCount uint64, told func(l
 	tick := time.NewTicker(logInterval)
 	defer tick.Stop()
 	for {
-		left := uint64(0)
-		for _, s := range c.View(ctx).Status {
-			if s.Applied < target {
-				left = max(left, target-s.Applied)
-			}
-		}
+		left := c.logsLeft(ctx, logs)
 		if left == 0 {
 			return nil
 		}
@@ -73,8 +77,61 @@ func (c *Client) RenewLog(ctx context.Context, snapshotCount uint64, told func(l
 		case <-ctx.Done():
 			mu.Lock()
 			defer mu.Unlock()
-			return fmt.Errorf("renew the log of etcd: %d entries are left: %w; last error: %v", left, context.Cause(ctx), last)
+			return fmt.Errorf("renew the log of etcd: %s not written a snapshot of it yet: %w; last error: %v", report.Plural(left, "member has", "members have"), context.Cause(ctx), last)
 		case <-tick.C:
 		}
 	}
+}
+
+// logsLeft looks at all members at the same time, and tells how many logs are not renewed.
+func (c *Client) logsLeft(ctx context.Context, logs map[string]*memberLog) int {
+	var left atomic.Int32
+	var all sync.WaitGroup
+	for _, m := range c.members {
+		all.Go(func() {
+			if !logs[m.url].done && !m.renewed(ctx, logs[m.url]) {
+				left.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(left.Load())
+}
+
+// renewed asks a member how far it is: first what it has applied, so that a snapshot which is counted
+// later than that is of no less.
+func (m endpoint) renewed(ctx context.Context, l *memberLog) bool {
+	s := m.status(ctx)
+	if s.Err != nil {
+		return false
+	}
+	written, err := m.logSnapshots(ctx)
+	return l.look(s.Applied, written, err == nil)
+}
+
+// memberLog is what was seen of one member's log.
+type memberLog struct {
+	// target is the last entry that has to be in a snapshot. count is after how many entries there is one,
+	// as far as is known from elsewhere.
+	target, count uint64
+	// reached: all up to the target was applied, and before was how many snapshots were written then.
+	reached, done bool
+	before        uint64
+}
+
+// look takes note of what a member has applied, and of how many snapshots it had written since its start
+// right after that; tells is false when it does not tell that. 3.6 and later write a snapshot before they
+// apply more, so that one which is counted after the target was applied has all up to it. It tells whether
+// the log is renewed.
+func (l *memberLog) look(applied, written uint64, tells bool) bool {
+	switch {
+	case l.done || applied < l.target:
+	case !tells:
+		l.done = applied > l.target+l.count
+	case !l.reached || written < l.before: // It was started anew, and counts from zero.
+		l.reached, l.before = true, written
+	default:
+		l.done = written > l.before
+	}
+	return l.done
 }

@@ -152,7 +152,7 @@ func checkSelf(agents v1alpha1.Agents) error {
 func coordinatorJobName(operation string) string { return operation + "-coordinator" }
 
 // coordinatorJob is the Job for an Operation: a coordinator and a standby. The API is reached through the
-// virtual IP, since there may be no pod network and no kube-proxy yet.
+// stable endpoint, since there may be no pod network and no kube-proxy yet.
 func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, agents v1alpha1.Agents) (*batchv1.Job, error) {
 	j := &batchv1.Job{}
 	if err := apply.LoadTyped(manifests.FS, manifests.CoordinatorJob, j); err != nil {
@@ -166,11 +166,21 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, agents v1alpha1
 	main.Image = agents.Image()
 	// Agents of all versions take these.
 	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", main.Image)
-	main.Env = append(main.Env,
-		corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST", Value: c.Spec.VirtualIP},
-		corev1.EnvVar{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.Spec.APIServerPort))},
-	)
+	main.Env = append(main.Env, APIEnv(c)...)
 	return j, nil
+}
+
+// APIEnv is where a pod finds the API: at its stable endpoint. Where that is each host's own
+// it is left to the kubelet, which names the service of the API.
+// https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api
+func APIEnv(c *v1alpha1.Cluster) []corev1.EnvVar {
+	if c.EndpointIsLocal() {
+		return nil
+	}
+	return []corev1.EnvVar{
+		{Name: "KUBERNETES_SERVICE_HOST", Value: c.EndpointHost()},
+		{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.EndpointPort()))},
+	}
 }
 
 // worked are the nodes that an Operation changes most: a coordinator should rather not be

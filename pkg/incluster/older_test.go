@@ -89,3 +89,36 @@ func TestRemoveMemberWithAnOlderResource(t *testing.T) {
 		t.Errorf("it was created for %+v", got)
 	}
 }
+
+// TestUpgradeWithAnOlderResource: the resource of a version that knew neither failures that may be nor
+// groups of workers would drop both, and with them what bounds the turns in a plan. It is brought up
+// to date first.
+func TestUpgradeWithAnOlderResource(t *testing.T) {
+	s, f := start(t)
+	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
+		t.Fatal(err)
+	}
+	clients, err := client.New(s.Config)
+	f.must(err)
+	objects, err := apply.Load(manifests.FS, manifests.OperationCRD)
+	f.must(err)
+	versions, _, err := unstructured.NestedSlice(objects[0].Object, "spec", "versions")
+	f.must(err)
+	version, ok := versions[0].(map[string]any)
+	if !ok {
+		t.Fatalf("versions are %v", versions)
+	}
+	at := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "upgrade", "properties"}
+	unstructured.RemoveNestedField(version, append(at, "maxFailures")...)
+	unstructured.RemoveNestedField(version, append(at, "by")...)
+	f.must(unstructured.SetNestedSlice(objects[0].Object, versions, "spec", "versions"))
+	_, err = apply.Apply(t.Context(), clients, objects, apply.Options{Force: true})
+	f.must(err)
+	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
+	f.must(err)
+	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: "v1.36.3", MaxFailures: v1alpha1.DefaultMaxFailures, By: "zone"}})
+	f.must(err)
+	if got := op.Spec.Upgrade; got == nil || got.MaxFailures != v1alpha1.DefaultMaxFailures || got.By != "zone" {
+		t.Errorf("it was created for %+v", got)
+	}
+}

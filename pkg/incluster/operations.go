@@ -69,7 +69,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 	if err != nil {
 		return nil, err
 	}
-	if err := o.refuse(ctx); err != nil {
+	if err := o.Refuse(ctx, nil); err != nil {
 		return nil, err
 	}
 	name := strings.ToLower(string(spec.Type)) + "-" + rand.String(5)
@@ -111,7 +111,7 @@ func (o *Operations) CreateWith(ctx context.Context, spec v1alpha1.OperationSpec
 const knownWithin = 20 * time.Second
 
 // createCurrent creates an Operation; where an older kubectl-ha installed the
-// resource, and it does not know the type, this one's is installed first. A newer
+// resource, and it does not know the type or a field, this one's is installed first. A newer
 // one's is left as it is: it knows all that this one does.
 func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, want *v1alpha1.Operation) (*v1alpha1.Operation, error) {
 	parts, err := o.ops.KnowsParts(ctx)
@@ -121,7 +121,7 @@ func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, wan
 	var op *v1alpha1.Operation
 	if parts {
 		op, err = o.ops.Create(ctx, want.DeepCopy())
-		if !apierrors.IsInvalid(err) {
+		if !unknown(err) {
 			return op, err
 		}
 	}
@@ -135,13 +135,16 @@ func (o *Operations) createCurrent(ctx context.Context, c *v1alpha1.Cluster, wan
 			return false, nil //nolint:nilerr // the next look tells
 		}
 		op, err = o.ops.Create(ctx, want.DeepCopy())
-		return !apierrors.IsInvalid(err), nil
+		return !unknown(err), nil
 	})
 	if err == nil && waited != nil {
 		err = fmt.Errorf("the API servers do not know the resources that were just installed: %w", waited)
 	}
 	return op, err
 }
+
+// unknown tells whether the resource that is installed may not know a type, or a field.
+func unknown(err error) bool { return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) }
 
 // keepFinished is how many finished Operations are kept, with their history.
 const keepFinished = 20
@@ -272,18 +275,14 @@ func (o *Operations) Abort(ctx context.Context, name string) error {
 	return ensureCoordinator(ctx, o.clients.Kube, op, cluster, agents)
 }
 
-// refuse returns a BusyError when an Operation is unfinished, in progress or waiting.
-func (o *Operations) refuse(ctx context.Context) error {
+// Refuse returns a BusyError when an Operation is unfinished, in progress or waiting, but for those that
+// pass (nil: none).
+func (o *Operations) Refuse(ctx context.Context, passes func(v1alpha1.OperationSpec) bool) error {
 	all, err := o.ops.Heads(ctx)
 	if err != nil {
 		return err
 	}
-	for _, op := range all {
-		if operations.Unfinished(op) {
-			return operations.Busy(&op)
-		}
-	}
-	return nil
+	return operations.Refuse(all, passes)
 }
 
 func phase(op *v1alpha1.Operation) string {

@@ -472,7 +472,43 @@ func TestUpgrade(t *testing.T) {
 	w.looksInside()
 	w.applied()
 	w.givenUp()
+	w.failsInPart()
 	w.back()
+}
+
+// failsInPart: of two workers one may fail. The other one goes on, and the Operation has failed all the
+// same; resumed, it does what is left.
+func (w *upgradeWorld) failsInPart() {
+	w.Helper()
+	ctx := w.Context()
+	w.must(w.kubelet(ctx, "w1", w.from))
+	w.must(w.kubelet(ctx, "w2", w.from))
+	w.setFail("upgrade-kubelet w1", true)
+	op, err := w.ops.Create(ctx, v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: w.to, Only: v1alpha1.UpgradeNodes, MaxUnavailable: "2", MaxFailures: "1", By: "zone",
+		ForceDrain: true, DrainTimeout: "1s", Ignore: []string{upgrade.CheckEvictions}}})
+	w.must(err)
+	if err := w.ends(op.Name); err == nil || !strings.Contains(err.Error(), "kubelet/w1: w1: the disk is full") {
+		w.Errorf("it ended with %v", err)
+	}
+	did := w.takeDid()
+	if !slices.Contains(did, "upgrade-kubelet w1") || !slices.Contains(did, "upgrade-kubelet w2") || did[len(did)-1] != "upgrade-settle w1" {
+		w.Errorf("it did %v", did)
+	}
+	got, err := w.ops.Get(ctx, op.Name)
+	w.must(err)
+	i := slices.IndexFunc(got.Status.Steps, func(s v1alpha1.StepStatus) bool { return s.ID == "report" })
+	if got.Status.Phase != v1alpha1.OperationFailed || !strings.HasPrefix(got.Status.Message, "1 node has failed, of 2: w1; kubelet/w1: ") || i < 0 || !strings.HasPrefix(got.Status.Steps[i].Message, "failed: w1 (kubelet); ") {
+		w.Errorf("%s (%s), %+v", got.Status.Phase, got.Status.Message, got.Status.Steps)
+	}
+	if w.cordoned() != "w2()" {
+		w.Errorf("left is %s cordoned", w.cordoned())
+	}
+	w.setFail("upgrade-kubelet w1", false)
+	w.must(w.ops.Resume(ctx, op.Name))
+	w.must(w.ends(op.Name))
+	if got := w.takeDid(); !slices.Equal(got, []string{"upgrade-kubelet w1"}) {
+		w.Errorf("resumed, it did %v", got)
+	}
 }
 
 // givenUp: a kubelet whose upgrade failed waits for who goes on; when the failed Operation is

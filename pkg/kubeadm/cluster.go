@@ -89,7 +89,7 @@ func defaultClusterConfiguration() object {
 // address first, every control plane directly (a health check or a person with
 // a broken virtual IP does that), the host itself, and what the user adds.
 func certSANs(c *v1alpha1.Cluster) []string {
-	sans := []string{c.Spec.VirtualIP}
+	sans := []string{c.EndpointHost()}
 	for _, h := range c.ControlPlanes() {
 		sans = append(sans, h.Name, h.Address)
 	}

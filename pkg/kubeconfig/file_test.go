@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 func TestWriteFileThroughALink(t *testing.T) {
@@ -180,6 +183,36 @@ func TestMergeDoesNotTakeAnothersName(t *testing.T) {
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("changed: %v\n%s", err, after)
+	}
+}
+
+// TestMergeKnowsAClusterWhoseCAIsReplaced: its entry may have another address by now, such as
+// the load balancer's, and trusts the former CA, the new one, or both.
+func TestMergeKnowsAClusterWhoseCAIsReplaced(t *testing.T) {
+	var cas [3][]byte
+	for i := range cas {
+		ca, err := pki.NewCA("kubernetes", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cas[i] = ca.CertPEM
+	}
+	former, next, foreign := cas[0], cas[1], cas[2]
+	for name, tc := range map[string]struct {
+		mine, now []byte
+		taken     bool
+	}{
+		"begun":            {former, slices.Concat(former, next), false},
+		"completed":        {slices.Concat(former, next), next, false},
+		"another cluster":  {foreign, slices.Concat(former, next), true},
+		"a whole rotation": {former, next, true},
+	} {
+		path := filepath.Join(t.TempDir(), "config")
+		write(t, path, build(Options{Cluster: "lab", Server: "https://10.0.0.1:6443", User: "alice"}, tc.mine, &clientcmdapi.AuthInfo{Token: "a"}))
+		_, err := Merge(paths(t, path), build(Options{Cluster: "lab", Server: "https://10.0.0.1:8443", User: "alice"}, tc.now, &clientcmdapi.AuthInfo{Token: "b"}), time.Now())
+		if errors.Is(err, ErrTaken) != tc.taken || !tc.taken && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 )
 
 // Merged says what Merge did.
@@ -244,5 +246,17 @@ func refuseTaken(mine, c *clientcmdapi.Config) error {
 // other tells whether two entries are of different clusters; none is not, nor is an
 // entry without an address.
 func other(a, b *clientcmdapi.Cluster) bool {
-	return a != nil && b != nil && a.Server != "" && a.Server != b.Server && !bytes.Equal(a.CertificateAuthorityData, b.CertificateAuthorityData)
+	return a != nil && b != nil && a.Server != "" && a.Server != b.Server && !sameCA(a.CertificateAuthorityData, b.CertificateAuthorityData)
+}
+
+// sameCA tells whether two entries trust the same CA. While a cluster's CA is replaced it has
+// two of them, and an entry of before or after has one: one in common is enough.
+func sameCA(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	others := pki.Certs(b)
+	return slices.ContainsFunc(pki.Certs(a), func(ca []byte) bool {
+		return slices.ContainsFunc(others, func(other []byte) bool { return pki.Same(ca, other) })
+	})
 }

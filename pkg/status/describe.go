@@ -96,6 +96,9 @@ func (p *prober) loadBalancer(ctx context.Context) {
 		return
 	}
 	port := strconv.Itoa(int(spec.Port))
+	if !p.l.cluster.KeepsVirtualIP() && !spec.Enabled {
+		return // Whatever listens there is others'.
+	}
 	lb := &LoadBalancer{Type: spec.Type, Address: net.JoinHostPort(p.l.cluster.Spec.VirtualIP, port)}
 	hosts := p.l.cluster.ControlPlanes()
 	lb.Backends = make([]Backend, len(hosts))

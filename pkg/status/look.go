@@ -38,6 +38,16 @@ type Looker struct {
 	// cluster is the document that was read last; with it a cluster whose API has
 	// gone since can still be looked at.
 	cluster *v1alpha1.Cluster
+	// certificates: only these are asked for.
+	certificates bool
+}
+
+// Certificates is a Looker that asks for what has a certificate, and leaves out what a whole look takes its
+// time for: health checks, and the numbers of etcd members.
+func Certificates(config *rest.Config, given *v1alpha1.Cluster) *Looker {
+	l := New(config, given)
+	l.certificates = true
+	return l
 }
 
 // New makes a Looker. given may be nil: then the cluster's own document is read,
@@ -57,17 +67,22 @@ func (l *Looker) Look(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	if l.given == nil && r.API.Error == "" {
-		cluster, err := document(ctx, clients)
-		if err != nil {
-			r.Unseen = append(r.Unseen, "the Cluster document: "+short(err))
-		} else {
-			l.cluster = cluster
-		}
-	}
 	seen := &objects{}
 	if r.API.Error == "" {
+		var all sync.WaitGroup
+		var cluster *v1alpha1.Cluster
+		if l.given == nil {
+			all.Go(func() { cluster, err = document(ctx, clients) })
+		}
 		seen = readObjects(ctx, clients)
+		all.Wait()
+		switch {
+		case l.given != nil:
+		case err != nil:
+			r.Unseen = append(r.Unseen, "the Cluster document: "+short(err))
+		default:
+			l.cluster = cluster
+		}
 		r.Unseen = append(r.Unseen, seen.unseen...)
 		r.API.Reads = seen.failed == nil
 		if seen.failed != nil {
@@ -120,6 +135,7 @@ func (l *Looker) describe(r *Report, o *objects) {
 		return
 	}
 	r.Cluster, r.API.VirtualIP, r.API.Endpoint = c.Metadata.Name, c.Spec.VirtualIP, c.Endpoint()
+	r.API.Others = !c.KeepsVirtualIP()
 	if r.Version == "" {
 		r.Version = c.Spec.KubernetesVersion
 	}
@@ -140,6 +156,9 @@ func (l *Looker) probe(ctx context.Context, r *Report, o *objects, clients *clie
 	var all sync.WaitGroup
 	for i := range r.ControlPlanes {
 		all.Go(func() { p.server(ctx, i) })
+		if l.certificates {
+			continue
+		}
 		all.Go(func() { p.component(ctx, i, controllerManager, controllerManagerPort) })
 		all.Go(func() { p.component(ctx, i, scheduler, schedulerPort) })
 	}
@@ -150,7 +169,9 @@ func (l *Looker) probe(ctx context.Context, r *Report, o *objects, clients *clie
 		all.Go(func() { p.kubelet(ctx, n) })
 	}
 	if l.cluster != nil {
-		all.Go(func() { p.holder(ctx) })
+		if !l.certificates {
+			all.Go(func() { p.holder(ctx) })
+		}
 		all.Go(func() { p.loadBalancer(ctx) })
 	}
 	all.Wait()
@@ -193,15 +214,9 @@ func (p *prober) server(ctx context.Context, i int) {
 	cp := &p.r.ControlPlanes[i]
 	_, port, _ := net.SplitHostPort(cp.Address)
 	number, _ := strconv.Atoi(port) // Made from a number.
-	dial := direct(cp.Address)
-	cp.APIServer = askServer(ctx, p.l.config, cp.Address, dial)
-	cert, err := certificate(ctx, dial)
-	if err != nil {
-		dial = p.tunnel(cp.Node).through(number)
-		if again := askServer(ctx, p.l.config, cp.Address, dial); again.Version != "" {
-			cp.APIServer = again
-			cert, err = certificate(ctx, dial)
-		}
+	cert, dial, err := shown(ctx, direct(cp.Address), p.tunnel(cp.Node).through(number))
+	if !p.l.certificates {
+		cp.APIServer = askServer(ctx, p.l.config, cp.Address, dial)
 	}
 	if err != nil {
 		return
@@ -242,19 +257,14 @@ func refused(err error) bool { return strings.Contains(err.Error(), "on its loop
 // member looks at an etcd member: at its own port, and for its numbers.
 func (p *prober) member(ctx context.Context, i int) {
 	m := &p.r.Etcd[i]
-	cert, err := certificate(ctx, direct(m.Address))
-	if err != nil {
-		if again, second := certificate(ctx, p.tunnel(m.Node).through(v1alpha1.EtcdClientPort)); second == nil {
-			cert, err = again, nil
-		}
-	}
+	cert, _, err := shown(ctx, direct(m.Address), p.tunnel(m.Node).through(v1alpha1.EtcdClientPort))
 	if err != nil {
 		m.Error = short(err)
 	} else {
 		m.Answers = true
 		p.keep(m.Node, "etcd", cert)
 	}
-	if p.tunnel(m.Node).pod == "" {
+	if p.tunnel(m.Node).pod == "" || p.l.certificates {
 		return
 	}
 	p.mu.Lock()
@@ -272,11 +282,7 @@ const kubeletServing = "kubelet, serving"
 // kubelet looks at the certificate that a kubelet serves with.
 func (p *prober) kubelet(ctx context.Context, n Node) {
 	address := net.JoinHostPort(n.Address, strconv.Itoa(kubeletPort))
-	cert, err := certificate(ctx, direct(address))
-	if err != nil {
-		cert, err = certificate(ctx, p.tunnel(n.Name).through(kubeletPort))
-	}
-	if err == nil {
+	if cert, _, err := shown(ctx, direct(address), p.tunnel(n.Name).through(kubeletPort)); err == nil {
 		p.keep(n.Name, kubeletServing, cert)
 	}
 }

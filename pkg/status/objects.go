@@ -73,7 +73,7 @@ func readObjects(ctx context.Context, c *client.Clients) *objects {
 		what string
 		read func(context.Context, *client.Clients) error
 	}{
-		{"nodes", o.readNodes}, {"the nodes' leases", o.readLeases}, {"the pods of kube-system", o.readPods}, {"who leads", o.readLeaders},
+		{"nodes", o.readNodes}, {"the nodes' leases", o.readLeases}, {"the pods of kube-system", o.readPods}, {"the leader of " + controllerManager, o.leader(controllerManager)}, {"the leader of " + scheduler, o.leader(scheduler)},
 		{"CoreDNS", o.readDNS}, {"operations", o.readOperations}, {"kubeadm's configuration", o.readConfigured},
 		{"the scheduled renewal of certificates", o.readRenewal}, {"the scheduled backup", o.readBackups},
 	} {
@@ -115,15 +115,18 @@ func (o *objects) readPods(ctx context.Context, c *client.Clients) error {
 	return err
 }
 
-func (o *objects) readLeaders(ctx context.Context, c *client.Clients) error {
-	for _, name := range []string{controllerManager, scheduler} {
+// leader reads who leads of a component.
+func (o *objects) leader(name string) func(context.Context, *client.Clients) error {
+	return func(ctx context.Context, c *client.Clients) error {
 		lease, err := c.Kube.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		o.leaders[name] = lease
+		return nil
 	}
-	return nil
 }
 
 func (o *objects) readDNS(ctx context.Context, c *client.Clients) error {
@@ -168,7 +171,8 @@ func document(ctx context.Context, c *client.Clients) (*v1alpha1.Cluster, error)
 	if err != nil {
 		return nil, err
 	}
-	return adopt.Cluster(seen, "")
+	found, _, err := adopt.Cluster(seen, "")
+	return found, err
 }
 
 // leaderOf is the node of a lease's holder, which is "node_uuid"; empty when the

@@ -69,6 +69,53 @@ func certificate(ctx context.Context, dial dialer) (*x509.Certificate, error) {
 	return nil, err
 }
 
+// headStart is how long the direct way is waited for before the other is tried as well: where a firewall drops
+// what is sent, nobody says that it leads nowhere.
+const headStart = 250 * time.Millisecond
+
+// shown is certificate by the direct way or, where that fails or is silent, by the other one; dial is the way
+// by which it was shown first, and the direct one when neither did. The error is the direct way's.
+func shown(ctx context.Context, direct, other dialer) (cert *x509.Certificate, dial dialer, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // Whoever comes second is of no use.
+	type answer struct {
+		cert *x509.Certificate
+		err  error
+	}
+	ask := func(d dialer) <-chan answer {
+		said := make(chan answer, 1)
+		go func() {
+			c, err := certificate(ctx, d)
+			said <- answer{c, err}
+		}()
+		return said
+	}
+	first, second := ask(direct), (<-chan answer)(nil)
+	wait := time.NewTimer(headStart)
+	defer wait.Stop()
+	silent := wait.C
+	for first != nil || second != nil {
+		select {
+		case a := <-first:
+			if a.err == nil {
+				return a.cert, direct, nil
+			}
+			first, err = nil, a.err
+		case a := <-second:
+			if a.err == nil {
+				return a.cert, other, nil
+			}
+			second = nil
+			continue
+		case <-silent:
+		}
+		if silent != nil {
+			silent, second = nil, ask(other)
+		}
+	}
+	return nil, direct, err
+}
+
 // get asks for a document without any login. Over TLS the certificate is not
 // verified: controller-manager and scheduler make one for themselves, and nothing
 // is believed of them but whether they say that they are well.

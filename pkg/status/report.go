@@ -60,6 +60,8 @@ type Problem struct {
 type API struct {
 	Endpoint  string `json:"endpoint"`
 	VirtualIP string `json:"virtualIP"`
+	// Others says that kubectl-ha does not keep the endpoint.
+	Others bool `json:"others,omitempty"`
 	// Holder is the control plane that answers there; Could are the others that could.
 	Holder string   `json:"holder,omitempty"`
 	Could  []string `json:"could,omitempty"`

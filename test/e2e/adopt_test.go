@@ -69,8 +69,14 @@ func TestAdoptAndDoctorElsewhere(t *testing.T) {
 	}
 }
 
-// adopt runs adopt --ssh with the lab's login in the SSH settings of a home of its own.
+// adopt runs adopt --ssh.
 func (c *cluster) adopt(t *testing.T) result {
+	t.Helper()
+	return c.overSSH(t, "adopt", "--ssh", "--yes", "--kubeconfig", c.kubeconfig)
+}
+
+// overSSH runs kubectl-ha with the lab's login in the SSH settings of a home of its own.
+func (c *cluster) overSSH(t *testing.T, args ...string) result {
 	t.Helper()
 	login := map[string]string{}
 	file, err := os.ReadFile(c.file)
@@ -92,7 +98,7 @@ func (c *cluster) adopt(t *testing.T) result {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*suiteDeadline)
 	defer cancel()
-	r, err := command(ctx, c.dir, nil, append([]string{"env", "HOME=" + home}, c.haArgv("adopt", "--ssh", "--yes", "--kubeconfig", c.kubeconfig)...)...)
+	r, err := command(ctx, c.dir, nil, append([]string{"env", "HOME=" + home}, c.haArgv(args...)...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

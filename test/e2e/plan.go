@@ -56,6 +56,9 @@ func needs() []need {
 		{test: "TestBadInput", on: own},
 		{test: "TestUninstall", on: own, tier: long, left: "TestWorkerLeavesAndComesBack takes it off one host"},
 		{test: "TestUpgradeWithstands", on: own, tier: long, left: "TestSeparateEtcdHosts/upgrade upgrades one that is written to; nothing goes wrong in it"},
+		{test: "TestAdoptedKeepalived", on: own, tier: long, left: "TestEndpoints of pkg/incluster/adopt, TestForeignEndpoint of pkg/incluster/upgrade and TestRelease of the task release, without a cluster; TestAdoptAndDoctorElsewhere adopts one that bootstrap made"},
+		{test: "TestAdoptedName", on: own, tier: long, left: "TestEndpoints, TestForeignEndpoint and TestAPIEnv, without a cluster"},
+		{test: "TestAdoptedNodeEndpoint", on: own, tier: long, left: "TestEndpoints and TestForeignEndpoint, without a cluster"},
 		{test: "TestEtcdUpgrade", on: own, tier: long, left: "TestRealUpgrade, with three real members of etcd that are upgraded, put back and downgraded"},
 		{test: "TestEtcdUpgradeApart", on: own, tier: long, left: "TestRunOverSSH, without hosts"},
 		{test: "TestOwnCAs", on: own, tier: long, left: "TestOwnIntermediate, with a real etcd and API server; TestBootstrapWithOwnCAs and TestRotateEtcdToOwn, without hosts"},
@@ -117,6 +120,7 @@ func needs() []need {
 		{test: "TestLearnerOfADeadHost", on: consumed, tier: long, left: "TestRealLeftover, with a real etcd; TestStatesOfAJoin and TestEveryStateHasAWayOut, without hosts"},
 		{test: "TestCertificatesForLife", on: consumed, tier: long, left: "TestRescueOfWhatHasEnded, with three real members of etcd; TestRealEtcd and TestRealAPIServer exchange certificates in use"},
 		{test: "TestRotateCA", on: consumed, tier: long, left: "TestRotateKubernetes and its siblings, on a host that is played, ended at each of its questions"},
+		{test: "TestRotateCAWithstands", on: consumed, tier: long, left: "TestEngine kills coordinators, with a real API server; nothing joins in the middle of a rotation"},
 		{test: "TestControlPlaneLeavesAndComesBack", on: consumed, tier: long, left: "TestWorkerLeavesAndComesBack does so to a worker"},
 	}
 }

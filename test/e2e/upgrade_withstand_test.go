@@ -556,8 +556,8 @@ func (w *withstand) killCoordinators(t *testing.T, name string) (stop func()) {
 
 // killCoordinator kills the one that has the lease. The API may be away, or the pod
 // gone: then none is killed.
-func (w *withstand) killCoordinator(ctx context.Context, name string) bool {
-	pod := w.coordinator(ctx, name)
+func (c *cluster) killCoordinator(ctx context.Context, name string) bool {
+	pod := c.coordinator(ctx, name)
 	if pod == nil || len(pod.Status.ContainerStatuses) == 0 {
 		return false
 	}
@@ -565,7 +565,7 @@ func (w *withstand) killCoordinator(ctx context.Context, name string) bool {
 	if !ok {
 		return false
 	}
-	argv := w.argv("exec", pod.Spec.NodeName, "--", "ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL", id)
+	argv := c.argv("exec", pod.Spec.NodeName, "--", "ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL", id)
 	within, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	r, err := command(within, "", nil, argv...)
@@ -573,8 +573,8 @@ func (w *withstand) killCoordinator(ctx context.Context, name string) bool {
 }
 
 // coordinator is the pod that carries an Operation out; nil when that can't be told.
-func (w *withstand) coordinator(ctx context.Context, name string) *corev1.Pod {
-	raw, err := w.client.RESTClient().Get().AbsPath("/apis/kubectl-ha.dev/v1alpha1/operations/" + name).DoRaw(ctx)
+func (c *cluster) coordinator(ctx context.Context, name string) *corev1.Pod {
+	raw, err := c.client.RESTClient().Get().AbsPath("/apis/kubectl-ha.dev/v1alpha1/operations/" + name).DoRaw(ctx)
 	if err != nil {
 		return nil
 	}
@@ -582,7 +582,7 @@ func (w *withstand) coordinator(ctx context.Context, name string) *corev1.Pod {
 	if err := json.Unmarshal(raw, &op); err != nil || op.Status.Coordinator == "" {
 		return nil
 	}
-	pod, err := w.client.CoreV1().Pods("ha-system").Get(ctx, op.Status.Coordinator, metav1.GetOptions{})
+	pod, err := c.client.CoreV1().Pods("ha-system").Get(ctx, op.Status.Coordinator, metav1.GetOptions{})
 	if err != nil {
 		return nil
 	}

@@ -37,6 +37,8 @@ type IssueOptions struct {
 	// for kubeconfigs: the load balancer where that was set up for them, else the virtual IP.
 	VirtualIP, LoadBalancer bool
 	Node                    string
+	// Same has it point at what Config points at, where that is one of these three.
+	Same bool
 
 	// CertificateUser is the name in the caller's own certificate.
 	CertificateUser string

@@ -95,6 +95,32 @@ func TestTarget(t *testing.T) {
 }
 
 // TestDocumentOf: a file says who the hosts are, the cluster which load balancer there is.
+// TestSame: credentials that are issued anew point at what they pointed at, although the document has
+// the load balancer for kubeconfigs by now.
+func TestSame(t *testing.T) {
+	c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{VirtualIP: "192.0.2.9", APIServerPort: 6443, Hosts: []v1alpha1.Host{
+		{Name: "cp1", Address: "192.0.2.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}, {Name: "w1", Address: "192.0.2.2", Roles: []v1alpha1.Role{v1alpha1.RoleWorker}}}}}
+	c.Spec.LoadBalancer = v1alpha1.LoadBalancer{Port: 8443, Enabled: true, UseFor: []v1alpha1.LoadBalancerUse{v1alpha1.UseForKubeconfig}}
+	gone := *c
+	gone.Spec.LoadBalancer.Enabled = false
+	for name, tc := range map[string]struct {
+		cluster      *v1alpha1.Cluster
+		server, want string
+	}{
+		"the virtual IP":              {c, "https://192.0.2.9:6443", "https://192.0.2.9:6443"},
+		"the load balancer":           {c, "https://192.0.2.9:8443", "https://192.0.2.9:8443"},
+		"one that has been removed":   {&gone, "https://192.0.2.9:8443", "https://192.0.2.9:6443"},
+		"a control plane":             {c, "https://192.0.2.1:6443", "https://192.0.2.1:6443"},
+		"a worker, which has no API":  {c, "https://192.0.2.2:6443", "https://192.0.2.9:8443"},
+		"what is not in the document": {c, "https://api.example.com", "https://192.0.2.9:8443"},
+	} {
+		got, err := IssueOptions{}.as(tc.cluster, tc.server).target(tc.cluster)
+		if err != nil || got.server != tc.want {
+			t.Errorf("%s: %s, %v", name, got.server, err)
+		}
+	}
+}
+
 func TestDocumentOf(t *testing.T) {
 	given, stored := &v1alpha1.Cluster{}, &v1alpha1.Cluster{}
 	given.Metadata.Name, stored.Metadata.Name = "given", "stored"

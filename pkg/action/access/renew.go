@@ -28,9 +28,10 @@ func Credential(ctx context.Context, file string, duration time.Duration, now ti
 }
 
 // Reissue has the caller's own credentials issued anew by the cluster of config, and merged into a
-// kubeconfig; user is the name in the certificate. It returns the access that goes by them.
+// kubeconfig, which points at what it pointed at before; user is the name in the certificate. It returns
+// the access that goes by them.
 func Reissue(ctx context.Context, config *rest.Config, user string, merge *clientcmd.PathOptions, sink report.Sink) (*rest.Config, error) {
-	r, err := RunIssue(ctx, IssueOptions{Config: config, CertificateUser: user, Merge: merge}, sink)
+	r, err := RunIssue(ctx, IssueOptions{Config: config, CertificateUser: user, Merge: merge, Same: true}, sink)
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,6 @@ package access
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -29,13 +27,35 @@ func findTarget(ctx context.Context, config *rest.Config, o IssueOptions) (targe
 		return target{}, action.As(action.Invalid, err)
 	}
 	stored, err := incluster.StoredCluster(ctx, client)
+	document := o.Cluster
 	switch {
 	case err == nil:
-		return o.target(documentOf(o.Cluster, stored))
+		document = documentOf(o.Cluster, stored)
 	case o.Cluster == nil:
 		return target{}, action.OfCluster(fmt.Errorf("%w (or give the Cluster file with -f)", err))
 	}
-	return o.target(o.Cluster)
+	if o.Same {
+		o = o.as(document, config.Host)
+	}
+	return o.target(document)
+}
+
+// as points at what a server's URL is in a cluster; any other leaves it as it was. It is pure.
+func (o IssueOptions) as(c *v1alpha1.Cluster, server string) IssueOptions {
+	switch server {
+	case ServerURL(c):
+		o.VirtualIP = true
+		return o
+	case "https://" + c.BalancedEndpoint():
+		o.LoadBalancer = c.Spec.LoadBalancer.Enabled
+		return o
+	}
+	for _, h := range c.ControlPlanes() {
+		if server == c.APIServerURL(h.Address) {
+			o.Node = h.Name
+		}
+	}
+	return o
 }
 
 // documentOf is the document that was given, where one was, else the stored one. Which load
@@ -65,7 +85,7 @@ func (o IssueOptions) target(c *v1alpha1.Cluster) (target, error) {
 			return target{}, action.Invalidf("--node %s: not a control plane node of the cluster %s", o.Node, t.name)
 		}
 		t.name += "-" + o.Node
-		t.server = "https://" + net.JoinHostPort(h.Address, strconv.Itoa(int(c.Spec.APIServerPort)))
+		t.server = c.APIServerURL(h.Address)
 	}
 	return t, nil
 }

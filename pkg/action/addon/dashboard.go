@@ -45,7 +45,11 @@ func DashboardInstall(o InstallOptions, withMonitoring, withAdmin bool) InstallO
 
 // DashboardURL is where the dashboard of a cluster is.
 func DashboardURL(c *v1alpha1.Cluster) string {
-	return "https://" + net.JoinHostPort(c.Spec.VirtualIP, strconv.Itoa(manifests.DashboardNodePort))
+	at := c.Spec.VirtualIP
+	if all := c.ControlPlanes(); at == "" && len(all) > 0 {
+		at = all[0].Address // The endpoint leads to the API alone; each node has the port.
+	}
+	return "https://" + net.JoinHostPort(at, strconv.Itoa(manifests.DashboardNodePort))
 }
 
 // Dashboard is one that is installed.

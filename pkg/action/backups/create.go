@@ -48,10 +48,11 @@ type Options struct {
 	// cluster's. Here: this machine asks the target itself, since there is no host left that could.
 	Of   string
 	Here bool
-	// Began are upgrades that are not through, and when they began; the API tells. Unknown: nobody
-	// could be asked.
-	Began   map[string]time.Time
-	Unknown bool
+	// Began are upgrades that are not through, and when they began, and InProgress the backups that
+	// Operations are making, by name; the API tells. Unknown: nobody could be asked.
+	Began      map[string]time.Time
+	InProgress []string
+	Unknown    bool
 
 	// left are hosts that could not be connected to.
 	left []string
@@ -89,7 +90,7 @@ func (o Options) call(ctx context.Context, h v1alpha1.Host, task string, timeout
 // Create makes a backup on the hosts, and sends it to the target when there is one: encrypted, the
 // manifest last. Made already by an interrupted run, it is not made again, only sent.
 func Create(ctx context.Context, o Options, name string, sink report.Sink) (backup.Manifest, error) {
-	hosts := backups.Hosts(o.Cluster, o.On)
+	hosts := o.Cluster.Keepers(o.On)
 	m := backups.Manifest(o.Cluster, name)
 	if taskbackup.Scheduled(name) {
 		return m, action.Invalidf("names that begin with %s are those of scheduled backups, which are removed by their schedule", taskbackup.ScheduledPrefix)
@@ -155,8 +156,15 @@ func Create(ctx context.Context, o Options, name string, sink report.Sink) (back
 	}
 	return m, action.Step(sink, "finish", "write the manifest", func() error {
 		var data offsite.TargetData
-		return o.call(ctx, hosts[0], tasks.BackupTarget, backups.TargetTimeout, offsite.TargetSpec{Store: *o.Target, Finish: &m, Tidy: true}, &data, sink)
+		return o.call(ctx, hosts[0], tasks.BackupTarget, backups.TargetTimeout, o.tidies(offsite.TargetSpec{Store: *o.Target, Finish: &m}), &data, sink)
 	})
+}
+
+// tidies has what others have left at the target removed as well, unless nobody could be asked what is
+// being made.
+func (o Options) tidies(spec offsite.TargetSpec) offsite.TargetSpec {
+	spec.Tidy, spec.Spared = !o.Unknown, o.InProgress
+	return spec
 }
 
 // target asks the first control plane that answers: a target is one as the hosts reach it.
@@ -169,7 +177,7 @@ func (o Options) target(ctx context.Context, spec offsite.TargetSpec, sink repor
 		data, err = o.here(ctx, spec)
 		return data, by, err
 	}
-	hosts := backups.Hosts(o.Cluster, o.On)
+	hosts := o.Cluster.Keepers(o.On)
 	if len(hosts) == 0 {
 		return data, by, action.As(action.Unreachable, errors.New("no control plane or etcd member can be reached that could ask the target"))
 	}
@@ -247,7 +255,7 @@ func Delete(ctx context.Context, o Options, d DeleteOptions, sink report.Sink) (
 			return nil, err
 		}
 	}
-	_, _, err = o.target(ctx, offsite.TargetSpec{Delete: going, Tidy: true}, sink)
+	_, _, err = o.target(ctx, o.tidies(offsite.TargetSpec{Delete: going}), sink)
 	return going, err
 }
 

@@ -34,6 +34,8 @@ type hosts struct {
 	mu     sync.Mutex
 	// done are the tasks that change something, in their order.
 	done []string
+	// tidied are the backups that were spared each time the target was tidied.
+	tidied []string
 }
 
 func (hs *hosts) Run(_ context.Context, name string, req node.Request, _ report.Sink) (node.Result, error) {
@@ -53,6 +55,9 @@ func (hs *hosts) Run(_ context.Context, name string, req node.Request, _ report.
 	}
 	if spec.Finish != nil || len(spec.Delete) > 0 {
 		hs.done = append(hs.done, "change the target")
+	}
+	if spec.Tidy {
+		hs.tidied = append(hs.tidied, strings.Join(spec.Spared, " "))
 	}
 	raw, err := json.Marshal(offsite.TargetData{Listed: hs.listed})
 	return node.Result{Data: raw}, err
@@ -155,7 +160,7 @@ func TestDeleteWhatWasShown(t *testing.T) {
 	} {
 		hs := &hosts{t: t, listed: backup.Listed{Backups: all}}
 		o := hs.options()
-		o.Unknown = tc.unknown
+		o.Unknown, o.InProgress = tc.unknown, []string{"paused", "runs"}
 		asked := ""
 		tc.d.Confirm = func(_ context.Context, names []string) error {
 			asked = strings.Join(names, " ")
@@ -170,6 +175,10 @@ func TestDeleteWhatWasShown(t *testing.T) {
 		}
 		if err == nil && strings.Join(gone, " ") != tc.gone || (len(hs.done) > 0) != tc.changes || tc.changes && asked != tc.gone {
 			t.Errorf("%s: %v is gone, of %q, by %v", name, gone, asked, hs.done)
+		}
+		// What others have left goes with it, but for what is being made: unless nobody can tell what that is.
+		if want := tc.changes && !tc.unknown; want != (len(hs.tidied) == 1) || want && hs.tidied[0] != "paused runs" {
+			t.Errorf("%s: tidied but for %q", name, hs.tidied)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func InCluster(ctx context.Context, config *rest.Config, c *v1alpha1.Cluster) (O
 	if err != nil && !apierrors.IsNotFound(err) {
 		return o, action.OfCluster(err)
 	}
-	o.Began = backups.Began(all)
+	o.Began, o.InProgress = backups.Began(all), backups.InProgress(all)
 	return o, nil
 }
 

@@ -10,17 +10,17 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 // OnHosts are the backups on the disks of the hosts that can be reached, which read each of them; the
 // newest come first. The error is of those that could not be asked, beside what the others have told.
 func OnHosts(ctx context.Context, o Options, sink report.Sink) ([]upgrade.Backup, error) {
-	said, failed := action.Ask(backups.Hosts(o.Cluster, o.On), func(h v1alpha1.Host) (data taskbackup.ListData, err error) {
+	said, failed := transport.Ask(o.Cluster.Keepers(o.On), func(h v1alpha1.Host) (data taskbackup.ListData, err error) {
 		err = o.call(ctx, h, tasks.ListBackups, taskbackup.Timeout, taskbackup.ListSpec{Verify: true}, &data, sink)
 		return data, err
 	})

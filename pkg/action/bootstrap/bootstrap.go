@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/remote"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/plan"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -61,6 +62,9 @@ type Result struct {
 
 // Check refuses what would fail later, without asking any host. Errors are action.Invalid.
 func Check(o Options) error {
+	if !o.Cluster.KeepsVirtualIP() {
+		return action.Invalidf("spec.endpoint says that others keep the endpoint: bootstrap makes clusters with a virtual IP that kubectl ha keeps; leave spec.endpoint out for one of these, and use adopt for a cluster that is there")
+	}
 	if info, err := os.Stat(filepath.Dir(o.Kubeconfig)); err != nil || !info.IsDir() {
 		return action.Invalidf("cannot write the kubeconfig to %s: no such directory", o.Kubeconfig)
 	}
@@ -140,6 +144,7 @@ func Run(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	result.Result, err = bootstrap.Run(ctx, bootstrap.Config{Cluster: o.Cluster, Hosts: hosts, StateDir: o.StateDir, OwnCAs: o.OwnCAs,
 		AgentImage: image, AgentDigest: source.Digest, DryRun: o.DryRun,
 		Bundle: supply.For(ctx, o.Cluster, o.DryRun, sink, looked), Confirm: confirm(o.Confirm),
+		Hold: func(ctx context.Context, a bootstrap.Access) (func(), error) { return hold(ctx, o, a, sink) },
 		Join: func(ctx context.Context, a bootstrap.Access) (plan.Outcome, error) {
 			return join(ctx, source, o.Cluster, a, sink)
 		},
@@ -162,6 +167,21 @@ func confirm(ask func(context.Context, plan.Plan) error) func(context.Context, p
 		}
 		return ask(ctx, p)
 	}
+}
+
+// hold keeps Operations of a cluster that runs from beginning while its hosts are changed. A Join is what
+// the bootstrap itself goes on with at its end.
+func hold(ctx context.Context, o Options, a bootstrap.Access, sink report.Sink) (release func(), err error) {
+	config, err := a.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	held, err := action.Hold{Config: config, StateDir: o.StateDir, Command: "kubectl ha bootstrap", Mends: true,
+		Passes: func(b *operations.BusyError) bool { return b.Command == "" && b.Type == v1alpha1.OperationJoin }}.Take(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	return held.Release, nil
 }
 
 // keepKubeconfig sees to the caller's kubeconfig, as the new cluster's administrator.

@@ -37,7 +37,7 @@ func TestPlanForOthers(t *testing.T) {
 		"a node that is away":             {unseen: map[string]string{"cp1": "away"}, wanted: true},
 		"a host to which there is no way": {unseen: map[string]string{"e1": "no way"}},
 	} {
-		p := makePlan(Options{Cluster: c}, keepers(c), tc.found, tc.unseen, signers{noEtcd: tc.noSigner})
+		p := makePlan(Options{Cluster: c}, c.Keepers(c.Spec.Hosts), tc.found, tc.unseen, signers{noEtcd: tc.noSigner})
 		var unsigned []string
 		for _, e := range p.Unsigned {
 			if e.Host != "cp1" || !e.NotAfter.Equal(end) {
@@ -49,7 +49,7 @@ func TestPlanForOthers(t *testing.T) {
 			t.Errorf("%s: %d, without a signature %v, wanted %v", what, p.Count(), unsigned, p.Wanted())
 		}
 	}
-	p := makePlan(Options{Cluster: c}, keepers(c), found, nil, signers{})
+	p := makePlan(Options{Cluster: c}, c.Keepers(c.Spec.Hosts), found, nil, signers{})
 	p.Addons = []string{"monitoring/etcd"}
 	if got := p.Title(); got != "renew 3 certificates of cp1, addons" {
 		t.Error(got)

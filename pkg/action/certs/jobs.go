@@ -30,7 +30,7 @@ type via func(h v1alpha1.Host) transport.Runner
 // look finds the certificates of hosts, all at once. unseen says why of those that could not
 // be looked at.
 func look(ctx context.Context, c *v1alpha1.Cluster, hosts []v1alpha1.Host, way via, sink report.Sink) (found map[string]certs.LookData, unseen map[string]string) {
-	found, failed := action.Ask(hosts, func(h v1alpha1.Host) (certs.LookData, error) {
+	found, failed := transport.Ask(hosts, func(h v1alpha1.Host) (certs.LookData, error) {
 		runner := way(h)
 		if runner == nil {
 			return certs.LookData{}, errors.New(noWay(h))

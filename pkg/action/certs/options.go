@@ -27,10 +27,9 @@ type Options struct {
 	// Hosts are connected over SSH. Status and Renew need those of etcd members that are no
 	// nodes, and leave these out, and say so, when it is nil; Rescue needs all that it is about.
 	Hosts transport.Runner
-	// StateDir is the cluster's directory on the workstation, with etcd's CA. CA is that CA when
-	// it is elsewhere. Without either, what it signs is left out, and said so.
+	// StateDir is the cluster's directory on the workstation, with etcd's CA. Without one, what that
+	// signs is left out, and said so.
 	StateDir string
-	CA       *pki.KeyPair
 	// CAs are those that are kept elsewhere: etcd's, or kubeadm's whose keys are on no host. What
 	// one of them has signed is signed by it again.
 	CAs []pki.KeyPair
@@ -80,10 +79,6 @@ func Names() []string {
 
 // signer is etcd's CA. The error is bootstrap.ErrNoCA when it is not here.
 func (o Options) signer(ctx context.Context) (bootstrap.Signer, error) {
-	if o.CA != nil {
-		s, err := bootstrap.NewSigner(*o.CA, o.Cluster, o.Life)
-		return s, action.As(action.Invalid, err)
-	}
 	if o.StateDir == "" {
 		return bootstrap.Signer{}, bootstrap.ErrNoCA
 	}
@@ -142,26 +137,14 @@ func (o Options) LoginsInUse() []v1alpha1.Host {
 	return slices.DeleteFunc(slices.Clone(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return isNode(o.Cluster, h) || !o.about(h) })
 }
 
-// keepers are those of the cluster's that it is about.
+// keepers are the hosts that it is about which have certificates that kubectl ha renews.
 func (o Options) keepers() []v1alpha1.Host {
-	return slices.DeleteFunc(keepers(o.Cluster), func(h v1alpha1.Host) bool { return !o.about(h) })
+	return slices.DeleteFunc(o.Cluster.Keepers(o.Cluster.Spec.Hosts), func(h v1alpha1.Host) bool { return !o.about(h) })
 }
 
 // isNode tells whether a host has a kubelet, so that Jobs get there.
 func isNode(c *v1alpha1.Cluster, h v1alpha1.Host) bool {
 	return slices.ContainsFunc(c.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name })
-}
-
-// keepers are the hosts that have certificates which kubectl ha renews: control planes and
-// etcd members.
-func keepers(c *v1alpha1.Cluster) []v1alpha1.Host {
-	out := slices.Clone(c.ControlPlanes())
-	for _, m := range c.EtcdMembers() {
-		if !slices.ContainsFunc(out, func(h v1alpha1.Host) bool { return h.Name == m.Name }) {
-			out = append(out, m)
-		}
-	}
-	return out
 }
 
 // noWay says why a host was not looked at.

@@ -53,12 +53,10 @@ func (p Plan) Due() error {
 // refused is an error while another Operation is unfinished: the nodes' would have to wait for
 // it, after hosts and addons were renewed. It is pure.
 func (p Plan) refused(all []v1alpha1.Operation) error {
-	for _, op := range all {
-		if len(p.Nodes) > 0 && operations.Unfinished(op) {
-			return operations.Busy(&op)
-		}
+	if len(p.Nodes) == 0 {
+		return nil
 	}
-	return nil
+	return operations.Refuse(all, nil)
 }
 
 // Result is what Renew, or Rescue, has done.
@@ -252,9 +250,30 @@ func (p *Plan) add(o Options, h v1alpha1.Host, data certs.LookData, signer signe
 }
 
 // overSSH renews etcd members on hosts of their own, one after the other; each has to follow
-// the leader as it did before.
+// the leader as it did before. No Operation begins meanwhile: that of the nodes does afterwards.
 func (o Options) overSSH(ctx context.Context, signer signers, r *Result, sink report.Sink) error {
+	if len(r.Plan.Hosts) == 0 {
+		return nil
+	}
+	if o.StateDir == "" {
+		return action.Invalidf("the claim on the cluster is made from its state directory, and there is none")
+	}
+	unlock, err := bootstrap.Lock(o.StateDir)
+	if err != nil {
+		return action.OfRun(err)
+	}
+	defer unlock()
+	held := action.Hold{Config: o.Config, StateDir: o.StateDir, Command: "kubectl ha certs renew", Required: true}
+	return held.While(ctx, sink, func(ctx context.Context, may func() error) error {
+		return o.renewHosts(ctx, signer, r, may, sink)
+	})
+}
+
+func (o Options) renewHosts(ctx context.Context, signer signers, r *Result, may func() error, sink report.Sink) error {
 	for _, n := range r.Plan.Hosts {
+		if err := may(); err != nil {
+			return err
+		}
 		h, _ := o.Cluster.Host(n.Name)
 		end := action.Begin(sink, "renew/"+n.Name, "renew "+strings.Join(n.Signed, ", ")+" of "+n.Name)
 		data, err := bootstrap.RenewHost(ctx, o.Hosts, o.Cluster.Metadata.Name, signer, h, n.Signed, "renew/"+n.Name, report.Warnings(sink))

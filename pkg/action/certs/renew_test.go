@@ -39,7 +39,7 @@ func TestMakePlan(t *testing.T) {
 	}
 	plan := func(o Options, noSigner error) string {
 		o.Cluster = c
-		p := makePlan(o, keepers(c), found, map[string]string{"e3": "no way"}, signers{noEtcd: noSigner})
+		p := makePlan(o, c.Keepers(c.Spec.Hosts), found, map[string]string{"e3": "no way"}, signers{noEtcd: noSigner})
 		text, err := json.Marshal(p)
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestMakePlan(t *testing.T) {
 	}
 	o := Options{Cluster: c}
 	want := "apiserver (signed by company) of cp1: another CA has signed it, which is to renew it\nadmin.conf of cp1: " + errElsewhere.Error()
-	if p := makePlan(o, keepers(c), theirs, nil, signers{}); strings.Join(p.Left, "\n") != want || len(p.Nodes) != 1 || strings.Join(p.Nodes[0].Local, " ") != "scheduler.conf" {
+	if p := makePlan(o, c.Keepers(c.Spec.Hosts), theirs, nil, signers{}); strings.Join(p.Left, "\n") != want || len(p.Nodes) != 1 || strings.Join(p.Nodes[0].Local, " ") != "scheduler.conf" {
 		t.Errorf("%+v", p)
 	}
 	member := `"signed":["etcd-peer","etcd-server"]`

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
@@ -46,6 +48,7 @@ const (
 // With Only it helps single hosts, such as one that was away when its kubelet's login ended.
 func Rescue(ctx context.Context, o Options, sink report.Sink) (Result, error) {
 	r := rescuer{Options: o, sink: sink, ready: apiReady, result: Result{Renewed: map[string]certs.Data{}}}
+	r.api = r.apiOf
 	return r.run(ctx)
 }
 
@@ -54,7 +57,11 @@ type rescuer struct {
 	sink   report.Sink
 	signer signers
 	// ready waits until a control plane's apiserver answers.
-	ready  func(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) error
+	ready func(ctx context.Context, runner transport.Runner, c *v1alpha1.Cluster, h v1alpha1.Host, sink report.Sink) error
+	// api is the way to the API; nil where there is none.
+	api func(ctx context.Context) *rest.Config
+	// held is the claim on the cluster; nil before there was a try.
+	held   *action.Held
 	found  map[string]certs.LookData
 	result Result
 	errs   []error
@@ -97,9 +104,13 @@ func (r *rescuer) run(ctx context.Context) (Result, error) {
 			return r.result, err
 		}
 	}
-	r.etcd(ctx)
-	r.controlPlanes(ctx)
-	r.workers(ctx)
+	if err := r.claimed(ctx, func() {
+		r.etcd(ctx)
+		r.controlPlanes(ctx)
+		r.workers(ctx)
+	}); err != nil {
+		return r.result, err
+	}
 	if err := context.Cause(ctx); err != nil {
 		return r.result, err
 	}
@@ -275,10 +286,10 @@ func (r *rescuer) controlPlanes(ctx context.Context) {
 				touched = r.step(ctx, h, part.kind, title(signed), func(step string) (certs.Data, error) { return r.bySigner(ctx, h, signed, step) }) || touched
 			}
 		}
-		if touched {
-			r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
-				return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, report.Warnings(r.sink))
-			})
+		if touched && r.step(ctx, h, "ready", "wait for the apiserver of "+h.Name, func(string) (certs.Data, error) {
+			return certs.Data{}, r.ready(ctx, r.Hosts, r.Cluster, h, report.Warnings(r.sink))
+		}) {
+			r.claimAgain(ctx)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
@@ -40,6 +41,8 @@ type hosts struct {
 	mu       sync.Mutex
 	// done are "task host", in order.
 	done []string
+	// onReady, when set, is called when an apiserver is ready.
+	onReady func()
 	// away can't be reached.
 	away map[string]bool
 }
@@ -185,6 +188,23 @@ func newCA(t *testing.T) pki.KeyPair {
 	return ca
 }
 
+// kept is a state directory with etcd's CA.
+func kept(t *testing.T, etcdCA pki.KeyPair) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store, err := pki.OpenStore(dir)
+	if err == nil {
+		err = store.Keep(t.Context(), "etcd", etcdCA)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // startEtcd runs a real member on a host's files, and returns what ends it.
 func startEtcd(t *testing.T, binary, root string, h v1alpha1.Host, c *v1alpha1.Cluster) (stop func()) {
 	t.Helper()
@@ -239,11 +259,14 @@ func founded(t *testing.T, binary string, c *v1alpha1.Cluster, etcdCA pki.KeyPai
 
 func (hs *hosts) rescue(t *testing.T, o Options) (Result, error) {
 	t.Helper()
-	r := rescuer{Options: o, sink: report.SinkFunc(func(report.Event) {}), result: Result{Renewed: map[string]certs.Data{}},
+	r := rescuer{Options: o, sink: report.SinkFunc(func(report.Event) {}), api: func(context.Context) *rest.Config { return o.Config }, result: Result{Renewed: map[string]certs.Data{}},
 		ready: func(_ context.Context, _ transport.Runner, _ *v1alpha1.Cluster, h v1alpha1.Host, _ report.Sink) error {
 			hs.mu.Lock()
 			defer hs.mu.Unlock()
 			hs.done = append(hs.done, "ready "+h.Name)
+			if hs.onReady != nil {
+				hs.onReady()
+			}
 			return nil
 		}}
 	return r.run(t.Context())
@@ -259,7 +282,7 @@ func TestRescueOfWhatHasEnded(t *testing.T) {
 	}
 	c, etcdCA := newCluster(), newCA(t)
 	hs := founded(t, binary, c, etcdCA)
-	r, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, CA: &etcdCA, Life: time.Hour})
+	r, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA), Life: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +313,7 @@ func TestRescueOfWhatHasEnded(t *testing.T) {
 	}
 	// Nothing is left to do, and nothing is done.
 	hs.done = nil
-	if r, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, CA: &etcdCA}); err != nil || len(r.Renewed) > 0 || slices.ContainsFunc(hs.done, func(d string) bool { return !strings.HasPrefix(d, tasks.Certificates+" ") }) {
+	if r, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA)}); err != nil || len(r.Renewed) > 0 || slices.ContainsFunc(hs.done, func(d string) bool { return !strings.HasPrefix(d, tasks.Certificates+" ") }) {
 		t.Errorf("a second time: %+v %v %v", r, err, hs.done)
 	}
 }
@@ -304,7 +327,7 @@ func TestRescueWithAMemberAway(t *testing.T) {
 	c, etcdCA := newCluster(), newCA(t)
 	hs := founded(t, binary, c, etcdCA)
 	hs.away["e1"] = true
-	_, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, CA: &etcdCA, Life: time.Hour})
+	_, err := hs.rescue(t, Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA), Life: time.Hour})
 	if err == nil || err.Error() != "cannot inspect e1: no route to host" || !slices.Contains(hs.done, tasks.EtcdHealth+" e2") {
 		t.Errorf("%v %v", err, hs.done)
 	}
@@ -399,7 +422,7 @@ func TestRescueSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	writePair(t, hs.roots["cp1"], pkiDir+"/apiserver", maker{t, time.Millisecond}.issue(other, pki.Request{CommonName: "kube-apiserver", Server: true}))
-	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"cp1"}, CA: &etcdCA})
+	_, err = hs.rescue(t, Options{Cluster: c, Hosts: hs, Only: []string{"cp1"}, StateDir: kept(t, etcdCA)})
 	if err == nil || !strings.Contains(err.Error(), "apiserver of cp1: another CA (kubernetes) has signed it") || !strings.Contains(err.Error(), "have its successor signed there") {
 		t.Errorf("%v", err)
 	}
@@ -411,7 +434,7 @@ func TestRescueIsInterrupted(t *testing.T) {
 	hs := newHosts(t, c, etcdCA, time.Millisecond)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("interrupted")
-	r := rescuer{Options: Options{Cluster: c, Hosts: hs, CA: &etcdCA}, result: Result{Renewed: map[string]certs.Data{}}}
+	r := rescuer{Options: Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA)}, api: func(context.Context) *rest.Config { return nil }, result: Result{Renewed: map[string]certs.Data{}}}
 	r.sink = report.SinkFunc(func(e report.Event) {
 		if e.Kind == report.StepStarted {
 			cancel(gone)
@@ -438,7 +461,7 @@ func TestRescueRefuses(t *testing.T) {
 		"either all":                    {Cluster: c, Hosts: hs, Names: []string{certs.APIServer}, All: true},
 		"cannot be negative":            {Cluster: c, Hosts: hs, Life: -1},
 		"at most":                       {Cluster: c, Hosts: hs, Life: 10 * pki.DefaultValidity},
-		"the etcd CA":                   {Cluster: c, Hosts: hs, CA: &pki.KeyPair{CertPEM: etcdCA.CertPEM}},
+		"the CA:":                       {Cluster: c, Hosts: hs, CAs: []pki.KeyPair{{CertPEM: etcdCA.CertPEM}}},
 	} {
 		if _, err := hs.rescue(t, o); err == nil || !strings.Contains(err.Error(), want) || action.KindOf(err) != action.Invalid {
 			t.Errorf("%s: %v", want, err)

@@ -14,7 +14,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -49,7 +48,7 @@ type RotateOptions struct {
 // it, else those that are no nodes.
 func (o RotateOptions) Logins() []v1alpha1.Host {
 	if o.Authority == certs.AuthorityEtcd {
-		return keepers(o.Cluster)
+		return o.Cluster.Keepers(o.Cluster.Spec.Hosts)
 	}
 	return o.LoginsInUse()
 }
@@ -57,7 +56,8 @@ func (o RotateOptions) Logins() []v1alpha1.Host {
 // RotationPlan is what a rotation does, before it does.
 type RotationPlan struct {
 	Authority certs.Authority `json:"authority"`
-	// From and To are short names of the two; To is empty until it has been created.
+	// From and To are short names of the two; To is empty until it has been created. They are the same
+	// when the caller's own CA is the one in use already.
 	From string `json:"from"`
 	To   string `json:"to,omitempty"`
 	Back bool   `json:"back,omitempty"`
@@ -78,6 +78,9 @@ type RotationPlan struct {
 
 // Empty reports whether nothing is to be done.
 func (p RotationPlan) Empty() bool { return len(p.Phases) == 0 }
+
+// InUse reports whether nothing is to be done since the cluster has the caller's own CA already.
+func (p RotationPlan) InUse() bool { return p.Empty() && p.From != "" && p.From == p.To }
 
 // RotationResult is what was done.
 type RotationResult struct {
@@ -110,8 +113,8 @@ func Rotate(ctx context.Context, o RotateOptions, sink report.Sink) (RotationRes
 	if o.DryRun || r.Plan.Empty() {
 		return r, nil
 	}
-	if err := w.refuseOthers(ctx); err != nil {
-		return r, err
+	if err := w.ops.Refuse(ctx, w.mine); err != nil {
+		return r, action.OfCluster(err)
 	}
 	if o.Confirm != nil {
 		if err := o.Confirm(ctx, r.Plan); err != nil {
@@ -222,6 +225,10 @@ func (w *rotating) plan(ctx context.Context) (RotationPlan, error) {
 		w.state.from = signs
 	}
 	var err error
+	if w.inUse(w.state.from, w.state.to) {
+		p.From, p.To = pki.ID(w.state.from), pki.ID(w.state.from)
+		return p, nil
+	}
 	if p.Phases, err = w.state.phases(w.Until, w.Back); err != nil {
 		return p, action.As(action.Findings, err)
 	}
@@ -229,6 +236,9 @@ func (w *rotating) plan(ctx context.Context) (RotationPlan, error) {
 		return p, err
 	}
 	if err := w.apart(ctx, w.clients.Kube); err != nil {
+		return p, err
+	}
+	if err := w.apartOnHosts(); err != nil {
 		return p, err
 	}
 	p.From, p.To = pki.ID(w.state.from), pki.ID(w.next(w.state.to))
@@ -259,20 +269,6 @@ func (w *rotating) notes(phases []certs.Phase) []string {
 		return []string{"in the last phase, kubeconfigs with a certificate of the former CA stop working: write new ones with kubectl ha kubeconfig"}
 	case certs.AuthorityServiceAccount:
 		return []string{"in the last phase, tokens stop working that were requested outside of pods, such as by kubectl create token"}
-	}
-	return nil
-}
-
-// refuseOthers is an error while another Operation is unfinished.
-func (w *rotating) refuseOthers(ctx context.Context) error {
-	all, err := w.ops.Heads(ctx)
-	if err != nil {
-		return action.OfCluster(err)
-	}
-	for _, op := range all {
-		if operations.Unfinished(op) && !w.mine(op.Spec) {
-			return operations.Busy(&op)
-		}
 	}
 	return nil
 }

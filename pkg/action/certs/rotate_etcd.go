@@ -14,7 +14,6 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -27,8 +26,8 @@ type rotatingEtcd struct {
 	RotateOptions
 	clients *client.Clients
 	ops     *incluster.Operations
-	// held keeps Operations from beginning; nil where nothing is carried out.
-	held  *operations.Hold
+	// may has no objection to another host, while the claim on the cluster is held.
+	may   func() error
 	cas   *bootstrap.EtcdCAs
 	state rotationState
 	sink  report.Sink
@@ -73,19 +72,11 @@ func (o RotateOptions) rotateEtcd(ctx context.Context, sink report.Sink) (Rotati
 			return r, err
 		}
 	}
-	id, err := bootstrap.HolderID(o.StateDir)
-	if err != nil {
-		return r, err
-	}
-	if w.held, err = w.ops.Hold(ctx, "kubectl ha certs rotate-ca etcd", id); err != nil {
-		return r, action.OfCluster(err)
-	}
-	defer func() {
-		if err := w.held.Release(); err != nil {
-			action.Warn(sink, "", "%v", err)
-		}
-	}()
-	err = w.held.Because(w.phases(w.held.Context(), &r))
+	held := action.Hold{Config: o.Config, StateDir: o.StateDir, Command: "kubectl ha certs rotate-ca etcd", Required: true}
+	err = held.While(ctx, sink, func(ctx context.Context, may func() error) error {
+		w.may = may
+		return w.phases(ctx, &r)
+	})
 	return r, err
 }
 
@@ -143,6 +134,10 @@ func (w *rotatingEtcd) plan() (RotationPlan, error) {
 	if w.Back && w.cas.To() == nil && !w.state.exists {
 		return p, action.Invalidf("there is no rotation of %s to take back", w.Authority)
 	}
+	if !w.state.exists && w.inUse(w.cas.From(), w.cas.To()) {
+		p.From, p.To = pki.ID(w.cas.From()), pki.ID(w.cas.From())
+		return p, nil
+	}
 	var err error
 	if p.Phases, err = w.state.phases(w.Until, w.Back); err != nil {
 		return p, action.As(action.Findings, err)
@@ -191,14 +186,8 @@ func (w *rotatingEtcd) target() []byte {
 
 // ready is an error while another Operation is unfinished, or not all hosts take part.
 func (w *rotatingEtcd) ready(ctx context.Context) error {
-	all, err := w.ops.Heads(ctx)
-	if err != nil {
+	if err := w.ops.Refuse(ctx, nil); err != nil {
 		return action.OfCluster(err)
-	}
-	for _, op := range all {
-		if operations.Unfinished(op) {
-			return operations.Busy(&op)
-		}
 	}
 	return w.allThere(ctx)
 }
@@ -221,7 +210,7 @@ func (w *rotatingEtcd) allThere(ctx context.Context) error {
 // have as such. It is pure.
 func leftOut(file, stored *v1alpha1.Cluster) []string {
 	var out []string
-	for _, h := range keepers(stored) {
+	for _, h := range stored.Keepers(stored.Spec.Hosts) {
 		given, there := file.Host(h.Name)
 		switch {
 		case !there, h.Has(v1alpha1.RoleControlPlane) && !given.Has(v1alpha1.RoleControlPlane), stored.IsMember(h.Name) && !file.IsMember(given.Name):
@@ -233,7 +222,7 @@ func leftOut(file, stored *v1alpha1.Cluster) []string {
 
 // look finds the certificates of all hosts that have some of etcd's.
 func (w *rotatingEtcd) look(ctx context.Context) (map[string]certs.LookData, error) {
-	found, unseen := look(ctx, w.Cluster, keepers(w.Cluster), func(v1alpha1.Host) transport.Runner { return w.Hosts }, report.Warnings(w.sink))
+	found, unseen := look(ctx, w.Cluster, w.Cluster.Keepers(w.Cluster.Spec.Hosts), func(v1alpha1.Host) transport.Runner { return w.Hosts }, report.Warnings(w.sink))
 	if len(unseen) == 0 {
 		return found, context.Cause(ctx)
 	}
@@ -294,7 +283,7 @@ func (w *rotatingEtcd) mayFinish(ctx context.Context) error {
 		return err
 	}
 	var left []string
-	for _, h := range keepers(w.Cluster) {
+	for _, h := range w.Cluster.Keepers(w.Cluster.Spec.Hosts) {
 		for _, name := range w.unissued(found[h.Name]) {
 			left = append(left, name+" of "+h.Name)
 		}

@@ -34,7 +34,7 @@ func (w *rotatingEtcd) hosts(ctx context.Context, phase certs.Phase, signer boot
 	if phase == certs.PhaseIssue && !w.Back {
 		// A host may have joined since, with what was signed for it before the rotation: it trusts the
 		// former CA only, and would refuse all that is signed now.
-		for _, h := range keepers(w.Cluster) {
+		for _, h := range w.Cluster.Keepers(w.Cluster.Spec.Hosts) {
 			if err := w.gated(ctx, h, phase, func() (bool, error) { return w.trust(ctx, h, phase, signer) }); err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func (w *rotatingEtcd) hosts(ctx context.Context, phase certs.Phase, signer boot
 	if err != nil {
 		return err
 	}
-	for _, h := range keepers(w.Cluster) {
+	for _, h := range w.Cluster.Keepers(w.Cluster.Spec.Hosts) {
 		err := w.gated(ctx, h, phase, func() (bool, error) {
 			if phase == certs.PhaseIssue {
 				return w.issue(ctx, h, signer, w.unissued(found[h.Name]))
@@ -60,10 +60,8 @@ func (w *rotatingEtcd) hosts(ctx context.Context, phase certs.Phase, signer boot
 
 // gated changes something on a host, and waits until all is well if that has changed anything.
 func (w *rotatingEtcd) gated(ctx context.Context, h v1alpha1.Host, phase certs.Phase, change func() (changed bool, err error)) error {
-	if w.held != nil {
-		if err := w.held.Await(); err != nil {
-			return err
-		}
+	if err := w.may(); err != nil {
+		return err
 	}
 	changed, err := change()
 	if err != nil {
@@ -92,7 +90,7 @@ func (w *rotatingEtcd) issue(ctx context.Context, h v1alpha1.Host, signer bootst
 // trust has a host trust what is trusted in a phase. Its apiserver is restarted, while the virtual IP
 // is elsewhere, and so is its member; neither if there is nothing to change.
 func (w *rotatingEtcd) trust(ctx context.Context, h v1alpha1.Host, phase certs.Phase, signer bootstrap.Signer) (changed bool, err error) {
-	moves := h.Has(v1alpha1.RoleControlPlane) && len(w.Cluster.ControlPlanes()) > 1
+	moves := h.Has(v1alpha1.RoleControlPlane) && w.Cluster.MovesVirtualIP()
 	pending, err := w.trustOf(ctx, h, phase, signer, true)
 	if err != nil || !pending {
 		if err == nil && moves { // An earlier run may have been cut off before this.

@@ -244,7 +244,7 @@ func newEtcdRotation(t *testing.T) (*etcdHosts, func(back bool) *rotatingEtcd) {
 	kube := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SystemNamespace}})
 	return f, func(back bool) *rotatingEtcd {
 		w := &rotatingEtcd{RotateOptions: RotateOptions{Authority: certs.AuthorityEtcd, Back: back, Options: Options{Cluster: c, Hosts: f, StateDir: dir}},
-			clients: &client.Clients{Kube: kube}, sink: report.Discard()}
+			clients: &client.Clients{Kube: kube}, sink: report.Discard(), may: func() error { return nil }}
 		if w.state, err = readRotation(t.Context(), kube, certs.AuthorityEtcd); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/pki"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 // lookAround asks every control plane node how far it is, all at once.
@@ -33,7 +34,7 @@ func (w *rotating) lookAround(ctx context.Context) error {
 }
 
 func (w *rotating) askAll(ctx context.Context, hosts []v1alpha1.Host) (map[string]certs.RotationLookData, error) {
-	looks, failed := action.Ask(hosts, func(h v1alpha1.Host) (d certs.RotationLookData, err error) {
+	looks, failed := transport.Ask(hosts, func(h v1alpha1.Host) (d certs.RotationLookData, err error) {
 		err = w.call(ctx, h, tasks.RotationLook, certs.RotationLookSpec{Authority: w.Authority}, &d)
 		return d, err
 	})

@@ -3,6 +3,8 @@ package certs
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,8 +30,6 @@ func (o RotateOptions) checkNext(from, to []byte, now time.Time) (notes []string
 		return nil, action.Invalidf("a rotation to another CA (%s) has begun, and not to this one (%s)\nnext: continue it without --ca-cert, or take it back with --undo first", pki.ID(to), pki.ID(o.Next.CertPEM))
 	case to != nil:
 		return nil, nil // It was checked when the rotation began, and its certificates are in use.
-	case pki.Same(from, o.Next.CertPEM):
-		return nil, action.Invalidf("this CA (%s) is in use already: there is nothing to rotate", pki.ID(from))
 	}
 	if notes, err = bootstrap.CheckCA(o.Authority, *o.Next, o.Cluster, now); err != nil {
 		return nil, action.As(action.Invalid, err)
@@ -38,6 +38,12 @@ func (o RotateOptions) checkNext(from, to []byte, now time.Time) (notes []string
 		return nil, action.As(action.Invalid, fmt.Errorf("the CA in use and the new one: %w", err))
 	}
 	return notes, nil
+}
+
+// inUse tells whether the CA of the caller's own is the one in use, and none has begun to replace it: a
+// rotation to it is complete. to is as in checkNext.
+func (o RotateOptions) inUse(from, to []byte) bool {
+	return o.Next != nil && to == nil && pki.Same(from, o.Next.CertPEM)
 }
 
 // next is the certificate of the CA that a rotation replaces the one in use by, PEM: to of one that was
@@ -70,6 +76,21 @@ func (o RotateOptions) apart(ctx context.Context, kube kubernetes.Interface) err
 			if err := pki.Distinct(theirs, o.Next.CertPEM); err != nil {
 				return action.As(action.Invalid, fmt.Errorf("the new CA for %s and %s of the cluster: %w", o.Authority, other, err))
 			}
+		}
+	}
+	return nil
+}
+
+// apartOnHosts refuses a CA of the caller's own that a control plane node trusts as another one of the
+// cluster, such as the etcd CA, or that has the key or the subject of one. That of a rotation which has
+// begun was compared then.
+func (w *rotating) apartOnHosts() error {
+	if w.Next == nil || w.state.to != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.looks)) {
+		if err := w.looks[name].Apart(w.Next.CertPEM); err != nil {
+			return action.As(action.Invalid, fmt.Errorf("%w (as %s has it); nothing was changed", err, name))
 		}
 	}
 	return nil

@@ -67,7 +67,7 @@ func TestCheckNext(t *testing.T) {
 		warning string
 	}{
 		"another one":       {next: next},
-		"the one in use":    {next: from, want: "is in use already"},
+		"the one in use":    {next: from, want: "they have the same key"},
 		"renewed":           {next: ownCA(t, "Example CA G3", key, nil), want: "they have the same key"},
 		"of the same name":  {next: ownCA(t, "Example CA", newKey(t), nil), want: "they have the same subject"},
 		"no CA":             {next: ownCA(t, "Example", newKey(t), func(c *x509.Certificate) { c.IsCA = false }), want: "is not a CA"},
@@ -123,6 +123,49 @@ func TestApart(t *testing.T) {
 		err := RotateOptions{Authority: x.authority, Next: x.next}.apart(t.Context(), kube)
 		if (err != nil) != x.refused {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestPlanToOwn: the plan of a rotation to a CA of the caller's own, by what control plane nodes have. One
+// that the cluster uses for something else is refused, by its key or its subject; one that it has already is
+// no error, and nothing to do.
+func TestPlanToOwn(t *testing.T) {
+	c := newCluster()
+	c.SetDefaults()
+	key := newKey(t)
+	from, etcd, former := ownCA(t, "kubernetes", newKey(t), nil), ownCA(t, "Example etcd", key, nil), ownCA(t, "Example former etcd", newKey(t), nil)
+	next := ownCA(t, "Example", newKey(t), nil)
+	look := certs.RotationLookData{Signs: from.CertPEM, Trusted: [][]byte{from.CertPEM}, Held: [][]byte{from.CertPEM},
+		Others: map[certs.Authority][]byte{certs.AuthorityEtcd: slices.Concat(etcd.CertPEM, former.CertPEM)}}
+	for name, x := range map[string]struct {
+		next  pki.KeyPair
+		begun bool
+		want  string
+		inUse bool
+	}{
+		"its own":                     {next: next},
+		"the etcd CA":                 {next: etcd, want: "they have the same key"},
+		"the second of two etcd CAs":  {next: former, want: "they have the same key"},
+		"the etcd CA's key":           {next: ownCA(t, "Example G2", key, nil), want: "the cluster's CA for etcd: they have the same key"},
+		"the etcd CA's subject":       {next: ownCA(t, "Example etcd", newKey(t), nil), want: "they have the same subject"},
+		"the one in use":              {next: from, inUse: true},
+		"the one that it is gone to":  {next: next, begun: true},
+		"one that was begun, as etcd": {next: etcd, begun: true},
+	} {
+		for _, a := range []certs.Authority{certs.AuthorityKubernetes, certs.AuthorityFrontProxy} {
+			w := &rotating{RotateOptions: RotateOptions{Authority: a, Next: &x.next, Options: Options{Cluster: c}}, clients: &client.Clients{Kube: fake.NewClientset()},
+				looks: map[string]certs.RotationLookData{"cp1": {Signs: from.CertPEM}, "cp2": look}, state: rotationState{authority: a}}
+			if x.begun {
+				w.state.exists, w.state.from, w.state.to = true, from.CertPEM, x.next.CertPEM
+			}
+			p, err := w.plan(t.Context())
+			if (err == nil) != (x.want == "") || err != nil && (!strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "as cp2 has it") || action.KindOf(err) != action.Invalid) {
+				t.Errorf("%s for %s: got %v, want %q", name, a, err, x.want)
+			}
+			if err == nil && (p.InUse() != x.inUse || p.Empty() != x.inUse || p.To != pki.ID(x.next.CertPEM)) {
+				t.Errorf("%s for %s: %+v", name, a, p)
+			}
 		}
 	}
 }
@@ -199,8 +242,12 @@ func TestRotateEtcdToOwn(t *testing.T) {
 	if now := open(false).cas.From(); !pki.Same(now, next.CertPEM) {
 		t.Errorf("the CA in use is %s", pki.ID(now))
 	}
-	if err := with(next).run(t, ""); err == nil || !strings.Contains(err.Error(), "is in use already") {
-		t.Errorf("once more: %v", err)
+	before := f.calls
+	if p, err := with(next).plan(); err != nil || !p.InUse() || p.To != pki.ID(next.CertPEM) {
+		t.Errorf("once more: %+v, %v", p, err)
+	}
+	if err := with(next).run(t, ""); err != nil || f.calls != before {
+		t.Errorf("once more: %v, and hosts are asked", err)
 	}
 	for host, cas := range f.trusting() {
 		if !pki.Same(cas, next.CertPEM) || len(pki.Certs(cas)) != 1 {

@@ -83,7 +83,7 @@ func TestRescueLooksFirst(t *testing.T) {
 	hs := newHosts(t, c, etcdCA, time.Millisecond)
 	no := errors.New("no")
 	var seen Plan
-	o := Options{Cluster: c, Hosts: hs, CA: &etcdCA, Confirm: func(_ context.Context, p Plan) error { seen = p; return no }}
+	o := Options{Cluster: c, Hosts: hs, StateDir: kept(t, etcdCA), Confirm: func(_ context.Context, p Plan) error { seen = p; return no }}
 	if _, err := hs.rescue(t, o); !errors.Is(err, no) || seen.Count() != 12 || len(seen.Hosts) != 5 {
 		t.Errorf("%v, asked about %+v", err, seen)
 	}
@@ -97,7 +97,7 @@ func TestRescueLooksFirst(t *testing.T) {
 		}
 	}
 	well := newHosts(t, c, etcdCA, time.Hour)
-	o = Options{Cluster: c, Hosts: well, CA: &etcdCA, Confirm: func(context.Context, Plan) error { t.Error("asked about nothing"); return nil }}
+	o = Options{Cluster: c, Hosts: well, StateDir: kept(t, etcdCA), Confirm: func(context.Context, Plan) error { t.Error("asked about nothing"); return nil }}
 	if r, err := well.rescue(t, o); err != nil || !r.Plan.Empty() {
 		t.Errorf("%+v %v", r.Plan, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -87,27 +88,35 @@ func Status(ctx context.Context, o Options, sink report.Sink) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Cluster = o.clusterName(ctx, clients)
+	// All at the same time: it takes as long as the slowest part of it.
+	var all sync.WaitGroup
+	var issued []install.Issued
+	var errs [3]error
+	all.Go(func() { r.Cluster = o.clusterName(ctx, clients) })
+	all.Go(func() {
+		var err error
+		issued, err = install.IssuedCertificates(ctx, clients.Kube)
+		errs[1] = action.OfCluster(err)
+	})
+	all.Go(func() {
+		var err error
+		r.Schedule, err = renewal.Renewal().Look(ctx, clients.Kube)
+		errs[2] = action.OfCluster(err)
+	})
 	if o.Deep {
-		err = o.deep(ctx, clients, &r, sink)
+		errs[0] = o.deep(ctx, clients, &r, sink)
 	} else {
-		err = o.shallow(ctx, &r)
+		errs[0] = o.shallow(ctx, &r)
 	}
-	if err != nil {
+	all.Wait()
+	if err := cmp.Or(errs[0], errs[1], errs[2]); err != nil {
 		return r, err
-	}
-	issued, err := install.IssuedCertificates(ctx, clients.Kube)
-	if err != nil {
-		return r, action.OfCluster(err)
 	}
 	for _, c := range issued {
 		r.Certificates = append(r.Certificates, Entry{What: "addon " + c.Addon + ": " + c.Namespace + "/" + c.Secret,
 			Certificate: certs.Certificate{NotAfter: c.NotAfter, RenewedBy: OwnerAddon, Due: c.NotAfter.Sub(r.Time) < addonSoon}})
 	}
 	order(r.Certificates)
-	if r.Schedule, err = renewal.Renewal().Look(ctx, clients.Kube); err != nil {
-		return r, action.OfCluster(err)
-	}
 	return r, context.Cause(ctx)
 }
 
@@ -138,7 +147,7 @@ func (o Options) clusterName(ctx context.Context, clients *client.Clients) strin
 
 // shallow asks ports.
 func (o Options) shallow(ctx context.Context, r *Report) error {
-	seen, err := status.New(o.Config, o.Cluster).Look(ctx)
+	seen, err := status.Certificates(o.Config, o.Cluster).Look(ctx)
 	for _, c := range seen.Certificates {
 		r.Certificates = append(r.Certificates, Entry{Host: c.Node, What: c.What,
 			Certificate: certs.Certificate{NotAfter: c.NotAfter, CA: c.Authority, Due: c.Due}})

@@ -143,12 +143,7 @@ func (o ChangeOptions) refuseBusy(ctx context.Context, sink report.Sink) error {
 	case err != nil:
 		return action.OfCluster(err)
 	}
-	for _, op := range all {
-		if operations.Unfinished(op) && (o.Hosts != nil || op.Spec.Etcd == nil) {
-			return operations.Busy(&op)
-		}
-	}
-	return nil
+	return operations.Refuse(all, func(s v1alpha1.OperationSpec) bool { return o.Hosts == nil && s.Etcd != nil })
 }
 
 // makePlan is pure.

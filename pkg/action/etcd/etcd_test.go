@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,15 +15,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
@@ -518,28 +514,6 @@ func TestReach(t *testing.T) {
 		}
 		if err == nil && (o.Cluster == nil || o.Cluster.Metadata.Name != "test" || (o.Config != nil) != tc.api) {
 			t.Errorf("%s: %+v", name, o)
-		}
-	}
-}
-
-// TestInTheWay: somebody else's work is; that etcd is full, without a leader or away is not, or nothing
-// could be mended.
-func TestInTheWay(t *testing.T) {
-	for name, tc := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"nothing":      {nil, false},
-		"an operation": {fmt.Errorf("x: %w", &operations.BusyError{Name: "join-a"}), true},
-		"a command":    {&operations.BusyError{Command: "kubectl ha etcd apply on a"}, true},
-		"interrupted":  {context.Canceled, true},
-		"full":         {&apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 500, Message: "etcdserver: mvcc: database space exceeded"}}, false},
-		"no right":     {apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "current-operation", nil), false},
-		"no namespace": {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ha-system"), false},
-		"away":         {&net.OpError{Op: "dial", Err: errors.New("refused")}, false},
-	} {
-		if got := inTheWay(tc.err); got != tc.want {
-			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

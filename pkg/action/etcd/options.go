@@ -79,13 +79,7 @@ func storedBy(ctx context.Context, config *rest.Config) (*v1alpha1.Cluster, erro
 
 // Logins are the hosts that have a login to etcd, and so can be asked: control planes and members.
 func (o Options) Logins() []v1alpha1.Host {
-	out := slices.Clone(o.Cluster.ControlPlanes())
-	for _, m := range o.Cluster.EtcdMembers() {
-		if !slices.ContainsFunc(out, func(h v1alpha1.Host) bool { return h.Name == m.Name }) {
-			out = append(out, m)
-		}
-	}
-	return out
+	return o.Cluster.Keepers(o.Cluster.Spec.Hosts)
 }
 
 // way is how tasks get to hosts.

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -161,22 +160,10 @@ func (p *ChangePlan) run(ctx context.Context, sink report.Sink) error {
 		return action.OfRun(err)
 	}
 	defer unlock()
-	held, err := p.hold(ctx)
-	if inTheWay(err) {
-		return err
-	}
-	if held == nil {
-		if err != nil {
-			action.Warn(sink, "", "operations are not kept from beginning meanwhile: %v", err)
-		}
-		return p.carryOut(ctx, func() error { return nil }, sink)
-	}
-	defer func() {
-		if err := held.Release(); err != nil {
-			action.Warn(sink, "", "%v", err)
-		}
-	}()
-	return held.Because(p.carryOut(held.Context(), held.Await, sink))
+	// Not required: an etcd that is full, or without a leader, refuses the claim's write as well, and has to
+	// be mended.
+	held := action.Hold{Config: o.Config, StateDir: o.StateDir, Command: "kubectl ha etcd " + strings.ToLower(string(o.Change))}
+	return held.While(ctx, sink, func(ctx context.Context, may func() error) error { return p.carryOut(ctx, may, sink) })
 }
 
 // carryOut runs the steps; before each of them may has to have no objection.
@@ -203,31 +190,6 @@ func (p *ChangePlan) carryOut(ctx context.Context, may func() error, sink report
 		err = p.noteArgs(ctx, sink)
 	}
 	return action.OfRun(err)
-}
-
-// hold keeps Operations from beginning meanwhile. Nil where that can't be had; the error says why.
-func (p *ChangePlan) hold(ctx context.Context) (*operations.Hold, error) {
-	o := p.options
-	if o.Config == nil {
-		return nil, nil
-	}
-	ops, err := incluster.NewOperations(o.Config, nil)
-	if err != nil {
-		return nil, err
-	}
-	id, err := bootstrap.HolderID(o.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	return ops.Hold(ctx, "kubectl ha etcd "+strings.ToLower(string(o.Change)), id)
-}
-
-// inTheWay tells whether somebody else is at work. Anything else that keeps the claim from being made
-// must not keep etcd from being mended: one that is full, or without a leader, refuses the claim's write
-// as well. It is pure.
-func inTheWay(err error) bool {
-	var busy *operations.BusyError
-	return errors.As(err, &busy) || errors.Is(err, context.Canceled)
 }
 
 // backups are those of this run: no Operation tells of it, so that the hosts hold the first one.

@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdcare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/status"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 // Report is what was seen of etcd at one moment.
@@ -99,7 +100,7 @@ func firstOf(unseen map[string]string) string {
 
 // lookAll asks from all hosts at once.
 func lookAll(ctx context.Context, o Options, w way, sink report.Sink) (seen map[string]etcdcare.LookData, unseen map[string]string) {
-	seen, failed := action.Ask(w.hosts, func(h v1alpha1.Host) (etcdcare.LookData, error) {
+	seen, failed := transport.Ask(w.hosts, func(h v1alpha1.Host) (etcdcare.LookData, error) {
 		return call[etcdcare.LookData](ctx, o, w, h.Name, tasks.EtcdLook, etcdcare.LookTimeout, etcdcare.LookSpec{Endpoints: o.Cluster.EtcdEndpoints()}, sink)
 	})
 	unseen = maps.Clone(w.unseen)

@@ -124,7 +124,8 @@ func (i *Installation) operation() v1alpha1.OperationSpec {
 
 // wanted is what was asked for, and of what was not what the Cluster document says. It is pure.
 func wanted(o InstallOptions, have v1alpha1.LoadBalancer) v1alpha1.LoadBalancerSpec {
-	spec := v1alpha1.LoadBalancerSpec{Type: cmp.Or(o.Type, have.Type), Port: cmp.Or(o.Port, have.Port), UseFor: slices.Clone(have.UseFor)}
+	spec := v1alpha1.LoadBalancerSpec{Type: cmp.Or(o.Type, have.Type, v1alpha1.LoadBalancerHAProxy),
+		Port: cmp.Or(o.Port, have.Port, v1alpha1.DefaultLoadBalancerPort), UseFor: slices.Clone(have.UseFor)}
 	if o.UseFor != nil {
 		spec.UseFor = nil
 		for _, u := range o.UseFor {

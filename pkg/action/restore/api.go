@@ -26,6 +26,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/controlplane"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/observe"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 	"github.com/kubectl-ha/kubectl-ha/pkg/transport/apihttp"
 )
 
@@ -45,6 +46,8 @@ type cluster interface {
 	nodes(ctx context.Context) (notReady, cordoned []string, err error)
 	// settle brings what the snapshot has of the cluster's CAs and keys to those that are in use.
 	settle(ctx context.Context) certs.Settled
+	// hold keeps Operations from beginning until it is released; id is the restore's.
+	hold(ctx context.Context, id string, sink report.Sink) (release func(), err error)
 }
 
 // api is the cluster behind one apiserver.
@@ -56,6 +59,19 @@ type api struct {
 
 func (c api) settle(ctx context.Context) certs.Settled {
 	return certs.Settle(ctx, c.clients, c.clients.Config.CAData)
+}
+
+// hold keeps to itself that the API can't be told: a restore is never stopped by that, and neither by what
+// the snapshot, or somebody a moment ago, has left in progress.
+func (c api) hold(ctx context.Context, id string, sink report.Sink) (func(), error) {
+	held, err := action.Hold{Config: c.clients.Config, ID: id, Command: "kubectl ha etcd restore", Mends: true, Passes: func(b *operations.BusyError) bool {
+		action.Warn(sink, "", "%v; the restore does not wait for that", b)
+		return true
+	}}.Take(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	return held.Release, nil
 }
 
 // connect talks to the apiserver of one control plane, as its administrator.

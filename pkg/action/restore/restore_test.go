@@ -129,6 +129,19 @@ func (a served) settle(context.Context) certs.Settled {
 	return certs.Settled{Bound: []string{"shop/token"}}
 }
 
+func (a served) hold(_ context.Context, id string, _ report.Sink) (func(), error) {
+	say := func(what string) {
+		a.hs.mu.Lock()
+		defer a.hs.mu.Unlock()
+		a.hs.done = append(a.hs.done, what)
+	}
+	if !strings.HasPrefix(id, "restore-") {
+		a.hs.t.Errorf("the claim is of %q", id)
+	}
+	say("hold")
+	return func() { say("release") }, nil
+}
+
 func (a served) end(_ context.Context, lost []string) (ended, removed []string, err error) {
 	a.hs.mu.Lock()
 	defer a.hs.mu.Unlock()
@@ -238,6 +251,9 @@ func TestOrder(t *testing.T) {
 	before(t, done, "health", "serve-api cp1")
 	before(t, done, "serve-api", "end")
 	before(t, done, "end", "settle")
+	before(t, done, "end", "hold")
+	before(t, done, "hold", "serve cp") // Others could begin while hosts are changed.
+	before(t, done, "finish", "release")
 	before(t, done, "settle", "serve cp") // No pod is to start with a CA of long ago.
 	before(t, done, "serve ", "finish")
 	if n := strings.Count(strings.Join(done, "\n"), "serve-api"); n != 1 {

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	taskbackup "github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/etcdmember"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
 )
 
@@ -31,6 +32,8 @@ const (
 func (r *Restore) Run(ctx context.Context) (Result, error) {
 	result := Result{Plan: r.Plan}
 	members, planes := r.hosts(r.Plan.Members), r.planes()
+	release := func() {}
+	defer func() { release() }()
 	steps := []step{
 		// Until the end of the second nothing of the cluster was touched, but by a salvage.
 		{"bring the snapshot to " + strings.Join(r.Plan.Members, ", "), func() error { return r.distribute(ctx, members) }},
@@ -59,6 +62,10 @@ func (r *Restore) Run(ctx context.Context) (Result, error) {
 				return err
 			}
 			if result.Ended, result.Removed, err = c.end(ctx, r.Plan.Lost); err != nil {
+				return err
+			}
+			// From now on others could begin, and hosts are changed until the end.
+			if release, err = c.hold(ctx, r.Plan.ID, r.sink); err != nil {
 				return err
 			}
 			result.Settled = c.settle(ctx)
@@ -171,7 +178,7 @@ func (r *Restore) distribute(ctx context.Context, members []v1alpha1.Host) error
 		switch {
 		case r.from.object != nil:
 			spec.Store, spec.Folder, spec.Part, spec.Key = r.from.object.Store, r.from.object.Folder, r.from.object.Part, r.from.object.Key
-			_, err := r.step(ctx, h, restore.Fetch, stageTimeout, spec)
+			_, err := r.step(ctx, h, restore.Fetch, offsite.Timeout, spec)
 			return err
 		case r.from.host == h.Name && r.from.backup != "":
 			spec.Backup = r.from.backup

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
@@ -76,7 +77,10 @@ func Check(o Options) error {
 		return action.Invalidf("--keep-backups must be at least 1, not %d", s.KeepBackups)
 	}
 	if _, err := upgrade.Nodes(&v1alpha1.Cluster{}, s, upgrade.Observation{}); err != nil {
-		return action.Invalidf("--max-unavailable: %w", err)
+		return action.Invalidf("--max-unavailable and --max-failures: %w", err)
+	}
+	if wrong := validation.IsQualifiedName(s.By); s.By != "" && len(wrong) > 0 {
+		return action.Invalidf("--by %s: no name of a label: %s", s.By, strings.Join(wrong, "; "))
 	}
 	for _, check := range s.Ignore {
 		if !slices.Contains(upgrade.Ignorable(), check) {

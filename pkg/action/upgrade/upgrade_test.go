@@ -44,6 +44,9 @@ func TestCheck(t *testing.T) {
 		"what is no time":            {func(o *Options) { o.Spec.DrainTimeout = "soon" }, "must be greater than 0"},
 		"no backup":                  {func(o *Options) { o.Spec.KeepBackups = 0 }, "must be at least 1"},
 		"no worker at a time":        {func(o *Options) { o.Spec.MaxUnavailable = "0" }, "--max-unavailable"},
+		"a part may fail":            {func(o *Options) { o.Spec.MaxFailures, o.Spec.By = "1%", "topology.kubernetes.io/zone" }, ""},
+		"less than none may fail":    {func(o *Options) { o.Spec.MaxFailures = "-1" }, "--max-failures"},
+		"no label":                   {func(o *Options) { o.Spec.By = "a zone" }, "--by a zone: no name of a label"},
 		"skew is no matter of taste": {func(o *Options) { o.Spec.Ignore = []string{upgrade.CheckDisk, upgrade.CheckSkew} }, "--ignore skew: this check cannot be ignored"},
 	} {
 		o := usual()

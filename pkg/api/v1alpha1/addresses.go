@@ -34,12 +34,57 @@ func (c *Cluster) APIServerAddress(host string) string {
 // APIServerURL is the URL of the apiserver at a host's address.
 func (c *Cluster) APIServerURL(host string) string { return "https://" + c.APIServerAddress(host) }
 
-// Endpoint is the stable address of the API, virtual IP and port; an IPv6
-// address is in brackets.
-func (c *Cluster) Endpoint() string { return c.APIServerAddress(c.Spec.VirtualIP) }
+// Endpoint is host:port under which the API is always reached: virtual IP and port, an
+// IPv6 address in brackets, unless others keep an endpoint elsewhere.
+func (c *Cluster) Endpoint() string {
+	if c.Spec.Endpoint.Address != "" {
+		return c.Spec.Endpoint.Address
+	}
+	return c.APIServerAddress(c.Spec.VirtualIP)
+}
 
 // EndpointURL is Endpoint's URL.
-func (c *Cluster) EndpointURL() string { return c.APIServerURL(c.Spec.VirtualIP) }
+func (c *Cluster) EndpointURL() string { return "https://" + c.Endpoint() }
+
+// EndpointHost is the endpoint's address or name, without its port.
+func (c *Cluster) EndpointHost() string {
+	host, _ := c.endpoint()
+	return host
+}
+
+// EndpointPort is the endpoint's port.
+func (c *Cluster) EndpointPort() int32 {
+	_, port := c.endpoint()
+	return port
+}
+
+// endpoint takes Endpoint apart. What is no host:port, which Validate refuses, has no port.
+func (c *Cluster) endpoint() (host string, port int32) {
+	host, number, err := net.SplitHostPort(c.Endpoint())
+	if err != nil {
+		return c.Endpoint(), 0
+	}
+	n, err := strconv.ParseInt(number, 10, 32)
+	if err != nil {
+		return host, 0
+	}
+	return host, int32(n)
+}
+
+// KeepsVirtualIP tells whether kubectl-ha keeps the virtual IP. Where it does not, no
+// step moves it, looks who has it, or tells keepalived anything.
+func (c *Cluster) KeepsVirtualIP() bool { return c.Spec.Endpoint.ManagedBy != EndpointOthers }
+
+// MovesVirtualIP tells whether the virtual IP can be moved away from a control plane, for
+// what restarts its apiserver: it is kubectl-ha's, and there is somewhere to go.
+func (c *Cluster) MovesVirtualIP() bool { return c.KeepsVirtualIP() && len(c.ControlPlanes()) > 1 }
+
+// EndpointIsLocal tells whether the endpoint is each host's own: localhost, where nothing
+// or a proxy on every host answers.
+func (c *Cluster) EndpointIsLocal() bool { return IsLocal(c.EndpointHost()) }
+
+// IsLocal tells whether a name or address is each host's own.
+func IsLocal(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
 
 // URLFor is EndpointFor's URL.
 func (c *Cluster) URLFor(use LoadBalancerUse) string { return "https://" + c.EndpointFor(use) }

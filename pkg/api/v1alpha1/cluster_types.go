@@ -51,8 +51,11 @@ type ClusterSpec struct {
 	KubernetesVersion string `json:"kubernetesVersion"`
 	// VirtualIP is the address under which the API is always reached. It must
 	// lie in the subnet of the control planes' interface and belong to nobody.
-	// Required.
-	VirtualIP string `json:"virtualIP"`
+	// Required, unless endpoint.address says where the API is reached.
+	VirtualIP string `json:"virtualIP,omitempty"`
+	// Endpoint says whose the API's stable endpoint is. Leave it out for clusters
+	// that bootstrap makes; adopt writes it.
+	Endpoint Endpoint `json:"endpoint,omitempty"`
 	// APIServerPort is the port of every apiserver. Default 6443.
 	APIServerPort int32 `json:"apiServerPort,omitempty"`
 	// Hosts are the machines. At least one has the control-plane role.
@@ -82,6 +85,31 @@ type ClusterSpec struct {
 	PKI PKI `json:"pki,omitempty"`
 	// Kubeadm carries settings merged into kubeadm's documents.
 	Kubeadm Kubeadm `json:"kubeadm,omitempty"`
+}
+
+// EndpointManager says whose the endpoint is.
+type EndpointManager string
+
+const (
+	// EndpointOurs is a virtual IP that kubectl-ha keeps, with keepalived and a watcher
+	// on each control plane. The default.
+	EndpointOurs EndpointManager = "kubectl-ha"
+	// EndpointOthers is one that others keep: keepalived by hand, kube-vip, a load
+	// balancer, a name, or nobody.
+	EndpointOthers EndpointManager = "others"
+)
+
+// +kubebuilder:object:generate=false
+
+// Endpoint is the API's stable endpoint, where that is not the virtual IP that
+// kubectl-ha keeps.
+type Endpoint struct {
+	// ManagedBy is kubectl-ha or others. With others no command moves, checks or
+	// sets up the endpoint. Default kubectl-ha.
+	ManagedBy EndpointManager `json:"managedBy,omitempty"`
+	// Address is host:port of the endpoint as kubeadm's controlPlaneEndpoint has it,
+	// with managedBy others. Default: virtualIP and apiServerPort.
+	Address string `json:"address,omitempty"`
 }
 
 // +kubebuilder:validation:Enum=control-plane;etcd;worker

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"hash/fnv"
+	"net"
 	"strings"
 )
 
@@ -34,6 +35,7 @@ func (c *Cluster) SetDefaults() {
 		s.Etcd.Version = "v" + s.Etcd.Version
 	}
 	s.VirtualIP = canonical(s.VirtualIP)
+	s.Endpoint.Address = canonicalEndpoint(s.Endpoint.Address)
 	number(&s.APIServerPort, DefaultAPIServerPort)
 	c.defaultHosts()
 	c.defaultNetwork()
@@ -41,10 +43,13 @@ func (c *Cluster) SetDefaults() {
 		s.Etcd.Topology = EtcdExternal
 	}
 	text(&s.Etcd.DataDir, DefaultEtcdDataDir)
-	number(&s.Keepalived.RouterID, routerID(c.Metadata.Name, s.VirtualIP))
-	number(&s.Keepalived.AdvertisementInterval, DefaultAdvertisementInterval)
-	text(&s.LoadBalancer.Type, LoadBalancerHAProxy)
-	number(&s.LoadBalancer.Port, DefaultLoadBalancerPort)
+	if c.KeepsVirtualIP() {
+		// Others' settings are not known here, and none are made up for them.
+		number(&s.Keepalived.RouterID, routerID(c.Metadata.Name, s.VirtualIP))
+		number(&s.Keepalived.AdvertisementInterval, DefaultAdvertisementInterval)
+		text(&s.LoadBalancer.Type, LoadBalancerHAProxy)
+		number(&s.LoadBalancer.Port, DefaultLoadBalancerPort)
+	}
 	s.Images.Mirror = strings.TrimRight(s.Images.Mirror, "/")
 	s.Images.Registry = strings.TrimRight(s.Images.Registry, "/")
 }
@@ -100,6 +105,15 @@ func canonical(text string) string {
 		return a.String()
 	}
 	return text
+}
+
+// canonicalEndpoint is canonical for host:port.
+func canonicalEndpoint(text string) string {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return text
+	}
+	return net.JoinHostPort(canonical(host), port)
 }
 
 func text(field *string, value string) {

@@ -76,6 +76,22 @@ func (c *Cluster) Nodes() []Host {
 	})
 }
 
+// Keepers are those among some hosts that keep something of the cluster: certificates, a login to etcd,
+// what is backed up. Control planes come first, then etcd members that are none, each in the order given.
+func (c *Cluster) Keepers(among []Host) (out []Host) {
+	for _, h := range among {
+		if h.Has(RoleControlPlane) {
+			out = append(out, h)
+		}
+	}
+	for _, h := range among {
+		if c.IsMember(h.Name) && !h.Has(RoleControlPlane) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
 // Host returns the host of that name.
 func (c *Cluster) Host(name string) (Host, bool) {
 	for _, h := range c.Spec.Hosts {

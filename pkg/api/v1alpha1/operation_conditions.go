@@ -29,7 +29,8 @@ const (
 	ReasonFailing   = "Failing"
 	ReasonSucceeded = "Succeeded"
 	ReasonAborted   = "Aborted"
-	// ReasonStepFailed: the message has the steps and their errors.
+	// ReasonStepFailed: the message has the steps and their errors; of a paused one whose plan lets
+	// some nodes fail, how many have and which.
 	ReasonStepFailed = "StepFailed"
 	// ReasonPlanFailed: it ended before anything was done.
 	ReasonPlanFailed = "PlanFailed"

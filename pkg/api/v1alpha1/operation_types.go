@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -187,8 +189,11 @@ type StepStatus struct {
 	Title string `json:"title,omitempty"`
 	// Node is where it runs, empty for steps of the coordinator itself.
 	Node string `json:"node,omitempty"`
-	// After are the IDs of the steps that must have succeeded or been skipped before.
+	// After are the IDs of the steps that must have succeeded or been skipped before. KIND/* among
+	// them stands for all steps of a kind before this one, AfterTurns for all turns of nodes.
 	After []string `json:"after,omitempty"`
+	// Turns bounds the turns of nodes that this step opens.
+	Turns *TurnBounds `json:"turns,omitempty"`
 	// Cleanup steps run when everything else has ended, however it ended.
 	Cleanup bool `json:"cleanup,omitempty"`
 	// UndoneBy is the clean-up step that takes this one's effect back: when the
@@ -204,6 +209,36 @@ type StepStatus struct {
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 	// Message is the last thing seen, or the error with what to do next.
 	Message string `json:"message,omitempty"`
+}
+
+// AfterTurns in a step's After: the step comes after all turns of nodes that are before it in the
+// plan. One that has failed, as some may, is not waited for.
+const AfterTurns = "turns" + afterAll
+
+// afterAll ends what stands for many steps: each by its name would make one step as large as the cluster.
+const afterAll = "/*"
+
+// AfterAll in a step's After: the step comes after all steps of a kind that are before it in the plan.
+func AfterAll(kind string) string { return kind + afterAll }
+
+// KindAfter is the kind of which all steps are meant in a step's After; empty where one step is.
+func KindAfter(id string) string {
+	kind, all := strings.CutSuffix(id, afterAll)
+	if !all {
+		return ""
+	}
+	return kind
+}
+
+// TurnBounds bound the turns of nodes that begin directly after a step.
+type TurnBounds struct {
+	// AtOnce is how many nodes may be out at the same time, for whatever reason: one whose turn has
+	// begun or has failed, and one that is not ready. Zero: one.
+	// +kubebuilder:validation:Minimum=0
+	AtOnce int32 `json:"atOnce,omitempty"`
+	// MaxFailures is how many nodes may fail in the whole Operation before no other one's turn begins.
+	// +kubebuilder:validation:Minimum=0
+	MaxFailures int32 `json:"maxFailures,omitempty"`
 }
 
 // OperationList is a list of Operations.

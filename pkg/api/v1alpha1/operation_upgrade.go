@@ -18,6 +18,9 @@ const (
 	DefaultKeepBackups = 3
 	// DefaultMaxUnavailable is how many workers are upgraded at the same time.
 	DefaultMaxUnavailable = "1"
+	// DefaultMaxFailures is how many workers may fail. It is written into each new Operation, so
+	// that a cluster that does not know the field yet refuses it and is given the current resource.
+	DefaultMaxFailures = "0"
 )
 
 // UpgradeScope says which part of the cluster an Upgrade is about.
@@ -42,10 +45,22 @@ type UpgradeSpec struct {
 	Version string `json:"version"`
 	// Only narrows it to a part of the cluster.
 	Only UpgradeScope `json:"only,omitempty"`
-	// MaxUnavailable is how many workers are out at the same time: a number, or a
-	// percentage of the workers, rounded down but at least one. Empty: DefaultMaxUnavailable.
+	// MaxUnavailable is how many workers may be out at the same time, those that are not ready for
+	// another reason and those that have failed among them: a number, or a percentage of the
+	// workers (of a zone's, with By), rounded down but at least one. Empty: DefaultMaxUnavailable.
 	// +kubebuilder:validation:Pattern=`^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$`
 	MaxUnavailable string `json:"maxUnavailable,omitempty"`
+	// MaxFailures is how many workers may fail before no other one's turn begins and the
+	// Operation pauses: a number, or a percentage of the workers, rounded down. Those that have
+	// failed are left as they are. Empty or 0: the Operation ends at the first one. Control planes
+	// may never fail.
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,4}|([1-9]?[0-9]|100)%)$`
+	MaxFailures string `json:"maxFailures,omitempty"`
+	// By is the label of nodes by whose value workers come in groups, one after the other, such
+	// as topology.kubernetes.io/zone. Workers without it are a group of their own, the last one.
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`
+	By string `json:"by,omitempty"`
 	// DrainTimeout bounds the eviction of one node's pods, as a Go duration: 10m.
 	// Empty: DefaultDrainTimeout.
 	// +kubebuilder:validation:MaxLength=32

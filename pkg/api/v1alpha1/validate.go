@@ -2,8 +2,10 @@ package v1alpha1
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -31,6 +33,7 @@ func (c *Cluster) Validate() (FieldErrors, []FieldWarning) {
 	v := &validator{c: c}
 	v.metadata()
 	v.virtualIP()
+	v.endpoint()
 	v.hosts()
 	v.counts()
 	v.ssh("spec.ssh", c.Spec.SSH)
@@ -71,7 +74,8 @@ func (v *validator) address(path, value string) (netip.Addr, bool) {
 		v.fail(path, "%q is no IP address (names are not resolved here)", value)
 	case a.Zone() != "":
 		v.fail(path, "%s has a zone; write the address alone", value)
-	case a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast():
+	case v.c.KeepsVirtualIP() && (a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast()):
+		// Where others made the cluster it is what a node reports: a fact, and no wish.
 		v.fail(path, "%s can't be reached from other hosts; write the address that the others use", value)
 	default:
 		return a, true
@@ -82,6 +86,9 @@ func (v *validator) address(path, value string) (netip.Addr, bool) {
 func (v *validator) virtualIP() {
 	const path = "spec.virtualIP"
 	if v.c.Spec.VirtualIP == "" {
+		if v.c.Spec.Endpoint.Address != "" {
+			return // That is the endpoint, and endpoint sees to it.
+		}
 		v.fail(path, "is required: an unused address in the control planes' subnet")
 		return
 	}
@@ -101,6 +108,38 @@ func (v *validator) virtualIP() {
 			v.fail(fmt.Sprintf("spec.hosts[%d].address", i),
 				"%s and the virtual IP %s are of different address families; use IPv4 or IPv6 for both", a, vip)
 		}
+	}
+}
+
+// endpoint checks whose it is, and that nothing is said of a virtual IP that others keep.
+func (v *validator) endpoint() {
+	const path = "spec.endpoint"
+	e := v.c.Spec.Endpoint
+	if e.ManagedBy != "" {
+		v.oneOf(path+".managedBy", string(e.ManagedBy), string(EndpointOurs), string(EndpointOthers))
+	}
+	if v.c.KeepsVirtualIP() {
+		if e.Address != "" {
+			v.fail(path+".address", "is for an endpoint that others keep; write managedBy: %s, or leave it out and set spec.virtualIP", EndpointOthers)
+		}
+		return
+	}
+	if v.c.Spec.Keepalived != (Keepalived{}) {
+		v.fail("spec.keepalived", "is for the virtual IP that kubectl-ha keeps; leave it out with %s.managedBy: %s", path, EndpointOthers)
+	}
+	if e.Address == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(e.Address)
+	if err != nil {
+		v.fail(path+".address", "%q: write it as host:port, such as api.example.com:6443", e.Address)
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		v.fail(path+".address", "%q is no port; use 1 to 65535", port)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		v.fail(path+".address", "%q is neither a DNS name nor an IP address", host)
 	}
 }
 

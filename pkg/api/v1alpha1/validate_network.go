@@ -120,6 +120,9 @@ func (v *validator) keepalived() {
 	if k.Interface != "" && !interfaceName.MatchString(k.Interface) {
 		v.fail("spec.keepalived.interface", "%q is no network interface's name", k.Interface)
 	}
+	if !v.c.KeepsVirtualIP() {
+		return // endpoint refuses what is set.
+	}
 	if k.RouterID < 1 || k.RouterID > 255 {
 		v.fail("spec.keepalived.routerID", "%d is no VRRP router id; use 1 to 255, or leave it out", k.RouterID)
 	}
@@ -130,6 +133,9 @@ func (v *validator) keepalived() {
 
 func (v *validator) loadBalancer() {
 	lb := v.c.Spec.LoadBalancer
+	if !v.c.KeepsVirtualIP() && !lb.Enabled && lb.Type == "" && lb.Port == 0 {
+		return // Nothing is made up for an endpoint that others keep.
+	}
 	v.oneOf("spec.loadBalancer.type", lb.Type, LoadBalancerHAProxy, LoadBalancerNginx)
 	v.port("spec.loadBalancer.port", lb.Port)
 	v.foreignPort("spec.loadBalancer.port", lb.Port)

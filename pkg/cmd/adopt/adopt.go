@@ -23,6 +23,7 @@ type options struct {
 	adopt.Options
 	flags   *genericclioptions.ConfigFlags
 	yes     bool
+	release bool
 	hostKey cli.HostKeyFlag
 }
 
@@ -34,8 +35,10 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Short:   "Adopt an existing kubeadm cluster",
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
-			"Derives the Cluster document from the running cluster: endpoint, hosts and roles, etcd (stacked or external), networks. It shows the document, prompts, and stores it in the cluster, together with the Operation resource, the namespace ha-system and the permissions of the coordinator. Nothing is changed on the nodes.",
-			"--ssh also installs the agent and its image on every node, over SSH and with your SSH configuration. Without the agent, kubectl ha cannot run anything on a node, and no registry has its image. With it, status --deep, doctor and images work as on any cluster that kubectl ha created. Run it again for nodes that were unreachable. Run doctor to see what an adopted cluster lacks, such as a health check of its virtual IP."),
+			"Derives the Cluster document from the running cluster: endpoint, hosts and roles, etcd (stacked or external), networks. It shows what it found, what each command will do about what is others', and the document; then it prompts, and stores it in the cluster, together with the Operation resource, the namespace ha-system and the permissions of the coordinator. Nothing is changed on the nodes.",
+			"An endpoint that kubectl ha does not keep is left as it is: a virtual IP of others, a name, a load balancer, a node's own address, or localhost. No command moves, checks or sets it up. Clusters that kubeadm did not make are refused.",
+			"--ssh also installs the agent and its image on every node, over SSH and with your SSH configuration. Without the agent, kubectl ha cannot run anything on a node, and no registry has its image. With it, status --deep, doctor and images work as on any cluster that kubectl ha created. Run it again for nodes that were unreachable. Run doctor to see what an adopted cluster lacks, such as a health check of its virtual IP.",
+			"--release takes kubectl ha out again, from the hosts over SSH and from the cluster, which runs on. It shows the plan and prompts first. It is refused while an operation is unfinished."),
 		Example: cli.Examples(`
 			# Only print the Cluster document
 			kubectl ha adopt --dry-run > cluster.yaml
@@ -43,23 +46,32 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 			# Store it and install the agent on the nodes
 			kubectl ha adopt --ssh --ssh-user root
 
-			# If kubeadm's endpoint is a name or missing
-			kubectl ha adopt --virtual-ip 192.0.2.10`),
+			# If the control planes have a virtual IP behind kubeadm's endpoint, which is a name
+			kubectl ha adopt --virtual-ip 192.0.2.10
+
+			# Take kubectl ha out of the cluster
+			kubectl ha adopt --release --ssh-user root`),
 		Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.SSHUser != "" && !o.Agents {
-				return action.Invalidf("--ssh-user requires --ssh")
+			switch {
+			case o.release && (o.Agents || o.VirtualIP != ""):
+				return action.Invalidf("--release takes kubectl ha out: --ssh and --virtual-ip are for adopting")
+			case o.release:
+				return o.giveBack(c.Context())
+			case o.SSHUser != "" && !o.Agents:
+				return action.Invalidf("--ssh-user requires --ssh or --release")
 			}
 			return o.Run(c.Context())
 		},
 	}
 	cli.AddAccess(c, o.flags)
 	f := c.Flags()
-	f.StringVar(&o.VirtualIP, "virtual-ip", "", "`address` of the API, if kubeadm's endpoint is a name or missing")
+	f.StringVar(&o.VirtualIP, "virtual-ip", "", "`address` that the control planes pass on to each other, if kubeadm's endpoint is a name or missing")
 	f.BoolVar(&o.Agents, "ssh", false, "also install the agent and its image on the nodes")
-	f.StringVar(&o.SSHUser, "ssh-user", "", "with --ssh: log in as this `user`, root or a user with sudo (default: from your SSH configuration)")
+	f.BoolVar(&o.release, "release", false, "take kubectl ha out of the cluster, which runs on")
+	f.StringVar(&o.SSHUser, "ssh-user", "", "with --ssh or --release: log in as this `user`, root or a user with sudo (default: from your SSH configuration)")
 	cli.AddHostKeyFlag(c, &o.hostKey)
-	cli.AddDryRun(f, &o.DryRun, "only print the document")
+	cli.AddDryRun(f, &o.DryRun, "only print the document, or with --release the plan")
 	cli.AddYes(f, &o.yes, "")
 	return c
 }
@@ -74,16 +86,23 @@ func (o *options) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	p, err := adopt.Find(ctx, o.Options)
+	shown := cli.NewProgress(o.ErrOut, cli.Output{})
+	defer shown.Close()
+	p, err := adopt.Find(ctx, o.Options, shown)
+	shown.Close()
 	if err != nil {
 		return err
 	}
+	defer p.Close(shown)
 	if !p.Stored {
 		document, err := v1alpha1.Marshal(p.Cluster)
 		if err != nil {
 			return err
 		}
-		if _, err := o.Out.Write(document); err != nil || o.DryRun {
+		if _, err := o.Out.Write(document); err != nil {
+			return err
+		}
+		if err := o.show(p); err != nil || o.DryRun {
 			return err
 		}
 	}
@@ -92,8 +111,7 @@ func (o *options) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	shown := cli.NewProgress(o.ErrOut, cli.Output{})
-	defer shown.Close()
+	shown.Open()
 	changed, err := p.Run(ctx, shown)
 	shown.Close()
 	if err != nil || p.Stored {

@@ -54,3 +54,24 @@ func TestFinish(t *testing.T) {
 		}
 	}
 }
+
+// TestFinishRotation: a rotation that is run again once it is complete says so, and is no failure.
+func TestFinishRotation(t *testing.T) {
+	const kubernetes = "kubernetes"
+	for name, tc := range map[string]struct {
+		r    certs.RotationResult
+		text string
+	}{
+		"it has this CA":     {certs.RotationResult{Plan: certs.RotationPlan{Authority: kubernetes, From: "abc", To: "abc"}}, "the cluster already has this CA (abc) for kubernetes"},
+		"the phase is there": {certs.RotationResult{Plan: certs.RotationPlan{Authority: kubernetes, From: "abc", To: "def", Reached: "trust"}, Reached: "trust"}, "the phase trust is complete"},
+	} {
+		for _, dryRun := range []bool{false, true} {
+			var out bytes.Buffer
+			o := rotateOptions{options: options{IOStreams: genericiooptions.IOStreams{Out: &out}, output: clitest.Output(t, "")}}
+			o.action.DryRun = dryRun
+			if err := o.finish(tc.r, nil, time.Now()); err != nil || !strings.Contains(out.String(), tc.text) {
+				t.Errorf("%s: %q, %v", name, out.String(), err)
+			}
+		}
+	}
+}

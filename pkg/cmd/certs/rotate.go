@@ -161,6 +161,8 @@ func (o *rotateOptions) finish(r certs.RotationResult, err error, started time.T
 	switch {
 	case o.action.DryRun && !r.Plan.Empty():
 		return o.show(r.Plan)
+	case r.Plan.InUse():
+		text = fmt.Sprintf("Nothing to do: the cluster already has this CA (%s) for %s.", r.Plan.To, r.Plan.Authority)
 	case r.Plan.Empty():
 		text = fmt.Sprintf("Nothing to do: the phase %s is complete.", r.Reached)
 	case r.Plan.Back:

@@ -15,7 +15,7 @@ import (
 // https://specifications.freedesktop.org/basedir-spec/latest/
 func StateDir(c *v1alpha1.Cluster) (string, error) {
 	// Colons, as IPv6 addresses have them, are in no file name on Windows.
-	name := strings.ReplaceAll(c.Metadata.Name+"@"+c.Spec.VirtualIP, ":", "-")
+	name := strings.ReplaceAll(c.Metadata.Name+"@"+c.EndpointHost(), ":", "-")
 	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "kubectl-ha", name), nil
 	}

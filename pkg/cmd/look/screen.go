@@ -120,6 +120,9 @@ func (s *screen) api() {
 	a := s.r.API
 	text := a.Endpoint
 	switch {
+	case a.Holder != "" && a.Others && a.VirtualIP == "":
+		// Behind a name or a load balancer the next answer may be another one's.
+		text += ", answered by " + a.Holder
 	case a.Holder != "":
 		text += ", held by " + a.Holder
 		if a.Since != nil {
@@ -176,7 +179,7 @@ func (s *screen) controlPlanes() {
 	}
 	for _, cp := range s.r.ControlPlanes {
 		name := cp.Node
-		if name == s.r.API.Holder {
+		if name == s.r.API.Holder && s.r.API.VirtualIP != "" {
 			name += " (VIP)"
 		}
 		row := []string{name, s.component(cp.APIServer), s.component(cp.ControllerManager), s.component(cp.Scheduler)}

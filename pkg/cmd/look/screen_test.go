@@ -80,6 +80,24 @@ func TestRender(t *testing.T) {
 	golden.Compare(t, "wide.txt", render(sick(), report.Style{}, true))
 }
 
+// TestEndpointOfOthers: who answers behind a name does not hold it; a virtual IP of others is held.
+func TestEndpointOfOthers(t *testing.T) {
+	for _, tt := range []struct {
+		virtualIP, endpoint, want string
+		marked                    bool
+	}{
+		{"192.0.2.100", "192.0.2.100:6443", "192.0.2.100:6443, held by cp1", true},
+		{"", "api.example:6443", "api.example:6443, answered by cp1", false},
+	} {
+		r := healthy()
+		r.API.Others, r.API.VirtualIP, r.API.Endpoint, r.API.Asked = true, tt.virtualIP, tt.endpoint, tt.endpoint
+		text := render(r, report.Style{}, false)
+		if !strings.Contains(text, tt.want) || strings.Contains(text, "(VIP)") != tt.marked {
+			t.Errorf("%s is not told:\n%s", tt.want, text)
+		}
+	}
+}
+
 // strip takes the colours out.
 func strip(text string) string {
 	for _, code := range []string{"0", "1", "2", "31", "32", "33", "36"} {

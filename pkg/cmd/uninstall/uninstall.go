@@ -120,7 +120,7 @@ func (o *options) confirm(ctx context.Context, p plan.Plan, shown *cli.Progress)
 		return err
 	}
 	// Not the name alone: that is the same for most clusters, and typed without a look.
-	which := o.Cluster.Metadata.Name + "@" + o.Cluster.Spec.VirtualIP
+	which := o.Cluster.Metadata.Name + "@" + o.Cluster.EndpointHost()
 	return cli.ConfirmName(ctx, o.In, o.Out, fmt.Sprintf("This destroys the cluster %s at %s and everything in it. It cannot be undone. To continue, type %s:",
-		o.Cluster.Metadata.Name, o.Cluster.Spec.VirtualIP, which), which)
+		o.Cluster.Metadata.Name, o.Cluster.EndpointHost(), which), which)
 }

@@ -101,8 +101,13 @@ func (o *options) show(p *upgrade.Plan) error {
 
 func printNodes(b *strings.Builder, nodes []checks.NodePlan) error {
 	t := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
+	// Where workers come in groups there is a column for these.
+	group := func(string) string { return "" }
+	if slices.ContainsFunc(nodes, func(n checks.NodePlan) bool { return n.Group != "" }) {
+		group = func(name string) string { return cmp.Or(name, "-") + "\t" }
+	}
 	// Into memory, which does not fail.
-	_, _ = fmt.Fprintln(t, "TURN\tNODE\tROLE\tFROM\tTO\tDRAINED\tIMPACT")
+	_, _ = fmt.Fprintf(t, "TURN\tNODE\tROLE\t%sFROM\tTO\tDRAINED\tIMPACT\n", group("GROUP"))
 	ordered := slices.Clone(nodes)
 	slices.SortStableFunc(ordered, func(a, b checks.NodePlan) int { return cmp.Compare(turn(a), turn(b)) })
 	for _, n := range ordered {
@@ -118,7 +123,7 @@ func printNodes(b *strings.Builder, nodes []checks.NodePlan) error {
 		} else {
 			to = "stays"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", when, n.Node, role, n.From, to, drained, n.Disruption)
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s%s\t%s\t%s\t%s\n", when, n.Node, role, group(n.Group), n.From, to, drained, n.Disruption)
 	}
 	return t.Flush()
 }

@@ -40,13 +40,16 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		GroupID: cli.GroupAccess,
 		Long: cli.Paragraphs(
 			"Shows the plan and all blocking issues, prompts, renews certificates that are due, and pushes images and binaries to the nodes. Then an Operation upgrades the cluster: a backup, the control plane nodes one by one with the holder of the virtual IP last, then the workers. You can disconnect; operation watch, pause, resume and abort work at every step.",
-			"It stops at the first node that fails. Resolve the cause and resume, roll the node back with rollback-node, or abort."),
+			"It stops at the first node that fails. Resolve the cause and resume, roll the node back with rollback-node, or abort. With --max-failures, some workers may fail: they are left as they are, the others go on, and the Operation ends as failed. When more fail, it pauses; resume retries the failed workers first."),
 		Example: cli.Examples(`
 			# Show available versions and blocking issues
 			kubectl ha upgrade plan
 
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + `
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --bundle bundle.tar --max-unavailable 25%
+
+			# One zone at a time, 10% of its workers at once; up to 1% of all workers may fail
+			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` --by topology.kubernetes.io/zone --max-unavailable 10% --max-failures 1%
 
 			# Print the Operation as a manifest, to commit and apply
 			kubectl ha upgrade ` + v1alpha1.DefaultKubernetesVersion + ` -o yaml`),
@@ -83,7 +86,9 @@ func (o *options) addSpec(c *cobra.Command) {
 	f.StringVar(&o.File, "bundle", "", "take images and binaries from this bundle `file`")
 	cli.AddTrustFlags(f, &o.Trust, "bundle-")
 	f.StringVar(&o.only, "only", "", "upgrade only this `part`: control-plane or nodes (the workers)")
-	f.StringVar(&o.Spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "maximum `number` or percentage of workers that are upgraded at the same time")
+	f.StringVar(&o.Spec.MaxUnavailable, "max-unavailable", v1alpha1.DefaultMaxUnavailable, "maximum `number` or percentage of workers that are out at the same time: being upgraded, failed, or not ready")
+	f.StringVar(&o.Spec.MaxFailures, "max-failures", v1alpha1.DefaultMaxFailures, "maximum `number` or percentage of workers that may fail; after more the upgrade pauses. With 0 it stops at the first one")
+	f.StringVar(&o.Spec.By, "by", "", "upgrade the workers group by group, by the values of this node `label`, such as topology.kubernetes.io/zone; --max-unavailable applies within a group")
 	f.DurationVar(&o.drain, "drain-timeout", v1alpha1.DefaultDrainTimeout, "maximum time to drain one node")
 	f.BoolVar(&o.Spec.ForceDrain, "force-drain", false, "also evict pods without a controller, and delete pods that are still there after --drain-timeout")
 	f.BoolVar(o.Spec.DeleteEmptyDirData, "delete-emptydir-data", true, "also evict pods that use emptyDir volumes; their data is deleted")

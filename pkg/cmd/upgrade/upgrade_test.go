@@ -31,7 +31,12 @@ func TestShowUpgradePlan(t *testing.T) {
 	}
 	var out bytes.Buffer
 	o := &options{IOStreams: genericiooptions.IOStreams{Out: &out}}
-	for _, one := range []*upgrade.Plan{p, {Cluster: "demo", Runs: []string{"v1.36.3"}, OK: true}, {Cluster: "demo", Runs: []string{"v1.36.3"}, Version: "v1.36.3", OK: true}} {
+	zones := &upgrade.Plan{Cluster: "demo", Runs: []string{"v1.35.4"}, Version: "v1.36.3", OK: true, Nodes: []checks.NodePlan{
+		{Node: "cp1", ControlPlane: true, From: "v1.36.3", To: "v1.36.3", Disruption: "none"},
+		{Node: "w1", Group: "eu-a", From: "v1.35.4", To: "v1.36.3", Turn: 1, Kubelet: true, Drained: true, Disruption: "its pods move"},
+		{Node: "w2", Group: checks.NoGroup, From: "v1.35.4", To: "v1.36.3", Turn: 2, Kubelet: true, Drained: true, Disruption: "its pods move"},
+	}}
+	for _, one := range []*upgrade.Plan{p, zones, {Cluster: "demo", Runs: []string{"v1.36.3"}, OK: true}, {Cluster: "demo", Runs: []string{"v1.36.3"}, Version: "v1.36.3", OK: true}} {
 		if err := o.show(one); err != nil {
 			t.Fatal(err)
 		}

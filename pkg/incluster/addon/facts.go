@@ -41,7 +41,7 @@ func (f Facts) value(name string) (any, error) {
 	case factClusterName:
 		return c.Metadata.Name, nil
 	case factVirtualIP:
-		return c.Spec.VirtualIP, nil
+		return c.EndpointHost(), nil
 	case factAgentImage:
 		return f.AgentImage, nil
 	case factAgentArch:
@@ -54,7 +54,7 @@ func (f Facts) value(name string) (any, error) {
 		}
 		return marshal(groups)
 	case factVirtualIPTargets:
-		return marshal([]targets{{Targets: []string{c.Endpoint()}, Labels: map[string]string{"address": c.Spec.VirtualIP}}})
+		return marshal([]targets{{Targets: []string{c.Endpoint()}, Labels: map[string]string{"address": c.EndpointHost()}}})
 	}
 	return nil, fmt.Errorf("the fact %q is not known", name)
 }

@@ -2,22 +2,20 @@ package adopt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/survey"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 // controlPlaneLabel is on the nodes of kubeadm's control planes.
@@ -33,7 +31,26 @@ type Observation struct {
 	Flannel bool
 	// Addresses are what kubeadm's endpoint resolves to, when it is a name.
 	Addresses []string
+	// ClusterInfo is host:port of the server by which nodes join; empty where that is not known.
+	ClusterInfo string
+	// Servers are host:port of each control plane's own apiserver, and Flags its command.
+	Servers map[string]string
+	Flags   map[string][]string
+	// Static are the static pods by node, without kubeadm's own. Survey reads them, and what
+	// is below.
+	Static map[string][]StaticPod
+	// Leases are the names of those in kube-system.
+	Leases []string
+	// Admission is what may keep kubectl-ha's pods from starting.
+	Admission Admission
+	// Hosts are what the hosts themselves tell, where they were asked; Unasked says why others
+	// were not.
+	Hosts   map[string]survey.Facts
+	Unasked map[string]string
 }
+
+// StaticPod is one that is not kubeadm's.
+type StaticPod struct{ Name, Image string }
 
 // Kubeadm is the part of kubeadm's ClusterConfiguration that is needed.
 // https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
@@ -57,35 +74,6 @@ type Kubeadm struct {
 	} `json:"etcd"`
 }
 
-// Observe reads what Cluster goes by. The error of a cluster that kubeadm has not
-// made is the API's NotFound.
-func Observe(ctx context.Context, kube kubernetes.Interface) (Observation, error) {
-	var o Observation
-	var err error
-	if o.Kubeadm, err = ReadKubeadm(ctx, kube); err != nil {
-		return o, err
-	}
-	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return o, fmt.Errorf("list nodes: %w", err)
-	}
-	o.Nodes = nodes.Items
-	_, err = kube.AppsV1().DaemonSets("kube-flannel").Get(ctx, "kube-flannel-ds", metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return o, fmt.Errorf("look for flannel: %w", err)
-	}
-	o.Flannel = err == nil
-	host, _, err := endpoint(o.Kubeadm.ControlPlaneEndpoint)
-	if err != nil || host == "" {
-		return o, err
-	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		// Whoever runs this may not know the name; then the address has to be given.
-		o.Addresses, _ = net.DefaultResolver.LookupHost(ctx, host)
-	}
-	return o, nil
-}
-
 // ReadKubeadm reads kubeadm's ClusterConfiguration. The error of a cluster that kubeadm
 // has not made is the API's NotFound.
 func ReadKubeadm(ctx context.Context, kube kubernetes.Interface) (Kubeadm, error) {
@@ -94,28 +82,13 @@ func ReadKubeadm(ctx context.Context, kube kubernetes.Interface) (Kubeadm, error
 	return k, err
 }
 
-// Cluster is the document of what was seen, with its defaults. virtualIP, when not
-// empty, replaces the address that the cluster's endpoint has. It is pure.
-func Cluster(o Observation, virtualIP string) (*v1alpha1.Cluster, error) {
-	host, port, err := endpoint(o.Kubeadm.ControlPlaneEndpoint)
-	if err != nil {
-		return nil, err
-	}
-	if virtualIP == "" {
-		virtualIP = host
-	}
-	if _, err := netip.ParseAddr(virtualIP); err != nil {
-		switch {
-		case host == "":
-			return nil, errors.New("the cluster has no stable endpoint (kubeadm's controlPlaneEndpoint is empty); name its address with --virtual-ip")
-		case len(o.Addresses) != 1:
-			return nil, fmt.Errorf("the endpoint %s stands for %d addresses from here; name the right one with --virtual-ip", host, len(o.Addresses))
-		}
-		virtualIP = o.Addresses[0]
-	}
+// Cluster is the document of what was seen, with its defaults, and what there is to say of the
+// endpoint in it. virtualIP, when not empty, is the address that the control planes pass on to
+// each other. It is pure.
+func Cluster(o Observation, virtualIP string) (*v1alpha1.Cluster, []report.Finding, error) {
 	k := o.Kubeadm
 	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: k.ClusterName}, Spec: v1alpha1.ClusterSpec{
-		KubernetesVersion: k.KubernetesVersion, VirtualIP: virtualIP, APIServerPort: port,
+		KubernetesVersion: k.KubernetesVersion,
 		Network: v1alpha1.Network{Plugin: v1alpha1.NetworkPluginNone, PodSubnet: k.Networking.PodSubnet, ServiceSubnet: k.Networking.ServiceSubnet,
 			DNSDomain: k.Networking.DNSDomain},
 	}}
@@ -127,17 +100,30 @@ func Cluster(o Observation, virtualIP string) (*v1alpha1.Cluster, error) {
 	}
 	c.Spec.Hosts = hosts(o.Nodes)
 	if !slices.ContainsFunc(c.Spec.Hosts, func(h v1alpha1.Host) bool { return h.Has(v1alpha1.RoleControlPlane) }) {
-		return nil, fmt.Errorf("no node has the label %s", controlPlaneLabel)
+		return nil, nil, fmt.Errorf("no node has the label %s", controlPlaneLabel)
 	}
 	if err := addEtcd(c, k); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	found, err := addEndpoint(c, o, virtualIP)
+	if err != nil {
+		return nil, nil, err
 	}
 	c.SetDefaults()
-	return c, nil
+	return c, found, nil
 }
 
-// endpoint takes host and port of kubeadm's endpoint apart; the port may be missing.
-func endpoint(text string) (host string, port int32, err error) {
+// Check refuses a document that does not pass its own check: Operations could not go by it. It
+// is pure.
+func Check(c *v1alpha1.Cluster) error {
+	if errs, _ := c.Validate(); len(errs) > 0 {
+		return fmt.Errorf("this cluster has what kubectl ha can't run, and nothing was changed:\n%w", errs)
+	}
+	return nil
+}
+
+// splitEndpoint takes host and port of kubeadm's endpoint apart; the port may be missing.
+func splitEndpoint(text string) (host string, port int32, err error) {
 	host, number, err := net.SplitHostPort(text)
 	if err != nil {
 		return strings.Trim(text, "[]"), v1alpha1.DefaultAPIServerPort, nil //nolint:nilerr // It is a host without a port.
@@ -152,6 +138,9 @@ func endpoint(text string) (host string, port int32, err error) {
 func hosts(nodes []corev1.Node) []v1alpha1.Host {
 	var out []v1alpha1.Host
 	for _, n := range nodes {
+		if isWindows(n) {
+			continue // Nothing of kubectl-ha runs there; Findings says so.
+		}
 		h := v1alpha1.Host{Name: n.Name, Roles: []v1alpha1.Role{v1alpha1.RoleWorker}}
 		if _, ok := n.Labels[controlPlaneLabel]; ok {
 			h.Roles = []v1alpha1.Role{v1alpha1.RoleControlPlane}
@@ -177,6 +166,10 @@ func hosts(nodes []corev1.Node) []v1alpha1.Host {
 	})
 	return out
 }
+
+// isWindows goes by the label that each kubelet gives its node.
+// https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-os
+func isWindows(n corev1.Node) bool { return n.Labels[corev1.LabelOSStable] == "windows" }
 
 func tainted(n corev1.Node) bool {
 	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {

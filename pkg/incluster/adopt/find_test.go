@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -9,6 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/survey"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 func node(name, address string, controlPlane, taint bool) corev1.Node {
@@ -41,8 +45,115 @@ etcd: {local: {dataDir: /data/etcd}}
 networking: {dnsDomain: c.local, podSubnet: 10.1.0.0/16, serviceSubnet: 10.2.0.0/16}
 `
 
+// TestEndpoints: every kind of endpoint is told from the others; the document is the truth about
+// it, has nothing made up, and passes its own check.
+func TestEndpoints(t *testing.T) {
+	servers := map[string]string{"m1": "192.0.2.1:6443", "m2": "192.0.2.2:6443"}
+	host := func(k *survey.Keepalived, addresses ...string) survey.Facts {
+		return survey.Facts{Addresses: addresses, Keepalived: k}
+	}
+	foreign := &survey.Keepalived{RouterID: 77, Interface: "eth0", Addresses: []string{"192.0.2.100"}}
+	ours := &survey.Keepalived{Ours: true, RouterID: 50, Seconds: 0.2, Addresses: []string{"192.0.2.100"}}
+	for _, tt := range []struct {
+		name, endpoint, given string
+		edit                  func(*Observation)
+		// virtualIP and address are the document's, at is where the API is.
+		virtualIP, address, at string
+		kind                   endpoint.Kind
+		severity               report.Severity
+		tells                  string
+	}{
+		{name: "a virtual IP, as far as the API tells", endpoint: "192.0.2.100:6443", virtualIP: "192.0.2.100", at: "192.0.2.100:6443", kind: endpoint.VirtualIP, severity: SeverityInfo, tells: "does not keep"},
+		{name: "held by a control plane", endpoint: "192.0.2.100:6443", virtualIP: "192.0.2.100", at: "192.0.2.100:6443", kind: endpoint.VirtualIP, severity: SeverityInfo, tells: "does not keep",
+			edit: func(o *Observation) {
+				o.Hosts = map[string]survey.Facts{"m1": host(foreign, "192.0.2.1/24"), "m2": host(foreign, "192.0.2.2/24", "192.0.2.100/32")}
+			}},
+		{name: "held by none of those that were asked", endpoint: "192.0.2.100:6443", address: "192.0.2.100:6443", at: "192.0.2.100:6443", kind: endpoint.Elsewhere, severity: SeverityInfo, tells: "no control plane holds",
+			edit: func(o *Observation) {
+				o.Hosts = map[string]survey.Facts{"m1": host(nil, "192.0.2.1/24"), "m2": host(nil, "192.0.2.2/24")}
+			}},
+		{name: "one was not asked", endpoint: "192.0.2.100:6443", virtualIP: "192.0.2.100", at: "192.0.2.100:6443", kind: endpoint.VirtualIP, severity: SeverityInfo, tells: "does not keep",
+			edit: func(o *Observation) { o.Hosts = map[string]survey.Facts{"m1": host(nil, "192.0.2.1/24")} }},
+		{name: "a load balancer's port before it", endpoint: "192.0.2.100:8443", virtualIP: "192.0.2.100", address: "192.0.2.100:8443", at: "192.0.2.100:8443", kind: endpoint.VirtualIP, severity: SeverityInfo, tells: "8443"},
+		{name: "without a port", endpoint: "192.0.2.100", virtualIP: "192.0.2.100", at: "192.0.2.100:6443", kind: endpoint.VirtualIP, severity: SeverityInfo, tells: "does not keep"},
+		{name: "a node's own address", endpoint: "192.0.2.1:6443", address: "192.0.2.1:6443", at: "192.0.2.1:6443", kind: endpoint.Node, severity: report.SeverityWarning, tells: "own address of m1"},
+		{name: "none", endpoint: "", address: "192.0.2.1:6443", at: "192.0.2.1:6443", kind: endpoint.Node, severity: report.SeverityWarning, tells: "controlPlaneEndpoint is empty"},
+		{name: "none, and nodes join by another one", endpoint: "", address: "192.0.2.2:6443", at: "192.0.2.2:6443", kind: endpoint.Node, severity: report.SeverityWarning, tells: "own address of m2",
+			edit: func(o *Observation) { o.ClusterInfo = "192.0.2.2:6443" }},
+		{name: "none, with a virtual IP by hand", endpoint: "", given: "192.0.2.100", virtualIP: "192.0.2.100", at: "192.0.2.100:6443", kind: endpoint.VirtualIP, severity: SeverityInfo, tells: "does not keep"},
+		{name: "localhost", endpoint: "localhost:6443", address: "localhost:6443", at: "localhost:6443", kind: endpoint.Local, severity: report.SeverityWarning, tells: "each host's own"},
+		{name: "the loopback", endpoint: "127.0.0.1:6443", address: "127.0.0.1:6443", at: "127.0.0.1:6443", kind: endpoint.Local, severity: report.SeverityWarning, tells: "each host's own"},
+		{name: "a name for one address", endpoint: "api.example:6443", address: "api.example:6443", at: "api.example:6443", kind: endpoint.Elsewhere, severity: SeverityInfo, tells: "for 192.0.2.77",
+			edit: func(o *Observation) { o.Addresses = []string{"192.0.2.77"} }},
+		{name: "a name for many", endpoint: "api.example:6443", address: "api.example:6443", at: "api.example:6443", kind: endpoint.Elsewhere, severity: report.SeverityWarning, tells: "2 addresses",
+			edit: func(o *Observation) { o.Addresses = []string{"192.0.2.1", "192.0.2.2"} }},
+		{name: "a name that does not resolve", endpoint: "api.example:6443", address: "api.example:6443", at: "api.example:6443", kind: endpoint.Elsewhere, severity: report.SeverityWarning, tells: "does not resolve"},
+		{name: "a name for a virtual IP", endpoint: "api.example:6443", given: "192.0.2.100", virtualIP: "192.0.2.100", address: "api.example:6443", at: "api.example:6443", kind: endpoint.Elsewhere, severity: SeverityInfo, tells: "what is behind it",
+			edit: func(o *Observation) { o.Addresses = []string{"192.0.2.100"} }},
+		{name: "kubectl-ha's own", endpoint: "192.0.2.100:6443", virtualIP: "192.0.2.100", at: "192.0.2.100:6443", kind: endpoint.Ours,
+			edit: func(o *Observation) {
+				o.Hosts = map[string]survey.Facts{"m1": host(ours, "192.0.2.1/24"), "m2": host(ours, "192.0.2.2/24")}
+			}},
+		{name: "kubectl-ha's on one of two", endpoint: "192.0.2.100:6443", address: "192.0.2.100:6443", at: "192.0.2.100:6443", kind: endpoint.Elsewhere, severity: SeverityInfo, tells: "no control plane holds",
+			edit: func(o *Observation) {
+				o.Hosts = map[string]survey.Facts{"m1": host(ours, "192.0.2.1/24"), "m2": host(foreign, "192.0.2.2/24")}
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := strings.Replace(stacked, "192.0.2.100:8443", "'"+tt.endpoint+"'", 1)
+			if tt.kind == endpoint.Ours {
+				config = strings.Replace(config, "{local: {dataDir: /data/etcd}}", `{external: {endpoints: ["https://192.0.2.1:2379"]}}`, 1)
+			}
+			o := observation(t, config)
+			o.Servers = servers
+			if tt.edit != nil {
+				tt.edit(&o)
+			}
+			c, found, err := Cluster(o, tt.given)
+			if err == nil {
+				err = Check(c)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := c.Spec
+			if s.VirtualIP != tt.virtualIP || s.Endpoint.Address != tt.address || c.Endpoint() != tt.at || s.APIServerPort != 6443 || endpoint.Of(c) != tt.kind {
+				t.Errorf("%q, %+v, at %s, port %d, %s", s.VirtualIP, s.Endpoint, c.Endpoint(), s.APIServerPort, endpoint.Of(c))
+			}
+			if want := (v1alpha1.Keepalived{RouterID: 50, AdvertisementInterval: 200}); tt.kind == endpoint.Ours {
+				if s.Keepalived != want || len(found) > 0 || !c.KeepsVirtualIP() || Verbs(c) != nil {
+					t.Errorf("%+v, %v", s.Keepalived, found)
+				}
+				return
+			}
+			if s.Keepalived != (v1alpha1.Keepalived{}) || s.LoadBalancer.Type != "" || s.LoadBalancer.Port != 0 || c.KeepsVirtualIP() {
+				t.Errorf("settings are made up: %+v, %+v", s.Keepalived, s.LoadBalancer)
+			}
+			if len(found) != 1 || found[0].Severity != tt.severity || !strings.Contains(found[0].Message, tt.tells) {
+				t.Errorf("found %+v", found)
+			}
+			if len(Verbs(c)) == 0 {
+				t.Error("no word of what commands will do")
+			}
+			// What is stored is what is read again.
+			text, err := v1alpha1.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := v1alpha1.Decode(text, "stored")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			again.SetDefaults()
+			if !reflect.DeepEqual(again.Spec, c.Spec) {
+				t.Errorf("read again it is\n%+v\nnot\n%+v", again.Spec, c.Spec)
+			}
+		})
+	}
+}
+
 func TestStacked(t *testing.T) {
-	c, err := Cluster(observation(t, stacked), "")
+	c, _, err := Cluster(observation(t, stacked), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +174,7 @@ func TestStacked(t *testing.T) {
 
 func TestExternal(t *testing.T) {
 	config := strings.Replace(stacked, "{local: {dataDir: /data/etcd}}", `{external: {endpoints: ["https://192.0.2.1:2379", "https://192.0.2.50:2379"]}}`, 1)
-	c, err := Cluster(observation(t, config), "192.0.2.101")
+	c, _, err := Cluster(observation(t, config), "192.0.2.101")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,28 +189,30 @@ func TestExternal(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct {
-		config, want string
-		edit         func(*Observation)
+		config, given, want string
+		edit                func(*Observation)
 	}{
-		"no endpoint":     {config: "clusterName: x", want: "no stable endpoint"},
-		"a name":          {config: "controlPlaneEndpoint: api.example:6443", want: "0 addresses"},
-		"bad port":        {config: "controlPlaneEndpoint: 'api.example:x'", want: "has no port"},
-		"bad etcd":        {config: "controlPlaneEndpoint: 192.0.2.1\netcd: {external: {endpoints: ['%']}}", want: "is no URL"},
-		"no controlplane": {config: "controlPlaneEndpoint: 192.0.2.1", want: "no node has", edit: func(o *Observation) { o.Nodes = o.Nodes[:1] }},
+		"bad port":         {config: "controlPlaneEndpoint: 'api.example:x'", want: "has no port"},
+		"no host":          {config: "controlPlaneEndpoint: ':6443'", want: "has no host"},
+		"bad etcd":         {config: "controlPlaneEndpoint: 192.0.2.1\netcd: {external: {endpoints: ['%']}}", want: "is no URL"},
+		"no controlplane":  {config: "controlPlaneEndpoint: 192.0.2.1", want: "no node has", edit: func(o *Observation) { o.Nodes = o.Nodes[:1] }},
+		"no virtual IP":    {config: stacked, given: "api.example", want: "is no address"},
+		"dual stack":       {config: strings.Replace(stacked, "10.1.0.0/16", "'10.1.0.0/16,fd00::/56'", 1), want: "dual stack"},
+		"too old a minor":  {config: strings.Replace(stacked, "v1.35.4", "v1.19.0", 1), want: "spec.kubernetesVersion"},
+		"a node's address": {config: stacked, given: "192.0.2.2", want: "is the address of host m2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observation(t, c.config)
 			if c.edit != nil {
 				c.edit(&o)
 			}
-			if _, err := Cluster(o, ""); err == nil || !strings.Contains(err.Error(), c.want) {
+			found, _, err := Cluster(o, c.given)
+			if err == nil {
+				err = Check(found)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
-	}
-	o := observation(t, "controlPlaneEndpoint: api.example:6443")
-	o.Addresses = []string{"192.0.2.77"}
-	if c, err := Cluster(o, ""); err != nil || c.Spec.VirtualIP != "192.0.2.77" {
-		t.Errorf("%v, %v", c, err)
 	}
 }

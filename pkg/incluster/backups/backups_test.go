@@ -1,7 +1,6 @@
 package backups
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -85,20 +84,25 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestHosts: a control plane comes first, a member asks itself first.
-func TestHosts(t *testing.T) {
+// TestEndpoints: a member asks itself first.
+func TestEndpoints(t *testing.T) {
 	c := document(t)
-	var names []string
-	backwards := slices.Clone(c.Spec.Hosts)
-	slices.Reverse(backwards)
-	for _, h := range Hosts(c, backwards) {
-		names = append(names, h.Name)
-	}
-	if fmt.Sprint(names) != "[cp2 cp1 w1 e1]" {
-		t.Errorf("%v", names)
-	}
 	h, _ := c.Host("e1")
 	if got := Endpoints(c, h); len(got) != 3 || got[0] != h.EtcdURL() {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestInProgress: what an Operation is making, or was paused in, is not taken for what somebody has left.
+func TestInProgress(t *testing.T) {
+	op := func(name string, kind v1alpha1.OperationType, phase v1alpha1.OperationPhase) v1alpha1.Operation {
+		return v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.OperationSpec{Type: kind}, Status: v1alpha1.OperationStatus{Phase: phase}}
+	}
+	got := InProgress([]v1alpha1.Operation{
+		op("paused", v1alpha1.OperationBackup, v1alpha1.OperationPaused), op("new", v1alpha1.OperationBackup, ""), op("runs", v1alpha1.OperationBackup, v1alpha1.OperationRunning),
+		op("failed", v1alpha1.OperationBackup, v1alpha1.OperationFailed), op("whole", v1alpha1.OperationBackup, v1alpha1.OperationSucceeded), op("upgrade", v1alpha1.OperationUpgrade, v1alpha1.OperationPaused),
+	})
+	if strings.Join(got, " ") != "paused new runs" {
 		t.Errorf("%v", got)
 	}
 }

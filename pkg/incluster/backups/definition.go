@@ -45,8 +45,8 @@ func Definition() engine.Definition {
 			return Plan(env.Operation.Spec.Backup, env.Cluster, list.Items)
 		},
 		Steps: map[string]engine.Step{
-			StepBackup: engine.NodeTask{Request: take, LostRetries: lostRetries, LostAfter: lostAfter, Message: taken},
-			stepSend:   engine.NodeTask{Request: send, LostRetries: lostRetries, LostAfter: lostAfter, MayAbort: true, Message: sent},
+			StepBackup: engine.NodeTask{KeepJob: true, Request: take, LostRetries: lostRetries, LostAfter: lostAfter, Message: taken},
+			stepSend:   engine.NodeTask{KeepJob: true, Request: send, LostRetries: lostRetries, LostAfter: lostAfter, MayAbort: true, Message: sent},
 			stepFinish: engine.Func{Do: finish, Timeout: funcTimeout},
 			stepRetain: engine.Func{Do: retain, Timeout: funcTimeout},
 		},
@@ -189,7 +189,11 @@ func finish(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if err := Gather(&m, hosts, all); err != nil {
 		return engine.Outcome{}, err
 	}
-	if _, err := atTarget(ctx, t, "manifest", offsite.TargetSpec{Finish: &m, Tidy: true}); err != nil {
+	ops, err := operations.New(t.Clients.Dynamic).Heads(ctx)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	if _, err := atTarget(ctx, t, "manifest", offsite.TargetSpec{Finish: &m, Tidy: true, Spared: InProgress(ops)}); err != nil {
 		return engine.Outcome{}, err
 	}
 	made.Created, made.Revision, made.Bytes = m.Created, m.Revision, m.Size()

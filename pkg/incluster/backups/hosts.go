@@ -6,23 +6,8 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 )
-
-// Hosts are those among some that have something to keep: control planes, then etcd members. The
-// first takes the snapshot that is sent. It is pure.
-func Hosts(c *v1alpha1.Cluster, among []v1alpha1.Host) (out []v1alpha1.Host) {
-	for _, h := range among {
-		if h.Has(v1alpha1.RoleControlPlane) {
-			out = append(out, h)
-		}
-	}
-	for _, h := range among {
-		if c.IsMember(h.Name) && !h.Has(v1alpha1.RoleControlPlane) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
 
 // Endpoints are etcd's, the host's own first. It is pure.
 func Endpoints(c *v1alpha1.Cluster, own v1alpha1.Host) (out []string) {
@@ -31,6 +16,17 @@ func Endpoints(c *v1alpha1.Cluster, own v1alpha1.Host) (out []string) {
 			out = slices.Insert(out, 0, h.EtcdURL())
 		} else {
 			out = append(out, h.EtcdURL())
+		}
+	}
+	return out
+}
+
+// InProgress are the backups that Operations are making, by name: those that wait, that run, and that were
+// paused, for however long. It is pure.
+func InProgress(all []v1alpha1.Operation) (out []string) {
+	for _, op := range all {
+		if op.Spec.Type == v1alpha1.OperationBackup && operations.Unfinished(op) {
+			out = append(out, op.Name)
 		}
 	}
 	return out

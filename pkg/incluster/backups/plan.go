@@ -26,7 +26,7 @@ func Plan(spec *v1alpha1.BackupSpec, c *v1alpha1.Cluster, nodes []corev1.Node) (
 	var steps []v1alpha1.StepStatus
 	var made []string
 	var there []v1alpha1.Host
-	for _, h := range Hosts(c, c.Nodes()) {
+	for _, h := range c.Keepers(c.Nodes()) {
 		s := v1alpha1.StepStatus{ID: StepBackup + "/" + h.Name, Node: h.Name, Title: "back up " + h.Name, State: v1alpha1.StepPending}
 		if ready.Away(nodes, h.Name) {
 			s.State, s.Message = v1alpha1.StepSkipped, h.Name+" is not ready: the backup has nothing of its files"

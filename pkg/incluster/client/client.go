@@ -11,10 +11,19 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/util/flowcontrol"
 )
 
-// The client's own rate limit; client-go's default of 5 a second would be what
-// most of a short Operation's time is spent on.
+// The rate limit of one program, over all of its clients. client-go's default of 5 a second would be
+// what most of a short Operation's time is spent on, and is for each client by itself.
+//
+// To the API server's priority and fairness a coordinator is one flow (its service account's) among
+// the service accounts of workload-low, which have 100 of 245 shares of 600 requests in flight at least
+// (https://kubernetes.io/docs/concepts/cluster-administration/flow-control/). 50 requests a second of
+// some 10 ms each are half a request in flight: what kube-scheduler allows itself as well
+// (--kube-api-qps=50 --kube-api-burst=100), and enough for an upgrade of 5,000 nodes, whose tasks take
+// minutes. Watches count when they begin. The coordinator's lease has a client of its own, so that no
+// work can hold it up.
 const (
 	requestsPerSecond = 50
 	requestBurst      = 100
@@ -33,7 +42,10 @@ type Clients struct {
 // New makes the clients. The config is not changed.
 func New(config *rest.Config) (*Clients, error) {
 	c := rest.CopyConfig(config)
-	c.QPS, c.Burst = requestsPerSecond, requestBurst
+	// A negative rate is none, as everywhere in client-go: tests measure without.
+	if c.RateLimiter == nil && c.QPS >= 0 {
+		c.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(requestsPerSecond, requestBurst)
+	}
 	// The default prints the server's warnings into whatever is on the terminal.
 	c.WarningHandlerWithContext = rest.NoWarnings{}
 	kube, err := kubernetes.NewForConfig(c)
@@ -53,6 +65,8 @@ func New(config *rest.Config) (*Clients, error) {
 func LeaseClient(config *rest.Config, timeout time.Duration) (kubernetes.Interface, error) {
 	c := rest.CopyConfig(config)
 	c.Timeout = timeout
+	// One request a second or so, which waits for nobody else's.
+	c.RateLimiter = nil
 	// With HTTP/1.1 a request that timed out takes its connection with it; with
 	// HTTP/2 the next one would wait on the same dead connection.
 	c.NextProtos = []string{"http/1.1"}

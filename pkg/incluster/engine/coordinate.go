@@ -48,7 +48,12 @@ type Config struct {
 	Limits operations.Limits
 	// Lease are the lease's times. Zero: DefaultLeaseTimes.
 	Lease LeaseTimes
+	// Patience is for how long nothing may be possible, since nodes are not ready that the Operation
+	// has nothing to do with, before it is paused. Zero: ten minutes, in which a host restarts.
+	Patience time.Duration
 }
+
+const defaultPatience = 10 * time.Minute
 
 var (
 	// errReplaced ends a coordinator whose place another one has taken.
@@ -64,6 +69,9 @@ var (
 func Coordinate(ctx context.Context, c Config) error {
 	if c.Lease == (LeaseTimes{}) {
 		c.Lease = DefaultLeaseTimes()
+	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
 	}
 	if c.LeaseClient == nil {
 		c.LeaseClient = c.Clients.Kube
@@ -239,7 +247,7 @@ func validate(steps []v1alpha1.StepStatus, def Definition) error {
 			return fmt.Errorf("step %q begins as %q", s.ID, s.State)
 		}
 		for _, a := range s.After {
-			if !seen[a] {
+			if v1alpha1.KindAfter(a) == "" && !seen[a] {
 				return fmt.Errorf("step %q comes after %q, which is not before it in the plan", s.ID, a)
 			}
 		}
@@ -289,7 +297,7 @@ func (r *run) release(ctx context.Context, op *v1alpha1.Operation) error {
 }
 
 func (r *run) env(op *v1alpha1.Operation) Env {
-	return Env{Clients: r.Clients, Cluster: r.Cluster, Operation: op, Runner: r.Config.Runner}
+	return Env{Clients: r.Clients, Cluster: r.Cluster, Operation: op, Runner: r.Config.Runner, Unready: r.workers.Unready}
 }
 
 func now() *metav1.Time {

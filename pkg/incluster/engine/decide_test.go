@@ -65,7 +65,7 @@ func TestDecide(t *testing.T) {
 			if c.with != nil {
 				c.with(c.op)
 			}
-			d := decide(c.op)
+			d := decide(c.op, "", surroundings{})
 			if got := strings.Join(d.start, " "); got != c.start {
 				t.Errorf("starts %q, want %q", got, c.start)
 			}

@@ -25,6 +25,12 @@ type Definition struct {
 	// Steps carry out the plan's steps, by the part of their ID before the slash:
 	// promote/cp2 is carried out by Steps["promote"].
 	Steps map[string]Step
+	// Opens is the kind of steps that open turns of nodes: what comes directly after such a step, and
+	// is about a node, is the first step of that node's turn, and what comes after that is of it too.
+	// No more turns begin than the step's Turns allow. Empty: there are none.
+	Opens string
+	// AtOnce bounds the steps of no turn that run at the same time. Zero: no bound.
+	AtOnce int
 	// End, if set, gives back what was lent for an Operation. It is called in every end, also
 	// of one without a plan, before the Operation may go, and may be called again.
 	End func(ctx context.Context, env Env) error
@@ -34,7 +40,7 @@ type Definition struct {
 // It must be idempotent: after a coordinator's death the next one runs the same
 // attempt again.
 //
-// A Step may have more powers: Retrier, Interruptible and Abortable.
+// A Step may have more powers: Retrier, Interruptible, Abortable and JobKeeper.
 type Step interface {
 	Run(ctx context.Context, turn Turn) (Outcome, error)
 }
@@ -50,6 +56,10 @@ type Interruptible interface{ Interruptible() bool }
 // Abortable is a Step that may be ended in its middle when the Operation is
 // aborted, instead of being waited for, since nothing is left half done by it.
 type Abortable interface{ Abortable() bool }
+
+// JobKeeper is a Step whose Job may be asked again for what its task has answered, after it has ended
+// well. Other Jobs go then.
+type JobKeeper interface{ KeepsJob() bool }
 
 // Lost is an error of an attempt of which nobody knows how it ended: its node
 // or its pod went away. Errors are asked by errors.As.
@@ -73,6 +83,9 @@ type Env struct {
 	Operation *v1alpha1.Operation
 	// Runner gives the way to run a task on a node as this Job.
 	Runner func(Job) transport.Runner
+	// Unready are the workers that are not ready, with the reason; nil while that is not known. It is
+	// set for plans with turns of nodes.
+	Unready func() map[string]string
 }
 
 // Job is the identity of a node task: whoever asks for the same again gets the

@@ -12,5 +12,6 @@
 //     one that doesn't know yet is stopped by its first write, since the status
 //     names the coordinator in charge.
 //   - Pause, resume and abort are honoured between steps.
-//   - What is to happen next is a pure function of the Operation (decide).
+//   - What is to happen next is a function of the Operation, and of which workers are ready where a
+//     plan has turns of nodes: never are more out at once than its step allows.
 package engine

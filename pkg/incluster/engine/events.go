@@ -64,6 +64,9 @@ func happenings(old v1alpha1.OperationStatus, op *v1alpha1.Operation) []happenin
 		}
 	case v1alpha1.OperationPaused:
 		h.action, h.reason = "Pause", "Paused"
+		if len(operations.Failures(op.Status)) > 0 {
+			h.kind = corev1.EventTypeWarning
+		}
 	case v1alpha1.OperationSucceeded:
 		h.action, h.reason = "Finish", "Completed"
 	case v1alpha1.OperationFailed:

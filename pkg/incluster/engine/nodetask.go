@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 )
@@ -30,6 +26,8 @@ type NodeTask struct {
 	// MayAbort says that the task may be ended in its middle when the Operation is
 	// aborted; its Job is then removed.
 	MayAbort bool
+	// KeepJob keeps the Job when the task has ended well: other steps ask it for the answer.
+	KeepJob bool
 	// Message makes a line for people of a task's result. Default: how many
 	// changes there were.
 	Message func(node.Result) string
@@ -40,6 +38,9 @@ func (n NodeTask) Retries() int { return n.LostRetries }
 
 // Abortable is MayAbort.
 func (n NodeTask) Abortable() bool { return n.MayAbort }
+
+// KeepsJob is KeepJob.
+func (n NodeTask) KeepsJob() bool { return n.KeepJob }
 
 // Run runs the task as the step's Job, or awaits the Job when it is there
 // already. A failed task's error has the short message first, then what to do
@@ -53,7 +54,7 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	runner := turn.Runner(Job{Name: turn.Step.Job, Owner: operations.Owner(turn.Operation), LostAfter: n.LostAfter})
 	result, err := runner.Run(ctx, turn.Step.Node, req, turn.Sink)
 	if errors.Is(context.Cause(ctx), errInterrupted) {
-		return Outcome{}, errors.Join(err, removeJob(ctx, turn))
+		return Outcome{}, errors.Join(err, removeJob(context.WithoutCancel(ctx), turn.Clients.Kube, turn.Step))
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -71,22 +72,6 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 		return Outcome{Message: "1 change"}, nil
 	}
 	return Outcome{Message: fmt.Sprintf("%d changes", len(result.Changes))}, nil
-}
-
-// removeTimeout bounds the removal of a Job that nobody waits for.
-const removeTimeout = 30 * time.Second
-
-// removeJob ends a task: its kubelet tells it to end, and it has what is left of
-// its grace to do so.
-func removeJob(ctx context.Context, turn Turn) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
-	defer cancel()
-	background := metav1.DeletePropagationBackground
-	err := turn.Clients.Kube.BatchV1().Jobs(v1alpha1.SystemNamespace).Delete(ctx, turn.Step.Job, metav1.DeleteOptions{PropagationPolicy: &background})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("end the task on %s: %w", turn.Step.Node, err)
-	}
-	return nil
 }
 
 // TaskError is a task that ran and failed.

@@ -35,8 +35,11 @@ func (r *run) sink(s v1alpha1.StepStatus) report.Sink {
 func (r *run) hasProgress(op *v1alpha1.Operation) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range op.Status.Steps {
-		if m, ok := r.progress[s.ID]; ok && s.State == v1alpha1.StepRunning && s.Message != m {
+	if r.board == nil {
+		return false
+	}
+	for id, m := range r.progress {
+		if s := r.stepOf(op, id); s != nil && s.State == v1alpha1.StepRunning && s.Message != m {
 			return true
 		}
 	}
@@ -48,11 +51,19 @@ func (r *run) hasProgress(op *v1alpha1.Operation) bool {
 func (r *run) recordProgress(op *v1alpha1.Operation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range op.Status.Steps {
-		s := &op.Status.Steps[i]
-		if m, ok := r.progress[s.ID]; ok && s.State == v1alpha1.StepRunning {
+	for id, m := range r.progress {
+		if s := r.stepOf(op, id); s != nil && s.State == v1alpha1.StepRunning {
 			s.Message = m
 		}
 	}
 	maps.DeleteFunc(r.progress, func(id string, _ string) bool { return r.running[id] == nil })
+}
+
+// stepOf is a step of the Operation that the board is of; nil when there is none.
+func (r *run) stepOf(op *v1alpha1.Operation, id string) *v1alpha1.StepStatus {
+	i, ok := r.board.index[id]
+	if !ok || i >= len(op.Status.Steps) {
+		return nil
+	}
+	return &op.Status.Steps[i]
 }

@@ -38,6 +38,13 @@ type run struct {
 	ended chan ending
 	// unwritten are endings that are not in the status yet.
 	unwritten []ending
+	// board is what was last decided on, see boardOf; kept says that all of it was written.
+	board *board
+	kept  bool
+	// workers are watched while a plan has turns of nodes; nil before.
+	workers *workers
+	// waiting is since when nothing could be done for what may come by itself.
+	waiting time.Time
 	// noted is the status of which all Events are made; unsent are those that are not recorded
 	// yet, stepEvents counts the failed steps.
 	noted      v1alpha1.OperationStatus
@@ -84,11 +91,19 @@ func (r *run) carryOut(ctx context.Context) error {
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
 	for err == nil {
-		if op, err = r.advance(ctx); err != nil {
+		var d decision
+		if op, d, err = r.advance(ctx); err != nil {
+			break
+		}
+		if d.pause {
+			if err = r.pause(ctx); err == nil {
+				continue
+			}
 			break
 		}
 		if op.Status.Phase.Final() {
 			r.Sink.Emit(report.Event{Kind: report.Info, Message: fmt.Sprintf("%s: %s", op.Status.Phase, op.Status.Message)})
+			r.wait.Wait() // for the last Jobs to go
 			err = r.release(ctx, op)
 			r.sendEvents(ctx)
 			return err
@@ -115,12 +130,27 @@ func over(op *v1alpha1.Operation) bool {
 }
 
 // sleep returns when there is something to do: a step ended, the Operation
-// changed, or there is progress to be written.
+// changed, a node is ready or no more, what was waited for has not come, or there is progress to be
+// written.
 func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-chan time.Time, last *v1alpha1.Operation) error {
+	var changed <-chan struct{}
+	if r.workers != nil {
+		changed = r.workers.changed
+	}
+	var late <-chan time.Time
+	if !r.waiting.IsZero() {
+		timer := time.NewTimer(time.Until(r.waiting.Add(r.Patience)))
+		defer timer.Stop()
+		late = timer.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-changed:
+			return nil
+		case <-late:
+			return nil
 		case e := <-r.ended:
 			delete(r.running, e.id)
 			r.unwritten = append(r.unwritten, e)
@@ -137,103 +167,6 @@ func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-ch
 				return nil
 			}
 		}
-	}
-}
-
-// advance writes what happened and what is to happen next, in one write, and
-// then starts it: the intent is in the status before anything is done.
-func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, error) {
-	var d decision
-	lost := false
-	op, err := r.writeStatus(ctx, func(op *v1alpha1.Operation) {
-		if op.Status.Phase == v1alpha1.OperationFailed && len(op.Status.Steps) == 0 {
-			return // There was no plan; it has ended.
-		}
-		if lost = len(op.Status.Steps) == 0 && !unwanted(op); lost {
-			return
-		}
-		for _, e := range r.unwritten {
-			r.record(op, e)
-		}
-		r.recordProgress(op)
-		d = decide(op)
-		r.intend(op, d)
-	})
-	if err == nil && lost {
-		err = errNoPlan
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.unwritten = nil
-	for _, id := range d.interrupt {
-		if r.running[id] != nil && interruptible(r.step(op, id), op) {
-			r.running[id]()
-		}
-	}
-	for _, s := range op.Status.Steps {
-		if s.State == v1alpha1.StepRunning && r.running[s.ID] == nil {
-			r.start(ctx, op, s)
-		}
-	}
-	return op, nil
-}
-
-// interruptible tells whether a running step is to be ended.
-func interruptible(s Step, op *v1alpha1.Operation) bool {
-	if i, ok := s.(Interruptible); ok && i.Interruptible() {
-		return true
-	}
-	a, ok := s.(Abortable)
-	return ok && a.Abortable() && unwanted(op)
-}
-
-// intend puts a decision into the status.
-func (r *run) intend(op *v1alpha1.Operation, d decision) {
-	for i := range op.Status.Steps {
-		s := &op.Status.Steps[i]
-		if slices.Contains(d.start, s.ID) {
-			begin(op.Name, s)
-			s.Message = ""
-		}
-	}
-	op.Status.Phase, op.Status.Message = d.phase, d.message
-	op.Status.Progress = operations.Progress(op.Status.Steps)
-	switch {
-	case !d.phase.Final():
-		op.Status.FinishedAt = nil
-	case op.Status.FinishedAt == nil:
-		op.Status.FinishedAt = now()
-	}
-}
-
-// begin makes a step's next attempt the running one.
-func begin(operation string, s *v1alpha1.StepStatus) {
-	s.State, s.StartedAt, s.FinishedAt = v1alpha1.StepRunning, now(), nil
-	s.Attempt++
-	if s.Node != "" {
-		s.Job = JobName(operation, s.ID, s.Attempt)
-	}
-}
-
-// record puts into the status how an attempt ended. An ending of another
-// attempt than the status knows is of no interest.
-func (r *run) record(op *v1alpha1.Operation, e ending) {
-	i := slices.IndexFunc(op.Status.Steps, func(s v1alpha1.StepStatus) bool { return s.ID == e.id })
-	if i < 0 || op.Status.Steps[i].State != v1alpha1.StepRunning || op.Status.Steps[i].Attempt != e.attempt {
-		return
-	}
-	s := &op.Status.Steps[i]
-	switch {
-	case e.err == nil:
-		s.State, s.FinishedAt, s.Message = v1alpha1.StepSucceeded, now(), e.outcome.Message
-	case e.interrupted:
-		s.State, s.FinishedAt, s.Message = v1alpha1.StepSkipped, now(), "not waited for any longer"
-	case r.retry(op, e):
-		begin(op.Name, s)
-		s.Message = fmt.Sprintf("attempt %d, since the last one was lost: %v", s.Attempt, e.err)
-	default:
-		s.State, s.FinishedAt, s.Message = v1alpha1.StepFailed, now(), e.err.Error()
 	}
 }
 

@@ -55,20 +55,16 @@ func (tr *traffic) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// turnsOf are the steps of so many workers, each in the lane of the one before the last ten.
+// turnsOf are the steps of so many workers, of which ten may be out at once.
 func turnsOf(workers int) []v1alpha1.StepStatus {
-	const lanes = 10
-	var out []v1alpha1.StepStatus
+	out := []v1alpha1.StepStatus{{ID: "workers", State: v1alpha1.StepPending, Turns: &v1alpha1.TurnBounds{AtOnce: 10}}}
 	for i := range workers {
 		name := fmt.Sprintf("worker-%04d.rack-%02d.example.com", i, i%40)
-		after := []string{}
-		if i >= lanes {
-			after = []string{fmt.Sprintf("gate/worker-%04d.rack-%02d.example.com", i-lanes, (i-lanes)%40)}
-		}
-		for _, kind := range []string{"cordon", "drain", "binaries", "kubelet", "uncordon", "gate"} {
+		after := "workers"
+		for _, kind := range []string{"cordon", "drain", "binaries", "kubelet", "gate", "uncordon"} {
 			id := kind + "/" + name
-			out = append(out, v1alpha1.StepStatus{ID: id, Title: kind + " " + name, Node: name, After: after, State: v1alpha1.StepPending})
-			after = []string{id}
+			out = append(out, v1alpha1.StepStatus{ID: id, Title: kind + " " + name, Node: name, After: []string{after}, State: v1alpha1.StepPending})
+			after = id
 		}
 	}
 	return out
@@ -101,14 +97,15 @@ func newLarge(t testing.TB, workers int) *large {
 	}
 	l := &large{TB: t, ops: operations.New(admin.Dynamic), traffic: tr, jobs: map[string]bool{}}
 	task := engine.NodeTask{Request: func(context.Context, engine.Turn) (node.Request, error) { return node.Request{Task: "test"}, nil }}
-	steps := map[string]engine.Step{}
-	for _, kind := range []string{"cordon", "drain", "binaries", "kubelet", "uncordon", "gate"} {
+	steps := map[string]engine.Step{"workers": engine.Func{Do: func(context.Context, engine.Turn) (engine.Outcome, error) { return engine.Outcome{}, nil }}}
+	for _, kind := range []string{"cordon", "drain", "binaries", "kubelet", "gate", "uncordon"} {
 		steps[kind] = task
 	}
 	l.config = engine.Config{Clients: clients, Operation: "large", Identity: "one", Cluster: &v1alpha1.Cluster{},
 		Definitions: map[v1alpha1.OperationType]engine.Definition{v1alpha1.OperationJoin: {
 			Plan:  func(context.Context, engine.Env) ([]v1alpha1.StepStatus, error) { return turnsOf(workers), nil },
 			Steps: steps,
+			Opens: "workers",
 		}},
 		Runner: func(j engine.Job) transport.Runner { return played{l, j} },
 		Sink:   report.Discard(),

@@ -56,6 +56,9 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepStatus, e
 	if spec.Port == c.Spec.APIServerPort {
 		return nil, fmt.Errorf("%d is the apiservers' own port\nnext: choose another one", spec.Port)
 	}
+	if err := placed(c, spec.Port); err != nil {
+		return nil, err
+	}
 	want := Wanted(c, spec)
 	p := &planner{}
 	for _, h := range c.ControlPlanes() {
@@ -80,6 +83,20 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepStatus, e
 	p.users(c, want)
 	p.then(step(stepRecord, "note in the stored Cluster document who uses it now"))
 	return p.steps, nil
+}
+
+// placed refuses a load balancer where its clients would not find it: it is on the control
+// planes, at a virtual IP that they have.
+func placed(c *v1alpha1.Cluster, port int32) error {
+	switch {
+	case c.KeepsVirtualIP():
+		return nil
+	case c.Spec.VirtualIP == "":
+		return fmt.Errorf("the endpoint %s is not kubectl ha's and no address that the control planes hold: clients would not find a load balancer on these\nnext: balance the control planes where that endpoint leads", c.Endpoint())
+	case port == c.EndpointPort():
+		return fmt.Errorf("%d is the port of the endpoint %s, which others keep\nnext: choose another one", port, c.Endpoint())
+	}
+	return nil
 }
 
 // dropped are those who use it and are not to any more.

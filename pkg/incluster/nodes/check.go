@@ -77,6 +77,11 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 			block("last-control-plane", "bring another one back first", "no other control plane was heard of lately")
 		}
 	}
+	if !c.KeepsVirtualIP() && isNode && n.ControlPlane && n.Lost == "" {
+		// What kubeadm was run for by others the host's ledger does not know, and so nobody takes it away.
+		block("adopted", "drain it, run kubeadm reset on it, which takes its etcd member out, and kubectl delete node; then this command sees to the rest",
+			"others made this control plane: its static pods and keys would stay, and run on")
+	}
 	if listed && c.IsMember(spec.Node) {
 		out = append(out, checkQuorum(c, spec.Node, o)...)
 	}

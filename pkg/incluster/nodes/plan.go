@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 )
 
 // The kinds of steps: the part of a step's ID before the slash. Those of join have
@@ -86,7 +87,7 @@ func (p *planner) endpoints(but ...string) {
 		if slices.Contains(but, h.Name) || !n.ControlPlane {
 			continue
 		}
-		s := onNode(stepEndpoints, h.Name, "tell the apiserver who the etcd members are; it restarts, with the virtual IP elsewhere")
+		s := onNode(stepEndpoints, h.Name, "tell the apiserver who the etcd members are; it restarts"+p.meanwhile(h.Name))
 		if n.Lost != "" {
 			s = skipped(s, "the host is away: "+n.Lost)
 		}
@@ -94,9 +95,20 @@ func (p *planner) endpoints(but ...string) {
 	}
 }
 
+// meanwhile says where the endpoint is while a control plane's apiserver restarts.
+func (p *planner) meanwhile(name string) string {
+	if p.c.KeepsVirtualIP() {
+		return ", with the virtual IP elsewhere"
+	}
+	return endpoint.Restart(p.c, name)
+}
+
 // peers tells keepalived on all other control planes who its peers are, which moves
-// nothing.
+// nothing. What others keep, others tell.
 func (p *planner) peers(but ...string) {
+	if !p.c.KeepsVirtualIP() {
+		return
+	}
 	var all []string
 	for _, h := range p.c.ControlPlanes() {
 		n := p.o.Nodes[h.Name]
@@ -115,7 +127,11 @@ func (p *planner) peers(but ...string) {
 }
 
 // dns has one replica on each control plane. It is waited for where all are there.
+// Where others keep the endpoint, CoreDNS is theirs as well.
 func (p *planner) dns(fresh ...string) {
+	if !p.c.KeepsVirtualIP() {
+		return
+	}
 	p.then(step(stepCoreDNS, "set CoreDNS to one replica on each control plane"))
 	s := step(stepCoreDNSReady, "wait until CoreDNS runs on every control plane")
 	for _, h := range p.c.ControlPlanes() {
@@ -241,7 +257,11 @@ func PlanRemove(spec *v1alpha1.RemoveNodeSpec, c *v1alpha1.Cluster, o Observatio
 		p.endpoints()
 	}
 	if here {
-		p.then(onNode(stepRetire, spec.Node, "take the host out of service: keepalived, static pods, etcd, keys"))
+		title := "take the host out of service: keepalived, static pods, etcd, keys"
+		if !c.KeepsVirtualIP() {
+			title = "take the host out of service: static pods, etcd, keys"
+		}
+		p.then(onNode(stepRetire, spec.Node, title))
 	}
 	if controlPlane {
 		p.peers()
@@ -271,7 +291,7 @@ func (p *planner) leaves(name string, controlPlane bool) {
 	s = step(stepDrain+"/"+name, "move the pods away from "+name)
 	s.UndoneBy = stepUncordoned
 	p.then(s)
-	if controlPlane {
+	if controlPlane && p.c.KeepsVirtualIP() {
 		s = onNode(stepVIPAway, name, "move the virtual IP away, if the host has it")
 		s.UndoneBy = stepVIPRestore + "/" + name
 		p.then(s)
@@ -288,7 +308,7 @@ func (p *planner) cleanUp(name string, here, controlPlane bool) {
 		p.add(s)
 	}
 	clean(step(stepUncordoned, "let pods onto "+name+" again, if it stays"))
-	if controlPlane {
+	if controlPlane && p.c.KeepsVirtualIP() {
 		clean(onNode(stepVIPRestore, name, "let "+name+" have the virtual IP again, if it stays"))
 	}
 }

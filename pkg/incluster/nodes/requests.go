@@ -106,7 +106,7 @@ func endpoints(_ context.Context, t engine.Turn) (node.Request, error) {
 		return node.Request{}, fmt.Errorf("the stored Cluster document has no host %s", t.Step.Node)
 	}
 	return request(tasks.Follow, endpointsTimeout, follow.Spec{
-		EtcdEndpoints: c.EtcdEndpoints(), EtcdMembers: members(c), Elsewhere: len(c.ControlPlanes()) > 1,
+		EtcdEndpoints: c.EtcdEndpoints(), EtcdMembers: members(c), Elsewhere: c.MovesVirtualIP(),
 		LocalEndpoint: c.APIServerURL(h.Address),
 	})
 }

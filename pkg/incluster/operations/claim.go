@@ -36,6 +36,17 @@ func Busy(op *v1alpha1.Operation) *BusyError {
 	return &BusyError{Name: op.Name, Type: op.Spec.Type, Idle: op.Status.Phase == ""}
 }
 
+// Refuse is a BusyError of the oldest Operation that is unfinished, but for those that pass; nil when there
+// is none. Without passes none does. It is pure.
+func Refuse(all []v1alpha1.Operation, passes func(v1alpha1.OperationSpec) bool) error {
+	for i := range all {
+		if Unfinished(all[i]) && (passes == nil || !passes(all[i].Spec)) {
+			return Busy(&all[i])
+		}
+	}
+	return nil
+}
+
 // Error names the other Operation and the ways on.
 func (e *BusyError) Error() string {
 	if e.Command != "" {

@@ -138,7 +138,8 @@ func (c *Client) Heads(ctx context.Context) ([]v1alpha1.Operation, error) {
 	return out, nil
 }
 
-// Create creates an Operation; a status in it is not written.
+// Create creates an Operation; a status in it is not written. A field that the cluster's resource does
+// not know, since it is of an earlier version, is a BadRequest: what is wanted is not to be half done.
 func (c *Client) Create(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.Operation, error) {
 	u, err := toUnstructured(op)
 	if err != nil {
@@ -146,7 +147,7 @@ func (c *Client) Create(ctx context.Context, op *v1alpha1.Operation) (*v1alpha1.
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	created, err := c.ri.Create(ctx, u, metav1.CreateOptions{})
+	created, err := c.ri.Create(ctx, u, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 	if err != nil {
 		return nil, fmt.Errorf("create operation %s: %w", op.Name, err)
 	}

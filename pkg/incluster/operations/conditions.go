@@ -56,6 +56,9 @@ func standing(op *v1alpha1.Operation) (holds, reason, message string) {
 	case v1alpha1.OperationAborted:
 		return v1alpha1.ConditionFailed, v1alpha1.ReasonAborted, message
 	case v1alpha1.OperationPaused:
+		if len(Failures(op.Status)) > 0 {
+			return v1alpha1.ConditionPaused, v1alpha1.ReasonStepFailed, message
+		}
 		return v1alpha1.ConditionPaused, v1alpha1.ReasonPaused, message
 	case v1alpha1.OperationFailed:
 		failures := Failures(op.Status)

@@ -15,9 +15,11 @@ import (
 // is empty. A step that began and ended between the looks gives both events.
 func Diff(old, new v1alpha1.OperationStatus) []report.Event {
 	var out []report.Event
-	for _, s := range new.Steps {
+	for at, s := range new.Steps {
 		before := v1alpha1.StepStatus{State: v1alpha1.StepPending}
-		if i := slices.IndexFunc(old.Steps, func(o v1alpha1.StepStatus) bool { return o.ID == s.ID }); i >= 0 {
+		if at < len(old.Steps) && old.Steps[at].ID == s.ID {
+			before = old.Steps[at] // A plan keeps its order.
+		} else if i := slices.IndexFunc(old.Steps, func(o v1alpha1.StepStatus) bool { return o.ID == s.ID }); i >= 0 {
 			before = old.Steps[i]
 		}
 		out = append(out, diffStep(before, s)...)

@@ -22,7 +22,8 @@ func Surplus(all []v1alpha1.Operation, keep int) []v1alpha1.Operation {
 // Retry makes a failed Operation's status one that can be carried on: failed
 // steps are pending again, the clean-up steps too when they ran, and so is each
 // step whose effect the clean-up took back and which one that is left comes
-// after. It is pure; the status given is not changed.
+// after. What comes after all turns of nodes comes after those that are begun anew as well. It is
+// pure; the status given is not changed.
 func Retry(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 	s.Steps = slices.Clone(s.Steps)
 	cleaned := map[string]bool{}
@@ -37,6 +38,14 @@ func Retry(s v1alpha1.OperationStatus) v1alpha1.OperationStatus {
 		if step.State == v1alpha1.StepFailed || interrupted {
 			reset(step)
 		}
+	}
+	again := false
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		if again && step.State == v1alpha1.StepSucceeded && slices.Contains(step.After, v1alpha1.AfterTurns) {
+			reset(step)
+		}
+		again = again || step.State == v1alpha1.StepPending && !step.Cleanup
 	}
 	needed := map[string]bool{}
 	// Backwards, since a step only comes after earlier ones.
@@ -86,7 +95,15 @@ func Progress(steps []v1alpha1.StepStatus) string {
 			done++
 		}
 	}
-	return fmt.Sprintf("%d/%d", done, len(steps))
+	return Done(done, len(steps))
+}
+
+// Done is Progress of steps that were counted.
+func Done(done, all int) string {
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", done, all)
 }
 
 // Failures are the first lines of the failed steps' messages, each with its

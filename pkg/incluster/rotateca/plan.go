@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	operation "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
@@ -82,13 +83,17 @@ func (p *planner) then(s v1alpha1.StepStatus) {
 func (p *planner) restarts() bool { return p.authority == certs.AuthorityServiceAccount }
 
 func (p *planner) turn(name string) {
-	moves := p.restarts() && len(p.c.ControlPlanes()) > 1
+	moves := p.restarts() && p.c.MovesVirtualIP()
 	if moves {
 		p.moved = append(p.moved, name)
 		s := upgrade.Away(name, p.last...)
 		p.steps, p.last = append(p.steps, s), []string{s.ID}
 	}
-	p.then(step(stepRotate, name, p.what()+" on "+name))
+	title := p.what() + " on " + name
+	if p.restarts() {
+		title += endpoint.Restart(p.c, name)
+	}
+	p.then(step(stepRotate, name, title))
 	p.gate(name)
 	if moves {
 		back := upgrade.Back(name, p.last...)

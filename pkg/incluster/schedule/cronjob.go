@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -44,10 +42,7 @@ func (k Kind) Object(c *v1alpha1.Cluster, cron string, agents v1alpha1.Agents) (
 	main := &pod.Containers[0]
 	main.Image = agents.Image()
 	main.Args = append(main.Args, "--agents", string(text))
-	main.Env = append(main.Env,
-		corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST", Value: c.Spec.VirtualIP},
-		corev1.EnvVar{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.Spec.APIServerPort))},
-	)
+	main.Env = append(main.Env, incluster.APIEnv(c)...)
 	return j, nil
 }
 

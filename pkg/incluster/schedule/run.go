@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -28,8 +27,6 @@ const (
 	reachTimeout = 5 * time.Minute
 	// LookTimeout bounds a look at one host, and one at the Operations.
 	LookTimeout = 2 * time.Minute
-	// atOnce is on how many hosts a look runs at the same time.
-	atOnce = 5
 	// AnnotationScheduled is on Operations that a run has created: the CronJob's name.
 	AnnotationScheduled = v1alpha1.Group + "/scheduled-by"
 )
@@ -175,26 +172,4 @@ func (r *Run) CarryOut(ctx context.Context, operation string) error {
 	}
 	r.Say(report.Info, "operation %s has succeeded", op.Name)
 	return nil
-}
-
-// OnEach does something about several hosts, some of them at the same time. It tells by their
-// names why that has failed.
-func OnEach(hosts []v1alpha1.Host, do func(h v1alpha1.Host) error) map[string]string {
-	failed := map[string]string{}
-	slots := make(chan struct{}, atOnce)
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, h := range hosts {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if err := do(h); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed[h.Name] = err.Error()
-			}
-		})
-	}
-	all.Wait()
-	return failed
 }

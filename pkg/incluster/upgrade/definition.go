@@ -29,6 +29,7 @@ func Definition() engine.Definition {
 		stepGate:         engine.Func{Do: gate, Timeout: gateTimeout, Gate: true},
 		stepHolders:      engine.Func{Do: oneHolder, Timeout: holdersTimeout},
 		stepVIPBack:      task(drainVIP(false), saying("it may come back")),
+		stepWorkers:      engine.Func{Do: begun, Timeout: othersTimeout, Gate: true},
 		stepUncordon:     engine.Func{Do: drain.Uncordon, Timeout: time.Minute},
 		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},
 		stepReport:       engine.Func{Do: sumUp, Timeout: time.Minute},
@@ -45,9 +46,15 @@ func Definition() engine.Definition {
 			}
 			return Plan(env.Operation, env.Cluster, o)
 		},
-		Steps: steps,
+		Steps:  steps,
+		Opens:  stepWorkers,
+		AtOnce: looksAtOnce,
 	}
 }
+
+// looksAtOnce is how many nodes are looked at at the same time before anything is done. Each is a Job,
+// and a pod.
+const looksAtOnce = 100
 
 // drainOf is the drain of the step's node.
 func drainOf(t engine.Turn) drain.Drain {
@@ -67,12 +74,16 @@ func (e elsewhere) Run(ctx context.Context, t engine.Turn) (engine.Outcome, erro
 	if !ok || !h.Has(v1alpha1.RoleControlPlane) {
 		return e.NodeTask.Run(ctx, t)
 	}
-	if t.Step.Attempt > 1 && len(t.Cluster.ControlPlanes()) > 1 {
+	if t.Step.Attempt > 1 && t.Cluster.MovesVirtualIP() {
 		again := t
 		again.Step.Job = engine.JobName(t.Operation.Name, t.Step.ID+"/"+stepVIPAway, t.Step.Attempt)
 		if _, err := task(drainVIP(true), nil).Run(ctx, again); err != nil {
 			return engine.Outcome{}, err
 		}
+	}
+	if t.Cluster.EndpointIsLocal() {
+		// It is another one on each host, and says nothing of the cluster.
+		return e.NodeTask.Run(ctx, t)
 	}
 	end, err := probe(ctx, t.Clients.Config, t.Cluster.Endpoint())
 	if err != nil {

@@ -9,6 +9,7 @@
 // One control plane after the other, the holder of the virtual IP last: the
 // address moves away, the node is upgraded by tasks on it, gates look at it until
 // it is well. Then the settings that kubeadm overwrites are made again, and then
-// come the workers, a few at a time. The first node that fails ends it; what the
+// come the workers, a few at a time, and a group of them after the other where that is
+// asked for. The first node that fails ends it, unless some workers may; what the
 // Operation cordoned it uncordons, however it ends.
 package upgrade

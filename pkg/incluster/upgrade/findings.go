@@ -52,6 +52,7 @@ func Blocking(all []Finding, ignore ...string) []Finding {
 func Check(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation, now time.Time) []Finding {
 	out := Skew(spec.Version, spec.Only, o.Versions(c))
 	out = append(out, checkNodes(c, spec, o)...)
+	out = append(out, checkGroups(c, spec, o)...)
 	out = append(out, checkServers(c, o)...)
 	out = append(out, checkStackedEtcd(c, spec, o)...)
 	out = append(out, checkCertificates(o, now)...)

@@ -1,12 +1,10 @@
 package upgrade
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 )
 
 // NodePlan is what an Upgrade does to one node.
@@ -15,9 +13,13 @@ type NodePlan struct {
 	ControlPlane bool   `json:"controlPlane"`
 	From         string `json:"from"`
 	To           string `json:"to"`
-	// Turn is when: nodes with the same number are out at the same time at most.
-	// Zero: nothing is done to it.
+	// Turn is about when: a worker's turn begins as soon as one before it has ended, so that
+	// nodes with the same number are out at the same time where all take as long. Zero: nothing is
+	// done to it.
 	Turn int `json:"turn"`
+	// Group is the worker's value of the label by which they come in groups, NoGroup without it.
+	// Empty: they do not.
+	Group string `json:"group,omitempty"`
 	// Static says that its control plane is upgraded, Kubelet that its kubelet is.
 	Static  bool `json:"static"`
 	Kubelet bool `json:"kubelet"`
@@ -36,7 +38,7 @@ type NodePlan struct {
 // Nodes says what is done to each node, in the order in which it is: the control
 // planes first, of which the holder of the virtual IP is the last. It is pure.
 func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]NodePlan, error) {
-	abreast, err := abreast(spec.MaxUnavailable, len(c.Workers()))
+	workers, err := groups(c, spec, o)
 	if err != nil {
 		return nil, err
 	}
@@ -53,22 +55,25 @@ func Nodes(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation) ([]No
 		}
 		if p.Static || p.Kubelet {
 			turn++
-			p.Turn, p.Disruption = turn, controlPlaneDisruption(len(c.ControlPlanes()), p)
+			p.Turn, p.Disruption = turn, controlPlaneDisruption(c, p)
 			p.LosesData = o.losesData(p)
 		}
 		out = append(out, p)
 	}
-	at := 0
-	for _, h := range c.Workers() {
-		n := o.Nodes[h.Name]
-		p := NodePlan{Node: h.Name, From: n.Kubelet, To: spec.Version, Drained: true, Disruption: "none"}
-		if inScope(h, spec.Only) && n.Kubelet != spec.Version {
-			p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
-			p.Turn = turn + 1 + at/abreast
-			p.LosesData = o.losesData(p)
-			at++
+	for _, g := range workers {
+		at := 0
+		for _, h := range g.hosts {
+			n := o.Nodes[h.Name]
+			p := NodePlan{Node: h.Name, Group: g.name, From: n.Kubelet, To: spec.Version, Drained: true, Disruption: "none"}
+			if inScope(h, spec.Only) && n.Kubelet != spec.Version {
+				p.Kubelet, p.Disruption = true, "its pods move to other nodes, as their budgets allow"
+				p.Turn = turn + 1 + at/g.atOnce
+				p.LosesData = o.losesData(p)
+				at++
+			}
+			out = append(out, p)
 		}
-		out = append(out, p)
+		turn += (at + g.atOnce - 1) / g.atOnce
 	}
 	return out, nil
 }
@@ -81,11 +86,17 @@ func (o Observation) losesData(p NodePlan) []string {
 	return o.Local[p.Node]
 }
 
-func controlPlaneDisruption(controlPlanes int, p NodePlan) string {
+func controlPlaneDisruption(c *v1alpha1.Cluster, p NodePlan) string {
 	switch {
 	case !p.Static:
 		return "its kubelet restarts; its pods keep running"
-	case controlPlanes == 1:
+	case !c.KeepsVirtualIP():
+		pods := "its pods keep running"
+		if p.Drained {
+			pods = "its pods move to other nodes"
+		}
+		return "its apiserver restarts; " + endpoint.Cost(c, p.Node) + "; " + pods
+	case len(c.ControlPlanes()) == 1:
 		return "the API is away while its apiserver restarts"
 	case p.Drained:
 		return "its apiserver restarts while the virtual IP is elsewhere; its pods move to other nodes"
@@ -122,21 +133,4 @@ func inScope(h v1alpha1.Host, only v1alpha1.UpgradeScope) bool {
 // drained tells whether a node's pods have to leave it.
 func drained(h v1alpha1.Host, spec *v1alpha1.UpgradeSpec) bool {
 	return inScope(h, spec.Only) && (!h.Has(v1alpha1.RoleControlPlane) || spec.DrainControlPlanes)
-}
-
-// abreast is how many workers are out at the same time: a number, or a percentage
-// rounded down, but at least one.
-func abreast(most string, workers int) (int, error) {
-	if most == "" {
-		most = v1alpha1.DefaultMaxUnavailable
-	}
-	number, percent := strings.CutSuffix(most, "%")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || percent && n > 100 {
-		return 0, fmt.Errorf("at most %q nodes unavailable: write a number such as 1, or a percentage such as 25%%", most)
-	}
-	if percent {
-		n = workers * n / 100
-	}
-	return max(n, 1), nil
 }

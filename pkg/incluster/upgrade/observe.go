@@ -73,6 +73,7 @@ type Node struct {
 	Cordoned bool
 	// Previous is the version that it was upgraded from.
 	Previous string
+	Labels   map[string]string
 }
 
 // The static pods of a control plane that have Kubernetes' version.
@@ -202,7 +203,7 @@ func nodeOf(n corev1.Node, lease *coordinationv1.Lease, pods []corev1.Pod, now t
 	_, controlPlane := n.Labels["node-role.kubernetes.io/control-plane"]
 	out := Node{
 		ControlPlane: controlPlane, Kubelet: n.Status.NodeInfo.KubeletVersion, Cordoned: n.Spec.Unschedulable,
-		NotReady: ready.Node(&n, lease, now), Silent: ready.Silent(&n), Address: internal(n), Previous: n.Annotations[AnnotationPrevious],
+		NotReady: ready.Node(&n, lease, now), Silent: ready.Silent(&n), Address: internal(n), Previous: n.Annotations[AnnotationPrevious], Labels: n.Labels,
 		Static: map[string]string{}, StaticReady: map[string]bool{},
 	}
 	for _, c := range ready.Pressures(&n) {

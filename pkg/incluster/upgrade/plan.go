@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
 )
 
@@ -25,10 +26,12 @@ const (
 	stepHolders      = "one-holder"
 	stepVIPBack      = "vip-back"
 	stepUncordon     = "uncordon"
-	stepRollback     = "rollback"
-	stepConfigured   = "kubeadm-config"
-	stepRecord       = "record"
-	stepReport       = "report"
+	// stepWorkers opens the turns of workers.
+	stepWorkers    = "workers"
+	stepRollback   = "rollback"
+	stepConfigured = "kubeadm-config"
+	stepRecord     = "record"
+	stepReport     = "report"
 	// The clean-up: what is still as a step of a node left it.
 	stepSettle     = "settle"
 	stepVIPRestore = "vip-restore"
@@ -46,6 +49,10 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 	if err != nil {
 		return nil, err
 	}
+	workers, err := groups(c, spec, o)
+	if err != nil {
+		return nil, err
+	}
 	p := &planner{c: c, spec: spec}
 	p.add(step(stepPreflight, "look whether the cluster is fit for "+spec.Version))
 	p.before(nodes, o)
@@ -60,7 +67,7 @@ func Plan(op *v1alpha1.Operation, c *v1alpha1.Cluster, o Observation) ([]v1alpha
 	if spec.Only != v1alpha1.UpgradeNodes {
 		p.settings()
 	}
-	p.workers(nodes)
+	p.workers(nodes, workers)
 	// After the last steps only: whatever a pending step comes after directly is done
 	// again when a failed Operation is resumed and its clean-up has undone it.
 	p.add(step(stepReport, "sum up", p.last...))
@@ -87,7 +94,8 @@ func (p *planner) before(nodes []NodePlan, o Observation) {
 	var ready []string
 	for _, n := range nodes {
 		if n.Turn > 0 {
-			ready = append(ready, p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight)))
+			p.add(onNode(stepContent, n.Node, "look whether "+n.Node+" has all of "+p.spec.Version, stepPreflight))
+			ready = []string{v1alpha1.AfterAll(stepContent)}
 		}
 	}
 	if p.spec.Only == v1alpha1.UpgradeNodes || !slices.ContainsFunc(nodes, func(n NodePlan) bool { return n.Static }) {
@@ -117,9 +125,10 @@ func (p *planner) controlPlane(n NodePlan) {
 	// So that it is looked at again when a turn that failed is resumed.
 	wait.UndoneBy = stepUncordoned
 	before := []string{p.add(wait)}
-	// With one control plane the address has nowhere to go. A kubelet of another
-	// minor version may restart the containers that it finds, so that counts as well.
-	moves := len(p.c.ControlPlanes()) > 1
+	// With one control plane the address has nowhere to go, and one that others keep is not
+	// ours to move. A kubelet of another minor version may restart the containers that it
+	// finds, so that counts as well.
+	moves := p.c.MovesVirtualIP()
 	if moves {
 		s := onNode(stepVIPAway, n.Node, "move the virtual IP away from "+n.Node, before...)
 		s.UndoneBy = id(stepVIPRestore, n.Node)
@@ -133,6 +142,7 @@ func (p *planner) controlPlane(n NodePlan) {
 		if n.First {
 			kind, title = stepApply, title+", as the first"
 		}
+		title += endpoint.Restart(p.c, n.Node)
 		before = append(before, p.add(onNode(kind, n.Node, title, before...)))
 	}
 	p.kubelet(n, before)
@@ -176,38 +186,20 @@ func (p *planner) gate(n NodePlan) string {
 
 // settings are made again after the last control plane, with which kubeadm writes
 // its own addons anew; before the workers, whose kubelets need them.
+//
+// Where others keep the endpoint, all of these are theirs: kubeadm writes its addons anew
+// as its own configuration has them, and what names the endpoint stays as it is.
 func (p *planner) settings() {
+	record := step(stepRecord, "note "+p.spec.Version+" in the stored Cluster document", p.last...)
+	if !p.c.KeepsVirtualIP() {
+		p.last = []string{p.add(record)}
+		return
+	}
 	proxy := p.add(step(join.SettingKubeProxy, "see that kube-proxy uses "+p.c.EndpointFor(v1alpha1.UseForKubeProxy), p.last...))
 	info := p.add(step(join.SettingClusterInfo, "see that cluster-info and kubeadm-config name "+p.c.EndpointFor(v1alpha1.UseForKubelets), p.last...))
 	dns := p.add(step(join.SettingCoreDNS, "set CoreDNS to one replica on each control plane", p.last...))
 	ready := p.add(step(join.SettingCoreDNSReady, "wait until CoreDNS runs on every control plane", dns))
-	record := p.add(step(stepRecord, "note "+p.spec.Version+" in the stored Cluster document", p.last...))
-	p.last = []string{proxy, info, ready, record}
-}
-
-// workers come in as many lanes as may be out at the same time: each waits for
-// the one before it in its lane.
-func (p *planner) workers(nodes []NodePlan) {
-	// Nodes has parsed it.
-	lanes, _ := abreast(p.spec.MaxUnavailable, len(p.c.Workers()))
-	before := make([][]string, lanes)
-	for i := range before {
-		before[i] = p.last
-	}
-	at := 0
-	for _, n := range nodes {
-		if n.ControlPlane || n.Turn == 0 {
-			continue
-		}
-		lane := at % lanes
-		at++
-		drained := p.drain(n.Node, before[lane]...)
-		p.kubelet(n, []string{drained})
-		before[lane] = []string{p.add(step(id(stepUncordon, n.Node), "let pods onto "+n.Node+" again", p.gate(n)))}
-	}
-	p.last = slices.Concat(before...)
-	slices.Sort(p.last)
-	p.last = slices.Compact(p.last)
+	p.last = []string{proxy, info, ready, p.add(record)}
 }
 
 // cleanUp takes back what is still in effect of a turn that was not finished.
@@ -219,7 +211,7 @@ func (p *planner) cleanUp(nodes []NodePlan) {
 	clean(step(stepSettle, "have nodes that were left in the middle come to rest"))
 	clean(step(stepUncordoned, "let pods onto all nodes again that this Operation kept them from"))
 	for _, n := range nodes {
-		if n.ControlPlane && n.Turn > 0 && len(p.c.ControlPlanes()) > 1 {
+		if n.ControlPlane && n.Turn > 0 && p.c.MovesVirtualIP() {
 			clean(onNode(stepVIPRestore, n.Node, "let "+n.Node+" have the virtual IP again, if it may not", stepSettle))
 		}
 	}

@@ -75,6 +75,9 @@ func TestNodes(t *testing.T) {
 			o := change(well("v1.35.4"), "cp1", func(n *Node) { n.Static = static("v1.36.3") })
 			return o
 		}(), "cp1:1ask cp2:2sk cp3:3sk w1:4k w2:5k w3:6k"},
+		"by zones":       {v1alpha1.UpgradeSpec{By: "zone", MaxUnavailable: "50%"}, zones(well("v1.35.4"), "w1", "b", "w3", "a"), "cp1:1ask cp2:2sk cp3:3sk w3:4k w1:5k w2:6k"},
+		"two of a zone":  {v1alpha1.UpgradeSpec{By: "zone", MaxUnavailable: "2"}, zones(well("v1.35.4"), "w2", "b", "w3", "b"), "cp1:1ask cp2:2sk cp3:3sk w2:4k w3:4k w1:5k"},
+		"no zone at all": {v1alpha1.UpgradeSpec{By: "zone", MaxUnavailable: "2"}, well("v1.35.4"), "cp1:1ask cp2:2sk cp3:3sk w1:4k w2:4k w3:5k"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.spec.Version = "v1.36.3"
@@ -113,6 +116,14 @@ func TestNodes(t *testing.T) {
 	}
 }
 
+// zones puts nodes into zones, given as pairs.
+func zones(o Observation, pairs ...string) Observation {
+	for i := 0; i < len(pairs); i += 2 {
+		o = change(o, pairs[i], func(n *Node) { n.Labels = map[string]string{"zone": pairs[i+1]} })
+	}
+	return o
+}
+
 func planOf(t *testing.T, c *v1alpha1.Cluster, spec v1alpha1.UpgradeSpec, o Observation) []v1alpha1.StepStatus {
 	t.Helper()
 	spec.Version = "v1.36.3"
@@ -128,16 +139,39 @@ func before(steps []v1alpha1.StepStatus, id string) map[string]bool {
 	out := map[string]bool{}
 	var add func(string)
 	add = func(id string) {
-		for _, s := range steps {
-			if s.ID == id {
-				for _, a := range s.After {
-					out[a] = true
-					add(a)
+		for i, s := range steps {
+			if s.ID != id {
+				continue
+			}
+			for _, a := range s.After {
+				for _, a := range meant(steps[:i], a) {
+					if !out[a] {
+						out[a] = true
+						add(a)
+					}
 				}
 			}
 		}
 	}
 	add(id)
+	return out
+}
+
+// meant are the steps that one is said to come after.
+func meant(steps []v1alpha1.StepStatus, after string) []string {
+	all := v1alpha1.KindAfter(after)
+	if after == v1alpha1.AfterTurns {
+		all = stepUncordon
+	}
+	if all == "" {
+		return []string{after}
+	}
+	var out []string
+	for _, s := range steps {
+		if kind, _, _ := strings.Cut(s.ID, "/"); kind == all {
+			out = append(out, s.ID)
+		}
+	}
 	return out
 }
 
@@ -154,7 +188,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("nothing carries out %s", s.ID)
 		}
 		for _, a := range s.After {
-			if !slices.ContainsFunc(steps[:i], func(e v1alpha1.StepStatus) bool { return e.ID == a }) {
+			if len(meant(steps[:i], a)) == 0 || v1alpha1.KindAfter(a) == "" && !slices.ContainsFunc(steps[:i], func(e v1alpha1.StepStatus) bool { return e.ID == a }) {
 				t.Errorf("%s comes after %s, which is not before it", s.ID, a)
 			}
 		}
@@ -169,7 +203,7 @@ func TestPlan(t *testing.T) {
 		{"others/cp2", "vip-away/cp2"}, {"vip-away/cp2", "apply/cp2"}, {"apply/cp2", "kubelet/cp2"}, {"kubelet/cp2", "gate/cp2"}, {"gate/cp2", "vip-back/cp2"},
 		{"gate/cp2", "one-holder/cp2"}, {"one-holder/cp2", "others/cp3"}, {"vip-back/cp2", "others/cp3"}, {"gate/cp3", "control-plane/cp1"}, {"vip-back/cp1", "kube-proxy"}, {"gate/cp1", "coredns"},
 		{"coredns-ready", "cordon/w1"}, {"record", "cordon/w2"}, {"drain/w1", "kubelet/w1"}, {"gate/w1", "uncordon/w1"},
-		{"uncordon/w1", "cordon/w3"}, {"uncordon/w3", "report"}, {"uncordon/w2", "report"},
+		{"workers", "cordon/w3"}, {"record", "workers"}, {"uncordon/w3", "report"}, {"uncordon/w2", "report"},
 	} {
 		if _, ok := ids[c.first]; !ok {
 			t.Errorf("there is no step %s", c.first)
@@ -178,8 +212,11 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s does not wait for %s", c.then, c.first)
 		}
 	}
-	if before(steps, "cordon/w2")["cordon/w1"] || before(steps, "cordon/w1")["cordon/w2"] {
-		t.Error("of two workers at a time one waits for the other")
+	if before(steps, "cordon/w2")["cordon/w1"] || before(steps, "cordon/w3")["cordon/w2"] {
+		t.Error("a worker waits for another one, where it is to wait for room")
+	}
+	if b := ids["workers"].Turns; b == nil || b.AtOnce != 2 || b.MaxFailures != 0 || ids["workers"].UndoneBy != stepUncordoned {
+		t.Errorf("the workers' turns are bounded by %+v", b)
 	}
 	for _, id := range []string{"drain/cp1", "cordon/cp2", "vip-away/w1", "backup/w1"} {
 		if _, ok := ids[id]; ok {
@@ -217,7 +254,7 @@ func TestResumedPlan(t *testing.T) {
 			if again.Cleanup || again.ID == failing.ID || again.State != v1alpha1.StepPending || !done[again.ID] {
 				continue
 			}
-			if _, n, _ := strings.Cut(again.ID, "/"); n != node {
+			if _, n, _ := strings.Cut(again.ID, "/"); n != node && again.ID != stepWorkers {
 				t.Errorf("when %s has failed, %s is done again", failing.ID, again.ID)
 			}
 		}
@@ -238,8 +275,8 @@ func TestPlanVariants(t *testing.T) {
 			t.Errorf("for workers only there is %s", id)
 		}
 	}
-	if !before(workers, "cordon/w1")["content/w3"] || !before(workers, "cordon/w2")["uncordon/w1"] {
-		t.Error("workers do not come one after the other, after the content")
+	if !before(workers, "cordon/w1")["content/w3"] || !before(workers, "workers")["preflight"] || len(meant(workers, "cordon/*")) != 3 {
+		t.Error("workers do not come after the content")
 	}
 	servers := planOf(t, storedDocument(), v1alpha1.UpgradeSpec{Only: v1alpha1.UpgradeControlPlanes}, well("v1.35.4"))
 	if has(servers, "cordon/w1") || !has(servers, "record") {
@@ -529,6 +566,13 @@ func TestReport(t *testing.T) {
 	})
 	if got != "cp1 1m15s, w1 1s" {
 		t.Errorf("got %s", got)
+	}
+	many := []v1alpha1.StepStatus{{ID: "gate/w0", State: v1alpha1.StepFailed, StartedAt: at(0), FinishedAt: at(2)}}
+	for i := range 5000 {
+		many = append(many, v1alpha1.StepStatus{ID: fmt.Sprintf("kubelet/w%d", i), StartedAt: at(10), FinishedAt: at(14)})
+	}
+	if got := Report(many); !strings.HasPrefix(got, "failed: w0 (gate); w0 6s, w1 4s, ") || !strings.HasSuffix(got, ", w19 4s, and 4980 more, each 4s on average") {
+		t.Errorf("of many, got %s", got)
 	}
 	if got := Report(nil); got != "nothing had to be done" {
 		t.Errorf("got %s", got)

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,29 +20,48 @@ func sumUp(_ context.Context, t engine.Turn) (engine.Outcome, error) {
 	return engine.Outcome{Message: Report(t.Operation.Status.Steps)}, nil
 }
 
-// Report sums up how long each node was at its turn, and from how many pods left, in
-// a line. Waits between the turns do not count. It is pure.
+// Report sums up which nodes have failed and at what, how long each was at its turn, and from how many
+// pods left, in a line; of many nodes only the first ones. Waits between the turns do not count. It is
+// pure.
 func Report(steps []v1alpha1.StepStatus) string {
 	took := map[string]time.Duration{}
-	var order []string
+	var order, failed []string
 	for _, s := range steps {
 		kind, node, ok := strings.Cut(s.ID, "/")
-		if !ok || s.StartedAt == nil || s.FinishedAt == nil || s.Cleanup || kind == stepContent || kind == stepBackup {
+		if !ok || s.StartedAt == nil || s.FinishedAt == nil || s.Cleanup || kind == stepContent || kind == stepBackup || kind == stepWorkers {
 			continue
 		}
-		if !slices.Contains(order, node) {
+		if _, known := took[node]; !known {
 			order = append(order, node)
 		}
 		took[node] += s.FinishedAt.Sub(s.StartedAt.Time)
+		if s.State == v1alpha1.StepFailed {
+			failed = append(failed, node+" ("+kind+")")
+		}
 	}
 	if len(order) == 0 {
 		return "nothing had to be done"
 	}
 	var out []string
-	for _, n := range order {
+	for _, n := range order[:min(len(order), mostTold)] {
 		out = append(out, n+" "+took[n].Round(time.Second).String())
 	}
-	return strings.Join(out, ", ")
+	if rest := order[len(out):]; len(rest) > 0 {
+		var all time.Duration
+		for _, n := range rest {
+			all += took[n]
+		}
+		out = append(out, fmt.Sprintf("and %d more, each %s on average", len(rest), (all/time.Duration(len(rest))).Round(time.Second)))
+	}
+	text := strings.Join(out, ", ")
+	if len(failed) == 0 {
+		return text
+	}
+	more := ""
+	if n := len(failed) - mostTold; n > 0 {
+		failed, more = failed[:mostTold], fmt.Sprintf(" and %d more", n)
+	}
+	return "failed: " + strings.Join(failed, ", ") + more + "; " + text
 }
 
 // record notes the version in the stored Cluster document, from which nodes that

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -47,13 +48,17 @@ func RollbackPlan(op *v1alpha1.Operation, c *v1alpha1.Cluster) ([]v1alpha1.StepS
 	}
 	p := &planner{c: c}
 	last := p.add(step(stepPreflight, "look whether "+h.Name+" may go back to "+spec.Version))
-	moves := h.Has(v1alpha1.RoleControlPlane) && len(c.ControlPlanes()) > 1
+	moves := h.Has(v1alpha1.RoleControlPlane) && c.MovesVirtualIP()
 	if moves {
 		s := onNode(stepVIPAway, h.Name, "move the virtual IP away from "+h.Name, last)
 		s.UndoneBy = id(stepVIPRestore, h.Name)
 		last = p.add(s)
 	}
-	p.add(onNode(stepRollback, h.Name, "put back on "+h.Name+" what was kept of "+spec.Version, last))
+	title := "put back on " + h.Name + " what was kept of " + spec.Version
+	if h.Has(v1alpha1.RoleControlPlane) {
+		title += endpoint.Restart(c, h.Name)
+	}
+	p.add(onNode(stepRollback, h.Name, title, last))
 	p.last = []string{p.gate(NodePlan{Node: h.Name})}
 	if h.Has(v1alpha1.RoleControlPlane) {
 		p.add(step(stepConfigured, "see that kubeadm-config names a version that a control plane runs", p.last...))

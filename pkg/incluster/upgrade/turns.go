@@ -22,8 +22,8 @@ func TurnSteps() map[string]engine.Step {
 // when it is begun anew, the address is moved away again first.
 func Elsewhere(t engine.NodeTask) engine.Step { return elsewhere{t} }
 
-// Away is the step that moves the virtual IP away from a node. It may be left out, and so may
-// the others, where there is one control plane only.
+// Away is the step that moves the virtual IP away from a node. It is left out, and so are the
+// others, where Cluster.MovesVirtualIP says that there is nothing to move.
 func Away(node string, after ...string) v1alpha1.StepStatus {
 	s := onNode(stepVIPAway, node, "move the virtual IP away from "+node, after...)
 	s.UndoneBy = id(stepVIPRestore, node)

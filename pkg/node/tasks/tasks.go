@@ -86,6 +86,10 @@ const (
 	SignServer   = "sign-server"
 	// Inspect reads what only the host's files tell, and changes nothing.
 	Inspect = "inspect"
+	// Survey reads how the host of a cluster that others have made is set up; Release takes
+	// kubectl-ha off it, and nothing of the cluster.
+	Survey  = "survey"
+	Release = "release"
 	// Uninstall takes back everything that was done to the host.
 	Uninstall = "uninstall"
 	// EtcdIdentity reads the certificates with which a host may talk to etcd; its

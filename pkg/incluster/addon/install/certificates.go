@@ -54,7 +54,7 @@ func Handed(addonName, secret string, pair pki.KeyPair, ca []byte) map[string][]
 // nodes, and this machine, for who forwards a port.
 func ServerRequest(c *v1alpha1.Cluster, cert addon.Certificate) pki.Request {
 	r := pki.Request{CommonName: cert.CommonName, Server: true, DNSNames: []string{"localhost", cert.CommonName + "." + cert.Namespace + ".svc"}}
-	addresses := []string{c.Spec.VirtualIP, "127.0.0.1"}
+	addresses := []string{c.EndpointHost(), "127.0.0.1"}
 	for _, h := range c.Nodes() {
 		addresses = append(addresses, h.Address)
 		r.DNSNames = append(r.DNSNames, h.Name)
@@ -62,6 +62,8 @@ func ServerRequest(c *v1alpha1.Cluster, cert addon.Certificate) pki.Request {
 	for _, a := range addresses {
 		if ip := net.ParseIP(a); ip != nil {
 			r.IPs = append(r.IPs, ip)
+		} else if !slices.Contains(r.DNSNames, a) {
+			r.DNSNames = append(r.DNSNames, a) // The endpoint is a name.
 		}
 	}
 	return r

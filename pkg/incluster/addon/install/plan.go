@@ -114,7 +114,7 @@ func (p *planner) install(spec *v1alpha1.AddonSpec, c *v1alpha1.Cluster, seen Se
 				return err
 			}
 			p.add(v1alpha1.StepStatus{ID: stepCertificate + "/" + d.Name + "/" + cert.Secret, Node: signer,
-				Title: fmt.Sprintf("have %s signed for %s", cert.CommonName, c.Spec.VirtualIP)})
+				Title: fmt.Sprintf("have %s signed for %s", cert.CommonName, c.EndpointHost())})
 		}
 		p.add(v1alpha1.StepStatus{ID: stepApply + "/" + d.Name, Title: "apply " + d.Name + " " + d.Version})
 		p.add(v1alpha1.StepStatus{ID: stepHealthy + "/" + d.Name, Title: "wait until " + d.Name + " is well"})

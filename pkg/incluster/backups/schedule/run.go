@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 const (
@@ -125,13 +127,10 @@ func (r *run) measure(ctx context.Context, spec backup.MetricsSpec) error {
 		return fmt.Errorf("list nodes: %w", err)
 	}
 	there := slices.DeleteFunc(r.Cluster.ControlPlanes(), func(h v1alpha1.Host) bool { return ready.Away(list.Items, h.Name) })
-	failed := schedule.OnEach(there, func(h v1alpha1.Host) error {
-		_, err := r.Ask(ctx, h, tasks.BackupMetrics, spec)
-		return err
-	})
+	_, failed := transport.Ask(there, func(h v1alpha1.Host) (json.RawMessage, error) { return r.Ask(ctx, h, tasks.BackupMetrics, spec) })
 	var errs []error
 	for _, host := range slices.Sorted(maps.Keys(failed)) {
-		errs = append(errs, fmt.Errorf("%s: %s", host, failed[host]))
+		errs = append(errs, fmt.Errorf("%s: %w", host, failed[host]))
 	}
 	return errors.Join(errs...)
 }

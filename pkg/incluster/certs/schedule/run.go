@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +20,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 // Options are a run's.
@@ -98,10 +98,7 @@ func (r *run) hosts(ctx context.Context) (hosts []v1alpha1.Host, away []string, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("list nodes: %w", err)
 	}
-	for _, h := range append(r.Cluster.ControlPlanes(), r.Cluster.EtcdMembers()...) {
-		if slices.ContainsFunc(hosts, func(o v1alpha1.Host) bool { return o.Name == h.Name }) || slices.Contains(away, h.Name) {
-			continue
-		}
+	for _, h := range r.Cluster.Keepers(r.Cluster.Spec.Hosts) {
 		if ready.Away(list.Items, h.Name) {
 			away = append(away, h.Name)
 			continue
@@ -113,22 +110,17 @@ func (r *run) hosts(ctx context.Context) (hosts []v1alpha1.Host, away []string, 
 
 // look finds the certificates of nodes, and has each tell Prometheus of them.
 func (r *run) look(ctx context.Context, nodes []v1alpha1.Host, others []certs.Elsewhere) (found map[string]certs.LookData, unseen map[string]string) {
-	found = map[string]certs.LookData{}
-	var mu sync.Mutex
-	unseen = schedule.OnEach(nodes, func(h v1alpha1.Host) error {
+	found, failed := transport.Ask(nodes, func(h v1alpha1.Host) (certs.LookData, error) {
 		raw, err := r.Ask(ctx, h, tasks.CertificateMetrics, certs.MetricsSpec{Host: h.Name, Others: others})
 		if err != nil {
-			return err
+			return certs.LookData{}, err
 		}
-		data, err := certs.DecodeLook(raw)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		found[h.Name] = data
-		return nil
+		return certs.DecodeLook(raw)
 	})
+	unseen = map[string]string{}
+	for name, err := range failed {
+		unseen[name] = err.Error()
+	}
 	return found, unseen
 }
 

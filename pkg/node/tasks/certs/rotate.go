@@ -49,6 +49,9 @@ func rotate(ctx context.Context, env node.Env, spec RotationSpec, d deps) (any, 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.apart(); err != nil {
+		return nil, err
+	}
 	switch r.Authority {
 	case AuthorityKubernetes:
 		err = r.kubernetes(ctx)
@@ -60,6 +63,21 @@ func rotate(ctx context.Context, env node.Env, spec RotationSpec, d deps) (any, 
 		err = r.etcd(ctx)
 	}
 	return r.data, err
+}
+
+// apart refuses a CA that can't be told apart from another one of the cluster, before anything trusts it.
+func (r *rotation) apart() error {
+	if r.Phase != PhaseTrust {
+		return nil
+	}
+	others, err := r.Authority.others(r.h)
+	if err == nil {
+		err = RotationLookData{Others: others}.Apart(r.To)
+	}
+	if err != nil {
+		return host.WithHint(err, "take the rotation back with --undo, and begin another one")
+	}
+	return nil
 }
 
 // signer is the one of the two that signs in this phase, other the one that is trusted besides;

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -33,8 +34,30 @@ func RotationLook(_ context.Context, env node.Env, spec RotationLookSpec) (any, 
 		return nil, err
 	}
 	d.Signs = inUse.CertPEM
-	d.Stale, err = a.stale(h, d)
+	if d.Stale, err = a.stale(h, d); err != nil {
+		return nil, err
+	}
+	d.Others, err = a.others(h)
 	return d, err
+}
+
+// others are the CAs of the other authorities that the host trusts, PEM; none for service accounts,
+// which have keys only.
+func (a Authority) others(h *host.Host) (map[Authority][]byte, error) {
+	out := map[Authority][]byte{}
+	for _, other := range Authorities() {
+		if a == AuthorityServiceAccount || other == AuthorityServiceAccount || other == a {
+			continue
+		}
+		trusted, err := other.trusted(h)
+		if err != nil {
+			return nil, err
+		}
+		if len(trusted) > 0 {
+			out[other] = bytes.Join(trusted, nil)
+		}
+	}
+	return out, nil
 }
 
 // trusted are those that the host trusts.

@@ -3,6 +3,7 @@ package certs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -83,6 +84,20 @@ type RotationLookData struct {
 	// Stale says what still goes by another authority than the first one of Trusted: names of
 	// certificates, or the UIDs of pods whose token another key has signed.
 	Stale []string `json:"stale,omitempty"`
+	// Others are the CAs that the host trusts as the cluster's other authorities, PEM.
+	Others map[Authority][]byte `json:"others,omitempty"`
+}
+
+// Apart is nil when a CA can be told apart from the cluster's other ones, as this host has them.
+func (d RotationLookData) Apart(ca []byte) error {
+	for _, a := range slices.Sorted(maps.Keys(d.Others)) {
+		for _, other := range pki.Certs(d.Others[a]) {
+			if err := pki.Distinct(other, ca); err != nil {
+				return fmt.Errorf("the new CA and the cluster's CA for %s: %w", a, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Holds reports whether the host has the private key of an authority.

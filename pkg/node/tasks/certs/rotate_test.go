@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -398,6 +399,38 @@ func TestRotationKeys(t *testing.T) {
 	}
 	if _, err := RotationOffer(t.Context(), newEnv(third), RotationOfferSpec{Authority: AuthorityKubernetes, Next: to}); err == nil {
 		t.Error("a host offers a key that it does not have")
+	}
+}
+
+// TestRotateApart: a host trusts no CA anew that it could not tell apart from another one of the cluster,
+// and tells which it has.
+func TestRotateApart(t *testing.T) {
+	ca, front, etcd := newCA(t, "kubernetes"), newCA(t, "front"), newCA(t, "etcd")
+	h := keeper(t, ca, front)
+	put(t, h, pkiDir+"/etcd/ca", pki.KeyPair{CertPEM: etcd.CertPEM})
+	for _, x := range []struct {
+		authority Authority
+		from, to  []byte
+		of        Authority
+	}{
+		{AuthorityKubernetes, ca.CertPEM, etcd.CertPEM, AuthorityEtcd}, {AuthorityKubernetes, ca.CertPEM, newCA(t, "etcd").CertPEM, AuthorityEtcd},
+		{AuthorityFrontProxy, front.CertPEM, ca.CertPEM, AuthorityKubernetes}, {AuthorityEtcd, etcd.CertPEM, newCA(t, "front").CertPEM, AuthorityFrontProxy},
+	} {
+		w := &rotationWorld{}
+		_, err := rotate(t.Context(), newEnv(h), RotationSpec{Authority: x.authority, Phase: PhaseTrust, From: x.from, To: x.to}, w.deps(t))
+		if err == nil || !strings.Contains(err.Error(), "the cluster's CA for "+string(x.of)+": they have the same") {
+			t.Errorf("%s by that of %s: %v", x.authority, x.of, err)
+		}
+		file, _ := x.authority.files()
+		if got := content(t, h, file); !bytes.Equal(got, x.from) {
+			t.Errorf("%s was changed all the same", file)
+		}
+	}
+	for a, want := range map[Authority]int{AuthorityKubernetes: 2, AuthorityFrontProxy: 2, AuthorityServiceAccount: 0} {
+		d, err := RotationLook(t.Context(), newEnv(h), RotationLookSpec{Authority: a})
+		if err != nil || len(d.(RotationLookData).Others) != want || want > 0 && !pki.Same(d.(RotationLookData).Others[AuthorityEtcd], etcd.CertPEM) {
+			t.Errorf("%s: %+v, %v", a, d, err)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
 const (
@@ -73,8 +74,8 @@ func (g gate) may(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, LogTimeout)
 	defer cancel()
-	err := g.client.RenewLog(ctx, max(g.spec.SnapshotCount, etcd.DefaultSnapshotCount), func(left uint64) {
-		g.progress("renewing the log, which 3.7 could not read as far as 3.5 wrote it: %d entries left", left)
+	err := g.client.RenewLog(ctx, max(g.spec.SnapshotCount, etcd.DefaultSnapshotCount), func(left int) {
+		g.progress("renewing the log, which 3.7 could not read as far as 3.5 wrote it: %s not written it anew", report.Plural(left, "member has", "members have"))
 	})
 	if err != nil {
 		return host.WithHint(err, "see to what is named (kubectl ha etcd status), then go on with the same command; nothing was changed")

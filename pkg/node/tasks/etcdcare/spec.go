@@ -118,7 +118,8 @@ type GateSpec struct {
 	// Downgrade says that it is a lower one.
 	Target    string `json:"target,omitempty"`
 	Downgrade bool   `json:"downgrade,omitempty"`
-	// SnapshotCount is the members' --snapshot-count. Zero: etcd's default.
+	// SnapshotCount is the members' --snapshot-count as the Cluster document has it, for such as do not tell
+	// when they write a snapshot of their log. Zero: etcd's default.
 	SnapshotCount uint64 `json:"snapshotCount,omitempty"`
 	// MayBeFull: the alarm NOSPACE is no reason to wait, since what is done may be what ends it.
 	MayBeFull bool `json:"mayBeFull,omitempty"`

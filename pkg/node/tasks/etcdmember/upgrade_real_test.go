@@ -334,7 +334,7 @@ func TestRealLogOfBefore(t *testing.T) {
 		} else if want {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			if err := c.RenewLog(ctx, etcd.DefaultSnapshotCount, func(uint64) {}); err != nil {
+			if err := c.RenewLog(ctx, etcd.DefaultSnapshotCount, func(int) {}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,12 +1,17 @@
 package observe
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
 
 // systemInterfaces lists the interfaces of the host that are up.
@@ -58,29 +63,48 @@ func (o *observer) defaultRoute() (over string, there bool) {
 	return "", false
 }
 
-// listeners tells who listens on the ports asked for, from /proc/net/tcp:
-// https://docs.kernel.org/networking/proc_net_tcp.html
-func (o *observer) listeners() {
+// ownerKnown bounds how long a socket may have no process. One that ends has let go of its files
+// before its sockets are gone, and one that begins is listed only the next time.
+const ownerKnown = 2 * time.Second
+
+// listeners tells who listens on the ports asked for.
+func (o *observer) listeners(ctx context.Context) {
+	unknown := errors.New("a socket has no process")
+	// That some have none at the end of it is a fact like any other.
+	_ = host.Until(ctx, ownerKnown, 50*time.Millisecond, func(context.Context) error {
+		o.facts.Listeners = o.lookAtListeners()
+		for _, who := range o.facts.Listeners {
+			if who == unknownProcess {
+				return unknown
+			}
+		}
+		return nil
+	}, func(seen error) error { return seen })
+}
+
+// unknownProcess is who listens where no process has the socket, such as the kernel.
+const unknownProcess = "an unknown process"
+
+// lookAtListeners looks once, at /proc/net/tcp: https://docs.kernel.org/networking/proc_net_tcp.html
+func (o *observer) lookAtListeners() map[int32]string {
 	inodes := map[string]int32{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		for inode, port := range listening(o.text(table)) {
-			for _, asked := range o.spec.Ports {
-				if asked == port {
-					inodes[inode] = port
-				}
+			if slices.Contains(o.spec.Ports, port) {
+				inodes[inode] = port
 			}
 		}
 	}
 	if len(inodes) == 0 {
-		return
+		return nil
 	}
-	o.facts.Listeners = map[int32]string{}
+	found := map[int32]string{}
 	for _, port := range inodes {
-		o.facts.Listeners[port] = "an unknown process"
+		found[port] = unknownProcess
 	}
 	processes, err := o.h.ReadDir("/proc")
 	if err != nil {
-		return
+		return found
 	}
 	for _, p := range processes {
 		if _, err := strconv.Atoi(p.Name()); err != nil {
@@ -98,10 +122,11 @@ func (o *observer) listeners() {
 				continue
 			}
 			if port, ok := inodes[strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")]; ok {
-				o.facts.Listeners[port] = sprintf("%s (pid %s)", o.text("/proc/"+p.Name()+"/comm"), p.Name())
+				found[port] = sprintf("%s (pid %s)", o.text("/proc/"+p.Name()+"/comm"), p.Name())
 			}
 		}
 	}
+	return found
 }
 
 // listening reads a table of sockets: inode to port of those in state LISTEN.

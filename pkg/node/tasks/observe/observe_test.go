@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
@@ -129,9 +131,43 @@ func TestListening(t *testing.T) {
 	if err := os.Symlink("socket:[4242]", o.h.Path("/proc/77/fd/3")); err != nil {
 		t.Fatal(err)
 	}
-	o.listeners()
+	o.listeners(t.Context())
 	if !reflect.DeepEqual(o.facts.Listeners, map[int32]string{3306: "mysqld (pid 77)"}) {
 		t.Errorf("%v", o.facts.Listeners)
+	}
+}
+
+// TestListenerThatEnds: a process that ends has let go of its files before its socket is gone. Of that
+// nobody is told; of a socket that stays without a process somebody is.
+func TestListenerThatEnds(t *testing.T) {
+	const table = "0: 00000000:280A 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1 0 100 0 0 10 0\n"
+	for name, tc := range map[string]struct {
+		ends bool
+		want map[int32]string
+	}{
+		"it ends":  {true, nil},
+		"it stays": {false, map[int32]string{10250: unknownProcess}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, _, _ := look(t, Spec{Ports: []int32{10250}}, map[string]string{"/proc/net/tcp": table})
+				if o.lookAtListeners()[10250] != unknownProcess {
+					t.Fatal("the socket has a process")
+				}
+				if tc.ends {
+					timer := time.AfterFunc(ownerKnown/4, func() {
+						if err := os.WriteFile(o.h.Path("/proc/net/tcp"), nil, 0o600); err != nil {
+							t.Error(err)
+						}
+					})
+					defer timer.Stop()
+				}
+				o.listeners(t.Context())
+				if !reflect.DeepEqual(o.facts.Listeners, tc.want) {
+					t.Errorf("%v", o.facts.Listeners)
+				}
+			})
+		})
 	}
 }
 

@@ -35,10 +35,10 @@ func Run(ctx context.Context, env node.Env, spec Spec) (any, error) {
 
 	// These wait; each writes fields of its own.
 	var waits sync.WaitGroup
-	for _, look := range []func(context.Context){o.binaries, o.virtualIP, o.vrrp, o.units, o.apiServer, o.images, o.versions, o.programs} {
+	for _, look := range []func(context.Context){o.binaries, o.virtualIP, o.vrrp, o.units, o.apiServer, o.images, o.versions, o.programs, o.listeners} {
 		waits.Go(func() { look(ctx) })
 	}
-	for _, look := range []func(){o.identity, o.system, o.cgroups, o.disks, o.commands, o.modules, o.listeners, o.state} {
+	for _, look := range []func(){o.identity, o.system, o.cgroups, o.disks, o.commands, o.modules, o.state} {
 		look()
 	}
 	waits.Wait()

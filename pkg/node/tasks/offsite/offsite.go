@@ -26,8 +26,10 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
 
-// Timeout is what a host may take to send its part: 8 GiB over 30 Mbit/s.
-const Timeout = 40 * time.Minute
+// Timeout is what a host may take to send its part, or to read one. Nothing that moves is ended before: what
+// has stopped is given up by the connection (store.DefaultStall). It is 900 MB over 100 kbit/s, and less than
+// backup.TidyAfter.
+const Timeout = 20 * time.Hour
 
 // kubeadmCA is etcd's CA on a control plane that is no member.
 const kubeadmCA = "/etc/kubernetes/pki/etcd/ca.crt"

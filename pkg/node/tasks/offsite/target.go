@@ -25,6 +25,9 @@ type TargetSpec struct {
 	Head string `json:"head,omitempty"`
 	// Tidy removes what uploads and failed backups have left that nobody has written to for a day.
 	Tidy bool `json:"tidy,omitempty"`
+	// Spared are names of backups that are being made, however long nobody has written to them: Tidy
+	// leaves them alone.
+	Spared []string `json:"spared,omitempty"`
 	// Of is another cluster whose backups are asked for, by its name or identity; empty for that of
 	// this host. Of others nothing is ever changed.
 	Of string `json:"of,omitempty"`
@@ -72,7 +75,7 @@ func Target(ctx context.Context, env node.Env, spec TargetSpec) (_ any, err erro
 		}
 	}
 	if spec.Tidy {
-		tidy(ctx, env, s, identity)
+		tidy(ctx, env, s, identity, spec.Spared)
 	}
 	return Look(ctx, s, identity, spec)
 }
@@ -101,8 +104,8 @@ func Look(ctx context.Context, s store.Store, identity string, spec TargetSpec) 
 }
 
 // tidy fails nothing: a backup that was made counts, and credentials may have no right to delete.
-func tidy(ctx context.Context, env node.Env, s store.Store, identity string) {
-	removed, err := backup.Tidy(ctx, s, identity)
+func tidy(ctx context.Context, env node.Env, s store.Store, identity string, spared []string) {
+	removed, err := backup.Tidy(ctx, s, identity, spared)
 	if len(removed) > 0 {
 		env.Progress("removed what was never finished at the target: %s", strings.Join(removed, ", "))
 	}

@@ -18,7 +18,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/offsite"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/prepare"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/reach"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/release"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/restore"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/survey"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/uninstall"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/upgrade"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/vip"
@@ -79,6 +81,8 @@ func All() map[string]node.Task {
 		{Name: tasks.ServeKubelet, Run: node.Typed(kubeletcert.Serving)},
 		{Name: tasks.SignServer, ReadOnly: true, Run: node.Typed(kubeletcert.Sign)},
 		{Name: tasks.Inspect, ReadOnly: true, Run: node.Typed(inspect.Run)},
+		{Name: tasks.Survey, ReadOnly: true, Run: node.Typed(survey.Run)},
+		{Name: tasks.Release, Run: node.Typed(release.Run)},
 		{Name: tasks.Uninstall, Run: node.Typed(uninstall.Run)},
 		{Name: tasks.EtcdIdentity, ReadOnly: true, Run: node.Typed(backup.Identity)},
 		{Name: tasks.InstallAgent, Run: node.Typed(prepare.Agent)},

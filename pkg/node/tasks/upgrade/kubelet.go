@@ -25,6 +25,18 @@ const (
 	versionTimeout = 20 * time.Second
 )
 
+// checkPlace refuses a host whose kubelet is somewhere else than where upgrades put it, as a
+// package of the distribution has it: its unit would go on starting the old one.
+func checkPlace(h *host.Host) error {
+	place := path.Join(binDir, "kubelet")
+	there, err := h.Exists(place)
+	if err != nil || there {
+		return err
+	}
+	return host.WithHint(fmt.Errorf("the kubelet of this host is not %s, which upgrades replace; a package of the distribution may have it elsewhere", place),
+		"upgrade kubeadm, kubelet and kubectl of this host by its package manager")
+}
+
 // kubeletVersion asks the installed kubelet for its version.
 func kubeletVersion(ctx context.Context, h *host.Host) (string, error) {
 	out, err := h.Query(ctx, host.Command{Argv: []string{path.Join(binDir, "kubelet"), "--version"}, Timeout: versionTimeout})

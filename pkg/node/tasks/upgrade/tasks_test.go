@@ -291,6 +291,13 @@ func TestCheck(t *testing.T) {
 	if _, err := Check(t.Context(), w.env(), CheckSpec{Version: "v1.37.1"}); err == nil || host.Hint(err) == "" {
 		t.Errorf("a version that is not there: %v", err)
 	}
+	// A package of the distribution has it elsewhere.
+	if err := os.Remove(filepath.Join(w.root, binDir, "kubelet")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Check(t.Context(), w.env(), CheckSpec{Version: newVersion}); err == nil || !strings.Contains(err.Error(), "which upgrades replace") || host.Hint(err) == "" {
+		t.Errorf("a kubelet that is elsewhere: %v", err)
+	}
 }
 
 func TestDryRun(t *testing.T) {

@@ -67,6 +67,9 @@ func Check(ctx context.Context, env node.Env, spec CheckSpec) (any, error) {
 		return nil, err
 	}
 	data := CheckData{Binaries: rel.sums}
+	if err := checkPlace(h); err != nil {
+		return nil, err
+	}
 	if data.Kubelet, err = kubeletVersion(ctx, h); err != nil {
 		return nil, err
 	}
