@@ -156,3 +156,16 @@ func TestAnothersCluster(t *testing.T) {
 		t.Errorf("doctor --fix --dry-run: %d %s", code, errOut)
 	}
 }
+
+// TestAdoptFlags: what is for adopting is not for the way back.
+func TestAdoptFlags(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"adopt --release --ssh", "are for adopting"},
+		{"adopt --release --virtual-ip 192.0.2.1", "are for adopting"},
+		{"adopt --ssh-user root", "--ssh-user requires --ssh or --release"},
+	} {
+		if code, _, errOut := run(t, strings.Fields(tt.args)...); code != cli.ExitUsage || !strings.Contains(errOut, tt.want) {
+			t.Errorf("%s: %d %s", tt.args, code, errOut)
+		}
+	}
+}

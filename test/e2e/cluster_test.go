@@ -250,7 +250,7 @@ func (c *cluster) etcdctl(t testing.TB, host string, args ...string) result {
 	t.Helper()
 	if c.stacked {
 		const pki = "/etc/kubernetes/pki/etcd/"
-		return c.try(t, host, nil, append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=10s", "-n", "kube-system", "exec", "etcd-" + host, "--",
+		return c.try(t, host, nil, append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--cache-dir=/run/e2e-kubectl", "--request-timeout=10s", "-n", "kube-system", "exec", "etcd-" + host, "--",
 			"etcdctl", "--endpoints=https://127.0.0.1:2379", "--command-timeout=3s", "--cacert=" + pki + "ca.crt", "--cert=" + pki + "healthcheck-client.crt", "--key=" + pki + "healthcheck-client.key"}, args...)...)
 	}
 	return c.try(t, host, nil, append([]string{"/usr/local/bin/etcdctl", "--endpoints=https://127.0.0.1:2379", "--command-timeout=3s",

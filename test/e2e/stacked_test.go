@@ -124,7 +124,10 @@ func (c *cluster) stackedBackup(t *testing.T) {
 	if r := c.ha(t, 5*time.Minute, "backup", "create", "--kubeconfig", c.kubeconfig); r.code != 0 {
 		t.Fatalf("backup create: %s", tail(r.String(), 4000))
 	}
-	c.checkBackups(t)
+	c.checkBackupFiles(t)
+	if r := c.ha(t, suiteDeadline, "backup", "list", "--hosts", "--kubeconfig", c.kubeconfig); r.code != 0 || !strings.Contains(r.stdout, "cp1") {
+		t.Errorf("backup list: %s", r)
+	}
 }
 
 // stackedLeaves: the first control plane of the document, well and with its member, is removed and cleaned, and

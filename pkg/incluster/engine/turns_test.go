@@ -219,12 +219,15 @@ func TestOthersNotReady(t *testing.T) {
 		}
 		s.ready(name, corev1.ConditionUnknown)
 	}
-	config := s.config("one")
-	config.Patience = 2 * time.Second
-	s.start(config)
+	first := s.start(s.config("one"))
 	s.until("what it waits for", func(op *v1alpha1.Operation) bool {
 		return op.Status.Phase == v1alpha1.OperationRunning && op.Status.Message == "waits: no more than 1 nodes may be out, and not ready are other"
 	})
+	first.kill()
+	// Whoever takes over waits as well.
+	config := s.config("two")
+	config.Patience = time.Second
+	s.start(config)
 	op := s.phase(v1alpha1.OperationPaused)
 	if !strings.HasSuffix(op.Status.Message, "goes on: no more than 1 nodes may be out, and not ready are other") {
 		t.Errorf("message is %q", op.Status.Message)
