@@ -52,6 +52,7 @@ func needs() []need {
 	return []need{
 		{test: "TestSeparateEtcdHosts", on: own},
 		{test: "TestStacked", on: own},
+		{test: "TestStackedUpgrade", on: own, tier: long, left: "TestStackedIsKept and TestStackedFloors, without a cluster; TestSeparateEtcdHosts/upgrade upgrades one with external etcd"},
 		{test: "TestCoordinatorLost", on: own, tier: long, left: "TestEngine and TestCoordinators, with a real API server; TestBootstrapInterrupted kills who has them made"},
 		{test: "TestBadInput", on: own},
 		{test: "TestUninstall", on: own, tier: long, left: "TestWorkerLeavesAndComesBack takes it off one host"},
