@@ -174,7 +174,7 @@ func (f *foreign) looks(t *testing.T, want foreignTold) {
 // the address stays where it is, and requests fail only while the holder's apiserver restarts.
 func (f *foreign) upgraded(t *testing.T, want foreignTold) {
 	t.Helper()
-	newer := &lab{name: f.name, dir: f.dir, version: suite.version, cached: f.cached}
+	newer := &lab{name: f.name, dir: f.dir, version: suite.version, cached: f.cached, stacked: true}
 	bundle := newer.bundle(t)
 	plan := f.ha(t, suiteDeadline, "upgrade", suite.version, "--bundle", bundle, "--dry-run", "--kubeconfig", f.kubeconfig)
 	if !strings.Contains(plan.stdout, want.plan) || strings.Contains(plan.stdout, "move the virtual IP") {
