@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -41,7 +42,7 @@ func (settle) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	if len(found) == 0 {
 		return engine.Outcome{Message: "no node was left in the middle"}, nil
 	}
-	aborted := t.Operation.Spec.Aborted || t.Operation.DeletionTimestamp != nil
+	aborted := givenUp(t.Operation)
 	var said []string
 	var wrong []error
 	for _, name := range found {
@@ -57,6 +58,44 @@ func (settle) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		said = append(said, name+": "+out.Message)
 	}
 	return engine.Outcome{Message: strings.Join(said, "; ")}, errors.Join(wrong...)
+}
+
+func givenUp(op *v1alpha1.Operation) bool { return op.Spec.Aborted || op.DeletionTimestamp != nil }
+
+// uncordonAll lets pods onto the nodes again that this Operation kept them from. A worker that failed where
+// some may stays as it is, for whoever goes on with the Operation: nobody knows how it is (ADR 46).
+func uncordonAll(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	var stay []string
+	if !givenUp(t.Operation) {
+		stay = failedTurns(t.Operation.Status.Steps)
+	}
+	out, err := drain.UncordonAllBut(ctx, t, stay)
+	if len(stay) > 0 && err == nil {
+		out.Message += "; cordoned until resume or abort, since they failed: " + strings.Join(stay[:min(len(stay), mostTold)], ", ")
+		if n := len(stay) - mostTold; n > 0 {
+			out.Message += fmt.Sprintf(" and %d more", n)
+		}
+	}
+	return out, err
+}
+
+// failedTurns are the workers that have failed in a plan that lets some fail. It is pure.
+func failedTurns(steps []v1alpha1.StepStatus) []string {
+	open, worker := map[string]bool{}, map[string]bool{}
+	var out []string
+	for _, s := range steps {
+		_, node, _ := strings.Cut(s.ID, "/")
+		switch {
+		case s.Turns != nil:
+			open[s.ID] = s.Turns.MaxFailures > 0
+		case slices.ContainsFunc(s.After, func(a string) bool { return open[a] }):
+			worker[node] = true
+		}
+		if s.State == v1alpha1.StepFailed && s.Turns == nil && !s.Cleanup && worker[node] {
+			out = append(out, node)
+		}
+	}
+	return out
 }
 
 func settleOn(name string, aborted bool) func(context.Context, engine.Turn) (node.Request, error) {
