@@ -29,6 +29,7 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, decision, error
 		if r.board.retries(op) {
 			op.Status = operations.Retry(op.Status)
 			r.board = newBoard(op.Status.Steps, r.opens(op))
+			clear(r.lost) // Whoever resumes has repaired what made attempts be lost.
 		}
 		d = r.board.decide(op, surroundings{unready: r.lookAround(ctx), atOnce: r.Definitions[op.Spec.Type].AtOnce})
 		r.intend(op, d)
