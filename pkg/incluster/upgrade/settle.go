@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
@@ -35,7 +36,7 @@ func settling(steps []v1alpha1.StepStatus) []string {
 	return out
 }
 
-// Run runs the task on each of them, one after the other. One that can't be reached does not
+// Run runs the task on all of them at the same time, with one bound. One that can't be reached does not
 // keep the others from it: a boot takes back what is on it.
 func (settle) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	found := settling(t.Operation.Status.Steps)
@@ -43,20 +44,24 @@ func (settle) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 		return engine.Outcome{Message: "no node was left in the middle"}, nil
 	}
 	aborted := givenUp(t.Operation)
-	var said []string
-	var wrong []error
-	for _, name := range found {
+	ctx, cancel := context.WithTimeout(ctx, upgrade.SettleTimeout+restoreTime)
+	defer cancel()
+	said, wrong := make([]string, len(found)), make([]error, len(found))
+	var all sync.WaitGroup
+	for i, name := range found {
 		one := t
 		one.Step.Node, one.Step.Job = name, engine.JobName(t.Operation.Name, t.Step.ID+"/"+name, t.Step.Attempt)
-		ctx, cancel := context.WithTimeout(ctx, upgrade.SettleTimeout+restoreTime)
-		out, err := task(settleOn(name, aborted), atRest).Run(ctx, one)
-		cancel()
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		said = append(said, name+": "+out.Message)
+		all.Go(func() {
+			out, err := task(settleOn(name, aborted), atRest).Run(ctx, one)
+			if err != nil {
+				wrong[i] = fmt.Errorf("%s: %w", name, err)
+				return
+			}
+			said[i] = name + ": " + out.Message
+		})
 	}
+	all.Wait()
+	said = slices.DeleteFunc(said, func(s string) bool { return s == "" })
 	return engine.Outcome{Message: strings.Join(said, "; ")}, errors.Join(wrong...)
 }
 

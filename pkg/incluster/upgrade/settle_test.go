@@ -1,10 +1,15 @@
 package upgrade
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
@@ -13,6 +18,9 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node"
+	"github.com/kubectl-ha/kubectl-ha/pkg/report"
+	"github.com/kubectl-ha/kubectl-ha/pkg/transport"
 )
 
 // TestUncordonAll: a worker that failed where some may stays cordoned, until the Operation is given up; and
@@ -70,5 +78,50 @@ func TestUncordonAll(t *testing.T) {
 				t.Errorf("%q stay cordoned, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// meeting is a way to nodes of which each answers once so many were asked.
+type meeting struct {
+	asked sync.WaitGroup
+}
+
+func (m *meeting) Run(ctx context.Context, host string, _ node.Request, _ report.Sink) (node.Result, error) {
+	m.asked.Done()
+	all := make(chan struct{})
+	go func() { m.asked.Wait(); close(all) }()
+	select {
+	case <-all:
+	case <-ctx.Done():
+		return node.Result{}, ctx.Err()
+	}
+	if host == "w2" {
+		return node.Result{}, errors.New("no answer")
+	}
+	return node.Result{}, nil
+}
+
+// TestSettleSideBySide: nodes that do not answer hold up none of the others.
+func TestSettleSideBySide(t *testing.T) {
+	op := &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "up"}}
+	kube := fake.NewClientset()
+	m := &meeting{}
+	for _, n := range []string{"w1", "w2", "w3"} {
+		op.Status.Steps = append(op.Status.Steps, onNode(stepKubelet, n, ""))
+		op.Status.Steps[len(op.Status.Steps)-1].Attempt = 1
+		heard, seconds := metav1.NowMicro(), int32(40)
+		_, err := kube.CoordinationV1().Leases("kube-node-lease").Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: n},
+			Spec: coordinationv1.LeaseSpec{RenewTime: &heard, LeaseDurationSeconds: &seconds}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.asked.Add(1)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	out, err := settle{}.Run(ctx, engine.Turn{Env: engine.Env{Clients: &client.Clients{Kube: kube}, Cluster: storedDocument(), Operation: op,
+		Runner: func(engine.Job) transport.Runner { return m }}, Step: v1alpha1.StepStatus{ID: stepSettle, Attempt: 1}, Sink: report.Discard(), Progress: func(string, ...any) {}})
+	if err == nil || err.Error() != "w2: no answer" || !strings.HasPrefix(out.Message, "w1: ") || !strings.Contains(out.Message, "; w3: ") {
+		t.Errorf("%+v, %v", out, err)
 	}
 }
