@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync"
 
@@ -28,7 +29,7 @@ type Hold struct {
 	// from being made, since what is about to be done may be what brings that back.
 	Required bool
 	// Mends: what is done may be what brings the API back. One that goes away in the middle neither ends it
-	// nor has it wait.
+	// nor has it wait, and a state directory that can't be written does not stop it.
 	Mends bool
 	// Passes, when set, tells which of what is in progress is not in its way. Nothing is held then.
 	Passes func(*operations.BusyError) bool
@@ -75,8 +76,12 @@ func (h Hold) Take(ctx context.Context, sink report.Sink) (*Held, error) {
 func (h Hold) take(ctx context.Context, c claims, sink report.Sink) (held *Held, err error) {
 	id := h.ID
 	if id == "" {
-		if id, err = bootstrap.HolderID(h.StateDir); err != nil {
+		if id, err = bootstrap.HolderID(h.StateDir); err != nil && !h.Mends {
 			return nil, err
+		}
+		if err != nil {
+			Warn(sink, "", "a claim of an earlier run that was killed is not recognized: %v", err)
+			id = rand.Text()
 		}
 	}
 	held = &Held{ctx: ctx, mends: h.Mends, sink: sink}

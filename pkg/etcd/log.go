@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,8 @@ const (
 	logWriters = 64
 	// logInterval is the time between two looks at how far members have come.
 	logInterval = time.Second
+	// maxSilent is after how many questions without an answer a member that is well is one that does not tell.
+	maxSilent = 30
 )
 
 // RenewLog makes every member write a snapshot of its log, so that it does not read earlier entries at
@@ -106,6 +109,9 @@ func (m endpoint) renewed(ctx context.Context, l *memberLog) bool {
 		return false
 	}
 	written, err := m.logSnapshots(ctx)
+	if !l.heard(err) {
+		return false
+	}
 	return l.look(s.Applied, written, err == nil)
 }
 
@@ -116,7 +122,28 @@ type memberLog struct {
 	target, count uint64
 	// reached: all up to the target was applied, and before was how many snapshots were written then.
 	reached, done bool
-	before        uint64
+	// told: it has told how many snapshots it has written, and is taken for one that does from then on. silent
+	// counts the questions without any answer before that.
+	told   bool
+	silent int
+	before uint64
+}
+
+// heard takes note of whether a member that is well has told how many snapshots it has written, and tells
+// whether that is to be judged. One question without an answer says nothing of its log; a member whose port
+// for clients has no HTTP never answers any.
+func (l *memberLog) heard(err error) bool {
+	switch {
+	case err == nil:
+		l.told = true
+		return true
+	case l.told:
+		return false
+	case errors.Is(err, errTellsNot):
+		return true
+	}
+	l.silent++
+	return l.silent > maxSilent
 }
 
 // look takes note of what a member has applied, and of how many snapshots it had written since its start

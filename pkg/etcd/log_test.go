@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,35 @@ func TestMemberLog(t *testing.T) {
 		if done != tc.done {
 			t.Errorf("%s: done at %d, not %d", name, done, tc.done)
 		}
+	}
+}
+
+// TestHeard: only what lasts makes a member one that does not tell.
+func TestHeard(t *testing.T) {
+	away, lasting := errors.New("no answer"), fmt.Errorf("404: %w", errTellsNot)
+	for name, tc := range map[string]struct {
+		before []error
+		err    error
+		want   bool
+	}{
+		"it tells":             {nil, nil, true},
+		"no answer":            {nil, away, false},
+		"it has no metrics":    {nil, lasting, true},
+		"it told once":         {[]error{nil}, away, false},
+		"it told, and is else": {[]error{nil}, lasting, false},
+		"never any answer":     {slices.Repeat([]error{away}, maxSilent), away, true},
+		"nearly never":         {slices.Repeat([]error{away}, maxSilent-1), away, false},
+	} {
+		l := &memberLog{}
+		for _, err := range tc.before {
+			l.heard(err)
+		}
+		if got := l.heard(tc.err); got != tc.want {
+			t.Errorf("%s: it is judged: %v", name, got)
+		}
+	}
+	if _, err := readCounter(strings.NewReader(""), "x_count"); !errors.Is(err, errTellsNot) {
+		t.Errorf("without the counter: %v", err)
 	}
 }
 

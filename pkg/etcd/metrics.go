@@ -19,6 +19,9 @@ const (
 	maxMetrics = 8 << 20
 )
 
+// errTellsNot is a lasting answer: the member has no such metrics at this port.
+var errTellsNot = errors.New("the member does not tell")
+
 // logSnapshots asks a member, at its port for clients, how many snapshots of its log it has written since
 // it was started. One that was told to answer HTTP elsewhere (--listen-client-http-urls) does not tell.
 func (m endpoint) logSnapshots(ctx context.Context) (written uint64, err error) {
@@ -34,6 +37,9 @@ func (m endpoint) logSnapshots(ctx context.Context) (written uint64, err error) 
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {
+		if resp.StatusCode == http.StatusNotFound {
+			return 0, fmt.Errorf("the metrics of %s: the answer is %d: %w", m.url, resp.StatusCode, errTellsNot)
+		}
 		return 0, fmt.Errorf("the metrics of %s: the answer is %d", m.url, resp.StatusCode)
 	}
 	return readCounter(io.LimitReader(resp.Body, maxMetrics), logSnapshots)
@@ -57,5 +63,5 @@ func readCounter(r io.Reader, name string) (uint64, error) {
 	if err := lines.Err(); err != nil {
 		return 0, err
 	}
-	return 0, fmt.Errorf("there is no %s", name)
+	return 0, fmt.Errorf("there is no %s: %w", name, errTellsNot)
 }

@@ -500,14 +500,17 @@ func (w *upgradeWorld) failsInPart() {
 	if got.Status.Phase != v1alpha1.OperationFailed || !strings.HasPrefix(got.Status.Message, "1 node has failed, of 2: w1; kubelet/w1: ") || i < 0 || !strings.HasPrefix(got.Status.Steps[i].Message, "failed: w1 (kubelet); ") {
 		w.Errorf("%s (%s), %+v", got.Status.Phase, got.Status.Message, got.Status.Steps)
 	}
-	if w.cordoned() != "w2()" {
-		w.Errorf("left is %s cordoned", w.cordoned())
+	if want := "w1(" + op.Name + ") w2()"; w.cordoned() != want {
+		w.Errorf("left is %s cordoned, want %s", w.cordoned(), want)
 	}
 	w.setFail("upgrade-kubelet w1", false)
 	w.must(w.ops.Resume(ctx, op.Name))
 	w.must(w.ends(op.Name))
 	if got := w.takeDid(); !slices.Equal(got, []string{"upgrade-kubelet w1"}) {
 		w.Errorf("resumed, it did %v", got)
+	}
+	if w.cordoned() != "w2()" {
+		w.Errorf("in the end is %s cordoned", w.cordoned())
 	}
 }
 

@@ -3,6 +3,8 @@ package certs
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/bootstrap"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -121,5 +124,52 @@ func TestRescueHolds(t *testing.T) {
 				hs.all(t, tc.by)
 			}
 		})
+	}
+}
+
+// TestRescueWithoutStateDir: a state directory that can't be written does not keep a rescue from helping.
+// Another command that is at work does all the same.
+func TestRescueWithoutStateDir(t *testing.T) {
+	for _, file := range []string{"bootstrap.lock", "holder-id"} {
+		for _, other := range []bool{false, true} {
+			c, etcdCA := newCluster(), newCA(t)
+			api := claimtest.Serve(t)
+			if other {
+				api.Command("kubectl ha certs rotate-ca etcd on b")
+			}
+			inner := newHosts(t, c, etcdCA, time.Millisecond)
+			hs := &claimed{Runner: inner, api: api}
+			dir := kept(t, etcdCA)
+			if err := os.Mkdir(filepath.Join(dir, file), 0o700); err != nil { // So that it is no file, to nobody.
+				t.Fatal(err)
+			}
+			_, err := inner.rescue(t, Options{Cluster: c, Hosts: hs, Config: api.Config(), StateDir: dir, Only: []string{"w1"}})
+			var busy *operations.BusyError
+			switch {
+			case other && (!errors.As(err, &busy) || len(hs.while) > 0):
+				t.Errorf("%s, while another command is at work: %v, %v", file, err, hs.while)
+			case !other:
+				if err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
+				hs.all(t, "kubectl ha certs rescue on ")
+			}
+		}
+	}
+}
+
+// TestRescueLocked: another command on this machine is waited for by nobody.
+func TestRescueLocked(t *testing.T) {
+	c, etcdCA := newCluster(), newCA(t)
+	inner := newHosts(t, c, etcdCA, time.Millisecond)
+	dir := kept(t, etcdCA)
+	unlock, err := bootstrap.Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	hs := &claimed{Runner: inner, api: claimtest.Serve(t)}
+	if _, err := inner.rescue(t, Options{Cluster: c, Hosts: hs, StateDir: dir, Only: []string{"w1"}}); !errors.Is(err, bootstrap.ErrLocked) || len(hs.while) > 0 {
+		t.Errorf("%v, %v", err, hs.while)
 	}
 }

@@ -61,7 +61,9 @@ type rescuer struct {
 	// api is the way to the API; nil where there is none.
 	api func(ctx context.Context) *rest.Config
 	// held is the claim on the cluster; nil before there was a try.
-	held   *action.Held
+	held *action.Held
+	// id is whose claim it is, where the state directory can't tell.
+	id     string
 	found  map[string]certs.LookData
 	result Result
 	errs   []error

@@ -2,6 +2,8 @@ package certs
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 
 	"k8s.io/client-go/rest"
 
@@ -20,10 +22,17 @@ func (r *rescuer) claimed(ctx context.Context, do func()) error {
 		return nil // Nobody could tell this machine's claim from others'.
 	}
 	unlock, err := bootstrap.Lock(r.StateDir)
-	if err != nil {
+	switch {
+	case err == nil:
+		defer unlock()
+	case errors.Is(err, bootstrap.ErrLocked):
 		return action.OfRun(err)
+	default:
+		// A disk that is full here is no reason to leave the cluster down. Without the lock, another run on
+		// this machine must not take its claim for ours.
+		action.Warn(r.sink, "", "a claim of an earlier run that was killed is not recognized: %v", err)
+		r.id = rand.Text()
 	}
-	defer unlock()
 	if err := r.claim(ctx); err != nil {
 		return err
 	}
@@ -33,7 +42,7 @@ func (r *rescuer) claimed(ctx context.Context, do func()) error {
 }
 
 func (r *rescuer) claim(ctx context.Context) error {
-	held, err := action.Hold{Config: r.api(ctx), StateDir: r.StateDir, Command: "kubectl ha certs rescue", Mends: true, Passes: func(b *operations.BusyError) bool {
+	held, err := action.Hold{Config: r.api(ctx), StateDir: r.StateDir, ID: r.id, Command: "kubectl ha certs rescue", Mends: true, Passes: func(b *operations.BusyError) bool {
 		if b.Command == "" {
 			action.Warn(r.sink, "", "%v; the rescue does not wait for that", b)
 		}

@@ -23,7 +23,8 @@ import (
 // some 10 ms each are half a request in flight: what kube-scheduler allows itself as well
 // (--kube-api-qps=50 --kube-api-burst=100), and enough for an upgrade of 5,000 nodes, whose tasks take
 // minutes. Watches count when they begin. The coordinator's lease has a client of its own, so that no
-// work can hold it up.
+// work can hold it up, and so has what it writes of its Operation: with a hundred nodes out at once their
+// drains and gates alone ask more than that, and each decision would wait behind them.
 const (
 	requestsPerSecond = 50
 	requestBurst      = 100
@@ -33,6 +34,8 @@ const (
 type Clients struct {
 	Kube    kubernetes.Interface
 	Dynamic dynamic.Interface
+	// Operations is a client at a rate of its own, for the coordinator's Operation and its parts.
+	Operations dynamic.Interface
 	// Mapper finds the resource of a kind. Reset it after a CRD was added.
 	Mapper meta.ResettableRESTMapper
 	// Config is what the clients were made of.
@@ -56,8 +59,16 @@ func New(config *rest.Config) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", c.Host, err)
 	}
+	own := rest.CopyConfig(c)
+	if own.QPS >= 0 {
+		own.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(requestsPerSecond, requestBurst)
+	}
+	ops, err := dynamic.NewForConfig(own)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", c.Host, err)
+	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kube.Discovery()))
-	return &Clients{Kube: kube, Dynamic: dyn, Mapper: mapper, Config: c}, nil
+	return &Clients{Kube: kube, Dynamic: dyn, Operations: ops, Mapper: mapper, Config: c}, nil
 }
 
 // LeaseClient is a client for renewing a lease: every request has its own

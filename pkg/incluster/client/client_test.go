@@ -54,7 +54,8 @@ func TestRate(t *testing.T) {
 	t.Error("there is no bound")
 }
 
-// TestOneRate: all clients of a program draw on its rate, but the lease's, which waits for none of them.
+// TestOneRate: all clients of a program draw on its rate, but the lease's and the coordinator's for its
+// Operation, which wait for none of them.
 func TestOneRate(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, version := "NodeList", "v1"
@@ -78,6 +79,9 @@ func TestOneRate(t *testing.T) {
 	}
 	if _, err := c.Dynamic.Resource(v1alpha1.OperationsResource).List(t.Context(), metav1.ListOptions{}); err != nil || rate.drawn.Load() != 2 {
 		t.Errorf("dynamic: %v, %d drawn", err, rate.drawn.Load())
+	}
+	if _, err := c.Operations.Resource(v1alpha1.OperationsResource).List(t.Context(), metav1.ListOptions{}); err != nil || rate.drawn.Load() != 2 {
+		t.Errorf("the Operation's: %v, %d drawn", err, rate.drawn.Load())
 	}
 	leases, err := LeaseClient(c.Config, time.Minute)
 	if err != nil {

@@ -54,12 +54,23 @@ func Uncordon(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 
 // UncordonAll does so for every node, at an Operation's end.
 func UncordonAll(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
-	return LiftAll(ctx, t.Clients.Kube, func(by string) bool { return by == t.Operation.Name })
+	return UncordonAllBut(ctx, t, nil)
+}
+
+// UncordonAllBut does so for every node but those that are to stay as they are.
+func UncordonAllBut(ctx context.Context, t engine.Turn, stay []string) (engine.Outcome, error) {
+	return lift(ctx, t.Clients.Kube, func(node, by string) bool {
+		return by == t.Operation.Name && !slices.Contains(stay, node)
+	})
 }
 
 // LiftAll takes back all cordons of Operations that which tells, by the Operations'
 // names. The outcome names the nodes.
 func LiftAll(ctx context.Context, kube kubernetes.Interface, which func(by string) bool) (engine.Outcome, error) {
+	return lift(ctx, kube, func(_, by string) bool { return which(by) })
+}
+
+func lift(ctx context.Context, kube kubernetes.Interface, which func(node, by string) bool) (engine.Outcome, error) {
 	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return engine.Outcome{}, fmt.Errorf("list nodes: %w", err)
@@ -67,7 +78,7 @@ func LiftAll(ctx context.Context, kube kubernetes.Interface, which func(by strin
 	var done []string
 	for i := range nodes.Items {
 		n := &nodes.Items[i]
-		if by := n.Annotations[AnnotationCordonedBy]; by == "" || !which(by) {
+		if by := n.Annotations[AnnotationCordonedBy]; by == "" || !which(n.Name, by) {
 			continue
 		}
 		if err := Lift(ctx, kube, n); err != nil {

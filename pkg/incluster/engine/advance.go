@@ -25,10 +25,13 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, decision, error
 		for _, e := range r.unwritten {
 			r.record(op, e)
 		}
-		r.recordProgress(op)
+		if r.tells {
+			r.recordProgress(op)
+		}
 		if r.board.retries(op) {
 			op.Status = operations.Retry(op.Status)
 			r.board = newBoard(op.Status.Steps, r.opens(op))
+			clear(r.lost) // Whoever resumes has repaired what made attempts be lost.
 		}
 		d = r.board.decide(op, surroundings{unready: r.lookAround(ctx), atOnce: r.Definitions[op.Spec.Type].AtOnce})
 		r.intend(op, d)
@@ -39,7 +42,7 @@ func (r *run) advance(ctx context.Context) (*v1alpha1.Operation, decision, error
 	if err != nil || r.board == nil {
 		return op, d, err
 	}
-	r.kept = true
+	r.kept, r.tells = true, false
 	r.dropJobs(ctx, op, r.unwritten)
 	r.unwritten = nil
 	for _, id := range d.interrupt {

@@ -145,7 +145,7 @@ func (b *board) after(i int, id string) {
 	case before.group >= 0 && node != "":
 		p.turn, p.first = len(b.turns), true
 		b.turnOf[node] = p.turn
-		b.turns = append(b.turns, nodeTurn{node: node, group: before.group, barrier: -1})
+		b.turns = append(b.turns, nodeTurn{node: node, group: before.group, first: i, barrier: -1})
 	case before.turn >= 0 && p.turn < 0 && b.turns[before.turn].node == node:
 		p.turn = before.turn
 	}

@@ -94,6 +94,9 @@ func (p *played) begin(id string) {
 	switch {
 	case kind == "cordon":
 		p.cordoned[node] = true
+		if p.at.unready[node] != "" {
+			return // It was out before.
+		}
 		out := maps.Clone(p.cordoned)
 		for n := range p.at.unready {
 			out[n] = true
@@ -160,6 +163,9 @@ func TestNeverMoreOut(t *testing.T) {
 			d := p.decide()
 			if p.most > int(atOnce) {
 				t.Fatalf("seed %d: %d nodes are out where %d may: %v and %v, when %v begins", seed, p.most, atOnce, p.cordoned, p.at.unready, d.start)
+			}
+			if p.board.out > int(atOnce) {
+				t.Fatalf("seed %d: %d turns are under way where %d nodes may be out, when %v begins", seed, p.board.out, atOnce, d.start)
 			}
 			p.most = 0
 			p.inOrder(seed, d.start, before, failures)
@@ -279,6 +285,11 @@ func TestTurnsDecide(t *testing.T) {
 		"no bound is one":            {start: "cordon/w1"},
 		"one is not ready":           {atOnce: 2, unready: "x", start: "cordon/w1"},
 		"it is out anyway":           {atOnce: 1, unready: "w1", start: "cordon/w1"},
+		"it is, further down":        {atOnce: 1, unready: "w3", start: "cordon/w3"},
+		"out more than may":          {atOnce: 2, unready: "w2 w4 x", start: "cordon/w2 cordon/w4"},
+		"more than have a turn":      {atOnce: 1, unready: "w2 w4", start: "cordon/w2"},
+		"room for another one":       {atOnce: 2, unready: "w3", start: "cordon/w1 cordon/w3"},
+		"out, its turns are full":    {atOnce: 1, states: map[string]v1alpha1.StepState{"cordon/w1": r}, unready: "w3", message: "cordon/w1"},
 		"under way and not ready":    {atOnce: 2, states: map[string]v1alpha1.StepState{"cordon/w1": ok, "drain/w1": r}, unready: "w1", start: "cordon/w2"},
 		"no room":                    {atOnce: 2, unready: "x y", message: "waits: no more than 2 nodes may be out, and not ready are x, y", waits: true},
 		"no room, paused":            {atOnce: 2, unready: "x y", paused: true, phase: v1alpha1.OperationPaused, message: "paused; kubectl ha operation resume op goes on: no more than 2 nodes may be out, and not ready are x, y"},

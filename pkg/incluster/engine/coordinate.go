@@ -76,7 +76,7 @@ func Coordinate(ctx context.Context, c Config) error {
 	if c.LeaseClient == nil {
 		c.LeaseClient = c.Clients.Kube
 	}
-	ops := operations.New(c.Clients.Dynamic)
+	ops := operations.New(c.Clients.Operations)
 	for {
 		op, err := ops.Get(ctx, c.Operation)
 		switch {

@@ -119,7 +119,7 @@ func (b *board) next(at surroundings) []string {
 		start = slices.Concat(start, b.first(&b.ready, most, anything), b.begin(at))
 	}
 	slices.Sort(start)
-	return b.ids(start)
+	return b.ids(slices.Compact(start)) // A worker that is not ready may be found both by that and in its queue.
 }
 
 // begin are the first steps of the turns for which there is room.
@@ -135,19 +135,38 @@ func (b *board) begin(at surroundings) []int {
 		if b.out-len(b.failedTurns) > group.busy {
 			continue
 		}
-		start = append(start, b.first(&group.ready, math.MaxInt, func(i int) bool {
-			more := 1
+		away := b.away(at, g)
+		away = away[:min(len(away), max(0, group.atOnce-b.out-len(start)))]
+		start = slices.Concat(start, away, b.first(&group.ready, math.MaxInt, func(i int) bool {
 			if at.unready[b.turns[b.places[i].turn].node] != "" {
-				more = 0 // It is out already.
+				return slices.Contains(away, i)
 			}
-			if out+more > group.atOnce {
+			if out >= group.atOnce {
 				return false
 			}
-			out += more
+			out++
 			return true
-		})...)
+		}))
 	}
 	return start
+}
+
+// away are the first steps of the turns of a group that may begin and whose nodes are not ready. They are out
+// already and need no room, so that none before them in the queue holds them up.
+func (b *board) away(at surroundings, g int) []int {
+	var away []int
+	for node := range at.unready {
+		i, ok := b.turnOf[node]
+		if !ok || b.turns[i].group != g || b.turns[i].begun {
+			continue
+		}
+		b.work++
+		if first := b.turns[i].first; b.places[first].waits == 0 {
+			away = append(away, first)
+		}
+	}
+	slices.Sort(away)
+	return away
 }
 
 // outWith is how many nodes are out: those whose turn has begun and has not ended well, and those that

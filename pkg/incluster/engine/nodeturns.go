@@ -6,6 +6,8 @@ import "github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 type nodeTurn struct {
 	node  string
 	group int
+	// first is its first step.
+	first int
 	// pending and left are how many of its steps have not begun, and have not ended well.
 	pending, left int
 	begun, failed bool

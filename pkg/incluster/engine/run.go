@@ -38,6 +38,9 @@ type run struct {
 	ended chan ending
 	// unwritten are endings that are not in the status yet.
 	unwritten []ending
+	// tells says that the next write has the running steps' newest lines in it: with many nodes at work
+	// each write would change many parts for nothing else.
+	tells bool
 	// board is what was last decided on, see boardOf; kept says that all of it was written.
 	board *board
 	kept  bool
@@ -152,8 +155,8 @@ func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-ch
 		case <-late:
 			return nil
 		case e := <-r.ended:
-			delete(r.running, e.id)
-			r.unwritten = append(r.unwritten, e)
+			r.took(e)
+			r.takeWaiting()
 			return nil
 		case look := <-looks:
 			if look.Deleted {
@@ -163,9 +166,26 @@ func (r *run) sleep(ctx context.Context, looks <-chan operations.Look, tick <-ch
 				return nil
 			}
 		case <-tick:
-			if r.hasProgress(last) {
+			if r.tells = r.hasProgress(last); r.tells {
 				return nil
 			}
+		}
+	}
+}
+
+func (r *run) took(e ending) {
+	delete(r.running, e.id)
+	r.unwritten = append(r.unwritten, e)
+}
+
+// takeWaiting takes the endings that have come already: one write is for all of them.
+func (r *run) takeWaiting() {
+	for {
+		select {
+		case e := <-r.ended:
+			r.took(e)
+		default:
+			return
 		}
 	}
 }

@@ -280,3 +280,23 @@ func TestJobsGo(t *testing.T) {
 		t.Errorf("left are %v, want %v", left, want)
 	}
 }
+
+// TestLostAnew: attempts that were lost before a person resumed do not count after it, with the same
+// coordinator.
+func TestLostAnew(t *testing.T) {
+	s := newShift(t, 3, 1, 3)
+	for _, n := range []string{"b/w1", "b/w2"} {
+		s.nodes.tasks[n] = func(i int) (node.Result, error) {
+			if i <= 3+2 { // Twice lost is what may be.
+				return node.Result{}, lost{}
+			}
+			return well(i)
+		}
+	}
+	c := s.start(s.config("one"))
+	s.phase(v1alpha1.OperationPaused)
+	s.modify(func(spec *v1alpha1.OperationSpec) { spec.Paused = false })
+	s.phase(v1alpha1.OperationSucceeded)
+	s.finished(c)
+	s.ran(map[string]int{"b/w1": 6, "b/w2": 6, "b/w3": 1, "own": 1, "clean-up": 1})
+}

@@ -33,7 +33,7 @@ func Definition() engine.Definition {
 		stepUncordon:     engine.Func{Do: drain.Uncordon, Timeout: time.Minute},
 		stepRecord:       engine.Func{Do: record, Timeout: time.Minute},
 		stepReport:       engine.Func{Do: sumUp, Timeout: time.Minute},
-		stepUncordoned:   engine.Func{Do: drain.UncordonAll, Timeout: 2 * time.Minute},
+		stepUncordoned:   engine.Func{Do: uncordonAll, Timeout: 2 * time.Minute},
 		stepSettle:       settle{},
 		stepVIPRestore:   restoreVIP{},
 	}

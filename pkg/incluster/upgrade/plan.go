@@ -209,7 +209,7 @@ func (p *planner) cleanUp(nodes []NodePlan) {
 		p.add(s)
 	}
 	clean(step(stepSettle, "have nodes that were left in the middle come to rest"))
-	clean(step(stepUncordoned, "let pods onto all nodes again that this Operation kept them from"))
+	clean(step(stepUncordoned, "let pods onto all nodes again that this Operation kept them from", stepSettle))
 	for _, n := range nodes {
 		if n.ControlPlane && n.Turn > 0 && p.c.MovesVirtualIP() {
 			clean(onNode(stepVIPRestore, n.Node, "let "+n.Node+" have the virtual IP again, if it may not", stepSettle))

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks"
@@ -34,29 +36,71 @@ func settling(steps []v1alpha1.StepStatus) []string {
 	return out
 }
 
-// Run runs the task on each of them, one after the other. One that can't be reached does not
+// Run runs the task on all of them at the same time, with one bound. One that can't be reached does not
 // keep the others from it: a boot takes back what is on it.
 func (settle) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	found := settling(t.Operation.Status.Steps)
 	if len(found) == 0 {
 		return engine.Outcome{Message: "no node was left in the middle"}, nil
 	}
-	aborted := t.Operation.Spec.Aborted || t.Operation.DeletionTimestamp != nil
-	var said []string
-	var wrong []error
-	for _, name := range found {
+	aborted := givenUp(t.Operation)
+	ctx, cancel := context.WithTimeout(ctx, upgrade.SettleTimeout+restoreTime)
+	defer cancel()
+	said, wrong := make([]string, len(found)), make([]error, len(found))
+	var all sync.WaitGroup
+	for i, name := range found {
 		one := t
 		one.Step.Node, one.Step.Job = name, engine.JobName(t.Operation.Name, t.Step.ID+"/"+name, t.Step.Attempt)
-		ctx, cancel := context.WithTimeout(ctx, upgrade.SettleTimeout+restoreTime)
-		out, err := task(settleOn(name, aborted), atRest).Run(ctx, one)
-		cancel()
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		said = append(said, name+": "+out.Message)
+		all.Go(func() {
+			out, err := task(settleOn(name, aborted), atRest).Run(ctx, one)
+			if err != nil {
+				wrong[i] = fmt.Errorf("%s: %w", name, err)
+				return
+			}
+			said[i] = name + ": " + out.Message
+		})
 	}
+	all.Wait()
+	said = slices.DeleteFunc(said, func(s string) bool { return s == "" })
 	return engine.Outcome{Message: strings.Join(said, "; ")}, errors.Join(wrong...)
+}
+
+func givenUp(op *v1alpha1.Operation) bool { return op.Spec.Aborted || op.DeletionTimestamp != nil }
+
+// uncordonAll lets pods onto the nodes again that this Operation kept them from. A worker that failed where
+// some may stays as it is, for whoever goes on with the Operation: nobody knows how it is (ADR 46).
+func uncordonAll(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
+	var stay []string
+	if !givenUp(t.Operation) {
+		stay = failedTurns(t.Operation.Status.Steps)
+	}
+	out, err := drain.UncordonAllBut(ctx, t, stay)
+	if len(stay) > 0 && err == nil {
+		out.Message += "; cordoned until resume or abort, since they failed: " + strings.Join(stay[:min(len(stay), mostTold)], ", ")
+		if n := len(stay) - mostTold; n > 0 {
+			out.Message += fmt.Sprintf(" and %d more", n)
+		}
+	}
+	return out, err
+}
+
+// failedTurns are the workers that have failed in a plan that lets some fail. It is pure.
+func failedTurns(steps []v1alpha1.StepStatus) []string {
+	open, worker := map[string]bool{}, map[string]bool{}
+	var out []string
+	for _, s := range steps {
+		_, node, _ := strings.Cut(s.ID, "/")
+		switch {
+		case s.Turns != nil:
+			open[s.ID] = s.Turns.MaxFailures > 0
+		case slices.ContainsFunc(s.After, func(a string) bool { return open[a] }):
+			worker[node] = true
+		}
+		if s.State == v1alpha1.StepFailed && s.Turns == nil && !s.Cleanup && worker[node] {
+			out = append(out, node)
+		}
+	}
+	return out
 }
 
 func settleOn(name string, aborted bool) func(context.Context, engine.Turn) (node.Request, error) {
