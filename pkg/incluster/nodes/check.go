@@ -82,7 +82,9 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 		block("adopted", "drain it, run kubeadm reset on it, which takes its etcd member out, and kubectl delete node; then this command sees to the rest",
 			"others made this control plane: its static pods and keys would stay, and run on")
 	}
-	if listed && c.IsMember(spec.Node) {
+	// Members of stacked etcd come one by one, and whom the document names may be none yet, or none any more: there
+	// the task that asks the members themselves (stepMayLeave) is the only judge.
+	if listed && c.IsMember(spec.Node) && !c.Stacked() {
 		out = append(out, checkQuorum(c, spec.Node, o)...)
 	}
 	if asksEtcd(c, spec.Node, o) && len(out) == 0 && len(alive(c, o, spec.Node)) == 0 {
@@ -162,15 +164,20 @@ func checkPods(spec *v1alpha1.RemoveNodeSpec, pods []drain.Pod) []Finding {
 // CheckAdd says what stands in the way of adding hosts. c has them already. It is pure.
 func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 	var out []Finding
-	votes, away := 0, []string{}
+	votes, before, away := 0, 0, []string{}
 	for _, m := range c.EtcdMembers() {
-		if slices.Contains(names, m.Name) {
+		switch why, gone := o.EtcdAway[m.Name]; {
+		case slices.Contains(names, m.Name):
 			votes++
-		} else if why, gone := o.EtcdAway[m.Name]; gone {
+		case c.Stacked() && !o.Nodes[m.Name].ControlPlane: // It never became a member.
+		case gone:
 			away = append(away, m.Name+": "+why)
+			before++
+		default:
+			before++
 		}
 	}
-	if before := len(c.EtcdMembers()) - votes; votes > 0 && len(away) > 0 {
+	if votes > 0 && len(away) > 0 {
 		out = append(out, addBesideAway(before, away))
 	}
 	if members := len(c.EtcdMembers()); votes > 0 && members%2 == 0 {

@@ -74,3 +74,30 @@ func TestStackedOfHosts(t *testing.T) {
 		t.Errorf("%v, changed %v\n%s", err, changed, got)
 	}
 }
+
+// TestStackedPromotionFailed: the host of a promotion that failed is in the document, and may have no member. It can be
+// taken out, its learner as well, and it does not count when another host is added.
+func TestStackedPromotionFailed(t *testing.T) {
+	c := stackedCluster(2, 0)
+	o := well(c)
+	o.Nodes["cp2"] = Node{}
+	o.EtcdAway["cp2"] = "connection refused"
+	steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp2"}, c, o)
+	if err != nil || !strings.Contains(ids(steps), "check etcd-may-leave/cp1 ") {
+		t.Errorf("remove: %v\n%s", err, ids(steps))
+	}
+	if _, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp1"}, c, o); err == nil || !strings.Contains(err.Error(), "no other control plane") {
+		t.Errorf("the only one that serves was let go: %v", err)
+	}
+	if steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{EtcdMember: "https://10.0.0.14:2380"}, c, o); err != nil || ids(steps) != "check etcd-drop/cp1" {
+		t.Errorf("a learner: %v\n%s", err, ids(steps))
+	}
+	three := stackedCluster(3, 0)
+	if found := Blocking(CheckAdd(three, []string{"cp3"}, o)); len(found) > 0 {
+		t.Errorf("another one: %+v", found)
+	}
+	o.Nodes["cp2"] = Node{ControlPlane: true}
+	if found := Blocking(CheckAdd(three, []string{"cp3"}, o)); len(found) != 1 {
+		t.Errorf("another one beside a member that is away: %+v", found)
+	}
+}
