@@ -66,6 +66,16 @@ func TestStackedKubeletAway(t *testing.T) {
 	}
 }
 
+// TestRetireNamesTheData: the host that leaves says where etcd's data stay.
+func TestRetireNamesTheData(t *testing.T) {
+	c := stackedCluster(3, 0)
+	c.Spec.Etcd.DataDir = "/data/etcd"
+	r, err := retire(t.Context(), engine.Turn{Env: engine.Env{Cluster: c}})
+	if err != nil || !strings.Contains(string(r.Spec), `"etcdData":"/data/etcd"`) {
+		t.Errorf("%s, %v", r.Spec, err)
+	}
+}
+
 // TestStackedOfHosts: kubeadm's configuration gets the certificates' names, and no list of members.
 func TestStackedOfHosts(t *testing.T) {
 	const text = "apiServer:\n  certSANs: [10.0.0.100, cp1, 10.0.0.11]\netcd:\n  local:\n    dataDir: /data\n"

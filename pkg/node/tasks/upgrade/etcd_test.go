@@ -78,7 +78,7 @@ func TestEtcdCopies(t *testing.T) {
 	for _, f := range []string{kubeadmTmp + "/" + etcdCopy + "2026-11-30/etcd/member/snap/db", kubeadmTmp + "/kubeadm-backup-manifests-x/etcd.yaml"} {
 		w.put(f, "x")
 	}
-	if err := dropEtcdCopies(t.Context(), h); err != nil {
+	if err := DropEtcdCopies(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
 	if w.there(kubeadmTmp+"/"+etcdCopy+"2026-11-30") || !w.there(kubeadmTmp+"/kubeadm-backup-manifests-x/etcd.yaml") {
