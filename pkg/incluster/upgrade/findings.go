@@ -55,7 +55,7 @@ func Check(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation, now t
 	out = append(out, checkGroups(c, spec, o)...)
 	out = append(out, checkServers(c, o)...)
 	out = append(out, checkStackedEtcd(c, spec, o)...)
-	out = append(out, checkCertificates(o, now)...)
+	out = append(out, checkCertificates(c, o, now)...)
 	out = append(out, checkImages(spec, o)...)
 	out = append(out, checkEvictions(c, spec, o)...)
 	out = append(out, checkLocalData(c, spec, o)...)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
 // TestStackedFloors: kubeadm brings its own etcd across a minor version from any patch release; upstream wants
@@ -80,5 +81,24 @@ func TestStackedMember(t *testing.T) {
 	n = nodeOf(node, nil, pod(corev1.ConditionTrue), time.Now())
 	if waits, err := memberUnwell(t.Context(), c, c.Spec.Hosts[0], n); !strings.HasPrefix(waits, "its etcd member does not answer") || err != nil {
 		t.Errorf("%q, %v", waits, err)
+	}
+}
+
+// TestStackedCertificates: those of kubeadm's own etcd are renewed by the upgrade itself, and by their own name before.
+func TestStackedCertificates(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	c, o := storedDocument(), well("v1.35.4")
+	c.Spec.Etcd.Topology = v1alpha1.EtcdStacked
+	o.Etcd = []Endpoint{{Node: "cp2", Address: "10.0.0.12:2379", Etcd: true, Due: true, NotAfter: now.Add(100 * 24 * time.Hour)}}
+	if found := checkCertificates(c, o, now); len(found) != 0 {
+		t.Errorf("in its second half: %+v", found)
+	}
+	o.Etcd[0].NotAfter = now.Add(24 * time.Hour)
+	if found := checkCertificates(c, o, now); len(found) != 1 || found[0].Blocks || found[0].Hint != "the upgrade renews it" {
+		t.Errorf("ends soon: %+v", found)
+	}
+	o.Ending = []Ending{{Node: "cp2", Name: certs.LocalEtcdServer, Renewed: true}}
+	if found := checkCertificates(c, o, now); len(found) != 0 {
+		t.Errorf("is renewed before: %+v", found)
 	}
 }
