@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
@@ -177,7 +179,13 @@ func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 			before++
 		}
 	}
-	if votes > 0 && len(away) > 0 {
+	switch {
+	case votes == 0 || len(away) == 0:
+	case c.Stacked() && asksEveryMember(c.Spec.KubernetesVersion):
+		out = append(out, Finding{Check: "etcd", Blocks: true,
+			Message: fmt.Sprintf("%d of etcd's %d members is away (%s), and kubeadm %s adds none until all answer", len(away), before, strings.Join(away, "; "), c.Spec.KubernetesVersion),
+			Hint:    "bring it back; or if it is lost for ever remove it first, as kubectl ha node replace does"})
+	default:
 		out = append(out, addBesideAway(before, away))
 	}
 	if members := len(c.EtcdMembers()); votes > 0 && members%2 == 0 {
@@ -195,6 +203,18 @@ func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 		}
 	}
 	return out
+}
+
+// asksEveryMember tells whether kubeadm of a version waits for all members of its own etcd before it adds one. A quorum
+// will do from the patch releases of May 2026 on: https://github.com/kubernetes/kubernetes/pull/138403
+func asksEveryMember(kubernetes string) bool {
+	v, err := version.ParseSemantic(kubernetes)
+	if err != nil {
+		return false
+	}
+	firsts := map[uint]uint{33: 12, 34: 8, 35: 5, 36: 1}
+	first, listed := firsts[v.Minor()]
+	return v.Minor() < 33 || listed && v.Patch() < first
 }
 
 // addBesideAway judges a new member of etcd beside some of the members before it that

@@ -111,3 +111,15 @@ func TestStackedPromotionFailed(t *testing.T) {
 		t.Errorf("another one beside a member that is away: %+v", found)
 	}
 }
+
+// TestStackedAddBesideAway: an early kubeadm wants every member to answer; a later one is content with a quorum.
+func TestStackedAddBesideAway(t *testing.T) {
+	for version, blocks := range map[string]bool{"v1.32.0": true, "v1.35.4": true, "v1.35.5": false, "v1.36.0": true, "v1.36.3": false, "v1.37.0": false} {
+		c := stackedCluster(6, 0)
+		c.Spec.KubernetesVersion = version
+		o := lose(well(c, "cp6"), "cp5")
+		if found := Blocking(CheckAdd(c, []string{"cp6"}, o)); (len(found) == 1) != blocks {
+			t.Errorf("%s: %+v", version, found)
+		}
+	}
+}
