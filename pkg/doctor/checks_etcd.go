@@ -47,13 +47,24 @@ func etcdVersion(in Input) []Finding {
 		}
 		minors[fmt.Sprintf("%d.%d", v.Major(), v.Minor())] = true
 		if v.Minor() == 5 && v.LessThan(readyFor36) {
-			out = append(out, problem(m.Node, "its etcd is "+m.Version, "kubectl ha etcd upgrade brings every member to 3.5.26 or later; only then the first may go to 3.6"))
+			out = append(out, problem(m.Node, "its etcd is "+m.Version, onStacked(in,
+				"set etcd.local.imageTag to 3.5.26-0 or later in the ConfigMap kubeadm-config and upgrade to the next patch release of Kubernetes (docs/etcd.md); only then the first may go to 3.6",
+				"kubectl ha etcd upgrade brings every member to 3.5.26 or later; only then the first may go to 3.6")))
 		}
 	}
 	if len(minors) > 1 {
-		out = append(out, warning("", fmt.Sprintf("members are of %d minor versions", len(minors)), "kubectl ha etcd upgrade with the newer version goes on with the rest"))
+		out = append(out, warning("", fmt.Sprintf("members are of %d minor versions", len(minors)), onStacked(in,
+			"kubectl ha upgrade to the newer version of Kubernetes goes on with the rest", "kubectl ha etcd upgrade with the newer version goes on with the rest")))
 	}
 	return out
+}
+
+// onStacked is what to do about kubeadm's own etcd, or about one that kubectl-ha runs.
+func onStacked(in Input, stacked, external string) string {
+	if in.Cluster != nil && in.Cluster.Stacked() {
+		return stacked
+	}
+	return external
 }
 
 func etcdStrict(in Input) []Finding {

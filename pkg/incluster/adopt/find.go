@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/kubeadmconfig"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/survey"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
@@ -67,6 +68,8 @@ type Kubeadm struct {
 	Etcd struct {
 		Local *struct {
 			DataDir string `json:"dataDir"`
+			// ImageTag is empty where the choice is kubeadm's.
+			ImageTag string `json:"imageTag"`
 		} `json:"local"`
 		External *struct {
 			Endpoints []string `json:"endpoints"`
@@ -184,6 +187,11 @@ func addEtcd(c *v1alpha1.Cluster, k Kubeadm) error {
 		c.Spec.Etcd.Topology = v1alpha1.EtcdStacked
 		if k.Etcd.Local != nil {
 			c.Spec.Etcd.DataDir = k.Etcd.Local.DataDir
+			// A tag of somebody's own says nothing of the version.
+			tag, _, _ := strings.Cut(k.Etcd.Local.ImageTag, "-")
+			if v, err := etcd.ParseVersion(tag); err == nil {
+				c.Spec.Etcd.Version = "v" + v.String()
+			}
 		}
 		return nil
 	}

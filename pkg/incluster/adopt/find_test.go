@@ -216,3 +216,14 @@ func TestRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestEtcdsTag: the version that kubeadm's own etcd was told to have gets into the document.
+func TestEtcdsTag(t *testing.T) {
+	for tag, want := range map[string]string{"3.6.16-0": "v3.6.16", "3.5.26": "v3.5.26", "": "", "ours": ""} {
+		o := observation(t, strings.Replace(stacked, "dataDir: /data/etcd", "dataDir: /data/etcd, imageTag: '"+tag+"'", 1))
+		c := &v1alpha1.Cluster{}
+		if err := addEtcd(c, o.Kubeadm); err != nil || c.Spec.Etcd.Version != want {
+			t.Errorf("%q: %q, %v; want %q", tag, c.Spec.Etcd.Version, err, want)
+		}
+	}
+}

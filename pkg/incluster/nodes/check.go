@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
@@ -82,7 +84,9 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 		block("adopted", "drain it, run kubeadm reset on it, which takes its etcd member out, and kubectl delete node; then this command sees to the rest",
 			"others made this control plane: its static pods and keys would stay, and run on")
 	}
-	if listed && c.IsMember(spec.Node) {
+	// Members of stacked etcd come one by one, and whom the document names may be none yet, or none any more: there
+	// the task that asks the members themselves (stepMayLeave) is the only judge.
+	if listed && c.IsMember(spec.Node) && !c.Stacked() {
 		out = append(out, checkQuorum(c, spec.Node, o)...)
 	}
 	if asksEtcd(c, spec.Node, o) && len(out) == 0 && len(alive(c, o, spec.Node)) == 0 {
@@ -162,15 +166,26 @@ func checkPods(spec *v1alpha1.RemoveNodeSpec, pods []drain.Pod) []Finding {
 // CheckAdd says what stands in the way of adding hosts. c has them already. It is pure.
 func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 	var out []Finding
-	votes, away := 0, []string{}
+	votes, before, away := 0, 0, []string{}
 	for _, m := range c.EtcdMembers() {
-		if slices.Contains(names, m.Name) {
+		switch why, gone := o.EtcdAway[m.Name]; {
+		case slices.Contains(names, m.Name):
 			votes++
-		} else if why, gone := o.EtcdAway[m.Name]; gone {
+		case c.Stacked() && !o.Nodes[m.Name].ControlPlane: // It never became a member.
+		case gone:
 			away = append(away, m.Name+": "+why)
+			before++
+		default:
+			before++
 		}
 	}
-	if before := len(c.EtcdMembers()) - votes; votes > 0 && len(away) > 0 {
+	switch {
+	case votes == 0 || len(away) == 0:
+	case c.Stacked() && asksEveryMember(c.Spec.KubernetesVersion):
+		out = append(out, Finding{Check: "etcd", Blocks: true,
+			Message: fmt.Sprintf("%d of etcd's %d members is away (%s), and kubeadm %s adds none until all answer", len(away), before, strings.Join(away, "; "), c.Spec.KubernetesVersion),
+			Hint:    "bring it back; or if it is lost for ever remove it first, as kubectl ha node replace does"})
+	default:
 		out = append(out, addBesideAway(before, away))
 	}
 	if members := len(c.EtcdMembers()); votes > 0 && members%2 == 0 {
@@ -188,6 +203,18 @@ func CheckAdd(c *v1alpha1.Cluster, names []string, o Observation) []Finding {
 		}
 	}
 	return out
+}
+
+// asksEveryMember tells whether kubeadm of a version waits for all members of its own etcd before it adds one. A quorum
+// will do from the patch releases of May 2026 on: https://github.com/kubernetes/kubernetes/pull/138403
+func asksEveryMember(kubernetes string) bool {
+	v, err := version.ParseSemantic(kubernetes)
+	if err != nil {
+		return false
+	}
+	firsts := map[uint]uint{33: 12, 34: 8, 35: 5, 36: 1}
+	first, listed := firsts[v.Minor()]
+	return v.Minor() < 33 || listed && v.Patch() < first
 }
 
 // addBesideAway judges a new member of etcd beside some of the members before it that

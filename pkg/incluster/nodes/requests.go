@@ -128,8 +128,8 @@ func peers(_ context.Context, t engine.Turn) (node.Request, error) {
 	return request(tasks.VIP, peersTimeout, spec)
 }
 
-func retire(context.Context, engine.Turn) (node.Request, error) {
-	return request(tasks.Retire, retireTimeout, follow.RetireSpec{})
+func retire(_ context.Context, t engine.Turn) (node.Request, error) {
+	return request(tasks.Retire, retireTimeout, follow.RetireSpec{EtcdData: t.Cluster.Spec.Etcd.DataDir})
 }
 
 // saying is the line of a task whose success says all.

@@ -66,11 +66,60 @@ func TestStackedKubeletAway(t *testing.T) {
 	}
 }
 
+// TestRetireNamesTheData: the host that leaves says where etcd's data stay.
+func TestRetireNamesTheData(t *testing.T) {
+	c := stackedCluster(3, 0)
+	c.Spec.Etcd.DataDir = "/data/etcd"
+	r, err := retire(t.Context(), engine.Turn{Env: engine.Env{Cluster: c}})
+	if err != nil || !strings.Contains(string(r.Spec), `"etcdData":"/data/etcd"`) {
+		t.Errorf("%s, %v", r.Spec, err)
+	}
+}
+
 // TestStackedOfHosts: kubeadm's configuration gets the certificates' names, and no list of members.
 func TestStackedOfHosts(t *testing.T) {
 	const text = "apiServer:\n  certSANs: [10.0.0.100, cp1, 10.0.0.11]\netcd:\n  local:\n    dataDir: /data\n"
 	got, changed, err := kubeadmconfig.Edit(text, ofHosts(stackedCluster(2, 0), nil))
 	if err != nil || !changed || !strings.Contains(got, "- cp2") || !strings.Contains(got, "dataDir: /data") || strings.Contains(got, "external") {
 		t.Errorf("%v, changed %v\n%s", err, changed, got)
+	}
+}
+
+// TestStackedPromotionFailed: the host of a promotion that failed is in the document, and may have no member. It can be
+// taken out, its learner as well, and it does not count when another host is added.
+func TestStackedPromotionFailed(t *testing.T) {
+	c := stackedCluster(2, 0)
+	o := well(c)
+	o.Nodes["cp2"] = Node{}
+	o.EtcdAway["cp2"] = "connection refused"
+	steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp2"}, c, o)
+	if err != nil || !strings.Contains(ids(steps), "check etcd-may-leave/cp1 ") {
+		t.Errorf("remove: %v\n%s", err, ids(steps))
+	}
+	if _, err := PlanRemove(&v1alpha1.RemoveNodeSpec{Node: "cp1"}, c, o); err == nil || !strings.Contains(err.Error(), "no other control plane") {
+		t.Errorf("the only one that serves was let go: %v", err)
+	}
+	if steps, err := PlanRemove(&v1alpha1.RemoveNodeSpec{EtcdMember: "https://10.0.0.14:2380"}, c, o); err != nil || ids(steps) != "check etcd-drop/cp1" {
+		t.Errorf("a learner: %v\n%s", err, ids(steps))
+	}
+	three := stackedCluster(3, 0)
+	if found := Blocking(CheckAdd(three, []string{"cp3"}, o)); len(found) > 0 {
+		t.Errorf("another one: %+v", found)
+	}
+	o.Nodes["cp2"] = Node{ControlPlane: true}
+	if found := Blocking(CheckAdd(three, []string{"cp3"}, o)); len(found) != 1 {
+		t.Errorf("another one beside a member that is away: %+v", found)
+	}
+}
+
+// TestStackedAddBesideAway: an early kubeadm wants every member to answer; a later one is content with a quorum.
+func TestStackedAddBesideAway(t *testing.T) {
+	for version, blocks := range map[string]bool{"v1.32.0": true, "v1.35.4": true, "v1.35.5": false, "v1.36.0": true, "v1.36.3": false, "v1.37.0": false} {
+		c := stackedCluster(6, 0)
+		c.Spec.KubernetesVersion = version
+		o := lose(well(c, "cp6"), "cp5")
+		if found := Blocking(CheckAdd(c, []string{"cp6"}, o)); (len(found) == 1) != blocks {
+			t.Errorf("%s: %+v", version, found)
+		}
 	}
 }

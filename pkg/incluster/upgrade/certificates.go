@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/certs"
 )
 
@@ -30,36 +31,44 @@ func (o Observation) renews(node, name string) bool {
 	return slices.ContainsFunc(o.Ending, func(e Ending) bool { return e.Renewed && e.Node == node && e.Name == name })
 }
 
+// etcdServing is the certificate that a member of etcd shows at its port.
+func etcdServing(c *v1alpha1.Cluster) string {
+	if c.Stacked() {
+		return certs.LocalEtcdServer
+	}
+	return certs.EtcdServer
+}
+
 // checkCertificates names what ends soon and is not renewed before. kubeadm renews its own in an
-// upgrade, and nothing of an external etcd: with less than a month left of that nothing long is
-// begun.
-func checkCertificates(o Observation, now time.Time) []Finding {
+// upgrade, also those of its own etcd, and nothing of an external etcd: with less than a month left of that
+// nothing long is begun.
+func checkCertificates(c *v1alpha1.Cluster, o Observation, now time.Time) []Finding {
 	var out []Finding
 	for _, e := range slices.Concat(o.APIServers, o.Etcd) {
 		name := certs.APIServer
 		if e.Etcd {
-			name = certs.EtcdServer
+			name = etcdServing(c)
 		}
-		left := e.NotAfter.Sub(now)
-		if e.NotAfter.IsZero() || left > soon && (!e.Etcd || !e.Due) || o.renews(e.Node, name) {
+		left, external := e.NotAfter.Sub(now), e.Etcd && !c.Stacked()
+		if e.NotAfter.IsZero() || left > soon && (!external || !e.Due) || o.renews(e.Node, name) {
 			continue
 		}
 		f := Finding{Check: CheckCertificates, Node: e.Node, Message: fmt.Sprintf("the certificate at %s ends at %s", e.Address, e.NotAfter.UTC().Format(time.RFC3339)), Hint: "the upgrade renews it"}
-		if e.Etcd {
+		if external {
 			f.Blocks, f.Hint = left < soon, renewEtcds
 		}
 		out = append(out, f)
 	}
-	return append(out, checkEnding(o, now)...)
+	return append(out, checkEnding(c, o, now)...)
 }
 
 // checkEnding names what is in files only, of each node in a line; what is seen at its port has
 // been named.
-func checkEnding(o Observation, now time.Time) []Finding {
+func checkEnding(c *v1alpha1.Cluster, o Observation, now time.Time) []Finding {
 	var nodes []string
 	names, first := map[string][]string{}, map[string]time.Time{}
 	for _, e := range o.Ending {
-		shown := e.Name == certs.EtcdServer && slices.ContainsFunc(o.Etcd, func(m Endpoint) bool { return m.Node == e.Node && !m.NotAfter.IsZero() })
+		shown := e.Name == etcdServing(c) && slices.ContainsFunc(o.Etcd, func(m Endpoint) bool { return m.Node == e.Node && !m.NotAfter.IsZero() })
 		if e.Renewed || shown {
 			continue
 		}

@@ -55,7 +55,7 @@ func Check(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observation, now t
 	out = append(out, checkGroups(c, spec, o)...)
 	out = append(out, checkServers(c, o)...)
 	out = append(out, checkStackedEtcd(c, spec, o)...)
-	out = append(out, checkCertificates(o, now)...)
+	out = append(out, checkCertificates(c, o, now)...)
 	out = append(out, checkImages(spec, o)...)
 	out = append(out, checkEvictions(c, spec, o)...)
 	out = append(out, checkLocalData(c, spec, o)...)
@@ -111,7 +111,7 @@ func checkServers(c *v1alpha1.Cluster, o Observation) []Finding {
 		endpoint(CheckAPIServers, e, "the apiserver", "every apiserver has to be well before one is taken away", o.APIServers)
 	}
 	for _, e := range o.Etcd {
-		endpoint(CheckEtcd, e, "the etcd member", "every member has to be well before a control plane is taken away; look at journalctl -u etcd", o.Etcd)
+		endpoint(CheckEtcd, e, "the etcd member", "every member has to be well before a control plane is taken away; look at journalctl -u etcd (kubeadm's own etcd: crictl logs)", o.Etcd)
 	}
 	if n := len(c.ControlPlanes()); n > 0 && n < 3 {
 		out = append(out, Finding{Check: CheckAPIServers, Message: fmt.Sprintf("with %d control plane(s) the API is away while one is upgraded, or hangs on the other", n)})

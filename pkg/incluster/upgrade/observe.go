@@ -29,6 +29,8 @@ type Observation struct {
 	// Configured is the version in kubeadm's own configuration: the one of the last
 	// upgrade that kubeadm has brought to its end on the first control plane.
 	Configured string
+	// EtcdTag is the tag of its own etcd's image there; empty where the choice is kubeadm's.
+	EtcdTag string
 	// APIServers and Etcd are the control planes' and the members' own addresses.
 	APIServers, Etcd []Endpoint
 	// Ending are certificates in the files of control planes and members, of which less than half
@@ -138,7 +140,7 @@ func Observe(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster, 
 	if o.Nodes, err = nodesOf(ctx, clients.Kube, nodes.Items, time.Now()); err != nil {
 		return o, err
 	}
-	if o.Configured, err = configured(ctx, clients.Kube); err != nil {
+	if o.Configured, o.EtcdTag, err = configured(ctx, clients.Kube); err != nil {
 		return o, err
 	}
 	if o.Gates, err = observeGates(ctx, clients.Kube); err != nil {
@@ -239,11 +241,16 @@ func tag(ref string) string {
 	return ref[strings.LastIndex(ref, ":")+1:]
 }
 
-// configured reads the version that kubeadm keeps.
-func configured(ctx context.Context, kube kubernetes.Interface) (string, error) {
+// configured reads the version that kubeadm keeps, and the tag of its etcd's image.
+func configured(ctx context.Context, kube kubernetes.Interface) (version, etcdTag string, err error) {
 	var doc struct {
 		KubernetesVersion string `json:"kubernetesVersion"`
+		Etcd              struct {
+			Local struct {
+				ImageTag string `json:"imageTag"`
+			} `json:"local"`
+		} `json:"etcd"`
 	}
-	err := kubeadmconfig.Read(ctx, kube, &doc)
-	return doc.KubernetesVersion, err
+	err = kubeadmconfig.Read(ctx, kube, &doc)
+	return doc.KubernetesVersion, doc.Etcd.Local.ImageTag, err
 }

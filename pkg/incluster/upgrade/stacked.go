@@ -21,6 +21,14 @@ func checkStackedEtcd(c *v1alpha1.Cluster, spec *v1alpha1.UpgradeSpec, o Observa
 	}
 	to := bundle.KubeadmEtcd(spec.Version, c)
 	var out []Finding
+	// kubeadm goes by its own document, and what is judged and brought here by the Cluster document.
+	tag, _, _ := strings.Cut(o.EtcdTag, "-")
+	if _, err := etcd.ParseVersion(tag); (err == nil || o.EtcdTag == "") && tag != strings.TrimPrefix(c.Spec.Etcd.Version, "v") {
+		out = append(out, Finding{Check: CheckEtcd, Blocks: true,
+			Message: fmt.Sprintf("spec.etcd.version of the Cluster document is %q, and kubeadm goes by etcd.local.imageTag, which is %q", c.Spec.Etcd.Version, o.EtcdTag),
+			Hint: fmt.Sprintf("set imageTag to %q in the ConfigMap kubeadm-config in kube-system, or change spec.etcd.version in your file and in the ConfigMap cluster in ha-system",
+				v1alpha1.EtcdImageTag(c.Spec.Etcd.Version))})
+	}
 	for _, h := range c.ControlPlanes() {
 		have := o.Nodes[h.Name].Etcd
 		floor := etcd.BelowFloor(have, to)

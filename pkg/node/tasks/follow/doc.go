@@ -27,6 +27,8 @@ type RetireSpec struct {
 	// KubeletAfter is for how long, in seconds, the kubelet goes on: the task's own
 	// pod and the static pods end with it. Zero: 45.
 	KubeletAfter int `json:"kubeletAfter,omitempty"`
+	// EtcdData is the directory of etcd's data. Empty: /var/lib/etcd.
+	EtcdData string `json:"etcdData,omitempty"`
 }
 
 // RetireData tells what is still on the host.

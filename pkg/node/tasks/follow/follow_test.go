@@ -133,10 +133,11 @@ func TestRetire(t *testing.T) {
 	}
 	// What upgrades, backups and renewals have copied.
 	copies := []string{upgrade.KeptDir + "/v1.36.3/control-plane/etc/kubernetes/pki/ca.key", upgrade.ReleasesDir + "/v1.36.3/kubeadm", backup.Dir + "/upgrade-1/etcd-snapshot.db",
-		certs.StateDir + "/etcd-server/former.key"}
+		certs.StateDir + "/etcd-server/former.key", kubernetesDir + "/tmp/kubeadm-backup-etcd-2026-11-30/etcd/member/snap/db"}
 	for _, path := range copies {
 		hosttest.Write(t, h, path, "x", 0o600)
 	}
+	hosttest.Write(t, h, "/data/etcd/member/snap/db", "x", 0o600)
 	for _, unit := range []string{keepalivedUnit, vip.WatchUnit, etcdmember.UnitName, kubeletUnit} {
 		m.OnUnit(unit, "LoadState=loaded", "ActiveState=active", "SubState=running", "UnitFileState=enabled", "MainPID=9")
 		m.On("systemctl stop "+unit, "").On("systemctl disable "+unit, "")
@@ -144,7 +145,7 @@ func TestRetire(t *testing.T) {
 	// Of an attempt that was lost.
 	m.OnUnit(controlplane.RetireTimer, "LoadState=loaded", "ActiveState=active", "UnitFileState=transient").On("systemctl stop "+controlplane.RetireTimer, "")
 	m.On(retireLine, "")
-	data, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{})
+	data, err := Retire(t.Context(), node.Env{Host: h, Progress: func(string, ...any) {}}, RetireSpec{EtcdData: "/data/etcd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestRetire(t *testing.T) {
 		t.Errorf("somebody else's file is gone: %v", err)
 	}
 	left := strings.Join(data.(RetireData).Left, "|")
-	if !strings.Contains(left, "(/etc/kubernetes)") || strings.Contains(left, "kubelet's login (") || strings.Contains(left, "/var/lib/kubelet)") {
+	if !strings.Contains(left, "(/etc/kubernetes)") || !strings.Contains(left, "etcd's data (/data/etcd)") || strings.Contains(left, "kubelet's login (") || strings.Contains(left, "/var/lib/kubelet)") {
 		t.Errorf("what is said to be left: %s", left)
 	}
 	// What systemd runs then takes all of the login, and nothing else.

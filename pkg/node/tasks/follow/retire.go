@@ -1,10 +1,12 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
+	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/tasks/backup"
@@ -92,10 +94,13 @@ func Retire(ctx context.Context, env node.Env, spec RetireSpec) (any, error) {
 			return nil, err
 		}
 	}
+	if err := upgrade.DropEtcdCopies(ctx, h); err != nil {
+		return nil, err
+	}
 	if err := endKubelet(ctx, h, spec.KubeletAfter); err != nil {
 		return nil, err
 	}
-	return left(h)
+	return left(h, cmp.Or(spec.EtcdData, v1alpha1.DefaultEtcdDataDir))
 }
 
 // stop stops and disables a service that we set up.
@@ -157,10 +162,10 @@ func endKubelet(ctx context.Context, h *host.Host, after int) error {
 }
 
 // left names what is still there.
-func left(h *host.Host) (RetireData, error) {
+func left(h *host.Host, etcdData string) (RetireData, error) {
 	var d RetireData
 	for _, x := range []struct{ path, what string }{
-		{"/var/lib/etcd", "etcd's data"}, {"/var/lib/containerd", "containers and images"},
+		{etcdData, "etcd's data"}, {"/var/lib/containerd", "containers and images"},
 		{kubernetesDir, "certificates, and settings of the kubelet"}, {kubeletDir, "the kubelet's data, with pods' volumes; its login goes as soon as it has ended"},
 		{"/etc/cni/net.d", "the pod network's configuration"}, {host.StateDir, "the ledger, with files of before"}, {host.ProgramsRoot, "the agent"},
 	} {

@@ -64,7 +64,7 @@ func (up upgrader) controlPlane(ctx context.Context, env node.Env, spec ControlP
 	if err := controlplane.WaitLocal(ctx, env, spec.LocalEndpoint); err != nil {
 		return data, err
 	}
-	if err := dropEtcdCopies(ctx, h); err != nil {
+	if err := DropEtcdCopies(ctx, h); err != nil {
 		return data, err
 	}
 	return data, finish(ctx, h, controlPlanePart, m)

@@ -77,9 +77,9 @@ func size(h *host.Host, dir string) (int64, error) {
 	return sum, nil
 }
 
-// dropEtcdCopies removes kubeadm's copies of etcd's data, once the new member serves: they are every secret of the
-// cluster, and as large as its database. There is a snapshot of before the upgrade.
-func dropEtcdCopies(ctx context.Context, h *host.Host) error {
+// DropEtcdCopies removes kubeadm's copies of etcd's data, once the new member serves: they are every secret of the
+// cluster, and as large as its database. There is a snapshot of before the upgrade. A host that leaves keeps none either.
+func DropEtcdCopies(ctx context.Context, h *host.Host) error {
 	entries, err := h.ReadDir(kubeadmTmp)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/node/host"
 )
@@ -78,10 +79,20 @@ func TestEtcdCopies(t *testing.T) {
 	for _, f := range []string{kubeadmTmp + "/" + etcdCopy + "2026-11-30/etcd/member/snap/db", kubeadmTmp + "/kubeadm-backup-manifests-x/etcd.yaml"} {
 		w.put(f, "x")
 	}
-	if err := dropEtcdCopies(t.Context(), h); err != nil {
+	if err := DropEtcdCopies(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
 	if w.there(kubeadmTmp+"/"+etcdCopy+"2026-11-30") || !w.there(kubeadmTmp+"/kubeadm-backup-manifests-x/etcd.yaml") {
 		t.Error("the copy stayed, or more went")
+	}
+}
+
+// TestTimeForEtcd: kubeadm is not ended in the middle of what it may do: each of four components takes up to five minutes,
+// and etcd is asked for ten times, 15 seconds apart, after its exchange and after two ways back.
+// https://github.com/kubernetes/kubernetes/blob/v1.36.3/cmd/kubeadm/app/phases/upgrade/staticpods.go
+func TestTimeForEtcd(t *testing.T) {
+	const needs = 4*5*time.Minute + 3*10*15*time.Second
+	if controlPlaneKubeadm < needs || ControlPlaneTimeout < controlPlaneKubeadm+4*time.Minute || abandonedAfter < 2*ControlPlaneTimeout {
+		t.Errorf("kubeadm %s (needs %s), task %s, abandoned after %s", controlPlaneKubeadm, needs, ControlPlaneTimeout, abandonedAfter)
 	}
 }

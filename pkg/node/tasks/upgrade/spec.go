@@ -14,8 +14,9 @@ const (
 	KeptDir = host.StateDir + "/kept"
 
 	// ControlPlaneTimeout is what a control plane's upgrade may take. kubeadm waits up to
-	// five minutes for each of three components, and takes back what did not come up.
-	ControlPlaneTimeout = 22 * time.Minute
+	// five minutes for each of three components, and takes back what did not come up. Its own etcd is a fourth:
+	// it copies the data, and asks for up to 150 seconds after the exchange and again after each way back.
+	ControlPlaneTimeout = 36 * time.Minute
 	// KubeletTimeout is what a kubelet's upgrade may take, with the way back; RollbackTimeout
 	// a rollback, SettleTimeout the end of what is not gone on with.
 	KubeletTimeout  = changeTimeout + giveUpTimeout

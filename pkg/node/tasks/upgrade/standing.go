@@ -15,7 +15,7 @@ import (
 
 // abandonedAfter is when nobody goes on any more with what was begun: all that a part may
 // take, more than twice.
-const abandonedAfter = time.Hour
+const abandonedAfter = 90 * time.Minute
 
 // abandoned tells whether a part was begun so long ago that nobody works at it any more.
 func abandoned(m mark, now time.Time) bool {

@@ -16,7 +16,7 @@ import (
 const (
 	// controlPlaneKubeadm bounds kubeadm on a control plane, whose own waits are
 	// shorter; workerKubeadm on another node, where it only writes files.
-	controlPlaneKubeadm = 18 * time.Minute
+	controlPlaneKubeadm = 32 * time.Minute
 	workerKubeadm       = 3 * time.Minute
 )
 
