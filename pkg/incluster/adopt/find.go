@@ -87,7 +87,7 @@ func ReadKubeadm(ctx context.Context, kube kubernetes.Interface) (Kubeadm, error
 // each other. It is pure.
 func Cluster(o Observation, virtualIP string) (*v1alpha1.Cluster, []report.Finding, error) {
 	k := o.Kubeadm
-	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: k.ClusterName}, Spec: v1alpha1.ClusterSpec{
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: nameOf(k.ClusterName)}, Spec: v1alpha1.ClusterSpec{
 		KubernetesVersion: k.KubernetesVersion,
 		Network: v1alpha1.Network{Plugin: v1alpha1.NetworkPluginNone, PodSubnet: k.Networking.PodSubnet, ServiceSubnet: k.Networking.ServiceSubnet,
 			DNSDomain: k.Networking.DNSDomain},
