@@ -58,7 +58,7 @@ func Objects(ctx context.Context, c *client.Clients) ([]Object, error) {
 		}
 	}
 	var out []Object
-	for _, o := range append(applied, Object{gvrNamespace, "", v1alpha1.SystemNamespace}) {
+	for _, o := range ordered(append(applied, Object{gvrNamespace, "", v1alpha1.SystemNamespace})) {
 		there, err := exists(ctx, c.Dynamic, o)
 		if err != nil {
 			return nil, err
@@ -68,6 +68,17 @@ func Objects(ctx context.Context, c *client.Clients) ([]Object, error) {
 		}
 	}
 	return out, nil
+}
+
+// order is that of the kinds that a release deletes. Rights go first, so that nobody uses them
+// without the policy that bounds them, which is the last before the namespace.
+var order = []string{"clusterrolebindings", "rolebindings", "clusterroles", "roles", "customresourcedefinitions", "validatingadmissionpolicybindings", "validatingadmissionpolicies", "namespaces"}
+
+// ordered are the objects in that order. It is pure.
+func ordered(all []Object) []Object {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b Object) int {
+		return slices.Index(order, a.resource.Resource) - slices.Index(order, b.resource.Resource)
+	})
 }
 
 // applied are the objects of the manifests that an adoption applies, without those in our namespace,
