@@ -122,6 +122,18 @@ func Check(c *v1alpha1.Cluster) error {
 	return nil
 }
 
+// CheckLabels refuses a cluster in which a node has an apiserver and not the label of control planes:
+// it would be taken for a worker. It is pure.
+func CheckLabels(o Observation) error {
+	for _, n := range o.Nodes {
+		_, serves := o.Flags[n.Name]
+		if _, labelled := n.Labels[controlPlaneLabel]; serves && !labelled {
+			return fmt.Errorf("node %s runs an apiserver, and lacks the label of control planes; nothing was changed\nnext: kubectl label node %s %s=, and run the command again", n.Name, n.Name, controlPlaneLabel)
+		}
+	}
+	return nil
+}
+
 // splitEndpoint takes host and port of kubeadm's endpoint apart; the port may be missing.
 func splitEndpoint(text string) (host string, port int32, err error) {
 	host, number, err := net.SplitHostPort(text)
