@@ -195,7 +195,7 @@ func (k *checker) ports(h v1alpha1.Host, o HostObservation) {
 }
 
 func (k *checker) keepalived(h v1alpha1.Host, o HostObservation) {
-	if !h.Has(v1alpha1.RoleControlPlane) {
+	if !h.Has(v1alpha1.RoleControlPlane) || !k.c.KeepsVirtualIP() {
 		return
 	}
 	if o.Facts.ForeignKeepalived {

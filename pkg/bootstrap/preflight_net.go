@@ -33,6 +33,9 @@ func (k *checker) address(h v1alpha1.Host, o HostObservation) {
 }
 
 func (k *checker) virtualIP(h v1alpha1.Host, o HostObservation) {
+	if !k.c.KeepsVirtualIP() {
+		return // Others keep it, by means and at places of their own.
+	}
 	vip := k.c.Spec.VirtualIP
 	if o.Facts.VirtualIPHere && !k.ours(h.Name) {
 		k.err(h.Name, "virtual-ip", "remove it from the interface; keepalived will put it where it belongs",

@@ -90,6 +90,12 @@ func TestPreflight(t *testing.T) {
 		"of a cluster whose CA is lost": {hosts: func(o map[string]*HostObservation) {
 			o["w1"].Facts.Ours = &observe.Ours{Cluster: "lab", Identity: "cafe"}
 		}, in: func(in *Inputs) { in.Identity, in.EtcdCAs = "", nil }, want: []string{"error other-cluster w1"}, says: "not on this machine"},
+		"keepalived and the virtual IP are others'": {cluster: func(c *v1alpha1.Cluster) {
+			c.Spec.Endpoint.ManagedBy, c.Spec.Keepalived = v1alpha1.EndpointOthers, v1alpha1.Keepalived{}
+		}, hosts: func(o map[string]*HostObservation) {
+			f := &o["cp2"].Facts
+			f.ForeignKeepalived, f.VirtualIPHere, f.VirtualIPAnswers = true, true, "02:00:00:00:00:01"
+		}},
 		"leftovers": {hosts: func(o map[string]*HostObservation) {
 			o["w1"].Facts.Leftovers = []string{"/etc/kubernetes/kubelet.conf"}
 		}, want: []string{"error leftovers w1"}, says: "/etc/kubernetes/kubelet.conf"},

@@ -52,6 +52,10 @@ func stableEndpoint(in Input) []Finding {
 		}
 	}
 	if in.Objects.Endpoint != "" && !points("https://"+in.Objects.Endpoint, in.Cluster.Endpoint()) {
+		if !in.Cluster.KeepsVirtualIP() {
+			return []Finding{problem("", fmt.Sprintf("kubeadm's controlPlaneEndpoint is %s, and the stored Cluster document, which says %s, is stale", in.Objects.Endpoint, in.Cluster.Endpoint()),
+				"write it into spec.endpoint.address (a virtual IP: into spec.virtualIP): kubectl -n ha-system edit configmap cluster")}
+		}
 		return []Finding{problem("", fmt.Sprintf("kubeadm's controlPlaneEndpoint is %s, not %s", in.Objects.Endpoint, in.Cluster.Endpoint()),
 			"kubectl ha doctor --fix changes it").fixedBy(v1alpha1.RepairClusterInfo)}
 	}
@@ -63,6 +67,13 @@ func configMapEndpoint(what string, of func(Objects) string, fix v1alpha1.Repair
 		have := of(in.Objects)
 		if in.Cluster == nil || have == "" || points(have, in.Cluster.Endpoint()) {
 			return nil
+		}
+		if !in.Cluster.KeepsVirtualIP() {
+			if isLocal(have) {
+				return nil // A proxy of others on every host leads on.
+			}
+			return []Finding{problem("", fmt.Sprintf("%s points to %s, not to %s", what, have, in.Cluster.Endpoint()),
+				"kubectl ha changes nothing that others keep: see to it by what set it up")}
 		}
 		return []Finding{problem("", fmt.Sprintf("%s points to %s, not to %s", what, have, in.Cluster.Endpoint()),
 			"kubectl ha doctor --fix changes it").fixedBy(fix)}
@@ -81,6 +92,12 @@ func points(server, endpoint string) bool {
 	}
 	host, _, err := net.SplitHostPort(endpoint)
 	return err == nil && u.Hostname() == host
+}
+
+// isLocal tells whether a server's URL is each host's own.
+func isLocal(server string) bool {
+	u, err := url.Parse(server)
+	return err == nil && v1alpha1.IsLocal(u.Hostname())
 }
 
 func kubeconfigEndpoints(in Input) []Finding {

@@ -9,6 +9,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/drain"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/status"
 )
 
 func nodeChecks() []Check {
@@ -30,11 +31,25 @@ func dnsSpread(in Input) []Finding {
 		return nil
 	}
 	nodes := len(in.Report.Nodes)
+	if in.Cluster != nil && !in.Cluster.KeepsVirtualIP() {
+		return dnsOfOthers(d, nodes)
+	}
 	switch {
 	case d.Wanted == 1 && nodes > 1:
 		return []Finding{problem("", "CoreDNS has one pod", "kubectl ha doctor --fix gives it as many as there are control planes").fixedBy(v1alpha1.RepairCoreDNS)}
 	case len(d.Nodes) == 1 && d.Ready > 1:
 		return []Finding{problem("", fmt.Sprintf("all %d pods of CoreDNS are on one node", d.Ready), "kubectl ha doctor --fix spreads them").fixedBy(v1alpha1.RepairCoreDNS)}
+	}
+	return nil
+}
+
+// dnsOfOthers is dnsSpread where others made the cluster: its CoreDNS is theirs.
+func dnsOfOthers(d *status.DNS, nodes int) []Finding {
+	switch {
+	case d.Wanted == 1 && nodes > 1:
+		return []Finding{problem("", "CoreDNS has one pod", "kubectl -n kube-system scale deployment coredns --replicas=2, or the setting for it of what made the cluster")}
+	case len(d.Nodes) == 1 && d.Ready > 1:
+		return []Finding{problem("", fmt.Sprintf("all %d pods of CoreDNS are on one node", d.Ready), "kubectl -n kube-system rollout restart deployment coredns")}
 	}
 	return nil
 }

@@ -111,6 +111,9 @@ func Find(ctx context.Context, o Options, sink report.Sink) (*Plan, error) {
 
 // decide makes the document of what was seen so far.
 func (p *Plan) decide(seen adopt.Observation) error {
+	if err := adopt.CheckLabels(seen); err != nil {
+		return action.As(action.Invalid, err)
+	}
 	cluster, found, err := adopt.Cluster(seen, p.options.VirtualIP)
 	if err == nil {
 		err = adopt.Check(cluster)

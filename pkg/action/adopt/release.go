@@ -127,7 +127,7 @@ func (r *Release) Lines() []string {
 	for _, host := range slices.Sorted(maps.Keys(r.Kept)) {
 		out = append(out, fmt.Sprintf("  %s: stays as it is now, since the cluster runs on it: %s", host, strings.Join(r.Kept[host], ", ")))
 	}
-	out = append(out, "take kubectl ha's annotations off the nodes")
+	out = append(out, "take kubectl ha's annotations off the nodes, kube-proxy and CoreDNS; their pods keep theirs, so that none restarts")
 	for _, o := range r.Objects {
 		out = append(out, "delete "+o.String())
 	}

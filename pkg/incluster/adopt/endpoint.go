@@ -101,12 +101,19 @@ func (o Observation) ours(c *v1alpha1.Cluster, host string) *v1alpha1.Keepalived
 	var out *v1alpha1.Keepalived
 	for _, h := range c.ControlPlanes() {
 		k := o.Hosts[h.Name].Keepalived
-		if k == nil || !k.Ours || !slices.Contains(k.Addresses, host) {
+		if k == nil || !k.Ours || !slices.ContainsFunc(k.Addresses, func(a string) bool { return same(a, host) }) {
 			return nil
 		}
 		out = &v1alpha1.Keepalived{RouterID: int32(k.RouterID), AdvertisementInterval: int32(k.Seconds*1000 + 0.5)}
 	}
 	return out
+}
+
+// same tells whether two texts are one address: an IPv6 one can be written in many ways.
+func same(a, b string) bool {
+	first, err := netip.ParseAddr(a)
+	second, failed := netip.ParseAddr(b)
+	return err == nil && failed == nil && first.Unmap() == second.Unmap()
 }
 
 // passedOn tells whether an address is one that the control planes pass on to each other, as far

@@ -90,7 +90,7 @@ func ReadKubeadm(ctx context.Context, kube kubernetes.Interface) (Kubeadm, error
 // each other. It is pure.
 func Cluster(o Observation, virtualIP string) (*v1alpha1.Cluster, []report.Finding, error) {
 	k := o.Kubeadm
-	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: k.ClusterName}, Spec: v1alpha1.ClusterSpec{
+	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: nameOf(k.ClusterName)}, Spec: v1alpha1.ClusterSpec{
 		KubernetesVersion: k.KubernetesVersion,
 		Network: v1alpha1.Network{Plugin: v1alpha1.NetworkPluginNone, PodSubnet: k.Networking.PodSubnet, ServiceSubnet: k.Networking.ServiceSubnet,
 			DNSDomain: k.Networking.DNSDomain},
@@ -121,6 +121,18 @@ func Cluster(o Observation, virtualIP string) (*v1alpha1.Cluster, []report.Findi
 func Check(c *v1alpha1.Cluster) error {
 	if errs, _ := c.Validate(); len(errs) > 0 {
 		return fmt.Errorf("this cluster has what kubectl ha can't run, and nothing was changed:\n%w", errs)
+	}
+	return nil
+}
+
+// CheckLabels refuses a cluster in which a node has an apiserver and not the label of control planes:
+// it would be taken for a worker. It is pure.
+func CheckLabels(o Observation) error {
+	for _, n := range o.Nodes {
+		_, serves := o.Flags[n.Name]
+		if _, labelled := n.Labels[controlPlaneLabel]; serves && !labelled {
+			return fmt.Errorf("node %s runs an apiserver, and lacks the label of control planes; nothing was changed\nnext: kubectl label node %s %s=, and run the command again", n.Name, n.Name, controlPlaneLabel)
+		}
 	}
 	return nil
 }

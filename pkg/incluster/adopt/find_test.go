@@ -152,6 +152,19 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// TestOursIPv6: an address is the same however it is written.
+func TestOursIPv6(t *testing.T) {
+	o := observation(t, stacked)
+	k := &survey.Keepalived{Ours: true, RouterID: 50, Seconds: 0.2, Addresses: []string{"fd00::100"}}
+	o.Hosts = map[string]survey.Facts{"m1": {Keepalived: k}, "m2": {Keepalived: k}}
+	c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{Hosts: hosts(o.Nodes)}}
+	for host, want := range map[string]bool{"fd00::100": true, "fd00:0:0::0100": true, "FD00::100": true, "fd00::101": false, "api.example": false} {
+		if got := o.ours(c, host) != nil; got != want {
+			t.Errorf("%s is ours: %v, want %v", host, got, want)
+		}
+	}
+}
+
 func TestStacked(t *testing.T) {
 	c, _, err := Cluster(observation(t, stacked), "")
 	if err != nil {

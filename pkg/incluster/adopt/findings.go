@@ -24,7 +24,7 @@ const oldest = 3
 // the endpoint itself. It is pure.
 func Findings(c *v1alpha1.Cluster, o Observation) []report.Finding {
 	var out []report.Finding
-	for _, look := range []func(*v1alpha1.Cluster) []report.Finding{o.keepers, o.kept, o.hostsOwn, o.skew} {
+	for _, look := range []func(*v1alpha1.Cluster) []report.Finding{o.named, o.keepers, o.kept, o.hostsOwn, o.skew} {
 		out = append(out, look(c)...)
 	}
 	return append(out, o.hinder()...)

@@ -2,26 +2,20 @@ package adopt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/addon"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
-	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/policy"
 )
 
 const (
@@ -29,33 +23,6 @@ const (
 	goneTimeout  = 3 * time.Minute
 	goneInterval = time.Second
 )
-
-// The kinds that a release deletes, in this order: nothing is left that could make another one.
-var (
-	gvrCRD           = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	gvrPolicy        = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"}
-	gvrPolicyBinding = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"}
-	gvrClusterRole   = schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterroles"}
-	gvrClusterBind   = schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterrolebindings"}
-	gvrRole          = schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "roles"}
-	gvrRoleBinding   = schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "rolebindings"}
-	gvrNamespace     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-)
-
-// Object is one that a release deletes.
-type Object struct {
-	resource        schema.GroupVersionResource
-	Namespace, Name string
-}
-
-// String is KIND namespace/name, as kubectl takes it.
-func (o Object) String() string {
-	name := o.Name
-	if o.Namespace != "" {
-		name = o.Namespace + "/" + o.Name
-	}
-	return o.resource.Resource + " " + name
-}
 
 // ReleaseError says why a cluster is not released.
 type ReleaseError struct{ Reasons []string }
@@ -123,75 +90,6 @@ func addons(ctx context.Context, c *client.Clients) ([]string, error) {
 	return out, nil
 }
 
-// Objects are what a release deletes, in that order; the namespace with all that is in it is the
-// last. Rights are known by whom they are for: accounts of that namespace alone.
-func Objects(ctx context.Context, c *client.Clients) ([]Object, error) {
-	var out []Object
-	add := func(resource schema.GroupVersionResource, namespace, name string) error {
-		there, err := exists(ctx, c.Dynamic, Object{resource, namespace, name})
-		if there {
-			out = append(out, Object{resource, namespace, name})
-		}
-		return err
-	}
-	err := errors.Join(add(gvrCRD, "", "operations."+v1alpha1.Group), add(gvrPolicyBinding, "", policy.Name), add(gvrPolicy, "", policy.Name))
-	if err != nil {
-		return nil, err
-	}
-	clusterwide, err := c.Kube.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the cluster role bindings: %w", err)
-	}
-	for _, b := range clusterwide.Items {
-		if !forOurs(b.Subjects) {
-			continue
-		}
-		out = append(out, Object{gvrClusterBind, "", b.Name})
-		if strings.HasPrefix(b.RoleRef.Name, "ha-") {
-			out = append(out, Object{gvrClusterRole, "", b.RoleRef.Name})
-		}
-	}
-	bindings, err := c.Kube.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the role bindings: %w", err)
-	}
-	for _, b := range bindings.Items {
-		if !forOurs(b.Subjects) || b.Namespace == v1alpha1.SystemNamespace {
-			continue
-		}
-		out = append(out, Object{gvrRoleBinding, b.Namespace, b.Name})
-		if b.RoleRef.Kind == "Role" && strings.HasPrefix(b.RoleRef.Name, "ha-") {
-			out = append(out, Object{gvrRole, b.Namespace, b.RoleRef.Name})
-		}
-	}
-	return out, add(gvrNamespace, "", v1alpha1.SystemNamespace)
-}
-
-// forOurs tells whether rights are for accounts of our namespace and nobody else.
-func forOurs(subjects []rbacv1.Subject) bool {
-	return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(s rbacv1.Subject) bool {
-		return s.Kind != rbacv1.ServiceAccountKind || s.Namespace != v1alpha1.SystemNamespace
-	})
-}
-
-func exists(ctx context.Context, dyn dynamic.Interface, o Object) (bool, error) {
-	_, err := at(dyn, o).Get(ctx, o.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", o, err)
-	}
-	return true, nil
-}
-
-func at(dyn dynamic.Interface, o Object) dynamic.ResourceInterface {
-	if o.Namespace == "" {
-		return dyn.Resource(o.resource)
-	}
-	return dyn.Resource(o.resource).Namespace(o.Namespace)
-}
-
 // Quiet ends what runs in our namespace, so that no container holds the agent's image: schedules,
 // Jobs, and the pods of both. It waits until they are gone.
 func Quiet(ctx context.Context, c *client.Clients) error {
@@ -244,24 +142,6 @@ func Remove(ctx context.Context, c *client.Clients, o Object) error {
 			why = " (finalizers: " + strings.Join(last.GetFinalizers(), ", ") + ")"
 		}
 		return fmt.Errorf("wait until %s is gone%s: %w\nnext: see kubectl describe %s, and run the command again", o, why, err, o)
-	}
-	return nil
-}
-
-// Unmark takes kubectl-ha's annotations and labels off the nodes.
-func Unmark(ctx context.Context, c *client.Clients) error {
-	nodes, err := c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	for _, n := range nodes.Items {
-		patch := marks(n.Annotations, n.Labels)
-		if patch == "" {
-			continue
-		}
-		if _, err := c.Kube.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("take kubectl ha's annotations off %s: %w", n.Name, err)
-		}
 	}
 	return nil
 }

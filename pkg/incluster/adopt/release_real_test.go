@@ -9,7 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
@@ -30,10 +32,20 @@ func TestRealRelease(t *testing.T) {
 	}
 	ctx := t.Context()
 	c := &v1alpha1.Cluster{Metadata: v1alpha1.Metadata{Name: "prod"}, Spec: v1alpha1.ClusterSpec{KubernetesVersion: "v1.36.3",
-		Endpoint: v1alpha1.Endpoint{ManagedBy: v1alpha1.EndpointOthers, Address: "api.example:6443"}, Network: v1alpha1.Network{Plugin: v1alpha1.NetworkPluginNone},
+		Endpoint: v1alpha1.Endpoint{ManagedBy: v1alpha1.EndpointOthers, Address: "api.example:6443"}, Network: v1alpha1.Network{Plugin: v1alpha1.NetworkPluginFlannel},
 		Hosts: []v1alpha1.Host{{Name: "m1", Address: "192.0.2.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}}}}
 	c.SetDefaults()
-	if _, err := incluster.Install(ctx, s.Config, c); err != nil {
+	// Others made flannel, and its namespace.
+	if _, err := clients.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-flannel"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	installed, err := incluster.Install(ctx, s.Config, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A load balancer that was there marks kube-proxy.
+	proxy := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kube-proxy", Annotations: map[string]string{"kubectl-ha.dev/endpoint": "https://192.0.2.100:8443", "example.com/x": "y"}}}
+	if _, err := clients.Kube.CoreV1().ConfigMaps("kube-system").Create(ctx, proxy, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	// What others have is not taken for ours, although it has names like ours or names our accounts.
@@ -90,6 +102,13 @@ func TestRealRelease(t *testing.T) {
 			t.Errorf("%s does not go: %v", want, names)
 		}
 	}
+	// Whatever the adoption applied goes, or is in the namespace that does.
+	for _, i := range installed {
+		resource, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Kind: i.Kind})
+		if want := resource.Resource + strings.TrimPrefix(i.String(), i.Kind); i.Namespace != "ha-system" && !slices.Contains(names, want) {
+			t.Errorf("%s was applied, and does not go: %v", want, names)
+		}
+	}
 	if last := names[len(names)-1]; last != "namespaces ha-system" {
 		t.Errorf("the last is %s; the document is in the namespace", last)
 	}
@@ -121,5 +140,12 @@ func TestRealRelease(t *testing.T) {
 	after, err := clients.Kube.CoreV1().Nodes().Get(ctx, "m1", metav1.GetOptions{})
 	if err != nil || len(after.Annotations) != 1 || after.Annotations["example.com/x"] != "y" {
 		t.Errorf("annotations: %v, %v", after.Annotations, err)
+	}
+	proxy, err = clients.Kube.CoreV1().ConfigMaps("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
+	if err != nil || len(proxy.Annotations) != 1 || proxy.Annotations["example.com/x"] != "y" {
+		t.Errorf("kube-proxy's annotations: %v, %v", proxy.Annotations, err)
+	}
+	if _, err := clients.Kube.CoreV1().Namespaces().Get(ctx, "kube-flannel", metav1.GetOptions{}); err != nil {
+		t.Errorf("what others made is gone: %v", err)
 	}
 }

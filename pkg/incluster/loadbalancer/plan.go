@@ -136,10 +136,18 @@ func (p *planner) beside(all []v1alpha1.StepStatus) {
 	p.last = ids
 }
 
-// users points at the endpoint whatever uses one, or used one.
+// users points at the endpoint whatever uses one, or used one. Where others keep the endpoint, what
+// does neither is theirs.
 func (p *planner) users(c, want *v1alpha1.Cluster) {
-	p.then(step(stepKubeProxy, "see that kube-proxy uses "+want.EndpointFor(v1alpha1.UseForKubeProxy)))
-	p.then(step(stepClusterInfo, "see that cluster-info names "+want.EndpointFor(v1alpha1.UseForKubelets)))
+	sets := func(use v1alpha1.LoadBalancerUse) bool {
+		return c.KeepsVirtualIP() || c.Spec.LoadBalancer.Balances(use) || want.Spec.LoadBalancer.Balances(use)
+	}
+	if sets(v1alpha1.UseForKubeProxy) {
+		p.then(step(stepKubeProxy, "see that kube-proxy uses "+want.EndpointFor(v1alpha1.UseForKubeProxy)))
+	}
+	if sets(v1alpha1.UseForKubelets) {
+		p.then(step(stepClusterInfo, "see that cluster-info names "+want.EndpointFor(v1alpha1.UseForKubelets)))
+	}
 	if !c.Spec.LoadBalancer.Balances(v1alpha1.UseForKubelets) && !want.Spec.LoadBalancer.Balances(v1alpha1.UseForKubelets) {
 		return
 	}

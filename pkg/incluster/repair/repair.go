@@ -39,14 +39,14 @@ func Definition() engine.Definition {
 	steps[stepUncordon] = engine.Func{Do: uncordon, Timeout: time.Minute}
 	return engine.Definition{
 		Plan: func(_ context.Context, env engine.Env) ([]v1alpha1.StepStatus, error) {
-			return Plan(env.Operation.Spec.Repair)
+			return Plan(env.Operation.Spec.Repair, env.Cluster)
 		},
 		Steps: steps,
 	}
 }
 
-// Plan is a step or two for each fix, one after the other. It is pure.
-func Plan(spec *v1alpha1.RepairSpec) ([]v1alpha1.StepStatus, error) {
+// Plan is a step or two for each fix, one after the other. What others keep is refused. It is pure.
+func Plan(spec *v1alpha1.RepairSpec, c *v1alpha1.Cluster) ([]v1alpha1.StepStatus, error) {
 	if spec == nil || len(spec.Fixes) == 0 {
 		return nil, errors.New("the Repair names nothing to set right")
 	}
@@ -55,6 +55,9 @@ func Plan(spec *v1alpha1.RepairSpec) ([]v1alpha1.StepStatus, error) {
 		steps := stepsOf(fix)
 		if steps == nil {
 			return nil, fmt.Errorf("the fix %q is not known", fix)
+		}
+		if !c.KeepsVirtualIP() && fix != v1alpha1.RepairUncordon {
+			return nil, fmt.Errorf("the fix %s would change what others keep in this cluster (spec.endpoint.managedBy)\nnext: see to it by what set the cluster up", fix)
 		}
 		for _, s := range steps {
 			step := v1alpha1.StepStatus{ID: s[0], Title: s[1], State: v1alpha1.StepPending}
