@@ -41,6 +41,6 @@ func main() {
 		}
 	}
 	// Whoever has a cluster finds out what would be stored, shows it, and goes on or not.
-	var _ func(context.Context, adopt.Options) (*adopt.Plan, error) = adopt.Find
+	var _ func(context.Context, adopt.Options, report.Sink) (*adopt.Plan, error) = adopt.Find
 	fmt.Println("four refusals")
 }
