@@ -73,6 +73,9 @@ func run(ctx context.Context, env node.Env, spec Spec, m machine) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refuseOthers(env.Host, ledger); err != nil {
+		return nil, err
+	}
 	u := &uninstaller{machine: m, h: env.Host, env: env, spec: spec, ledger: ledger, made: ledger.Made()}
 	u.data.Bare = len(u.made) == 0
 	for _, bad := range ledger.BadLines() {
@@ -83,6 +86,21 @@ func run(ctx context.Context, env node.Env, spec Spec, m machine) (any, error) {
 	}
 	env.Progress("removing %s", host.StateDir)
 	return u.data, env.Host.Forget(ctx)
+}
+
+// kubeletConf is a kubelet's login. Whoever makes a node of a host writes it: a bootstrap and a join
+// note that in the ledger before. Old ledgers have the kubelet's unit alone.
+const kubeletConf = "/etc/kubernetes/kubelet.conf"
+
+// refuseOthers refuses a node of a cluster that others made. The ledger there knows the agent, and what
+// Operations have changed; what the node runs on it does not know.
+func refuseOthers(h *host.Host, ledger *host.Ledger) error {
+	there, err := h.Exists(kubeletConf)
+	if err != nil || !there || ledger.Owns(kubeletConf) || ledger.Owns(unitDir+kubeletUnit) {
+		return err
+	}
+	return host.WithHint(errors.New("others made this host a node of its cluster: kubectl-ha has not written "+kubeletConf+", and nothing was changed"),
+		"kubectl ha adopt --release takes kubectl ha out of such a cluster")
 }
 
 // part is one of the things that are done, in their order.

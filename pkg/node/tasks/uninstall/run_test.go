@@ -412,3 +412,26 @@ func TestOldLedger(t *testing.T) {
 		t.Error("something else went as well")
 	}
 }
+
+// TestOthersNode: a node of a cluster that others made has our agent, and perhaps a kubelet that an
+// upgrade has brought. It is no host to uninstall.
+func TestOthersNode(t *testing.T) {
+	b := newBench(t)
+	h := b.open()
+	for _, path := range []string{host.AgentPath, "/usr/local/bin/kubelet"} {
+		_, err := h.WriteFile(t.Context(), host.File{Path: path, Mode: 0o755, Content: []byte("ours"), UID: os.Getuid(), GID: os.Getgid()})
+		b.must(err)
+	}
+	hosttest.Write(t, h, kubeletConf, "others'", 0o600)
+	if _, err := b.run(h); err == nil || !strings.Contains(err.Error(), "others made") || !strings.Contains(host.Hint(err), "adopt --release") {
+		t.Errorf("%v, hint %q", err, host.Hint(err))
+	}
+	if len(b.did) > 0 {
+		t.Errorf("did %q", b.did)
+	}
+	for _, path := range []string{host.AgentPath, kubeletConf, host.StateDir} {
+		if there, err := h.Exists(path); err != nil || !there {
+			t.Errorf("%s is gone: %v", path, err)
+		}
+	}
+}
