@@ -257,6 +257,30 @@ func (c *cluster) etcdctl(t testing.TB, host string, args ...string) result {
 		"--cacert=/etc/etcd/pki/ca.crt", "--cert=/etc/etcd/pki/server.crt", "--key=/etc/etcd/pki/server.key"}, args...)...)
 }
 
+// memberNames are the members that a host's member knows, in the order of their names. Each votes.
+func (c *cluster) memberNames(t testing.TB, host string) []string {
+	t.Helper()
+	r := c.etcdctl(t, host, "member", "list", "-w", "json")
+	var list struct {
+		Members []struct {
+			Name    string `json:"name"`
+			Learner bool   `json:"isLearner"`
+		} `json:"members"`
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
+		t.Fatalf("etcdctl member list on %s: %v %s", host, err, r)
+	}
+	var names []string
+	for _, m := range list.Members {
+		if m.Learner {
+			t.Errorf("%s is a learner", m.Name)
+		}
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
 func (c *cluster) etcdClusterID(t testing.TB, host string) string {
 	t.Helper()
 	r := c.etcdctl(t, host, "endpoint", "status", "-w", "json")

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -80,26 +79,7 @@ func (c *cluster) checkNewSettings(t *testing.T) {
 func (c *cluster) checkMembers(t *testing.T) {
 	t.Helper()
 	hosts := c.names("etcd")
-	r := c.etcdctl(t, hosts[0], "member", "list", "-w", "json")
-	var list struct {
-		Members []struct {
-			Name    string `json:"name"`
-			Learner bool   `json:"isLearner"`
-		} `json:"members"`
-	}
-	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
-		t.Fatalf("etcdctl member list: %v %s", err, r)
-	}
-	var members []string
-	for _, m := range list.Members {
-		if m.Learner {
-			t.Errorf("%s is a learner", m.Name)
-		}
-		members = append(members, m.Name)
-	}
-	slices.Sort(members)
-	slices.Sort(hosts)
-	if !slices.Equal(members, hosts) {
+	if members := c.memberNames(t, hosts[0]); !slices.Equal(members, slices.Sorted(slices.Values(hosts))) {
 		t.Errorf("the members are %v, want %v", members, hosts)
 	}
 	for _, h := range hosts {

@@ -101,25 +101,13 @@ func TestControlPlaneLeavesAndComesBack(t *testing.T) {
 	const host = "cp1"
 	t.Logf("%s has the virtual IP", c.holder(t))
 	p := c.prober(t, c.vip)
-	p.every = 50 * time.Millisecond
 	if err := p.likeClientGo(); err != nil {
 		t.Fatal(err)
 	}
-	stop := p.start()
-	defer stop()
-	began := time.Now()
-	c.removeWell(t, host)
-	start := time.Now()
-	if r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.bundleKey()], "--yes"); r.code != 0 {
-		t.Fatalf("node add: %s", tail(r.String(), 6000))
-	}
-	t.Logf("%s was added again in %s", host, time.Since(start).Round(time.Second))
-	stop()
-	if o := p.outageSince(began); o.failed > 0 {
-		t.Errorf("not lossless: %s\n%s", o, p.timeline(began))
-	} else {
-		t.Logf("%d requests, none failed", o.requests)
-	}
+	lossless(t, p, host+" leaves and comes back", func() {
+		c.removeWell(t, host)
+		c.added(t, host)
+	})
 	c.settled(t)
 	c.checkBalancer(t)
 	c.removeUncleaned(t, host)
@@ -194,6 +182,17 @@ func (c *cluster) removeWell(t *testing.T, host string) string {
 		t.Errorf("%s is not as it was:\n%s", host, diff)
 	}
 	return r.stdout
+}
+
+// added adds a host that the Cluster file has to the cluster.
+func (c *cluster) added(t *testing.T, host string) {
+	t.Helper()
+	start := time.Now()
+	r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.bundleKey()], "--yes")
+	if r.code != 0 {
+		t.Fatalf("node add %s: %s", host, tail(r.String(), 6000))
+	}
+	t.Logf("%s was added in %s", host, time.Since(start).Round(time.Second))
 }
 
 // removeUncleaned removes a host that is well, and does not clean it: its kubelet ends all the

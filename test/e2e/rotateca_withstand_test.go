@@ -59,12 +59,7 @@ func TestRotateCAWithstands(t *testing.T) {
 func (c *cluster) leavesAndJoins(t *testing.T, node string) {
 	t.Helper()
 	c.removeWell(t, node)
-	start := time.Now()
-	r := c.ha(t, replaceDeadline, "node", "add", node, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.version], "--yes")
-	if r.code != 0 {
-		t.Fatalf("node add %s: %s", node, tail(r.String(), 6000))
-	}
-	t.Logf("%s joined in %s", node, time.Since(start).Round(time.Second))
+	c.added(t, node)
 	c.settled(t)
 	c.reaches(t)
 }

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -57,26 +56,7 @@ func (c *cluster) checkStackedMembers(t *testing.T) {
 	t.Helper()
 	planes := c.names("control-plane")
 	for _, h := range planes {
-		r := c.etcdctl(t, h, "member", "list", "-w", "json")
-		var list struct {
-			Members []struct {
-				Name    string `json:"name"`
-				Learner bool   `json:"isLearner"`
-			} `json:"members"`
-		}
-		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
-			t.Fatalf("etcdctl member list on %s: %v %s", h, err, r)
-		}
-		var members []string
-		for _, m := range list.Members {
-			if m.Learner {
-				t.Errorf("%s is a learner", m.Name)
-			}
-			members = append(members, m.Name)
-		}
-		slices.Sort(members)
-		slices.Sort(planes)
-		if !slices.Equal(members, planes) {
+		if members := c.memberNames(t, h); !slices.Equal(members, slices.Sorted(slices.Values(planes))) {
 			t.Errorf("on %s the members are %v, want %v", h, members, planes)
 		}
 		if r := c.try(t, h, nil, "systemctl", "is-active", "etcd"); strings.TrimSpace(r.stdout) == "active" {
@@ -151,26 +131,16 @@ func (c *cluster) stackedLeaves(t *testing.T) {
 	const host = "cp1"
 	t.Logf("%s has the virtual IP", c.holder(t))
 	p := c.prober(t, c.vip)
-	p.every = 50 * time.Millisecond
 	if err := p.likeClientGo(); err != nil {
 		t.Fatal(err)
 	}
-	stop := p.start()
-	defer stop()
-	began := time.Now()
-	c.removeWell(t, host)
-	if members := c.etcdctl(t, "cp2", "member", "list"); strings.Count(members.stdout, "started") != 2 {
-		t.Errorf("etcd's members without %s: %s", host, members)
-	}
-	if r := c.ha(t, replaceDeadline, "node", "add", host, "-f", c.file, "--kubeconfig", c.kubeconfig, "--bundle", suite.bundles[c.bundleKey()], "--yes"); r.code != 0 {
-		t.Fatalf("node add: %s", tail(r.String(), 6000))
-	}
-	stop()
-	if o := p.outageSince(began); o.failed > 0 {
-		t.Errorf("not lossless: %s\n%s", o, p.timeline(began))
-	} else {
-		t.Logf("%d requests, none failed", o.requests)
-	}
+	lossless(t, p, host+" leaves and comes back", func() {
+		c.removeWell(t, host)
+		if members := c.memberNames(t, "cp2"); !slices.Equal(members, []string{"cp2", "cp3"}) {
+			t.Errorf("etcd's members without %s: %v", host, members)
+		}
+		c.added(t, host)
+	})
 	c.settled(t)
 	c.checkStackedMembers(t)
 }
