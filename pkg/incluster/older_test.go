@@ -52,14 +52,13 @@ func TestCreateWithAnOlderResource(t *testing.T) {
 	}
 }
 
-// TestRemoveMemberWithAnOlderResource: the resource of a version that knew hosts alone drops the
-// member from an Operation, and refuses what is left. It is brought up to date, and what it has
-// stored stays valid.
-func TestRemoveMemberWithAnOlderResource(t *testing.T) {
+// installOlder has everything in the cluster, but for an Operation resource whose spec change has made
+// what an older version knew.
+func installOlder(t *testing.T, change func(f *fakeCluster, spec map[string]any)) (*fakeCluster, *client.Clients, *incluster.Operations) {
+	t.Helper()
 	s, f := start(t)
-	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
-		t.Fatal(err)
-	}
+	_, err := incluster.Install(t.Context(), s.Config, f.c)
+	f.must(err)
 	clients, err := client.New(s.Config)
 	f.must(err)
 	objects, err := apply.Load(manifests.FS, manifests.OperationCRD)
@@ -70,15 +69,29 @@ func TestRemoveMemberWithAnOlderResource(t *testing.T) {
 	if !ok {
 		t.Fatalf("versions are %v", versions)
 	}
-	at := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "removeNode"}
-	unstructured.RemoveNestedField(version, append(at, "properties", "etcdMember")...)
-	unstructured.RemoveNestedField(version, append(at, "x-kubernetes-validations")...)
-	f.must(unstructured.SetNestedStringSlice(version, []string{"node"}, append(at, "required")...))
+	at := []string{"schema", "openAPIV3Schema", "properties", "spec"}
+	spec, _, err := unstructured.NestedMap(version, at...)
+	f.must(err)
+	change(f, spec)
+	f.must(unstructured.SetNestedMap(version, spec, at...))
 	f.must(unstructured.SetNestedSlice(objects[0].Object, versions, "spec", "versions"))
 	_, err = apply.Apply(t.Context(), clients, objects, apply.Options{Force: true})
 	f.must(err)
 	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
 	f.must(err)
+	return f, clients, ops
+}
+
+// TestRemoveMemberWithAnOlderResource: the resource of a version that knew hosts alone drops the
+// member from an Operation, and refuses what is left. It is brought up to date, and what it has
+// stored stays valid.
+func TestRemoveMemberWithAnOlderResource(t *testing.T) {
+	f, clients, ops := installOlder(t, func(f *fakeCluster, spec map[string]any) {
+		at := []string{"properties", "removeNode"}
+		unstructured.RemoveNestedField(spec, append(at, "properties", "etcdMember")...)
+		unstructured.RemoveNestedField(spec, append(at, "x-kubernetes-validations")...)
+		f.must(unstructured.SetNestedStringSlice(spec, []string{"node"}, append(at, "required")...))
+	})
 	host, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationRemoveNode, RemoveNode: &v1alpha1.RemoveNodeSpec{Node: "w1"}})
 	f.must(err)
 	f.must(operations.New(clients.Dynamic).Delete(t.Context(), host.Name))
@@ -94,28 +107,11 @@ func TestRemoveMemberWithAnOlderResource(t *testing.T) {
 // groups of workers would drop both, and with them what bounds the turns in a plan. It is brought up
 // to date first.
 func TestUpgradeWithAnOlderResource(t *testing.T) {
-	s, f := start(t)
-	if _, err := incluster.Install(t.Context(), s.Config, f.c); err != nil {
-		t.Fatal(err)
-	}
-	clients, err := client.New(s.Config)
-	f.must(err)
-	objects, err := apply.Load(manifests.FS, manifests.OperationCRD)
-	f.must(err)
-	versions, _, err := unstructured.NestedSlice(objects[0].Object, "spec", "versions")
-	f.must(err)
-	version, ok := versions[0].(map[string]any)
-	if !ok {
-		t.Fatalf("versions are %v", versions)
-	}
-	at := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "upgrade", "properties"}
-	unstructured.RemoveNestedField(version, append(at, "maxFailures")...)
-	unstructured.RemoveNestedField(version, append(at, "by")...)
-	f.must(unstructured.SetNestedSlice(objects[0].Object, versions, "spec", "versions"))
-	_, err = apply.Apply(t.Context(), clients, objects, apply.Options{Force: true})
-	f.must(err)
-	ops, err := incluster.NewOperations(s.Config, v1alpha1.Agents{{Image: "agent:1"}})
-	f.must(err)
+	f, _, ops := installOlder(t, func(_ *fakeCluster, spec map[string]any) {
+		at := []string{"properties", "upgrade", "properties"}
+		unstructured.RemoveNestedField(spec, append(at, "maxFailures")...)
+		unstructured.RemoveNestedField(spec, append(at, "by")...)
+	})
 	op, err := ops.Create(t.Context(), v1alpha1.OperationSpec{Type: v1alpha1.OperationUpgrade, Upgrade: &v1alpha1.UpgradeSpec{Version: "v1.36.3", MaxFailures: v1alpha1.DefaultMaxFailures, By: "zone"}})
 	f.must(err)
 	if got := op.Spec.Upgrade; got == nil || got.MaxFailures != v1alpha1.DefaultMaxFailures || got.By != "zone" {

@@ -5,10 +5,8 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"math/rand/v2"
-	"sync"
+	"math"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -32,7 +30,7 @@ func TestRotateCAWithstands(t *testing.T) {
 		}
 		lossless(t, direct, phase, func() {
 			lossless(t, c.balanced(t), phase+", through the load balancer", func() {
-				stop := c.killCoordinatorsOf(t, phase)
+				stop := c.killCoordinators(t, math.MaxInt, c.operationThatRuns)
 				c.rotated(t, "kubernetes", "--until", phase)
 				stop()
 				c.settled(t)
@@ -62,34 +60,6 @@ func (c *cluster) leavesAndJoins(t *testing.T, node string) {
 	c.added(t, node)
 	c.settled(t)
 	c.reaches(t)
-}
-
-// killCoordinatorsOf kills the coordinator of whatever Operation runs, at random moments, until
-// what it returns is called, which wants at least one to have been killed.
-func (c *cluster) killCoordinatorsOf(t *testing.T, what string) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	killed := 0
-	done.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Duration(3000+rand.IntN(12000)) * time.Millisecond):
-			}
-			if name := c.operationThatRuns(ctx); name != "" && c.killCoordinator(ctx, name) {
-				killed++
-			}
-		}
-	})
-	return sync.OnceFunc(func() {
-		cancel()
-		done.Wait()
-		t.Logf("%s: %d coordinators were killed", what, killed)
-		if killed == 0 {
-			t.Errorf("%s: no coordinator was killed", what)
-		}
-	})
 }
 
 // operationThatRuns is the name of an Operation that runs, empty when there is none or the API

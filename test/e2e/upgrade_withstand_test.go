@@ -438,7 +438,7 @@ func (w *withstand) deleted(t *testing.T) {
 // stopped. It ends at a budget that never yields, and is resumed once it is gone.
 func (w *withstand) storm(t *testing.T) {
 	name := w.begin(t, "--drain-timeout", drainWithin.String())
-	kills := w.killCoordinators(t, name)
+	kills := w.killCoordinators(t, coordinatorKills, func(context.Context) string { return name })
 	defer kills()
 	w.until(t, name, "control-plane/"+w.second, v1alpha1.StepRunning)
 	w.powerCycle(t, w.second)
@@ -526,20 +526,21 @@ func (w *withstand) oldFile(t *testing.T) {
 	w.serves(t)
 }
 
-// killCoordinators kills the coordinator's process at random moments, until it was done
-// often enough or what it returns is called, which tells how often that was.
-func (w *withstand) killCoordinators(t *testing.T, name string) (stop func()) {
+// killCoordinators kills the process of the coordinator of the Operation that running names, empty for
+// none, at random moments, until it was done often enough or what it returns is called, which tells how
+// often that was, and wants it to have been at least once.
+func (c *cluster) killCoordinators(t *testing.T, most int, running func(context.Context) string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	killed := 0
 	done.Go(func() {
-		for killed < coordinatorKills {
+		for killed < most {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(time.Duration(3000+rand.IntN(17000)) * time.Millisecond):
 			}
-			if w.killCoordinator(ctx, name) {
+			if name := running(ctx); name != "" && c.killCoordinator(ctx, name) {
 				killed++
 			}
 		}
