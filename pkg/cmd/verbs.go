@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/bundle"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/cli"
+	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/convert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/etcd"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/cmd/kubeconfig"
@@ -36,6 +37,7 @@ func verbs(streams genericiooptions.IOStreams) []*cobra.Command {
 		look.NewDoctor(streams),
 		look.NewSupportBundle(streams),
 		adopt.New(streams),
+		convert.New(streams),
 		kubeconfig.New(streams),
 		certs.New(streams),
 		etcd.New(streams, restore.New(streams)),

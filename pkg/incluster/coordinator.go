@@ -23,6 +23,7 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/client"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/convert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/engine"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/images"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/join"
@@ -66,6 +67,7 @@ func definitions() map[v1alpha1.OperationType]engine.Definition {
 		v1alpha1.OperationRotateAuthority:    rotateca.Definition(),
 		v1alpha1.OperationEtcd:               members.Definition(),
 		v1alpha1.OperationBackup:             backups.Definition(),
+		v1alpha1.OperationConvert:            convert.Definition(),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -53,11 +54,11 @@ func (f *foreign) life(t *testing.T, want foreignTold) {
 	f.unchanged(t, before)
 }
 
-// well waits until all nodes are Ready and CoreDNS is available.
+// well waits until all nodes are Ready, with a lease by which their kubelets are heard of, and CoreDNS is available.
 func (f *foreign) well(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
-	want := len(f.names("control-plane", "worker"))
+	want := len(f.members("control-plane", "worker"))
 	eventually(t, 5*time.Minute, "all nodes are Ready, and CoreDNS is available", func() (bool, string) {
 		nodes, err := f.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -67,12 +68,16 @@ func (f *foreign) well(t *testing.T) {
 			if !ready(n) {
 				return false, n.Name + " is not Ready"
 			}
+			// It comes up to ten seconds later.
+			if _, err := f.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, n.Name, metav1.GetOptions{}); err != nil {
+				return false, err.Error()
+			}
 		}
 		d, err := f.client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
 		if err != nil {
 			return false, err.Error()
 		}
-		return len(nodes.Items) == want && d.Status.AvailableReplicas > 0, fmt.Sprintf("%d nodes, %d replicas of CoreDNS", len(nodes.Items), d.Status.AvailableReplicas)
+		return len(nodes.Items) == want && d.Status.AvailableReplicas == d.Status.Replicas && d.Status.AvailableReplicas > 0, fmt.Sprintf("%d nodes, %d replicas of CoreDNS", len(nodes.Items), d.Status.AvailableReplicas)
 	})
 }
 
@@ -80,7 +85,7 @@ func (f *foreign) well(t *testing.T) {
 func (f *foreign) owners(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, h := range f.names("control-plane") {
+	for _, h := range f.members("control-plane") {
 		// keepalived is there in some.
 		out[h] = f.exec(t, h, "sh", "-c", "sha256sum /etc/keepalived/* /etc/containerd/config.toml /etc/containerd/certs.d/*/* /etc/systemd/system/kubelet.service /etc/systemd/system/containerd.service /etc/cni/net.d/*; true")
 	}
@@ -216,7 +221,7 @@ func (f *foreign) released(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("adopt --release: %s", r)
 	}
-	for _, h := range f.names("control-plane", "worker") {
+	for _, h := range f.members("control-plane", "worker") {
 		left := f.exec(t, h, "sh", "-c", "ls -d /usr/local/lib/kubectl-ha /var/lib/kubectl-ha /etc/kubectl-ha /etc/systemd/system/kubectl-ha* /run/kubectl-ha 2>/dev/null; ctr -n k8s.io images list -q | grep kubectl-ha; true")
 		if strings.TrimSpace(left) != "" {
 			t.Errorf("%s still has %s", h, left)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,16 +96,27 @@ type foreign struct {
 	*cluster
 	// endpoint is kubeadm's controlPlaneEndpoint.
 	endpoint string
+	// bare are hosts that are no part of the cluster, as they came.
+	bare []string
+}
+
+// members are the hosts of the cluster, the control planes first.
+func (f *foreign) members(roles ...string) []string {
+	return slices.DeleteFunc(f.names(roles...), func(h string) bool { return slices.Contains(f.bare, h) })
 }
 
 // newForeign makes a cluster of the older version by kubeadm's commands and what its guide has
 // one do by hand; before is called for each host before kubeadm is, in order. In endpoint VIP is the
 // lab's virtual IP, and CP1 the first control plane's address. Nothing of kubectl-ha has part in it.
-func newForeign(t *testing.T, name, endpoint string, size labSize, before func(f *foreign, host string)) *foreign {
+// The hosts in bare are left as they are, but for the pod network, which its owners lay everywhere.
+func newForeign(t *testing.T, name, endpoint string, size labSize, before func(f *foreign, host string), bare ...string) *foreign {
 	t.Helper()
 	l := ownLab(t, name, suite.other, size)
-	f := &foreign{cluster: l.cluster(t, name, ""), endpoint: strings.NewReplacer("VIP", l.cached.VirtualIP, "CP1", hostAddress(l, "cp1")).Replace(endpoint)}
-	all := f.names("control-plane", "worker")
+	f := &foreign{cluster: l.cluster(t, name, ""), endpoint: strings.NewReplacer("VIP", l.cached.VirtualIP, "CP1", hostAddress(l, "cp1")).Replace(endpoint), bare: bare}
+	for _, h := range bare {
+		f.pods(t, h)
+	}
+	all := f.members("control-plane", "worker")
 	for _, h := range all {
 		f.install(t, h)
 	}
@@ -253,7 +265,7 @@ func (f *foreign) joinConfig(host string) string {
 kind: JoinConfiguration
 discovery: {bootstrapToken: {token: ` + foreignToken + `, apiServerEndpoint: "` + f.endpoint + `", unsafeSkipCAVerification: true}}
 ` + f.registration(host)
-	for _, cp := range f.names("control-plane") {
+	for _, cp := range f.members("control-plane") {
 		if cp == host {
 			config += `controlPlane: {localAPIEndpoint: {advertiseAddress: ` + hostAddress(f.lab, host) + `}, certificateKey: "` + foreignKey + `"}
 `

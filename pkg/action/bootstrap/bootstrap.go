@@ -62,8 +62,8 @@ type Result struct {
 
 // Check refuses what would fail later, without asking any host. Errors are action.Invalid.
 func Check(o Options) error {
-	if !o.Cluster.KeepsVirtualIP() {
-		return action.Invalidf("spec.endpoint says that others keep the endpoint: bootstrap makes clusters with a virtual IP that kubectl ha keeps; leave spec.endpoint out for one of these, and use adopt for a cluster that is there")
+	if o.Cluster.Adopted() {
+		return action.Invalidf("spec.endpoint says that others made the cluster: bootstrap makes clusters with a virtual IP that kubectl ha keeps; leave spec.endpoint out for one of these, and use adopt for a cluster that is there")
 	}
 	if info, err := os.Stat(filepath.Dir(o.Kubeconfig)); err != nil || !info.IsDir() {
 		return action.Invalidf("cannot write the kubeconfig to %s: no such directory", o.Kubeconfig)

@@ -59,6 +59,20 @@ func (c *Connection) Begin(ctx context.Context, document *v1alpha1.Cluster, spec
 	return &Begun{c.ops, op.Name}, nil
 }
 
+// Last is the newest Operation of a type, finished or not; nil when there is none.
+func (c *Connection) Last(ctx context.Context, kind v1alpha1.OperationType) (*v1alpha1.Operation, error) {
+	all, err := c.ops.Heads(ctx)
+	if err != nil {
+		return nil, action.OfCluster(err)
+	}
+	for _, op := range slices.Backward(all) { // The oldest comes first.
+		if op.Spec.Type == kind {
+			return &op, nil
+		}
+	}
+	return nil, nil
+}
+
 // RefuseOther refuses, before anything is done, while an Operation is unfinished that is for
 // none of these; the error is an operations.BusyError.
 func (c *Connection) RefuseOther(ctx context.Context, specs ...v1alpha1.OperationSpec) error {
@@ -89,6 +103,8 @@ func sameIntent(a, b v1alpha1.OperationSpec) bool {
 		return a.Etcd.Change == b.Etcd.Change && slices.Equal(a.Etcd.Versions, b.Etcd.Versions)
 	case a.LoadBalancer != nil && b.LoadBalancer != nil:
 		return reflect.DeepEqual(a.LoadBalancer, b.LoadBalancer)
+	case a.Convert != nil && b.Convert != nil:
+		return reflect.DeepEqual(a.Convert, b.Convert)
 	}
 	return a.Type == v1alpha1.OperationRemoveLoadBalancer
 }

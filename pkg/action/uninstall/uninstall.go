@@ -56,8 +56,8 @@ func DefaultSnapshotFile(c *v1alpha1.Cluster, now time.Time) string {
 
 // Check refuses what would fail later, without asking any host. Errors are action.Invalid.
 func Check(o Options) error {
-	if !o.Cluster.KeepsVirtualIP() {
-		return action.Invalidf("others made this cluster (spec.endpoint.managedBy), and uninstall can't tell what on its hosts they made; kubectl ha adopt --release takes kubectl ha out of it")
+	if o.Cluster.Adopted() {
+		return action.Invalidf("others made this cluster (spec.endpoint), and uninstall can't tell what on its hosts they made; kubectl ha adopt --release takes kubectl ha out of it")
 	}
 	if o.NoSnapshot {
 		return nil

@@ -75,6 +75,10 @@ func (c *Cluster) endpoint() (host string, port int32) {
 // step moves it, looks who has it, or tells keepalived anything.
 func (c *Cluster) KeepsVirtualIP() bool { return c.Spec.Endpoint.ManagedBy != EndpointOthers }
 
+// Adopted tells whether others have made the cluster: kubectl-ha does not keep its endpoint, or did
+// not until it was converted.
+func (c *Cluster) Adopted() bool { return !c.KeepsVirtualIP() || len(c.Spec.Endpoint.Former) > 0 }
+
 // MovesVirtualIP tells whether the virtual IP can be moved away from a control plane, for
 // what restarts its apiserver: it is kubectl-ha's, and there is somewhere to go.
 func (c *Cluster) MovesVirtualIP() bool { return c.KeepsVirtualIP() && len(c.ControlPlanes()) > 1 }

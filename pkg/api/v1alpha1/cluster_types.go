@@ -110,6 +110,19 @@ type Endpoint struct {
 	// Address is host:port of the endpoint as kubeadm's controlPlaneEndpoint has it,
 	// with managedBy others. Default: virtualIP and apiServerPort.
 	Address string `json:"address,omitempty"`
+	// Former are the endpoints that the cluster had before kubectl ha convert gave it the virtual IP,
+	// the last one first. kubectl ha convert writes it: access files from before use them.
+	Former []FormerEndpoint `json:"former,omitempty"`
+}
+
+// +kubebuilder:object:generate=false
+
+// FormerEndpoint is an endpoint that a cluster had.
+type FormerEndpoint struct {
+	// Address is its host:port.
+	Address string `json:"address"`
+	// Moves says that it was an address that the control planes passed on to each other.
+	Moves bool `json:"moves,omitempty"`
 }
 
 // +kubebuilder:validation:Enum=control-plane;etcd;worker

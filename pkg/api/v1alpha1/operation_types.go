@@ -15,7 +15,7 @@ const (
 )
 
 // OperationType says what an Operation does.
-// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Repair;RenewCertificates;RotateAuthority;Etcd;Backup
+// +kubebuilder:validation:Enum=Join;Images;PruneImages;Upgrade;RollbackNode;LoadBalancer;RemoveLoadBalancer;Addon;AddNode;RemoveNode;Repair;RenewCertificates;RotateAuthority;Etcd;Backup;Convert
 type OperationType string
 
 const (
@@ -60,6 +60,7 @@ type Operation struct {
 // +kubebuilder:validation:XValidation:rule="self.type != 'RotateAuthority' || has(self.rotateAuthority)",message="spec.rotateAuthority is required when spec.type is RotateAuthority"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Etcd' || has(self.etcd)",message="spec.etcd is required when spec.type is Etcd"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Backup' || has(self.backup)",message="spec.backup is required when spec.type is Backup"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Convert' || has(self.convert)",message="spec.convert is required when spec.type is Convert"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.aborted) || !oldSelf.aborted || (has(self.aborted) && self.aborted)",message="an aborted Operation stays aborted; create a new one"
 type OperationSpec struct {
 	// Type says what the Operation does, and which of the fields below is set.
@@ -98,6 +99,8 @@ type OperationSpec struct {
 	Etcd *EtcdSpec `json:"etcd,omitempty"`
 	// Backup is set when Type is Backup.
 	Backup *BackupSpec `json:"backup,omitempty"`
+	// Convert is set when Type is Convert.
+	Convert *ConvertSpec `json:"convert,omitempty"`
 }
 
 // JoinSpec says which joined nodes become what.

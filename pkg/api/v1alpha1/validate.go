@@ -118,6 +118,9 @@ func (v *validator) endpoint() {
 	if e.ManagedBy != "" {
 		v.oneOf(path+".managedBy", string(e.ManagedBy), string(EndpointOurs), string(EndpointOthers))
 	}
+	for i, f := range e.Former {
+		v.hostPort(fmt.Sprintf("%s.former[%d].address", path, i), f.Address)
+	}
 	if v.c.KeepsVirtualIP() {
 		if e.Address != "" {
 			v.fail(path+".address", "is for an endpoint that others keep; write managedBy: %s, or leave it out and set spec.virtualIP", EndpointOthers)
@@ -127,19 +130,23 @@ func (v *validator) endpoint() {
 	if v.c.Spec.Keepalived != (Keepalived{}) {
 		v.fail("spec.keepalived", "is for the virtual IP that kubectl-ha keeps; leave it out with %s.managedBy: %s", path, EndpointOthers)
 	}
-	if e.Address == "" {
-		return
+	if e.Address != "" {
+		v.hostPort(path+".address", e.Address)
 	}
-	host, port, err := net.SplitHostPort(e.Address)
+}
+
+// hostPort checks an endpoint's address.
+func (v *validator) hostPort(path, address string) {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		v.fail(path+".address", "%q: write it as host:port, such as api.example.com:6443", e.Address)
+		v.fail(path, "%q: write it as host:port, such as api.example.com:6443", address)
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		v.fail(path+".address", "%q is no port; use 1 to 65535", port)
+		v.fail(path, "%q is no port; use 1 to 65535", port)
 	}
 	if _, err := netip.ParseAddr(host); err != nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-		v.fail(path+".address", "%q is neither a DNS name nor an IP address", host)
+		v.fail(path, "%q is neither a DNS name nor an IP address", host)
 	}
 }
 

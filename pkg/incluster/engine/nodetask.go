@@ -31,6 +31,9 @@ type NodeTask struct {
 	// Message makes a line for people of a task's result. Default: how many
 	// changes there were.
 	Message func(node.Result) string
+	// Judge says what in the result of a task that only looks is not as it has to be, with what to
+	// do about it: that fails the step. nil: whatever is seen is right.
+	Judge func(context.Context, Turn, node.Result) error
 }
 
 // Retries is LostRetries.
@@ -61,6 +64,11 @@ func (n NodeTask) Run(ctx context.Context, turn Turn) (Outcome, error) {
 	}
 	if result.Failure != nil {
 		return Outcome{}, &TaskError{Node: turn.Step.Node, Failure: *result.Failure}
+	}
+	if n.Judge != nil {
+		if err := n.Judge(ctx, turn, result); err != nil {
+			return Outcome{}, err
+		}
 	}
 	if n.Message != nil {
 		return Outcome{Message: n.Message(result)}, nil

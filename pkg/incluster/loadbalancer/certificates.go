@@ -87,7 +87,7 @@ func (namesStep) Run(ctx context.Context, t engine.Turn) (engine.Outcome, error)
 // lacking shakes hands with an apiserver by each name, and returns those for which its
 // certificate is not. Anything else that is wrong is an error.
 func lacking(ctx context.Context, t engine.Turn, endpoint string, want []string) ([]string, error) {
-	config, err := trust(t.Clients.Config)
+	config, err := Trust(t.Clients.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func lacking(ctx context.Context, t engine.Turn, endpoint string, want []string)
 func lackingAt(ctx context.Context, config *tls.Config, endpoint string, want []string) ([]string, error) {
 	var out []string
 	for _, name := range want {
-		err := shake(ctx, config, endpoint, name)
+		err := Shake(ctx, config, endpoint, name)
 		var other x509.HostnameError
 		switch {
 		case errors.As(err, &other):

@@ -46,16 +46,16 @@ func RemoveDefinition() engine.Definition {
 func steps() map[string]engine.Step {
 	settings := join.Settings()
 	return map[string]engine.Step{
-		stepNames:       namesStep{},
-		stepAgent:       engine.NodeTask{Request: installAgent, LostRetries: lostRetries},
+		stepNames:       Names(),
+		stepAgent:       Agent(),
 		stepApply:       engine.Func{Do: applyObjects, Timeout: 2 * time.Minute},
 		stepReady:       engine.Func{Do: awaitReady, Timeout: readyTimeout, Gate: true},
 		stepNote:        engine.Func{Do: note, Timeout: time.Minute},
 		stepRecord:      engine.Func{Do: record, Timeout: time.Minute},
 		stepKubeProxy:   toBe{settings[join.SettingKubeProxy]},
 		stepClusterInfo: toBe{settings[join.SettingClusterInfo]},
-		stepKubelet:     engine.NodeTask{Request: kubelet, LostRetries: lostRetries, Message: pointed},
-		stepHeard:       engine.Func{Do: heard, Timeout: 3 * time.Minute, Gate: true},
+		StepKubelet:     kubelets(),
+		stepHeard:       Heard(),
 		stepDelete:      engine.Func{Do: remove, Timeout: 3 * time.Minute},
 	}
 }
@@ -81,13 +81,35 @@ func installAgent(context.Context, engine.Turn) (node.Request, error) {
 	return node.NewRequest(tasks.InstallAgent, taskTimeout, prepare.AgentSpec{})
 }
 
-func kubelet(_ context.Context, t engine.Turn) (node.Request, error) {
-	to := result(t)
-	return node.NewRequest(tasks.KubeletEndpoint, taskTimeout, tasklb.KubeletSpec{
-		Server: to.URLFor(v1alpha1.UseForKubelets),
+// kubelets points kubelets at the document's endpoint as it is to be.
+func kubelets() engine.Step {
+	return Kubelets(func(t engine.Turn) (string, []string) {
+		to := result(t)
 		// Those that kubectl-ha may have given it: of the document before and after.
-		From: []string{t.Cluster.EndpointURL(), t.Cluster.BalancedURL(), to.BalancedURL()},
+		return to.URLFor(v1alpha1.UseForKubelets), []string{t.Cluster.EndpointURL(), t.Cluster.BalancedURL(), to.BalancedURL()}
 	})
+}
+
+// Kubelets is the step that points the kubelet of its node at another URL, away from those that it
+// may have by kubectl-ha; it keeps any other.
+func Kubelets(urls func(engine.Turn) (to string, from []string)) engine.Step {
+	return engine.NodeTask{LostRetries: lostRetries, Message: pointed, Request: func(_ context.Context, t engine.Turn) (node.Request, error) {
+		to, from := urls(t)
+		return node.NewRequest(tasks.KubeletEndpoint, taskTimeout, tasklb.KubeletSpec{Server: to, From: from})
+	}}
+}
+
+// Names is the step that sees to it that the certificate of its node's apiserver is for the names
+// of the turn's document: no connection ends by that.
+func Names() engine.Step { return namesStep{} }
+
+// Agent is the step that brings the agent of its node up to date.
+func Agent() engine.Step { return engine.NodeTask{Request: installAgent, LostRetries: lostRetries} }
+
+// Heard is the step that waits until all kubelets that earlier steps of the kind StepKubelet were
+// about were heard of since.
+func Heard() engine.Step {
+	return engine.Func{Do: heard, Timeout: 3 * time.Minute, Gate: true}
 }
 
 // pointed says what a kubelet's task has done.

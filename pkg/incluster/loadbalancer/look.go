@@ -80,7 +80,7 @@ func Look(ctx context.Context, clients *client.Clients, c *v1alpha1.Cluster) (*S
 	if err := s.lookIn(ctx, clients, c); err != nil {
 		return nil, err
 	}
-	config, err := trust(clients.Config)
+	config, err := Trust(clients.Config)
 	if err != nil {
 		return nil, err
 	}

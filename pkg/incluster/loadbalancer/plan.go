@@ -19,9 +19,10 @@ const (
 	stepNote        = "note"
 	stepKubeProxy   = "kube-proxy"
 	stepClusterInfo = "cluster-info"
-	stepKubelet     = "kubelet"
-	stepHeard       = "kubelets-heard"
-	stepDelete      = "delete"
+	// StepKubelet points a node's kubelet at another endpoint.
+	StepKubelet = "kubelet"
+	stepHeard   = "kubelets-heard"
+	stepDelete  = "delete"
 )
 
 // ErrPort: a load balancer that is used can't change its port, since its users would
@@ -153,7 +154,7 @@ func (p *planner) users(c, want *v1alpha1.Cluster) {
 	}
 	var kubelets []v1alpha1.StepStatus
 	for _, h := range c.Workers() {
-		kubelets = append(kubelets, onNode(stepKubelet, h.Name, "point the kubelet of "+h.Name+" at "+want.EndpointFor(v1alpha1.UseForKubelets)))
+		kubelets = append(kubelets, onNode(StepKubelet, h.Name, "point the kubelet of "+h.Name+" at "+want.EndpointFor(v1alpha1.UseForKubelets)))
 	}
 	if len(kubelets) == 0 {
 		return

@@ -26,8 +26,8 @@ import (
 // dialTimeout bounds the look at one address.
 const dialTimeout = 5 * time.Second
 
-// trust is the cluster's CA, without any login.
-func trust(config *rest.Config) (*tls.Config, error) {
+// Trust is the cluster's CA, without any login.
+func Trust(config *rest.Config) (*tls.Config, error) {
 	out, err := rest.TLSConfigFor(rest.AnonymousClientConfig(config))
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's CA: %w", err)
@@ -38,8 +38,8 @@ func trust(config *rest.Config) (*tls.Config, error) {
 	return out, nil
 }
 
-// shake shakes hands with a server by a name.
-func shake(ctx context.Context, config *tls.Config, address, name string) error {
+// Shake shakes hands with a server by a name.
+func Shake(ctx context.Context, config *tls.Config, address, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	config = config.Clone()
@@ -71,7 +71,7 @@ func awaitReady(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	for _, h := range want.ControlPlanes() {
 		names = append(names, h.Name)
 	}
-	config, err := trust(t.Clients.Config)
+	config, err := Trust(t.Clients.Config)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -136,7 +136,7 @@ func store(ctx context.Context, t engine.Turn, want v1alpha1.LoadBalancer) (engi
 func heard(ctx context.Context, t engine.Turn) (engine.Outcome, error) {
 	since := map[string]time.Time{}
 	for _, s := range t.Operation.Status.Steps {
-		if strings.HasPrefix(s.ID, stepKubelet+"/") && s.FinishedAt != nil {
+		if strings.HasPrefix(s.ID, StepKubelet+"/") && s.FinishedAt != nil {
 			since[s.Node] = s.FinishedAt.Time
 		}
 	}

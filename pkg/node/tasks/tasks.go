@@ -40,6 +40,8 @@ const (
 	Follow = "follow"
 	Retire = "retire"
 	VIP    = "vip"
+	// RemoveVIP takes the virtual IP away from a host that stays a control plane.
+	RemoveVIP = "remove-vip"
 	// Drain moves the virtual IP away from a host without loss, or takes that back.
 	Drain = "drain"
 	// HoldsVIP tells whether a host has the virtual IP.
@@ -97,8 +99,10 @@ const (
 	EtcdIdentity = "etcd-identity"
 	// InstallAgent puts the running agent where the host's services find it.
 	InstallAgent = "install-agent"
-	// KubeletEndpoint points the kubelet at the load balancer, or back.
+	// KubeletEndpoint points the kubelet at another endpoint of the API, AdminEndpoint the
+	// administrators' files of kubeadm.
 	KubeletEndpoint = "kubelet-endpoint"
+	AdminEndpoint   = "admin-endpoint"
 	// APIServerNames makes the apiserver's certificate anew when it lacks names.
 	APIServerNames = "apiserver-names"
 	// Certificates finds every certificate and key of a host. CertificateRequests makes keys for

@@ -37,9 +37,14 @@ type KubeletData struct {
 	Kept string `json:"kept,omitempty"`
 }
 
-// Kubelet points the host's kubelet at another endpoint, and restarts it. Pods don't
-// notice.
+// Kubelet points the host's kubelet at another endpoint, once that was seen to answer from this
+// host, and restarts it. Pods don't notice.
 func Kubelet(ctx context.Context, env node.Env, spec KubeletSpec) (any, error) {
+	return pointKubelet(ctx, env, spec, answers)
+}
+
+// pointKubelet is Kubelet, with what looks whether an access file's endpoint answers.
+func pointKubelet(ctx context.Context, env node.Env, spec KubeletSpec, answers func(context.Context, []byte) error) (any, error) {
 	h := env.Host
 	raw, err := h.ReadFile(kubeletConf)
 	if err != nil {
@@ -53,6 +58,10 @@ func Kubelet(ctx context.Context, env node.Env, spec KubeletSpec) (any, error) {
 		return KubeletData{Kept: before}, nil
 	}
 	if before != spec.Server {
+		if err := answers(ctx, content); err != nil {
+			return nil, host.WithHint(fmt.Errorf("%s does not answer from this host, and the kubelet goes on using %s: %w", spec.Server, before, err),
+				"look at the network between this host and that address, and resume")
+		}
 		if _, err := h.WriteFile(ctx, host.File{Path: kubeletConf, Mode: 0o600, Content: content, Note: "the kubelet uses " + spec.Server}); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,9 @@ import (
 )
 
 const (
-	keepalived     = "keepalived"
+	keepalived = "keepalived"
+	// kindPackage is what the ledger calls it.
+	kindPackage    = "package"
 	installTimeout = 5 * time.Minute
 )
 
@@ -49,7 +51,7 @@ func install(ctx context.Context, env node.Env) error {
 			continue
 		}
 		env.Progress("installing keepalived with %s", m.name)
-		if err := h.Record(ctx, "package", keepalived, "installed with "+m.name); err != nil {
+		if err := h.Record(ctx, kindPackage, keepalived, "installed with "+m.name); err != nil {
 			return err
 		}
 		if m.refresh != nil {

@@ -336,3 +336,62 @@ func TestDrain(t *testing.T) {
 		t.Errorf("the switch holds %q, %v", raw, err)
 	}
 }
+
+// TestRemove: what Run has made goes, keepalived first, and what was there before is there again;
+// a keepalived of somebody else's stays.
+func TestRemove(t *testing.T) {
+	m := newMachine(t)
+	before := hosttest.Open(t, m.root, m)
+	hosttest.Write(t, before, ConfigPath, "", 0o644)
+	if _, err := Run(t.Context(), m.env(t), testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	for _, unit := range []string{WatchUnit, keepalivedUnit} {
+		m.OnFunc("systemctl stop "+unit, func(host.Command) (host.Output, error) {
+			m.OnUnit(unit, "LoadState=loaded", "ActiveState=inactive", "UnitFileState=enabled")
+			return host.Output{}, nil
+		})
+		m.OnFunc("systemctl disable "+unit, func(host.Command) (host.Output, error) {
+			m.OnUnit(unit, "LoadState=loaded", "ActiveState=inactive", "UnitFileState=disabled")
+			return host.Output{}, nil
+		})
+	}
+	env := m.env(t)
+	data, err := Remove(t.Context(), env, RemoveSpec{})
+	if err != nil || !data.(RemoveData).Removed {
+		t.Fatalf("%+v %v", data, err)
+	}
+	want := "systemctl stop keepalived.service|systemctl disable keepalived.service|systemctl stop kubectl-ha-vip.service|systemctl disable kubectl-ha-vip.service|systemctl daemon-reload"
+	if got := m.mutations(); got != want {
+		t.Errorf("ran %s, want %s", got, want)
+	}
+	if raw, err := env.Host.ReadFile(ConfigPath); err != nil || len(raw) > 0 {
+		t.Errorf("keepalived's configuration was not put back: %v %s", err, raw)
+	}
+	for _, path := range []string{WatchConfigPath, watchUnitPath, dropInPath, tmpfilesPath, HealthFile, DrainFile} {
+		if there, err := env.Host.Exists(path); there || err != nil {
+			t.Errorf("%s is left: %v", path, err)
+		}
+	}
+	env = m.env(t)
+	if data, err := Remove(t.Context(), env, RemoveSpec{}); err != nil || data.(RemoveData).Removed || m.mutations() != "" {
+		t.Errorf("again: %+v %v, ran %s", data, err, m.mutations())
+	}
+	// And it can be had again.
+	if _, err := Run(t.Context(), m.env(t), testSpec()); err != nil || !strings.Contains(m.mutations(), "systemctl start keepalived.service") {
+		t.Errorf("%v: ran %s", err, m.mutations())
+	}
+}
+
+// TestRemoveForeign: nothing is stopped that somebody else configured.
+func TestRemoveForeign(t *testing.T) {
+	m := newMachine(t)
+	env := m.env(t)
+	hosttest.Write(t, env.Host, ConfigPath, "vrrp_instance theirs {}\n", 0o644)
+	if data, err := Remove(t.Context(), env, RemoveSpec{}); err != nil || data.(RemoveData).Removed || m.mutations() != "" {
+		t.Errorf("%+v %v, ran %s", data, err, m.mutations())
+	}
+	if there, err := env.Host.Exists(ConfigPath); !there || err != nil {
+		t.Errorf("the configuration is gone: %v", err)
+	}
+}
