@@ -60,7 +60,7 @@ func needs() []need {
 		{test: "TestAdoptedKeepalived", on: own, tier: long, left: "TestEndpoints of pkg/incluster/adopt, TestForeignEndpoint of pkg/incluster/upgrade and TestRelease of the task release, without a cluster; TestAdoptAndDoctorElsewhere adopts one that bootstrap made"},
 		{test: "TestAdoptedName", on: own, tier: long, left: "TestEndpoints, TestForeignEndpoint and TestAPIEnv, without a cluster"},
 		{test: "TestAdoptedNodeEndpoint", on: own, tier: long, left: "TestEndpoints and TestForeignEndpoint, without a cluster"},
-		{test: "TestConvert", on: own},
+		{test: "TestConvert", on: own, tier: long, left: "TestThereAndBack, TestPlan and TestUnfit of pkg/incluster/convert, and TestInACluster of pkg/action/convert with a real API server"},
 		{test: "TestEtcdUpgrade", on: own, tier: long, left: "TestRealUpgrade, with three real members of etcd that are upgraded, put back and downgraded"},
 		{test: "TestEtcdUpgradeApart", on: own, tier: long, left: "TestRunOverSSH, without hosts"},
 		{test: "TestOwnCAs", on: own, tier: long, left: "TestOwnIntermediate, with a real etcd and API server; TestBootstrapWithOwnCAs and TestRotateEtcdToOwn, without hosts"},
