@@ -36,7 +36,11 @@ func (e *ReleaseError) Error() string {
 // in the middle of something: a *ReleaseError.
 func Releasable(ctx context.Context, c *client.Clients, stored *v1alpha1.Cluster) error {
 	var reasons []string
-	if stored.KeepsVirtualIP() {
+	switch {
+	case !stored.KeepsVirtualIP():
+	case stored.Adopted():
+		reasons = append(reasons, "it was converted to the virtual IP "+stored.Spec.VirtualIP+" (next: kubectl ha convert --undo has everything use the former endpoint again)")
+	default:
 		reasons = append(reasons, "kubectl ha keeps its virtual IP, so that without kubectl ha it would have no endpoint (kubectl ha uninstall takes the whole cluster down)")
 	}
 	if stored.Spec.LoadBalancer.Enabled {

@@ -83,6 +83,8 @@ func TestRealRelease(t *testing.T) {
 	ours.Spec.Endpoint = v1alpha1.Endpoint{}
 	balanced.Spec.LoadBalancer.Enabled = true
 	refused(&ours, "keeps its virtual IP")
+	ours.Spec.Endpoint.Former = []v1alpha1.FormerEndpoint{{Address: "192.0.2.1:6443"}}
+	refused(&ours, "convert --undo")
 	refused(&balanced, "loadbalancer remove")
 	if err := adopt.Releasable(ctx, clients, c); err != nil {
 		t.Fatal(err)

@@ -79,10 +79,10 @@ func CheckRemove(c *v1alpha1.Cluster, spec *v1alpha1.RemoveNodeSpec, o Observati
 			block("last-control-plane", "bring another one back first", "no other control plane was heard of lately")
 		}
 	}
-	if !c.KeepsVirtualIP() && isNode && n.ControlPlane && n.Lost == "" {
-		// What kubeadm was run for by others the host's ledger does not know, and so nobody takes it away.
+	if c.Adopted() && isNode && n.ControlPlane && n.Lost == "" {
+		// Also one that node add has made there, until it can be told which those are. What kubeadm was run for by others the host's ledger does not know, and so nobody takes it away.
 		block("adopted", "drain it, run kubeadm reset on it, which takes its etcd member out, and kubectl delete node; then this command sees to the rest",
-			"others made this control plane: its static pods and keys would stay, and run on")
+			"others made this cluster, and may have made this control plane: its static pods and keys would stay, and run on")
 	}
 	// Members of stacked etcd come one by one, and whom the document names may be none yet, or none any more: there
 	// the task that asks the members themselves (stepMayLeave) is the only judge.

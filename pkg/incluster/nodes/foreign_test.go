@@ -63,3 +63,17 @@ func change(o Observation, name string) Observation {
 	o.Nodes[name] = n
 	return o
 }
+
+// TestConvertedControlPlanes: of a cluster that was converted nobody takes a control plane away, whose
+// static pods others may have made; a worker leaves.
+func TestConvertedControlPlanes(t *testing.T) {
+	c := testCluster(3, 1)
+	c.Spec.Endpoint.Former = []v1alpha1.FormerEndpoint{{Address: "10.0.0.1:6443"}}
+	found := Blocking(CheckRemove(c, &v1alpha1.RemoveNodeSpec{Node: "cp1"}, well(c)))
+	if len(found) != 1 || found[0].Check != "adopted" || !strings.Contains(found[0].Hint, "kubeadm reset") {
+		t.Errorf("%+v", found)
+	}
+	if found := Blocking(CheckRemove(c, &v1alpha1.RemoveNodeSpec{Node: "w1"}, well(c))); len(found) > 0 {
+		t.Errorf("%+v", found)
+	}
+}
