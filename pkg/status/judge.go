@@ -71,6 +71,9 @@ func judgeAPI(r *Report) {
 		r.say(Broken, "api", "with -f FILE each apiserver is asked at its own address", "%s does not answer: %s", r.API.Asked, r.API.Error)
 	case r.API.Error != "":
 		r.say(Broken, "api", "", "%s: %s", r.API.Asked, r.API.Error)
+	case r.API.UnknownName && r.API.Asked != r.API.Endpoint:
+		r.say(Degraded, "api", "have this machine's DNS or its hosts file know it, unless it is only for the hosts of the cluster",
+			"the name in %s is not known here (%s); %s was asked instead", r.API.Endpoint, r.API.Unreached, r.API.Asked)
 	case r.API.Unreached != "" && r.API.Asked != r.API.Endpoint:
 		r.say(Broken, "api", "look at keepalived and the load balancer on the control planes",
 			"%s does not answer from here (%s); %s was asked instead", r.API.Endpoint, r.API.Unreached, r.API.Asked)

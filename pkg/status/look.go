@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -294,6 +295,8 @@ func (p *prober) holder(ctx context.Context) {
 	defer p.mu.Unlock()
 	if err != nil && p.r.API.Unreached == "" {
 		p.r.API.Unreached = short(err)
+		var unknown *net.DNSError
+		p.r.API.UnknownName = errors.As(err, &unknown) && unknown.IsNotFound
 	}
 	p.atVIP = cert
 }

@@ -74,6 +74,9 @@ type API struct {
 	Error string `json:"error,omitempty"`
 	// Unreached says that the endpoint itself is not reached from here.
 	Unreached string `json:"unreached,omitempty"`
+	// UnknownName says that this is so since this machine does not know the endpoint's name, which
+	// the hosts may.
+	UnknownName bool `json:"unknownName,omitempty"`
 }
 
 // LoadBalancer is what listens at the load balancer's port.

@@ -49,7 +49,10 @@ func TestJudge(t *testing.T) {
 		"well":       {Healthy, "", func(*Report) {}},
 		"no API":     {Broken, "no answer", func(r *Report) { r.API.Error, r.API.Reads = "no answer", false }},
 		"API unread": {Broken, "can't read", func(r *Report) { r.API.Error, r.API.Reads = "it can't read what is stored: timeout", false }},
-		"VIP away":   {Broken, "was asked instead", func(r *Report) { r.API.Asked, r.API.Unreached = "192.0.2.2:6443", "refused" }},
+		"a name that is not known here": {Degraded, "is not known here", func(r *Report) {
+			r.API.Asked, r.API.Unreached, r.API.UnknownName = "192.0.2.2:6443", "no such host", true
+		}},
+		"VIP away": {Broken, "was asked instead", func(r *Report) { r.API.Asked, r.API.Unreached = "192.0.2.2:6443", "refused" }},
 		"one apiserver": {Degraded, "only one apiserver of 3 answers: cp1", func(r *Report) {
 			r.ControlPlanes[1].APIServer = Component{Error: "x"}
 			r.ControlPlanes[2].APIServer = Component{Error: "x"}
