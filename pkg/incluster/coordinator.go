@@ -168,7 +168,11 @@ func coordinatorJob(op *v1alpha1.Operation, c *v1alpha1.Cluster, agents v1alpha1
 	main.Image = agents.Image()
 	// Agents of all versions take these.
 	main.Args = append(main.Args, "--operation", op.Name, "--agent-image", main.Image)
-	main.Env = append(main.Env, APIEnv(c)...)
+	at := c
+	if op.Spec.Convert != nil {
+		at = convert.Lasting(c, op.Spec.Convert)
+	}
+	main.Env = append(main.Env, APIEnv(at)...)
 	return j, nil
 }
 
@@ -179,11 +183,15 @@ func APIEnv(c *v1alpha1.Cluster) []corev1.EnvVar {
 	if c.EndpointIsLocal() {
 		return nil
 	}
+	names := APIEnvNames()
 	return []corev1.EnvVar{
-		{Name: "KUBERNETES_SERVICE_HOST", Value: c.EndpointHost()},
-		{Name: "KUBERNETES_SERVICE_PORT", Value: strconv.Itoa(int(c.EndpointPort()))},
+		{Name: names[0], Value: c.EndpointHost()},
+		{Name: names[1], Value: strconv.Itoa(int(c.EndpointPort()))},
 	}
 }
+
+// APIEnvNames are the names of APIEnv's variables.
+func APIEnvNames() []string { return []string{"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"} }
 
 // worked are the nodes that an Operation changes most: a coordinator should rather not be
 // on one.

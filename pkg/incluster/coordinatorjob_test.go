@@ -173,3 +173,39 @@ func TestAgentsCarryOn(t *testing.T) {
 		}
 	}
 }
+
+// TestCoordinatorOfAConversion: whoever carries one out reaches the API by an endpoint that is there
+// to the end, also when a coordinator takes over after the document was written.
+func TestCoordinatorOfAConversion(t *testing.T) {
+	with := func(e v1alpha1.Endpoint, virtualIP string) *v1alpha1.Cluster {
+		c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{VirtualIP: virtualIP, Endpoint: e, Hosts: []v1alpha1.Host{{Name: "cp1", Address: "10.0.0.1", Roles: []v1alpha1.Role{v1alpha1.RoleControlPlane}}}}}
+		c.SetDefaults()
+		return c
+	}
+	others := with(v1alpha1.Endpoint{ManagedBy: v1alpha1.EndpointOthers, Address: "10.0.0.1:6443"}, "")
+	converted := with(v1alpha1.Endpoint{Former: []v1alpha1.FormerEndpoint{{Address: "10.0.0.1:6443"}}}, "10.0.0.100")
+	local := with(v1alpha1.Endpoint{Former: []v1alpha1.FormerEndpoint{{Address: "localhost:6443"}}}, "10.0.0.100")
+	for name, tt := range map[string]struct {
+		c    *v1alpha1.Cluster
+		back bool
+		want string
+	}{
+		"there": {others, false, "10.0.0.1"}, "there, written": {converted, false, "10.0.0.100"},
+		"back": {converted, true, "10.0.0.1"}, "back, written": {others, true, "10.0.0.1"}, "back to localhost": {local, true, ""},
+	} {
+		op := &v1alpha1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}, Spec: v1alpha1.OperationSpec{Convert: &v1alpha1.ConvertSpec{VirtualIP: "10.0.0.100", Back: tt.back}}}
+		job, err := coordinatorJob(op, tt.c, v1alpha1.Agents{{Image: "agent:v1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, e := range job.Spec.Template.Spec.Containers[0].Env {
+			if e.Name == "KUBERNETES_SERVICE_HOST" {
+				got = e.Value
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}

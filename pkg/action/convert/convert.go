@@ -12,9 +12,12 @@ import (
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
+	certs "github.com/kubectl-ha/kubectl-ha/pkg/incluster/certs/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/convert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/endpoint"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/nodes"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/program"
 	"github.com/kubectl-ha/kubectl-ha/pkg/report"
 )
@@ -157,7 +160,33 @@ func (c *Conversion) Begin(ctx context.Context, sink report.Sink) (*operate.Begu
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	if c.o.Undo {
+		// Before the virtual IP goes, and while both answer.
+		if err := c.pointSchedules(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return c.o.To.Begin(ctx, c.o.To.Stored, c.operation(), sink)
+}
+
+// Settle is for whoever has seen the Operation succeed: schedules use the virtual IP as well from then
+// on. Until it is called their runs use the former endpoint, which is there.
+func (c *Conversion) Settle(ctx context.Context) error {
+	if c.o.Undo {
+		return nil
+	}
+	return c.pointSchedules(ctx)
+}
+
+// pointSchedules has the runs of schedules find the API where it is to be: the Operation has no right
+// to change schedules.
+func (c *Conversion) pointSchedules(ctx context.Context) error {
+	for _, kind := range []schedule.Kind{backups.Backup(), certs.Renewal()} {
+		if err := kind.Point(ctx, c.o.To.Clients.Kube, c.Plan.Cluster); err != nil {
+			return action.OfCluster(err)
+		}
+	}
+	return nil
 }
 
 func (c *Conversion) operation() v1alpha1.OperationSpec {

@@ -1,18 +1,23 @@
 package convert
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ha/kubectl-ha/pkg/action"
 	"github.com/kubectl-ha/kubectl-ha/pkg/action/operate"
 	"github.com/kubectl-ha/kubectl-ha/pkg/api/v1alpha1"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster"
+	backups "github.com/kubectl-ha/kubectl-ha/pkg/incluster/backups/schedule"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/convert"
 	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/operations"
+	"github.com/kubectl-ha/kubectl-ha/pkg/incluster/schedule"
 	"github.com/kubectl-ha/kubectl-ha/test/kubetest"
 )
 
@@ -69,10 +74,35 @@ func TestInACluster(t *testing.T) {
 	if _, err := New(t.Context(), Options{To: to, VirtualIP: "198.51.100.101"}); !errors.As(err, &busy) {
 		t.Errorf("another one: %v", err)
 	}
+	// A schedule of before follows, there and back, and keeps all else.
+	cron, err := backups.Backup().Object(to.Stored, "", v1alpha1.Agents{{Image: "agent:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := schedule.Apply(t.Context(), to.Clients, cron); err != nil {
+		t.Fatal(err)
+	}
+	back := &Conversion{o: Options{To: to, Undo: true}, Plan: &operate.Plan{Cluster: to.Stored}}
+	for _, step := range []struct {
+		point func(context.Context) error
+		want  string
+	}{{c.Settle, "198.51.100.100"}, {c.Settle, "198.51.100.100"}, {back.Settle, "198.51.100.100"}, {back.pointSchedules, "198.51.100.11"}} {
+		if err := step.point(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		have, err := backups.Backup().Get(t.Context(), to.Clients.Kube)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was, now := cron.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env, have.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env
+		if len(now) != len(was) || !slices.ContainsFunc(now, func(e corev1.EnvVar) bool { return e.Name == "KUBERNETES_SERVICE_HOST" && e.Value == step.want }) {
+			t.Errorf("%+v, want %s", now, step.want)
+		}
+	}
 	if err := ops.Abort(t.Context(), op.Name); err != nil {
 		t.Fatal(err)
 	}
-	back, err := New(t.Context(), Options{To: to, Undo: true, DryRun: true})
+	back, err = New(t.Context(), Options{To: to, Undo: true, DryRun: true})
 	if err != nil || back.VirtualIP() != "198.51.100.100" || back.Plan.Cluster.Endpoint() != "198.51.100.11:6443" {
 		t.Errorf("the way back: %+v %v", back, err)
 	}

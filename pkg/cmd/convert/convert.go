@@ -166,6 +166,9 @@ func (o *options) Run(ctx context.Context) error {
 	if err := o.Carry(ctx, c.Begin); err != nil || o.Detach {
 		return err
 	}
+	if err := c.Settle(ctx); err != nil {
+		return err
+	}
 	if len(o.hosts) > 0 {
 		return o.addHosts(ctx)
 	}

@@ -24,6 +24,15 @@ func Wanted(c *v1alpha1.Cluster, spec *v1alpha1.ConvertSpec) *v1alpha1.Cluster {
 	return after(c, spec)
 }
 
+// Lasting is the document with an endpoint that answers from the Operation's beginning to its end,
+// for those who carry it out: on the way back that is the former one. It is pure.
+func Lasting(c *v1alpha1.Cluster, spec *v1alpha1.ConvertSpec) *v1alpha1.Cluster {
+	if spec.Back {
+		return before(c)
+	}
+	return c
+}
+
 // after is the document with the virtual IP, and the endpoint of before as a former one.
 func after(c *v1alpha1.Cluster, spec *v1alpha1.ConvertSpec) *v1alpha1.Cluster {
 	out := copied(c)

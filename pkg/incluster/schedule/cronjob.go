@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -70,6 +73,25 @@ func (k Kind) Get(ctx context.Context, kube kubernetes.Interface) (*batchv1.Cron
 		return nil, fmt.Errorf("read the schedule: %w", err)
 	}
 	return j, nil
+}
+
+// Point has the runs of a schedule, where there is one, find the API at a document's endpoint.
+func (k Kind) Point(ctx context.Context, kube kubernetes.Interface, c *v1alpha1.Cluster) error {
+	have, err := k.Get(ctx, kube)
+	if err != nil || have == nil {
+		return err
+	}
+	main := &have.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
+	env := slices.DeleteFunc(slices.Clone(main.Env), func(e corev1.EnvVar) bool { return slices.Contains(incluster.APIEnvNames(), e.Name) })
+	env = append(env, incluster.APIEnv(c)...)
+	if reflect.DeepEqual(env, main.Env) {
+		return nil
+	}
+	main.Env = env
+	if _, err := kube.BatchV1().CronJobs(v1alpha1.SystemNamespace).Update(ctx, have, metav1.UpdateOptions{FieldManager: apply.FieldManager}); err != nil {
+		return fmt.Errorf("point the schedule %s at %s: %w", k.Name, c.Endpoint(), err)
+	}
+	return nil
 }
 
 // Suspend has no run begin any more, until somebody says otherwise. Where there is no schedule there
