@@ -31,6 +31,9 @@ type AddConfig struct {
 	Hosts Hosts
 	// Bundle is as in Config.
 	Bundle func(ctx context.Context, arch string) (Bundle, error)
+	// APIAt is host:port where hosts are to reach the API while they are looked at: a cluster that is
+	// about to get another endpoint does not answer there yet. Default: the Cluster's endpoint.
+	APIAt string
 	// StateDir is this cluster's directory on the workstation; its etcd CA is needed
 	// for a new member only.
 	StateDir   string
@@ -60,6 +63,16 @@ type MemberFiles struct {
 	ServerKey  []byte `json:"serverKey"`
 	PeerCert   []byte `json:"peerCert"`
 	PeerKey    []byte `json:"peerKey"`
+}
+
+// answering is the document with the endpoint that answers while hosts are looked at.
+func answering(cfg AddConfig) *v1alpha1.Cluster {
+	if cfg.APIAt == "" {
+		return cfg.Cluster
+	}
+	out := *cfg.Cluster
+	out.Spec.Endpoint.Address = cfg.APIAt
+	return &out
 }
 
 // Add prepares and joins hosts. The error is a *PreflightError when they are not
@@ -95,7 +108,7 @@ func Add(ctx context.Context, cfg AddConfig, sink report.Sink) (Result, error) {
 		return r, err
 	}
 	r.Findings = append(Preflight(cfg.Cluster, o, in), strangers(cfg, o)...)
-	reached, err := ReachCluster(ctx, cfg.Hosts, cfg.Cluster, o, sink)
+	reached, err := ReachCluster(ctx, cfg.Hosts, answering(cfg), o, sink)
 	r.Findings = append(r.Findings, reached...)
 	r.Observe = time.Since(started)
 	if err = errors.Join(err, errorsOf(r.Findings)); err != nil {

@@ -136,7 +136,7 @@ func (f *foreign) adopted(t *testing.T, want foreignTold) {
 	if !strings.Contains(text, want.stored) || !strings.Contains(text, "managedBy: others") || strings.Contains(text, "routerID") {
 		t.Errorf("stored is\n%s", text)
 	}
-	stored.Data["cluster.yaml"] = strings.Replace(text, "\nspec:\n", "\nspec:\n  kubeadm: {ignorePreflightErrors: [SystemVerification, Swap]}\n", 1)
+	stored.Data["cluster.yaml"] = strings.Replace(text, "\nspec:\n", "\nspec:\n  kubeadm: {ignorePreflightErrors: [SystemVerification, Swap], kubeletConfiguration: {failCgroupV1: false, failSwapOn: false}}\n", 1)
 	if _, err := maps.Update(ctx, stored, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

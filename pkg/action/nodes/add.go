@@ -44,6 +44,9 @@ type AddOptions struct {
 	StateDir string
 	// Joined says that the hosts have joined themselves, by NewScript's.
 	Joined bool
+	// APIAt is host:port where the API answers while hosts are looked at, in a dry run before the
+	// cluster has its endpoint. Default: the endpoint.
+	APIAt string
 	// DryRun only looks at hosts and cluster.
 	DryRun bool
 	// Confirm, when set, gets what is planned before anything is changed, in the order in which it

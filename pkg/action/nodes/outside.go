@@ -48,7 +48,7 @@ func (a *adding) outside(ctx context.Context, p *operate.Plan, dryRun bool, sink
 // over is the part over SSH, on hosts that are connected.
 func (a *adding) over(ctx context.Context, hosts bootstrap.Hosts, dryRun bool, sink report.Sink, ask func(context.Context, plan.Plan) error) error {
 	looked := action.Begin(sink, "look", "look at "+report.Plural(len(a.Names), "host", "hosts"))
-	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: a.merged, Names: a.Names, Hosts: hosts, StateDir: a.StateDir,
+	r, err := bootstrap.Add(ctx, bootstrap.AddConfig{Cluster: a.merged, Names: a.Names, Hosts: hosts, StateDir: a.StateDir, APIAt: a.APIAt,
 		AgentImage: a.image, AgentDigest: a.source.Digest, DryRun: dryRun, Confirm: ask,
 		Bundle: a.supply.For(ctx, a.merged, dryRun, sink, looked), Discovery: discovery(a.To.Clients.Kube)}, sink)
 	looked("")

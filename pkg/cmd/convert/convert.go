@@ -218,6 +218,9 @@ func (o *options) addHosts(ctx context.Context) error {
 func (o *options) adding(ctx context.Context, stored *v1alpha1.Cluster, dryRun bool, confirm func(context.Context, []*operating.Plan) error) (err error) {
 	add := o.add
 	to := *o.Connection
+	if dryRun {
+		add.APIAt = to.Stored.Endpoint()
+	}
 	to.Stored = stored
 	add.To, add.File, add.DryRun, add.Confirm = &to, "--"+controlPlaneFlag, dryRun, confirm
 	for _, h := range o.hosts {
